@@ -1,0 +1,120 @@
+"""The contract of a benchmark: how to load it, render it, read answers and score them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from pydantic import Field
+
+from ttc_bench.params import Params
+from ttc_bench.registry import Registry
+from ttc_bench.types import Job, Message, Sample
+
+BENCHMARKS: Registry[Benchmark] = Registry("benchmark", "ttc_bench.benchmarks")  # type: ignore[type-arg]
+
+
+class Prompting(Params):
+    """How samples become prompts.
+
+    Attributes:
+        shots: Worked examples placed before the question, drawn from the train side.
+        chain_of_thought: Ask for reasoning before the answer, or for the answer only.
+        max_tokens: Most completion tokens per call; ``None`` takes the benchmark's default.
+        stop: Extra stop strings, added to the benchmark's own.
+    """
+
+    shots: int = Field(default=0, ge=0, le=16)
+    chain_of_thought: bool = True
+    max_tokens: int | None = Field(default=None, gt=0)
+    stop: tuple[str, ...] = ()
+
+
+P = TypeVar("P", bound=Params)
+
+
+class Benchmark(ABC, Generic[P]):
+    """One benchmark.
+
+    Attributes:
+        name: Registered name.
+        params: Class of the benchmark's own source parameters.
+        max_tokens: Default completion budget of one call.
+        stop: Strings that end an answer.
+    """
+
+    name: ClassVar[str]
+    params: ClassVar[type[Params]]
+    max_tokens: ClassVar[int] = 512
+    stop: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def load(self, params: P) -> list[Sample]:
+        """Return every scored sample of the source, nothing dropped.
+
+        Raises:
+            DataError: If a record is malformed (names file, record and field) or the
+                source cannot be reached (says how to give a local path).
+        """
+
+    @abstractmethod
+    def examples(self, sample: Sample, count: int, params: P) -> list[Sample]:
+        """Return ``count`` worked examples for few-shot prompts, never from the scored side.
+
+        Raises:
+            UserError: If the benchmark has no train side to draw from.
+        """
+
+    @abstractmethod
+    def instruction(self, sample: Sample, prompting: Prompting) -> tuple[Message, ...]:
+        """Return the sample's messages with the instructions that ``prompting`` asks for."""
+
+    @abstractmethod
+    def parse(self, text: str, job: Job) -> Hashable:
+        """Return the answer in ``text`` in canonical form, so that equal answers are equal.
+
+        Votes, verifiers and critiques read answers by this parser. ``None`` means that the
+        text holds no readable answer.
+        """
+
+    @abstractmethod
+    def score(self, text: str, job: Job) -> Mapping[str, float | None]:
+        """Return the benchmark's official metrics of one response, quirks included.
+
+        One key is always ``reward``, the number in [0, 1] that policies are compared by.
+        """
+
+    def chance(self, samples: Sequence[Sample]) -> float | None:
+        """Return the expected reward of blind guessing, or ``None`` where it is unknown."""
+        return None
+
+    def render(self, sample: Sample, prompting: Prompting, params: P) -> Job:
+        """Return ``sample`` as a job: few-shot turns, instructions, budget and stop strings."""
+        first, *rest = self.instruction(sample, prompting)
+        shots: list[Message] = []
+        for example in self.examples(sample, prompting.shots, params) if prompting.shots else ():
+            turns = self.instruction(example, prompting)
+            shots += [m for m in turns if m.role != "system"]
+            shots.append(Message(role="assistant", content=self.worked(example, prompting)))
+        system, user = ([first], rest) if first.role == "system" else ([], [first, *rest])
+        return Job(
+            id=f"{sample.benchmark}/{sample.id}",
+            benchmark=sample.benchmark,
+            task=sample.task,
+            difficulty=sample.difficulty,
+            messages=(*system, *shots, *user),
+            references=sample.references,
+            reward_metric=sample.reward_metric,
+            stop=tuple(dict.fromkeys((*self.stop, *prompting.stop))),
+            max_tokens=prompting.max_tokens or self.max_tokens,
+            prompting=prompting.model_dump(mode="json"),
+            metadata=sample.metadata,
+        )
+
+    def worked(self, example: Sample, prompting: Prompting) -> str:
+        """Return the assistant turn of a few-shot example."""
+        if prompting.chain_of_thought and example.solution:
+            return example.solution
+        answer = ", ".join("None" if r is None else r for r in example.references)
+        return f"Answer: {answer}"

@@ -1,0 +1,1 @@
+"""Engines run requests: ``local`` (transformers, white-box) and ``hosted`` (LiteLLM, black-box)."""

@@ -1,0 +1,358 @@
+"""The contract of an engine: what a policy may ask of a model, and what comes back.
+
+A policy builds a `Request`; an `Engine` turns it into `Completion` objects. How tokens are
+produced inside the model is a `Decoding` (a typed, self-contained algorithm): an engine never
+knows policies, and a policy never knows which engine it runs on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import Field
+
+from ttc_bench.params import Params
+from ttc_bench.types import Message
+
+ModelRole = Literal["target", "draft", "verifier"]
+FinishReason = Literal["stop", "length"]
+
+
+class Capability(StrEnum):
+    """What a model behind an engine can be asked for."""
+
+    GENERATE = "generate"
+    """Complete chat messages."""
+    CONTINUE = "continue"
+    """Continue a partial assistant turn exactly where it ends."""
+    LOGPROBS = "logprobs"
+    """Report the log-probability of every generated token."""
+    WHITE_BOX = "white_box"
+    """Open its layers, key-value cache and logits to a decoding loop."""
+    SURPRISAL = "surprisal"
+    """Report the log-probability of every prompt token."""
+    VERIFY = "verify"
+    """Score a (partial) solution with a scalar head."""
+
+
+class Sampling(Params):
+    """How the next token is drawn.
+
+    Attributes:
+        temperature: 0 is greedy decoding.
+        top_p: Nucleus mass (arXiv 1904.09751); 1 keeps every token.
+        top_k: Most likely tokens kept; 0 keeps every token.
+        seed: Sample ``i`` of a request draws from a generator seeded by ``(seed, i)``.
+    """
+
+    temperature: float = Field(default=0.0, ge=0.0, le=5.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    top_k: int = Field(default=0, ge=0)
+    seed: int = 0
+
+
+class Decoding(Params):
+    """How tokens come out of the model; the base class is plain autoregressive decoding.
+
+    White-box decodings subclass this in ``engines/decoding`` (or in a policy's own folder),
+    add their typed settings and implement the loop.
+
+    Attributes:
+        requires: What each model role must be able to do.
+    """
+
+    requires: ClassVar[Mapping[ModelRole, frozenset[Capability]]] = {
+        "target": frozenset({Capability.GENERATE})
+    }
+
+    @property
+    def label(self) -> str:
+        """Stable name and settings, part of a completion's identity."""
+        return f"{type(self).__name__}({self.model_dump_json()})"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call to a model, possibly for several samples.
+
+    Attributes:
+        messages: Chat messages. If the last one is an assistant turn it is continued.
+        max_tokens: Most completion tokens per sample.
+        stop: Strings that end a sample; the match is cut off the text.
+        sampling: How tokens are drawn.
+        n: Samples wanted.
+        first_index: Seed index of the first sample: samples ``first_index`` to
+            ``first_index + n - 1`` are drawn, each independent of ``n``.
+        role: Which of the run's models answers.
+        decoding: The decoding algorithm.
+        purpose: What the call is for, as it stands in the bill ("answer", "probe", ...).
+    """
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    n: int = 1
+    first_index: int = 0
+    role: ModelRole = "target"
+    decoding: Decoding = Decoding()
+    purpose: str = "answer"
+
+    def key(self, fingerprint: str, index: int) -> str:
+        """Return the identity of one sample: equal keys mean an interchangeable completion.
+
+        Args:
+            fingerprint: Identity of every model that takes part.
+            index: Seed index of the sample. Greedy decoding has one sample whatever the index.
+        """
+        identity = {
+            "model": fingerprint,
+            "role": self.role,
+            "messages": [m.model_dump() for m in self.messages],
+            "max_tokens": self.max_tokens,
+            "stop": self.stop,
+            "sampling": self.sampling.model_dump(),
+            "decoding": self.decoding.label,
+            "index": index if self.sampling.temperature > 0 else 0,
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The compute of one completion. Token counts are of the answering model's tokenizer.
+
+    Attributes:
+        prompt_tokens: Tokens of the rendered prompt.
+        cached_tokens: Of these, tokens whose keys and values were not computed again.
+        completion_tokens: Tokens in the answer, its end token included.
+        draft_tokens: Tokens proposed by speculation, whether accepted or not.
+        accepted_tokens: Proposed tokens that the target accepted.
+        verifier_tokens: Tokens read by a verifier.
+        forward_passes: Passes through the answering model (prefill counts as one).
+        draft_forward_passes: Passes through a draft model.
+        layers_run: Decoder layers executed, summed over ``forward_passes``.
+        prefill_flops: Floating point operations of the prompt, of all models taking part.
+        decode_flops: Floating point operations after the prompt, of all models.
+        peak_kv_bytes: Largest size of the key-value cache.
+        kv_share_kept: Peak cached positions over the positions a full cache would hold.
+        prompt_share_kept: Prompt tokens kept after pruning over tokens before.
+        padding_share: Padded positions over all positions computed in a batch.
+        batch_size: Sequences decoded together (the mean over steps where it varies).
+
+    ``None`` means unknown (a hosted model does not tell), never zero.
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    draft_tokens: int = 0
+    accepted_tokens: int = 0
+    verifier_tokens: int = 0
+    forward_passes: int | None = None
+    draft_forward_passes: int | None = None
+    layers_run: int | None = None
+    prefill_flops: float | None = None
+    decode_flops: float | None = None
+    peak_kv_bytes: int | None = None
+    kv_share_kept: float | None = None
+    prompt_share_kept: float | None = None
+    padding_share: float | None = None
+    batch_size: float = 1.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When things happened, in seconds of the monotonic clock since the request was made.
+
+    Attributes:
+        queue_s: Wait in our own limiter before the request left.
+        ttft_s: Time to first token, queue excluded.
+        latency_s: Time to the last token, queue excluded.
+        itl_s: Gaps between successive deliveries of tokens (inter-token latencies); a pass
+            that yields several tokens at once delivers them with gaps of zero.
+        provider_s: Total time that the provider itself reports.
+        provider_queue_s: Queue time that the provider itself reports.
+    """
+
+    queue_s: float = 0.0
+    ttft_s: float | None = None
+    latency_s: float = 0.0
+    itl_s: tuple[float, ...] = ()
+    provider_s: float | None = None
+    provider_queue_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What came back for one sample of a request.
+
+    Attributes:
+        index: Seed index of the sample.
+        text: Decoded text, special tokens and stop string removed.
+        token_ids: Generated tokens, end token included; empty where the engine cannot tell.
+        logprobs: Log-probability of each generated token under the answering model.
+        finish_reason: ``stop`` (end token or stop string) or ``length`` (budget used up).
+        model: Name of the model that answered.
+        usage: The bill.
+        timing: The clock.
+        usd: Price in dollars; ``None`` where no price is known, 0 for local models.
+        attempts: Tries it took, the successful one included.
+        shared_prefill: The engine computes the prompt once for all samples of a request.
+        replayed: Taken from the journal of an earlier call; timings are the first ones.
+        extra: Provider facts worth keeping (e.g. rate-limit headers, exit layers).
+    """
+
+    index: int
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...] | None
+    finish_reason: FinishReason
+    model: str
+    usage: Usage
+    timing: Timing
+    usd: float | None = 0.0
+    attempts: int = 1
+    shared_prefill: bool = False
+    replayed: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready dict from which `from_json` restores an equal completion."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Completion:
+        """Restore a completion written by `to_json`."""
+        usage, timing = Usage(**data["usage"]), dict(data["timing"])
+        return cls(
+            **{
+                **data,
+                "usage": usage,
+                "timing": Timing(**{**timing, "itl_s": tuple(timing["itl_s"])}),
+                "token_ids": tuple(data["token_ids"]),
+                "logprobs": None if data["logprobs"] is None else tuple(data["logprobs"]),
+            }
+        )
+
+    def as_replay(self, index: int) -> Completion:
+        """Return this completion marked as taken from the journal."""
+        return replace(self, index=index, replayed=True)
+
+
+@dataclass(frozen=True)
+class TokenSurprisal:
+    """One prompt token: its text span in the message and how unexpected it was.
+
+    Attributes:
+        start: Offset of its first character in the text.
+        end: Offset after its last character.
+        logprob: Natural log-probability given all before it; ``None`` for the first token.
+    """
+
+    start: int
+    end: int
+    logprob: float | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading a text (without generating) gave, with its bill.
+
+    Attributes:
+        scores: Verifier scores in [0, 1], one per solution given (`Engine.verify`).
+        tokens: Per-token surprisal of the text (`Engine.surprisal`).
+        model: Name of the model that read.
+        usage: The bill: the tokens read are ``verifier_tokens``.
+        timing: The clock.
+        usd: Price in dollars; ``None`` where no price is known.
+        replayed: Taken from the journal.
+    """
+
+    model: str
+    usage: Usage
+    timing: Timing
+    scores: tuple[float, ...] = ()
+    tokens: tuple[TokenSurprisal, ...] = ()
+    usd: float | None = 0.0
+    replayed: bool = False
+
+
+class CallError(Exception):
+    """A call failed for good: retries, if any, are used up.
+
+    Attributes:
+        error_type: Short class of the failure ("rate_limit", "timeout", ...).
+        attempts: Tries made.
+        fatal: No other call can succeed either (bad key, unknown model): stop the run.
+        completions: What came back and must be billed although it is no answer.
+    """
+
+    def __init__(
+        self,
+        error_type: str,
+        message: str,
+        *,
+        attempts: int = 1,
+        fatal: bool = False,
+        completions: Sequence[Completion] = (),
+    ) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.attempts = attempts
+        self.fatal = fatal
+        self.completions = tuple(completions)
+
+
+class Engine(Protocol):
+    """Runs requests on one or several models, addressed by their role.
+
+    Attributes:
+        name: Kind of engine, as it stands in results ("local", "hosted").
+        concurrency: Jobs that may be in flight at once; 1 keeps timings undisturbed.
+    """
+
+    name: str
+    concurrency: int
+
+    def roles(self) -> frozenset[ModelRole]:
+        """Return the model roles that are configured."""
+        ...
+
+    def model_name(self, role: ModelRole = "target") -> str:
+        """Return the name of the model in ``role``, as it stands in results."""
+        ...
+
+    def fingerprint(self, role: ModelRole = "target") -> str:
+        """Return an identity that changes whenever the model's answers could change."""
+        ...
+
+    def capabilities(self, role: ModelRole = "target") -> frozenset[Capability]:
+        """Return what the model in ``role`` can be asked for."""
+        ...
+
+    async def complete(self, request: Request) -> tuple[Completion, ...]:
+        """Return ``request.n`` completions, in order of their seed index.
+
+        Raises:
+            CallError: If the call failed for good.
+            CapabilityError: If the model cannot execute the request's decoding.
+        """
+        ...
+
+    async def verify(self, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
+        """Score each (partial) solution to ``messages`` with the verifier's scalar head."""
+        ...
+
+    async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
+        """Return the surprisal of every token of ``text``."""
+        ...
+
+    async def close(self) -> None:
+        """Release sessions, processes and memory."""
+        ...

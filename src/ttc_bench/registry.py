@@ -1,0 +1,80 @@
+"""Registries that fill themselves: a thing is registered in the file that defines it.
+
+A package such as ``ttc_bench.metrics`` owns one `Registry`; every module in it
+registers what it defines with ``@registry.register("name")``, and the first look-up
+imports the package's modules. Nobody keeps a list by hand.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+from ttc_bench.errors import UserError
+
+T = TypeVar("T")
+
+
+def close_matches(word: str, allowed: Iterable[str]) -> str:
+    """Return ``' Did you mean ...?'`` for a mistyped word, or an empty string."""
+    found = difflib.get_close_matches(word, list(allowed), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(repr(m) for m in found)}?" if found else ""
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A name -> object mapping that a package's own modules fill.
+
+    Args:
+        kind: What the objects are, in the words of an error message ("policy").
+        package: Dotted name of the package whose modules register themselves.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self._package = package
+        self._items: dict[str, T] = {}
+        self._discovered = False
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that registers an object under ``name``.
+
+        Raises:
+            ValueError: If ``name`` is taken by a different object.
+        """
+
+        def decorate(item: T) -> T:
+            if name in self._items:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._items[name] = item
+            return item
+
+        return decorate
+
+    def __getitem__(self, name: str) -> T:
+        items = self._discover()
+        if name not in items:
+            allowed = ", ".join(sorted(items))
+            raise UserError(
+                f"unknown {self.kind} {name!r}.{close_matches(name, items)} Known: {allowed}."
+            )
+        return items[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._discover()))
+
+    def __len__(self) -> int:
+        return len(self._discover())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._discover()
+
+    def _discover(self) -> dict[str, T]:
+        if not self._discovered:
+            self._discovered = True
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+        return self._items

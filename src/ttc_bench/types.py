@@ -1,0 +1,80 @@
+"""Plain data types that every layer shares. Nothing here imports a heavy library."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["system", "user", "assistant"]
+RewardMetric = Literal["exact_match", "fuzzy_match", "privacy_rejection", "workflow"]
+
+
+class Record(BaseModel):
+    """Base of records that are read from and written to disk."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Message(Record):
+    """One chat message."""
+
+    role: Role
+    content: str
+
+
+class Sample(Record):
+    """One benchmark item, before any prompt template is applied.
+
+    Attributes:
+        id: Unique within the benchmark.
+        benchmark: Name of the benchmark, e.g. ``crm_sim``.
+        task: Task type within the benchmark, e.g. ``handle_time``.
+        messages: The benchmark's own chat messages (system and user).
+        references: Gold answers; ``None`` is CRMArena's explicit "no answer".
+        reward_metric: The official scoring rule that applies.
+        difficulty: Difficulty level where the benchmark has one.
+        solution: A worked gold solution in the target's output format where one exists
+            (used for few-shot examples and training, never shown for a scored sample).
+        metadata: Anything else the source says about the item.
+    """
+
+    id: str = Field(min_length=1)
+    benchmark: str = Field(min_length=1)
+    task: str = Field(min_length=1)
+    messages: tuple[Message, ...] = Field(min_length=1)
+    references: tuple[str | None, ...]
+    reward_metric: RewardMetric
+    difficulty: str | None = None
+    solution: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class Job(Record):
+    """A sample rendered for a run: everything an engine and a scorer need.
+
+    Attributes:
+        id: ``{benchmark}/{sample id}``, unique in a run.
+        benchmark: Name of the benchmark.
+        task: Task type within the benchmark.
+        difficulty: Difficulty level where the benchmark has one.
+        messages: The rendered chat messages, few-shot turns included.
+        references: Gold answers; ``None`` is an explicit "no answer".
+        reward_metric: The official scoring rule that applies.
+        stop: Strings that end a completion.
+        max_tokens: Most completion tokens that one call may produce.
+        prompting: The prompting settings the job was rendered with.
+        metadata: Carried over from the sample.
+    """
+
+    id: str = Field(min_length=1)
+    benchmark: str = Field(min_length=1)
+    task: str = Field(min_length=1)
+    difficulty: str | None = None
+    messages: tuple[Message, ...] = Field(min_length=1)
+    references: tuple[str | None, ...]
+    reward_metric: RewardMetric
+    stop: tuple[str, ...] = ()
+    max_tokens: int = Field(gt=0)
+    prompting: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
