@@ -1,8 +1,14 @@
-"""The base of every parameter model: typed, frozen, and strict about unknown keys."""
+"""Typed parameters: every key is known, every fault is told at once, with close matches."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ttc_bench.errors import UserError
 
 
 class Params(BaseModel):
@@ -13,3 +19,65 @@ class Params(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+P = TypeVar("P", bound=BaseModel)
+
+
+def close_matches(word: str, allowed: Iterable[str]) -> str:
+    """Return ``' Did you mean ...?'`` for a mistyped word, or an empty string."""
+    found = difflib.get_close_matches(word, list(allowed), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(repr(m) for m in found)}?" if found else ""
+
+
+def unknown(kind: str, word: str, allowed: Iterable[str]) -> str:
+    """Return the line that names an unknown word, its close matches and what is allowed."""
+    names = sorted(allowed)
+    known = ", ".join(names) or "none"
+    return f"unknown {kind} {word!r}.{close_matches(word, names)} Allowed: {known}."
+
+
+def faults(model: type[BaseModel], data: Any, where: str) -> list[str]:
+    """Return one line per fault of ``data`` as settings of ``model``; empty if it is valid.
+
+    Args:
+        model: The parameter model.
+        data: What the user gave.
+        where: The place of ``data`` in the parameters, e.g. ``speculative.draft_model``.
+    """
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        return [_line(model, dict(fault), where) for fault in error.errors()]
+    return []
+
+
+def parse_params(model: type[P], data: Any, where: str) -> P:
+    """Return ``data`` as an instance of ``model``.
+
+    Raises:
+        UserError: Listing every fault, one per line.
+    """
+    found = faults(model, data, where)
+    if found:
+        raise UserError("\n".join(found))
+    return model.model_validate(data)
+
+
+def _line(model: type[BaseModel], fault: Mapping[str, Any], where: str) -> str:
+    path = ".".join(str(part) for part in (where, *fault["loc"]) if str(part))
+    if fault["type"] == "extra_forbidden":
+        owner = _model_at(model, fault["loc"][:-1])
+        return f"parameter {path}: {unknown('key', str(fault['loc'][-1]), owner.model_fields)}"
+    given = "" if fault["type"] == "missing" else f" (got {fault['input']!r})"
+    message = str(fault["msg"])
+    return f"parameter {path}: {message[:1].lower()}{message[1:]}{given}."
+
+
+def _model_at(model: type[BaseModel], path: Iterable[Any]) -> type[BaseModel]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        nested = field.annotation if field else None
+        if isinstance(nested, type) and issubclass(nested, BaseModel):
+            model = nested
+    return model

@@ -7,21 +7,15 @@ imports the package's modules. Nobody keeps a list by hand.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from ttc_bench.errors import UserError
+from ttc_bench.params import unknown
 
 T = TypeVar("T")
-
-
-def close_matches(word: str, allowed: Iterable[str]) -> str:
-    """Return ``' Did you mean ...?'`` for a mistyped word, or an empty string."""
-    found = difflib.get_close_matches(word, list(allowed), n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(repr(m) for m in found)}?" if found else ""
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -56,10 +50,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def __getitem__(self, name: str) -> T:
         items = self._discover()
         if name not in items:
-            allowed = ", ".join(sorted(items))
-            raise UserError(
-                f"unknown {self.kind} {name!r}.{close_matches(name, items)} Known: {allowed}."
-            )
+            raise UserError(unknown(self.kind, name, items))
         return items[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -36,6 +36,8 @@ class Capability(StrEnum):
     """Open its layers, key-value cache and logits to a decoding loop."""
     SURPRISAL = "surprisal"
     """Report the log-probability of every prompt token."""
+    BATCHED_SAMPLING = "batched_sampling"
+    """Draw all samples of a request in one call that shares the prompt's computation."""
     VERIFY = "verify"
     """Score a (partial) solution with a scalar head."""
 
@@ -110,15 +112,16 @@ class Request:
             fingerprint: Identity of every model that takes part.
             index: Seed index of the sample. Greedy decoding has one sample whatever the index.
         """
+        drawn = self.sampling.temperature > 0
         identity = {
             "model": fingerprint,
             "role": self.role,
             "messages": [m.model_dump() for m in self.messages],
             "max_tokens": self.max_tokens,
             "stop": self.stop,
-            "sampling": self.sampling.model_dump(),
+            "sampling": self.sampling.model_dump() if drawn else "greedy",
             "decoding": self.decoding.label,
-            "index": index if self.sampling.temperature > 0 else 0,
+            "index": index if drawn else 0,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
@@ -354,5 +357,5 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None:
-        """Release sessions, processes and memory."""
+        """Release what is bound to the running event loop; the engine stays usable."""
         ...

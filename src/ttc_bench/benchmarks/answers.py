@@ -1,0 +1,171 @@
+"""How answers are read out of a response: shared by benchmarks, votes and metrics.
+
+Everything here is pure text handling. Votes need equal answers to be equal objects, so each
+parser returns a canonical hashable value, and ``None`` where a text holds no readable answer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+NONE_ANSWER = ("None",)
+"""The canonical form of the explicit answer "None": there is no such record."""
+
+_MARKER = re.compile(
+    r"^[ \t>*_#-]*(?:the[ \t]+)?(?:final[ \t]+)?answer(?:[ \t]+is)?[ \t*_]*:[ \t*_]*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_RESPOND = re.compile(r"<respond>(.*?)</respond>", re.DOTALL | re.IGNORECASE)
+_SEPARATOR = re.compile(r"\s*(?:[,;\n]|\s&\s|,?\s+and\s)\s*", re.IGNORECASE)
+_BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+")
+_QUOTES = "\"'`“”‘’*"
+
+
+def answer_span(text: str) -> str | None:
+    """Return what stands behind the last ``Answer:`` marker, or ``None`` without a marker.
+
+    The answer is the rest of the marker's line; where that is empty, the paragraph below it.
+    CRMArena's own ``<respond>...</respond>`` counts as a marker too; the later one wins.
+
+    Args:
+        text: A whole response.
+    """
+    marker = _last(_MARKER, text)
+    respond = _last(_RESPOND, text)
+    if respond and (marker is None or respond.start() > marker.start()):
+        return respond.group(1).strip()
+    if marker is None:
+        return None
+    rest = text[marker.end() :]
+    line = rest.split("\n", 1)[0].strip()
+    return line or rest.strip().split("\n\n", 1)[0].strip()
+
+
+def answer_text(text: str) -> str:
+    """Return the answer span of ``text``, or all of it (stripped) if it has no marker."""
+    span = answer_span(text)
+    return text.strip() if span is None else span
+
+
+def parse_answer(text: str) -> tuple[str, ...] | None:
+    """Return the final answer of a response in canonical form.
+
+    Several answers ("A, B and C", a JSON list, bullets) are split, cleaned of quotes and
+    sorted, because CRMArena compares sorted lists. Case is kept: record ids differ by case.
+
+    Args:
+        text: A whole response.
+
+    Returns:
+        The sorted answers; ``("None",)`` for an explicit "None"; ``None`` (unreadable) if the
+        text has no ``Answer:`` line, or nothing behind it.
+    """
+    span = answer_span(text)
+    return None if span is None else split_answers(span)
+
+
+def split_answers(span: str) -> tuple[str, ...] | None:
+    """Return the sorted, cleaned answers that an answer span lists; ``None`` if it is empty."""
+    body = span.strip().strip("[](){}")
+    parts = (_clean(part) for part in _SEPARATOR.split(body))
+    found = tuple(sorted(part for part in parts if part))
+    if not found:
+        return None
+    return NONE_ANSWER if all(part.casefold() == "none" for part in found) else found
+
+
+def _clean(part: str) -> str:
+    part = _BULLET.sub("", part.strip()).strip(_QUOTES + " \t")
+    # A full stop ends the sentence, not the answer; "3.5" keeps its point.
+    return part[:-1].strip(_QUOTES + " \t") if part.endswith(".") else part
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    found = None
+    for found in pattern.finditer(text):
+        pass
+    return found
+
+
+class Graph(NamedTuple):
+    """A workflow as WorFEval reads it.
+
+    Attributes:
+        nodes: Subtask texts, ``START`` first and ``END`` last.
+        edges: Pairs of indices into ``nodes``; a prediction may name indices that do not exist.
+    """
+
+    nodes: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+
+
+class Workflow(NamedTuple):
+    """The canonical form of a workflow: equal plans are equal, whatever their numbering.
+
+    Attributes:
+        nodes: Normalised subtask texts, sorted, repetitions kept.
+        edges: Distinct pairs of normalised node texts, sorted.
+    """
+
+    nodes: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...]
+
+
+# WorFEval's own patterns: a node needs a blank behind its number, an edge may hold blanks.
+_NODE = re.compile(r"\d+[:.] (.+)")
+_EDGE = re.compile(r"\(\s*(\d+|START)\s*,\s*(\d+|END)\s*\)")
+
+
+def read_graph(text: str) -> Graph | None:
+    """Return the workflow in ``text`` exactly as WorFEval's parser reads it.
+
+    Source: ``workflow_to_graph_list`` of the authors' code (arXiv 2410.07869), quirks
+    included: the word "Node" must occur, any "1: " or "1. " anywhere starts a node, node
+    numbers are ignored in favour of the order of appearance.
+
+    Args:
+        text: A whole response.
+
+    Returns:
+        The graph, or ``None`` where the official parser gives up: no "Node", or no edge.
+    """
+    if "Node" not in text:
+        return None
+    nodes = ("START", *(m.strip() for m in _NODE.findall(text)), "END")
+    last = len(nodes) - 1
+    edges = tuple(
+        (0 if a == "START" else _index(a), last if b == "END" else _index(b))
+        for a, b in _EDGE.findall(text)
+    )
+    return Graph(nodes, edges) if edges else None
+
+
+def _index(digits: str) -> int:
+    # No graph has 10^9 nodes, and Python refuses to read numbers of thousands of digits.
+    return int(digits) if len(digits) < 10 else 10**9
+
+
+def parse_workflow(text: str) -> Workflow | None:
+    """Return the workflow of a response in canonical form, for votes.
+
+    Two responses agree if they name the same subtasks (up to case, blanks and a final full
+    stop) joined by the same edges; numbering and the order of lines do not matter. Edges to
+    nodes that do not exist are left out.
+
+    Args:
+        text: A whole response.
+
+    Returns:
+        The canonical workflow; ``None`` if the text holds no readable one.
+    """
+    graph = read_graph(text)
+    if graph is None or len(graph.nodes) == 2:
+        return None
+    names = [n if n in ("START", "END") else _normalise(n) for n in graph.nodes]
+    edges = {(names[a], names[b]) for a, b in graph.edges if max(a, b) < len(names)}
+    return Workflow(tuple(sorted(names[1:-1])), tuple(sorted(edges)))
+
+
+def _normalise(node: str) -> str:
+    return " ".join(node.casefold().split()).rstrip(".")

@@ -1,0 +1,99 @@
+"""The journal of completions: append-only, safe against kills, and the sample pool of a project.
+
+Every finished call is one JSON line, written at once with a single system call. A later run (the
+same command after ``kill -9``, or another policy that asks for the same sample) finds it by its
+key and replays it, so nothing is computed or paid twice. A line torn by a kill is cut off when
+the journal is opened again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ttc_bench.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """A key -> JSON record store in one append-only JSONL file.
+
+    Args:
+        path: The file; made with its folder if missing. ``None`` keeps the journal in memory.
+
+    Raises:
+        UserError: If the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self._records: dict[str, dict[str, Any]] = {}
+        self._file: int | None = None
+        if path is not None:
+            self._open(path)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """Return the record kept under ``key``, or ``None``."""
+        return self._records.get(key)
+
+    def put(self, key: str, record: Mapping[str, Any]) -> None:
+        """Keep ``record`` under ``key``; on return it is out of this process's hands."""
+        self._records[key] = dict(record)
+        if self._file is not None:
+            line = json.dumps({"key": key, **record}, separators=(",", ":")) + "\n"
+            os.write(self._file, line.encode())
+
+    def close(self) -> None:
+        """Close the file; the records stay readable."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise UserError(
+                f"cannot write the journal {path}: {error.strerror}. Make its folder writable or"
+                " point the catalog entry 'journal' to another place."
+            ) from error
+        self._load(path)
+
+    def _load(self, path: Path) -> None:
+        good = 0
+        with path.open("rb") as lines:
+            for line in lines:
+                record = _parse(line)
+                if record is None:
+                    break
+                self._records[record.pop("key")] = record
+                good += len(line)
+        torn = path.stat().st_size - good
+        if torn:
+            logger.warning(
+                "%s: cut off %d bytes of a line torn by an interrupted run; "
+                "%d completions before it are kept",
+                path,
+                torn,
+                len(self._records),
+            )
+            os.truncate(path, good)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "key" in record else None

@@ -1,0 +1,42 @@
+"""Project pipelines: the stages, one per policy, and the full suite."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from kedro.pipeline import Pipeline
+
+import ttc_bench.pipelines
+from ttc_bench.pipelines import aggregate, ingest_benchmarks
+from ttc_bench.pipelines.generate.pipeline import engine_pipeline, policy_pipeline
+from ttc_bench.policies import VARIANTS
+
+BASELINE = "baseline"
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Return every pipeline by name; ``__default__`` is the full suite.
+
+    A folder in ``ttc_bench/pipelines`` whose modules register policy variants is a policy and
+    gets a pipeline from the benchmarks to the report; any other folder is a stage.
+    """
+    found = {
+        module.name: importlib.import_module(f"ttc_bench.pipelines.{module.name}").create_pipeline()
+        for module in pkgutil.iter_modules(ttc_bench.pipelines.__path__)
+    }
+    policies = sorted({cls.policy for cls in VARIANTS.values()})
+    complete = {policy: complete_pipeline([BASELINE, policy]) for policy in policies}
+    return {**found, **complete, "__default__": complete_pipeline(policies)}
+
+
+def complete_pipeline(policies: list[str]) -> Pipeline:
+    """Return ingest -> generate -> score -> aggregate for some policies."""
+    runs = sum((policy_pipeline(policy) for policy in dict.fromkeys(policies)), Pipeline([]))
+    scores = sorted(name for name in runs.outputs() if name.endswith(".scores"))
+    return (
+        ingest_benchmarks.create_pipeline()
+        + engine_pipeline()
+        + runs
+        + aggregate.create_pipeline(inputs=scores)
+    )

@@ -1,0 +1,179 @@
+"""Run one policy variant over all jobs: every job ends as exactly one row."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ttc_bench.engines import engine_params
+from ttc_bench.engines.base import CallError, Engine
+from ttc_bench.errors import DataError, UserError
+from ttc_bench.journal import Journal
+from ttc_bench.params import parse_params
+from ttc_bench.policies import VARIANTS, Outcome, Session, Variant, check_capabilities
+from ttc_bench.responses import Response, to_frame
+from ttc_bench.types import Job
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+
+def load_engine(model: Mapping[str, Any]) -> Engine:
+    """Return the engine that the ``model`` parameters describe.
+
+    Raises:
+        UserError: If the settings or a model path are wrong.
+    """
+    return engine_params(model).build()
+
+
+def generate(
+    name: str, jobs: Sequence[Job], engine: Engine, journal: Journal, settings: Any, seed: int
+) -> pd.DataFrame:
+    """Return the responses of one policy variant, one row per job and sweep point.
+
+    Args:
+        name: ``{policy}.{variant}``.
+        jobs: The jobs of the run.
+        engine: Runs what the journal does not hold.
+        journal: Completions of earlier calls.
+        settings: The variant's settings; a list in place of a value is a sweep.
+        seed: Seed of the run.
+
+    Raises:
+        UserError: If the settings are wrong, or no call of the run can succeed.
+        CapabilityError: If the model cannot execute the variant.
+    """
+    if not jobs:
+        raise DataError("there is no job to run: run the pipeline ingest_benchmarks first.")
+    responses: list[Response] = []
+    for label, variant in sweep(name, settings).items():
+        check_capabilities(variant.requires, engine, name)
+        sessions = [Session(engine, journal, job, seed) for job in jobs]
+        responses += asyncio.run(_run(label, variant, sessions))
+    return to_frame(responses)
+
+
+def sweep(name: str, settings: Any) -> dict[str, Variant]:
+    """Return the variant at every sweep point by label, e.g. ``majority[n=4]``.
+
+    Args:
+        name: ``{policy}.{variant}``.
+        settings: Its settings; every list stands for several runs, one per value.
+
+    Raises:
+        UserError: Listing every fault.
+    """
+    cls, given = VARIANTS[name], dict(settings or {})
+    swept = [key for key, value in given.items() if isinstance(value, list)]
+    points: dict[str, Variant] = {}
+    for values in itertools.product(*(given[key] for key in swept)):
+        point = dict(zip(swept, values, strict=True))
+        inside = ",".join(f"{key}={value}" for key, value in point.items())
+        label = f"{cls.name}[{inside}]" if point else cls.name
+        points[label] = parse_params(cls, {**given, **point}, name)
+    if not points:
+        raise UserError(f"parameter {name}: a sweep needs at least one value.")
+    return points
+
+
+async def _run(label: str, variant: Variant, sessions: Sequence[Session]) -> list[Response]:
+    """Run one sweep point, with a progress bar, keeping the order of the jobs."""
+    from tqdm import tqdm
+
+    done: dict[str, Response] = {}
+    engine = sessions[0].engine
+    bar = tqdm(total=len(sessions), desc=f"{variant.policy}.{label}", unit="job", mininterval=0.5)
+    try:
+        async for session, outcome in variant.outcomes(sessions):
+            done[session.job.id] = respond(label, variant, session, outcome)
+            bar.update()
+    finally:
+        bar.close()
+        await engine.close()
+    report(f"{variant.policy}.{label}", done.values())
+    return [done[session.job.id] for session in sessions]
+
+
+def respond(
+    label: str, variant: Variant, session: Session, outcome: Outcome | Exception
+) -> Response:
+    """Return the row of one job: an answer with its bill, or a failure with its bill.
+
+    Raises:
+        UserError: If the failure means that no call of the run can succeed.
+    """
+    job, engine = session.job, session.engine
+    identity: dict[str, Any] = {
+        "job_id": job.id,
+        "benchmark": job.benchmark,
+        "task": job.task,
+        "difficulty": job.difficulty,
+        "model": engine.model_name(),
+        "engine": engine.name,
+        "policy": variant.policy,
+        "variant": label,
+        "ledger": session.ledger,
+    }
+    if isinstance(outcome, Exception):
+        return Response(**identity, status="failed", text=None, **_failure(job, outcome))
+    return Response(
+        **identity,
+        status="ok",
+        text=outcome.text,
+        finish_reason=outcome.source.finish_reason if outcome.source else None,
+        ttft_s=_ttft_s(session, outcome),
+        itl_s=outcome.source.timing.itl_s if outcome.source else (),
+        samples=outcome.samples,
+        info=outcome.info,
+    )
+
+
+def _failure(job: Job, error: Exception) -> dict[str, str]:
+    if isinstance(error, UserError):
+        raise error
+    if isinstance(error, CallError):
+        if error.fatal:
+            raise UserError(str(error)) from error
+        return {"error_type": error.error_type, "error_message": str(error)}
+    logger.error("%s failed: %s", job.id, error, exc_info=error)
+    return {"error_type": type(error).__name__, "error_message": str(error)}
+
+
+def _ttft_s(session: Session, outcome: Outcome) -> float | None:
+    """Return when the user could see the first token of the answer.
+
+    An answer that streams from the last request starts after all requests before it; an answer
+    chosen among samples starts when all of them are there.
+    """
+    calls = session.ledger.calls
+    if not calls:
+        return None
+    last = [call for call in calls if call.request == calls[-1].request]
+    latency_s = session.ledger.totals()["latency_s"] or 0.0
+    if outcome.source is None or len(last) > 1 or last[0].ttft_s is None:
+        return latency_s
+    return latency_s - last[0].latency_s + last[0].ttft_s
+
+
+def report(name: str, responses: Iterable[Response]) -> None:
+    """Log how many jobs failed, and how many calls were replayed from the journal."""
+    rows = list(responses)
+    failed = [row for row in rows if row.status == "failed"]
+    if failed:
+        reasons = sorted({f"{row.error_type}: {row.error_message}" for row in failed})
+        logger.warning("%s: %d of %d jobs failed (%s)", name, len(failed), len(rows), reasons[0])
+    calls = [call for row in rows for call in row.ledger.calls]
+    replayed = sum(call.replayed for call in calls)
+    if replayed:
+        logger.info(
+            "%s: %d of %d calls replayed from the journal, with their first timings",
+            name,
+            replayed,
+            len(calls),
+        )

@@ -1,0 +1,66 @@
+"""Wiring of stages 2 and 3 of one policy, and of stage 2 over all policies."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from kedro.pipeline import Pipeline, node
+
+from ttc_bench.pipelines.generate.nodes import generate, load_engine
+from ttc_bench.pipelines.score.nodes import score_responses
+from ttc_bench.policies import VARIANTS, variants_of
+
+SHARED_INPUTS = {"jobs", "engine", "journal"}
+
+
+def policy_pipeline(policy: str) -> Pipeline:
+    """Return generate -> score for every variant of ``policy``.
+
+    The policy is the top-level namespace and the variant the second one, so that kedro-viz folds
+    one box per policy and deployers can group nodes by policy.
+    """
+    return sum((_variant_pipeline(policy, name) for name in variants_of(policy)), Pipeline([]))
+
+
+def engine_pipeline() -> Pipeline:
+    """Return the node that makes the engine of the run."""
+    return Pipeline(
+        [node(load_engine, inputs="params:model", outputs="engine", name="load_engine")],
+        tags="generate",
+    )
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Return stage 2: every variant of every policy, on the jobs that are there."""
+    policies = sorted({cls.policy for cls in VARIANTS.values()})
+    everything = sum((policy_pipeline(policy) for policy in policies), engine_pipeline())
+    return everything.only_nodes_with_tags("generate")
+
+
+def _variant_pipeline(policy: str, variant: str) -> Pipeline:
+    return Pipeline(
+        [
+            node(
+                partial(generate, f"{policy}.{variant}"),
+                inputs=["jobs", "engine", "journal", "params:settings", "params:seed"],
+                outputs="responses",
+                name="generate",
+                tags="generate",
+            ),
+            node(
+                score_responses,
+                inputs=["responses", "jobs", "params:score"],
+                outputs="scores",
+                name="score",
+                tags="score",
+            ),
+        ],
+        namespace=f"{policy}.{variant}",
+        inputs=SHARED_INPUTS,
+        parameters={
+            "params:settings": f"params:{policy}.{variant}",
+            "params:seed": "params:seed",
+            "params:score": "params:score",
+        },
+        tags=policy,
+    )

@@ -1,0 +1,74 @@
+"""Load benchmarks into one sample schema and render samples as jobs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ttc_bench.benchmarks import BENCHMARKS, Benchmark, Prompting
+from ttc_bench.errors import DataError, UserError
+from ttc_bench.params import Params, parse_params, unknown
+from ttc_bench.types import Job
+
+logger = logging.getLogger(__name__)
+
+
+def ingest(
+    name: str,
+    selected: Sequence[str],
+    limit: int | None,
+    prompting: Mapping[str, Any],
+    source: Mapping[str, Any],
+) -> list[Job]:
+    """Return the jobs of one benchmark; none if the run does not select it.
+
+    Args:
+        name: Name of the benchmark.
+        selected: Benchmarks that the run uses.
+        limit: Most samples per benchmark; ``None`` takes all.
+        prompting: Prompt settings, with settings of single benchmarks under their names.
+        source: The benchmark's own source settings.
+
+    Raises:
+        DataError: If the source cannot be read or holds no sample.
+        UserError: If a setting is wrong.
+    """
+    if name not in selected:
+        logger.info("%s: not among the selected benchmarks, skipped", name)
+        return []
+    benchmark: Benchmark[Params] = BENCHMARKS[name]
+    params = parse_params(benchmark.params, dict(source), f"sources.{name}")
+    settings = prompting_of(name, prompting)
+    samples = benchmark.load(params)[:limit]
+    if not samples:
+        raise DataError(f"{name}: the source holds no sample.")
+    logger.info("%s: %d samples", name, len(samples))
+    return [benchmark.render(sample, settings, params) for sample in samples]
+
+
+def prompting_of(name: str, prompting: Mapping[str, Any]) -> Prompting:
+    """Return the prompt settings of one benchmark: the common ones, then its own on top.
+
+    Raises:
+        UserError: Listing every fault.
+    """
+    common = {k: v for k, v in prompting.items() if k not in BENCHMARKS}
+    own = prompting.get(name) or {}
+    return parse_params(Prompting, {**common, **own}, "prompting")
+
+
+def merge(selected: Sequence[str], *jobs: list[Job]) -> list[Job]:
+    """Return the jobs of the selected benchmarks as one list, in the order selected.
+
+    Raises:
+        UserError: If a selected benchmark is unknown.
+    """
+    for name in selected:
+        if name not in BENCHMARKS:
+            raise UserError(f"parameter benchmarks: {unknown('benchmark', name, BENCHMARKS)}")
+    by_name: dict[str, list[Job]] = {name: [] for name in selected}
+    for part in jobs:
+        for job in part:
+            by_name[job.benchmark].append(job)
+    return [job for part in by_name.values() for job in part]

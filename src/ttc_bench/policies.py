@@ -1,0 +1,365 @@
+"""The contract of a policy: typed variants that answer a job through a metered session.
+
+A variant is one Pydantic model: its fields are its settings (unknown keys are rejected) and
+`Variant.answer` is its algorithm. It sees the model only through a `Session`, which keeps the
+bill and replays what the journal already holds, so a policy can neither forget to bill a call nor
+pay twice for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, TypeVar
+
+from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.engines.base import (
+    CallError,
+    Capability,
+    Completion,
+    Decoding,
+    Engine,
+    ModelRole,
+    Reading,
+    Request,
+    Sampling,
+    Timing,
+    TokenSurprisal,
+    Usage,
+)
+from ttc_bench.errors import CapabilityError
+from ttc_bench.journal import Journal
+from ttc_bench.params import Params
+from ttc_bench.registry import Registry
+from ttc_bench.responses import Call, Ledger
+from ttc_bench.types import Job, Message
+
+Requirements = Mapping[ModelRole, frozenset[Capability]]
+
+GENERATE: Requirements = {"target": frozenset({Capability.GENERATE})}
+WHITE_BOX: Requirements = {"target": frozenset({Capability.GENERATE, Capability.WHITE_BOX})}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a policy decided for one job.
+
+    Attributes:
+        text: The final answer.
+        source: The completion that the answer comes from; gives TTFT and token gaps.
+        samples: Candidate texts that were chosen from.
+        info: Facts about the decision, e.g. ``{"confidence": 0.75}``.
+    """
+
+    text: str
+    source: Completion | None = None
+    samples: tuple[str, ...] = ()
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Session:
+    """A policy's metered view of an engine, for one job.
+
+    Every call is looked up in the journal first and entered there when it is done; every call
+    stands in `ledger`, replayed or not.
+
+    Args:
+        engine: The engine that runs what the journal does not hold.
+        journal: The journal of completions.
+        job: The job being answered.
+        seed: Seed of the run; sample ``i`` draws from ``(seed, i)``.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal, job: Job, seed: int = 0) -> None:
+        self.engine = engine
+        self.job = job
+        self.seed = seed
+        self.ledger = Ledger()
+        self._journal = journal
+        self._requests = itertools.count()
+
+    def request(self, **changes: Any) -> Request:
+        """Return the plain greedy request for the job, with ``changes`` to its fields."""
+        defaults: dict[str, Any] = {
+            "messages": self.job.messages,
+            "max_tokens": self.job.max_tokens,
+            "stop": self.job.stop,
+        }
+        return Request(**{**defaults, **changes})
+
+    def sampling(self, temperature: float, top_p: float = 1.0) -> Sampling:
+        """Return sampling settings under the run's seed."""
+        return Sampling(temperature=temperature, top_p=top_p, seed=self.seed)
+
+    def parse(self, text: str) -> Hashable:
+        """Return the answer in ``text``, read by the benchmark's own parser."""
+        return BENCHMARKS[self.job.benchmark].parse(text, self.job)
+
+    async def complete(self, request: Request) -> tuple[Completion, ...]:
+        """Return ``request.n`` completions; only those not in the journal are computed.
+
+        Raises:
+            CallError: If a call failed for good; what came back before is kept and billed.
+        """
+        number = next(self._requests)
+        fingerprint = _identity(self.engine, request)
+        wanted = range(request.first_index, request.first_index + request.n)
+        keys = {i: request.key(fingerprint, i) for i in wanted}
+        held = {i: self._journal.get(key) for i, key in keys.items()}
+        found = {i: Completion.from_json(r).as_replay(i) for i, r in held.items() if r is not None}
+        try:
+            for part in _runs([i for i in wanted if i not in found]):
+                await self._compute(replace(request, n=len(part), first_index=part[0]), keys, found)
+        finally:
+            self._bill(number, request, [found[i] for i in wanted if i in found])
+        return tuple(found[i] for i in wanted)
+
+    async def verify(
+        self, solutions: Sequence[str], messages: Sequence[Message] | None = None
+    ) -> tuple[float, ...]:
+        """Return the verifier's score in [0, 1] of each (partial) solution to the job."""
+        asked = tuple(messages or self.job.messages)
+        reading = await self._read(
+            Request(messages=asked, max_tokens=1, role="verifier", purpose="verify"),
+            "\x00".join(solutions),
+            lambda: self.engine.verify(asked, solutions),
+        )
+        return reading.scores
+
+    async def surprisal(self, text: str, role: ModelRole = "draft") -> tuple[TokenSurprisal, ...]:
+        """Return how unexpected each token of ``text`` is to the model in ``role``."""
+        reading = await self._read(
+            Request(
+                messages=(Message(role="user", content=text),),
+                max_tokens=1,
+                role=role,
+                purpose="surprisal",
+            ),
+            text,
+            lambda: self.engine.surprisal(text, role),
+        )
+        return reading.tokens
+
+    async def _compute(
+        self, request: Request, keys: Mapping[int, str], found: dict[int, Completion]
+    ) -> None:
+        def keep(completion: Completion) -> None:
+            found[completion.index] = completion
+            self._journal.put(keys[completion.index], completion.to_json())
+
+        if Capability.BATCHED_SAMPLING in self.engine.capabilities(request.role):
+            for completion in await self.engine.complete(request):
+                keep(completion)
+            return
+        # One call per sample, each kept the moment it is done: a kill or a failed
+        # neighbour loses nothing.
+        last = request.first_index + request.n
+        calls = [
+            asyncio.ensure_future(self.engine.complete(replace(request, n=1, first_index=i)))
+            for i in range(request.first_index, last)
+        ]
+        failures: list[BaseException] = []
+        for call in calls:
+            call.add_done_callback(lambda done: [keep(c) for c in _result(done)])
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                failures.append(outcome)
+        if failures:
+            raise failures[0]
+
+    async def _read(self, request: Request, text: str, read: Callable[[], Any]) -> Reading:
+        number = next(self._requests)
+        key = replace(request, stop=(text,)).key(self.engine.fingerprint(request.role), 0)
+        held = self._journal.get(key)
+        if held is not None:
+            reading = _reading_from_json(held)
+        else:
+            reading = await read()
+            self._journal.put(key, asdict(reading))
+        self.ledger.calls.append(
+            _call(number, request, reading.usage, reading.timing, reading.model)(
+                usd=reading.usd, replayed=reading.replayed
+            )
+        )
+        return reading
+
+    def _bill(self, number: int, request: Request, completions: Sequence[Completion]) -> None:
+        for position, completion in enumerate(completions):
+            usage = completion.usage
+            if completion.shared_prefill and position:
+                usage = replace(usage, cached_tokens=usage.prompt_tokens, prefill_flops=0.0)
+            line = _call(number, request, usage, completion.timing, completion.model)
+            self.ledger.calls.append(
+                line(
+                    usd=completion.usd,
+                    attempts=completion.attempts,
+                    replayed=completion.replayed,
+                )
+            )
+
+
+class Variant(Params):
+    """One configuration of a policy: its fields are the settings, `answer` the algorithm.
+
+    Attributes:
+        policy: Name of the policy; set by `variant`.
+        name: Name of the variant; set by `variant`.
+        requires: What each model role must be able to do.
+    """
+
+    policy: ClassVar[str]
+    name: ClassVar[str]
+    requires: ClassVar[Requirements] = GENERATE
+
+    @abstractmethod
+    async def answer(self, job: Job, session: Session) -> Outcome:
+        """Answer one job.
+
+        Raises:
+            CallError: If a call failed for good; the job becomes a failed row.
+        """
+
+    async def outcomes(
+        self, sessions: Sequence[Session]
+    ) -> AsyncIterator[tuple[Session, Outcome | Exception]]:
+        """Yield each session with its outcome, or with what went wrong, as they finish.
+
+        Policies that need all jobs at once (batching) override this.
+        """
+        limit = asyncio.Semaphore(sessions[0].engine.concurrency if sessions else 1)
+
+        async def one(session: Session) -> tuple[Session, Outcome | Exception]:
+            async with limit:
+                try:
+                    return session, await self.answer(session.job, session)
+                except Exception as error:
+                    return session, error
+
+        tasks = [asyncio.ensure_future(one(session)) for session in sessions]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+class DecodingVariant(Decoding, Variant):
+    """A variant that is a decoding: one greedy completion, produced in its own way."""
+
+    async def answer(self, job: Job, session: Session) -> Outcome:
+        """Return the completion as it is."""
+        (completion,) = await session.complete(session.request(decoding=self))
+        return Outcome(completion.text, completion)
+
+
+VARIANTS: Registry[type[Variant]] = Registry("policy variant", "ttc_bench.pipelines")
+
+V = TypeVar("V", bound=type[Variant])
+
+
+def variant(policy: str, name: str) -> Callable[[V], V]:
+    """Register a `Variant` class as ``{policy}.{name}`` and tell it its names."""
+
+    def decorate(cls: V) -> V:
+        cls.policy, cls.name = policy, name
+        VARIANTS.register(f"{policy}.{name}")(cls)
+        return cls
+
+    return decorate
+
+
+def variants_of(policy: str) -> dict[str, type[Variant]]:
+    """Return the registered variants of ``policy`` by name, in the order defined."""
+    return {cls.name: cls for cls in VARIANTS.values() if cls.policy == policy}
+
+
+def missing_capabilities(requires: Requirements, engine: Engine) -> list[str]:
+    """Return what ``engine`` lacks, in words; an empty list means it can run the variant."""
+    missing = []
+    for role, needed in requires.items():
+        if role not in engine.roles():
+            missing.append(f"a {role} model")
+            continue
+        lacking = sorted(needed - engine.capabilities(role))
+        if lacking:
+            missing.append(f"{', '.join(lacking)} on the {role} model {engine.model_name(role)}")
+    return missing
+
+
+def check_capabilities(requires: Requirements, engine: Engine, asker: str) -> None:
+    """Raise unless ``engine`` can do all that ``requires`` lists.
+
+    Raises:
+        CapabilityError: Naming the asker, the model and what is missing.
+    """
+    missing = missing_capabilities(requires, engine)
+    if missing:
+        raise CapabilityError(
+            f"{asker} cannot run on the {engine.name} model {engine.model_name()}:"
+            f" it needs {' and '.join(missing)}."
+        )
+
+
+def _identity(engine: Engine, request: Request) -> str:
+    """Return the fingerprints of every model that shapes the completion."""
+    roles = dict.fromkeys((request.role, *request.decoding.requires))
+    return "+".join(engine.fingerprint(role) for role in roles)
+
+
+def _runs(indexes: Sequence[int]) -> Iterator[list[int]]:
+    """Split sorted indexes into runs of consecutive ones: each run is one call."""
+    for _, group in itertools.groupby(enumerate(indexes), key=lambda pair: pair[1] - pair[0]):
+        yield [index for _, index in group]
+
+
+def _result(done: asyncio.Future[tuple[Completion, ...]]) -> tuple[Completion, ...]:
+    if done.cancelled():
+        return ()
+    error = done.exception()
+    if error is None:
+        return done.result()
+    return error.completions if isinstance(error, CallError) else ()
+
+
+def _reading_from_json(data: Mapping[str, Any]) -> Reading:
+    return Reading(
+        model=data["model"],
+        usage=Usage(**data["usage"]),
+        timing=Timing(**{**data["timing"], "itl_s": tuple(data["timing"]["itl_s"])}),
+        scores=tuple(data["scores"]),
+        tokens=tuple(TokenSurprisal(**t) for t in data["tokens"]),
+        usd=data["usd"],
+        replayed=True,
+    )
+
+
+def _call(
+    number: int, request: Request, usage: Usage, timing: Timing, model: str
+) -> Callable[..., Call]:
+    """Return a partly filled line of the bill."""
+    flops = (
+        None
+        if usage.prefill_flops is None or usage.decode_flops is None
+        else usage.prefill_flops + usage.decode_flops
+    )
+    shared = {k: v for k, v in asdict(usage).items() if k in Call.__dataclass_fields__}
+
+    def line(**rest: Any) -> Call:
+        return Call(
+            request=number,
+            role=request.role,
+            purpose=request.purpose,
+            model=model,
+            flops=flops,
+            queue_s=timing.queue_s,
+            ttft_s=timing.ttft_s,
+            latency_s=timing.latency_s,
+            **shared,
+            **rest,
+        )
+
+    return line
