@@ -26,7 +26,17 @@ class Run(click.Command):
         warnings.filterwarnings("ignore", "Option '--pipeline'", KedroDeprecationWarning)
         requested = [ctx.params.get("pipeline"), *(ctx.params.get("pipelines") or ())]
         _check_pipelines([name for name in requested if name])
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            raise (_cause(error) or error) from error
+
+
+def _cause(error: BaseException | None) -> UserError | None:
+    """Return the user error behind ``error``: Kedro wraps what a dataset raises."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__
+    return error
 
 
 def _check_pipelines(names: list[str]) -> None:
@@ -40,7 +50,5 @@ def _check_pipelines(names: list[str]) -> None:
             raise UserError(unknown("pipeline", name, known))
 
 
-run = Run(
-    name="run", params=kedro_run.params, callback=kedro_run.callback, help=kedro_run.help
-)
+run = Run(name="run", params=kedro_run.params, callback=kedro_run.callback, help=kedro_run.help)
 cli.add_command(run)

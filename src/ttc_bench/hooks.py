@@ -11,7 +11,6 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
-
 from ttc_bench.errors import UserError
 from ttc_bench.params import faults, unknown
 

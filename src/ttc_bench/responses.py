@@ -98,7 +98,9 @@ class Ledger:
         paid = [c for c in self.calls if not c.replayed]
         return {
             "spent_calls": len(paid),
-            "spent_tokens": sum(c.prompt_tokens - c.cached_tokens + c.completion_tokens for c in paid),
+            "spent_tokens": sum(
+                c.prompt_tokens - c.cached_tokens + c.completion_tokens for c in paid
+            ),
             "spent_flops": total(c.flops for c in paid),
             "spent_usd": total(c.usd for c in paid),
         }

@@ -1,0 +1,65 @@
+"""Job files round-trip, and a broken one is told by file, line and field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kedro.io import DatasetError
+
+from ttc_bench.datasets import JobsDataset, JournalDataset
+from ttc_bench.types import Job, Message
+
+JOB = Job(
+    id="b/1",
+    benchmark="b",
+    task="t",
+    messages=(Message(role="user", content="naïve “question”\n\u2028"),),
+    references=("a", None),
+    reward_metric="exact_match",
+    max_tokens=8,
+    metadata={"x": [1, None]},
+)
+
+
+def test_jobs_round_trip(tmp_path: Path) -> None:
+    dataset = JobsDataset(str(tmp_path / "deep" / "jobs.jsonl"))
+    dataset.save([JOB, JOB])
+    assert dataset.load() == [JOB, JOB]
+
+
+def test_malformed_record_names_file_line_and_field(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    broken = JOB.model_dump_json().replace('"max_tokens":8', '"max_tokens":0')
+    path.write_text(JOB.model_dump_json() + "\n" + broken + "\n")
+    with pytest.raises(DatasetError, match=r"jobs\.jsonl, line 2, field 'max_tokens'"):
+        JobsDataset(str(path)).load()
+
+
+def test_line_that_is_not_json_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    path.write_text("{oops\n")
+    with pytest.raises(DatasetError, match=r"line 1: not valid JSON"):
+        JobsDataset(str(path)).load()
+
+
+@pytest.mark.parametrize("content", ["", None])
+def test_empty_or_missing_job_file_says_what_to_do(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "jobs.jsonl"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DatasetError, match="kedro run --pipeline=ingest_benchmarks"):
+        JobsDataset(str(path)).load()
+
+
+def test_unselected_benchmark_may_be_empty(tmp_path: Path) -> None:
+    dataset = JobsDataset(str(tmp_path / "jobs.jsonl"), allow_empty=True)
+    dataset.save([])
+    assert dataset.load() == []
+
+
+def test_journal_dataset_opens_one_journal_a_run(tmp_path: Path) -> None:
+    dataset = JournalDataset(str(tmp_path / "journal.jsonl"))
+    assert dataset.load() is dataset.load()
+    with pytest.raises(DatasetError, match="only appended to"):
+        dataset.save("anything")
