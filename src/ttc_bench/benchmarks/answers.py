@@ -7,6 +7,7 @@ parser returns a canonical hashable value, and ``None`` where a text holds no re
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import NamedTuple
 
 NONE_ANSWER = ("None",)
@@ -19,7 +20,7 @@ _MARKER = re.compile(
 _RESPOND = re.compile(r"<respond>(.*?)</respond>", re.DOTALL | re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*(?:[,;\n]|\s&\s|,?\s+and\s)\s*", re.IGNORECASE)
 _BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+")
-_QUOTES = "\"'`“”‘’*"
+_QUOTES = "\"'`*\u201c\u201d\u2018\u2019"
 
 
 def answer_span(text: str) -> str | None:
@@ -82,10 +83,7 @@ def _clean(part: str) -> str:
 
 
 def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
-    found = None
-    for found in pattern.finditer(text):
-        pass
-    return found
+    return next(iter(deque(pattern.finditer(text), maxlen=1)), None)
 
 
 class Graph(NamedTuple):
