@@ -43,7 +43,7 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
             raise DataError(
                 f"no job file {self._filepath}: run `kedro run --pipeline=ingest_benchmarks` first."
             )
-        jobs = [job for job in self._jobs()]
+        jobs = list(self._jobs())
         if not jobs and not self._allow_empty:
             raise DataError(
                 f"job file {self._filepath} holds no job:"

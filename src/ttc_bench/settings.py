@@ -1,6 +1,13 @@
-"""Kedro project settings: https://docs.kedro.org/en/stable/configure/project_settings/"""
+"""Kedro project settings; https://docs.kedro.org/en/stable/configure/project_settings/ lists them."""
+
+import os
 
 from ttc_bench.hooks import Preflight
+
+# Prompts may be confidential: no library of this project phones home unless the user says so.
+for switch in ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
+    os.environ.setdefault(switch, "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 HOOKS = (Preflight(),)
 

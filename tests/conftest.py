@@ -1,0 +1,70 @@
+"""Fixtures: a project of one's own in a temporary folder, and ``kedro run`` in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from kedro.framework.startup import bootstrap_project
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "data" / "06_models" / "reference"
+
+KedroRun = Callable[..., Result]
+
+
+def make_project(folder: Path) -> Path:
+    """Copy configuration and link code and models: what a run writes stays in ``folder``."""
+    shutil.copytree(ROOT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
+    (folder / "conf" / "local").mkdir()
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / "src").symlink_to(ROOT / "src")
+    (folder / "data").mkdir()
+    (folder / "data" / "06_models").symlink_to(ROOT / "data" / "06_models")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project in a temporary folder, which is the working folder of the test."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    make_project(folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def kedro_run(project: Path) -> KedroRun:
+    """``kedro run`` in the test's own project, in this process."""
+
+    def run(*arguments: str) -> Result:
+        bootstrap_project(project)
+        from ttc_bench.cli import cli
+
+        return CliRunner().invoke(cli, ["run", *arguments])
+
+    return run
+
+
+@pytest.fixture
+def kedro_process(project: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start ``kedro run`` in the test's own project, in a process that can be killed."""
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "kedro", "run", *arguments],
+            cwd=project,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+
+    return start

@@ -1,0 +1,87 @@
+"""Bad input: one clear line each, a non-zero exit, and nothing generated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import KedroRun
+
+BAD_INPUT = {
+    "unknown policy": (
+        ["--pipeline=speculativ"],
+        ["unknown pipeline 'speculativ'", "'speculative'"],
+    ),
+    "unknown top-level parameter": (
+        ["--pipeline=speculative", "--params=limits=3"],
+        ["unknown parameter 'limits'", "'limit'"],
+    ),
+    "unknown variant": (
+        ["--pipeline=speculative", "--params=speculative.draftmodel.k=3"],
+        ["unknown variant of speculative 'draftmodel'", "'draft_model'"],
+    ),
+    "unknown setting of a variant": (
+        ["--pipeline=speculative", "--params=speculative.draft_model.kk=3"],
+        ["speculative.draft_model.kk", "'k'"],
+    ),
+    "setting out of range": (
+        ["--pipeline=speculative", "--params=speculative.draft_model.k=0"],
+        ["speculative.draft_model.k", "got 0"],
+    ),
+    "unknown benchmark": (
+        ["--pipeline=speculative", "--params=benchmarks=[crmsim]"],
+        ["unknown benchmark 'crmsim'", "'crm_sim'"],
+    ),
+    "limit of zero": (["--pipeline=speculative", "--params=limit=0"], ["limit", "got 0"]),
+    "limit below zero": (["--pipeline=speculative", "--params=limit=-1"], ["limit", "got -1"]),
+    "a model path that is no model": (
+        ["--pipeline=speculative", "--params=model.target=conf"],
+        ["model.target", "conf"],
+    ),
+    "an unknown engine": (
+        ["--pipeline=speculative", "--params=model.engine=locale"],
+        ["unknown engine 'locale'", "'local'"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_stops_before_any_generation(
+    case: str, kedro_run: KedroRun, project: Path
+) -> None:
+    arguments, expected = BAD_INPUT[case]
+    result = kedro_run(*arguments)
+    assert result.exit_code != 0
+    message = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert len(message) == 1, result.output
+    for words in expected:
+        assert words in message[0]
+    assert "Traceback" not in result.output
+    assert not list((project / "data" / "07_model_output").glob("**/*.parquet"))
+
+
+def test_all_faults_are_told_at_once(kedro_run: KedroRun) -> None:
+    result = kedro_run("--pipeline=speculative", "--params=limit=0,limitt=3,speculative.draft.k=1")
+    for words in ("limit: ", "unknown parameter 'limitt'", "unknown variant of speculative"):
+        assert words in result.output
+
+
+def test_empty_job_file_is_told(kedro_run: KedroRun, project: Path) -> None:
+    jobs = project / "data" / "05_model_input" / "jobs.jsonl"
+    jobs.parent.mkdir(parents=True)
+    jobs.write_text("")
+    result = kedro_run("--pipeline=generate")
+    assert result.exit_code != 0
+    assert "jobs.jsonl holds no job" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_place_that_cannot_be_written_is_told(kedro_run: KedroRun, project: Path) -> None:
+    """A plain file where a folder should be: it cannot be written whoever the user is."""
+    (project / "data" / "07_model_output").write_text("")
+    result = kedro_run("--pipeline=speculative")
+    assert result.exit_code != 0
+    assert "cannot write to" in result.output
+    assert "data/07_model_output" in result.output
+    assert "Traceback" not in result.output
