@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ttc_bench.benchmarks.answers import (
+    answer_span,
+    answer_text,
+    parse_answer,
+    parse_workflow,
+    read_graph,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Answer: C-17", ("C-17",)),
+        ("thinking\nAnswer: A\nno, wait\n**Final Answer:** B.", ("B",)),
+        ("The answer is: May", ("May",)),
+        ("Answer: b, a and c", ("a", "b", "c")),
+        ('Answer: ["b", "a"]', ("a", "b")),
+        ("Answer:\n- b\n- a\n\nBecause.", ("a", "b")),
+        ("Answer: 3.5", ("3.5",)),
+        ("Answer: none.", ("None",)),
+        ("<respond> x, y </respond>", ("x", "y")),
+        ("Answer: old\n<respond>new</respond>", ("new",)),
+        ("<respond>old</respond>\nAnswer: new", ("new",)),
+        ("Answer: AbC", ("AbC",)),
+        ("Answer:", None),
+        ("Answer: ,;", None),
+        ("no marker", None),
+        ("", None),
+    ],
+)
+def test_the_final_answer_in_canonical_form(text: str, expected: tuple[str, ...] | None) -> None:
+    assert parse_answer(text) == expected
+
+
+def test_without_a_marker_all_of_the_text_is_the_answer() -> None:
+    assert answer_span(" x ") is None
+    assert answer_text(" x ") == "x"
+
+
+@given(st.text())
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    for whole in (text, f"Answer: {text}", f"Node {text} 1: a (START,1)"):
+        found = parse_answer(whole)
+        assert found is None or (found == tuple(sorted(found)) and all(found))
+        hash(parse_workflow(whole))
+
+
+@given(st.lists(st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True), min_size=1))
+def test_a_list_of_answers_is_read_back_in_any_order(answers: list[str]) -> None:
+    if "none" in answers or "and" in answers:
+        return
+    assert parse_answer("Answer: " + ", ".join(answers)) == tuple(sorted(answers))
+
+
+def test_long_texts_are_read_in_linear_time() -> None:
+    assert parse_answer("a Answer: " * 10_000) is None
+    assert parse_answer(" and" * 25_000) is None
+    assert parse_answer("Answer: " + "x and " * 20_000) is not None
+    assert read_graph("Node " + "1: x\n" * 20_000 + "(START,1)") is not None
+
+
+def test_the_graph_is_read_as_officially() -> None:
+    graph = read_graph("Node:\n1: a\n2.b\n3. c\nEdges: (START,1)( 1 , 2 ) (2,END) (END,1)")
+    assert graph is not None
+    assert graph.nodes == ("START", "a", "c", "END")  # "2.b" has no blank behind its number
+    assert graph.edges == ((0, 1), (1, 2), (2, 3))
+
+
+def test_workflows_agree_whatever_their_numbering() -> None:
+    left = parse_workflow("Node:\n1: Go home.\n2: Eat\n(START,1)(1,2)(2,END)")
+    right = parse_workflow("Node:\n1: eat\n2: go  home\n(2,1)(START,2)(1,END)(1,END)")
+    other = parse_workflow("Node:\n1: Go home.\n2: Eat\n(START,1)(START,2)(1,END)(2,END)")
+    assert left == right
+    assert left != other
+    assert parse_workflow("Node (START,END)") is None
