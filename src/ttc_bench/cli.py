@@ -8,7 +8,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
-from kedro.utils import KedroDeprecationWarning
+from kedro import KedroDeprecationWarning
 
 from ttc_bench.errors import UserError
 

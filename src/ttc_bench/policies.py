@@ -150,6 +150,10 @@ class Session:
             found[completion.index] = completion
             self._journal.put(keys[completion.index], completion.to_json())
 
+        def keep_all(done: asyncio.Future[tuple[Completion, ...]]) -> None:
+            for completion in _result(done):
+                keep(completion)
+
         if Capability.BATCHED_SAMPLING in self.engine.capabilities(request.role):
             for completion in await self.engine.complete(request):
                 keep(completion)
@@ -163,7 +167,7 @@ class Session:
         ]
         failures: list[BaseException] = []
         for call in calls:
-            call.add_done_callback(lambda done: [keep(c) for c in _result(done)])
+            call.add_done_callback(keep_all)
         for outcome in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 failures.append(outcome)

@@ -78,6 +78,10 @@ class Decoding(Params):
         return f"{type(self).__name__}({self.model_dump_json()})"
 
 
+GREEDY = Sampling()
+PLAIN = Decoding()
+
+
 @dataclass(frozen=True)
 class Request:
     """One call to a model, possibly for several samples.
@@ -98,11 +102,11 @@ class Request:
     messages: tuple[Message, ...]
     max_tokens: int
     stop: tuple[str, ...] = ()
-    sampling: Sampling = Sampling()
+    sampling: Sampling = GREEDY
     n: int = 1
     first_index: int = 0
     role: ModelRole = "target"
-    decoding: Decoding = Decoding()
+    decoding: Decoding = PLAIN
     purpose: str = "answer"
 
     def key(self, fingerprint: str, index: int) -> str:

@@ -134,7 +134,7 @@ def respond(
     )
 
 
-def _failure(job: Job, error: Exception) -> dict[str, str]:
+def _failure(job: Job, error: Exception) -> dict[str, Any]:
     if isinstance(error, UserError):
         raise error
     if isinstance(error, CallError):

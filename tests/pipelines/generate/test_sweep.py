@@ -1,0 +1,34 @@
+"""A list in place of a value is a sweep: one run per point, each with a name of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from ttc_bench.errors import UserError
+from ttc_bench.pipelines.generate.nodes import sweep
+
+
+def test_one_value_is_one_run_under_the_variants_own_name() -> None:
+    (label,) = sweep("speculative.draft_model", {"k": 4})
+    assert label == "draft_model"
+
+
+def test_lists_span_a_grid_of_named_points() -> None:
+    points = sweep("speculative.prompt_lookup", {"k": [2, 4], "max_ngram": [1, 3]})
+    assert list(points) == [
+        "prompt_lookup[k=2,max_ngram=1]",
+        "prompt_lookup[k=2,max_ngram=3]",
+        "prompt_lookup[k=4,max_ngram=1]",
+        "prompt_lookup[k=4,max_ngram=3]",
+    ]
+    assert points["prompt_lookup[k=4,max_ngram=1]"].model_dump()["k"] == 4
+
+
+def test_a_sweep_without_values_is_an_error() -> None:
+    with pytest.raises(UserError, match="at least one value"):
+        sweep("speculative.draft_model", {"k": []})
+
+
+def test_a_faulty_point_is_told() -> None:
+    with pytest.raises(UserError, match=r"speculative\.draft_model\.k.*got 0"):
+        sweep("speculative.draft_model", {"k": [4, 0]})

@@ -1,0 +1,63 @@
+"""``kill -9``, then the same command: it finishes the rest, repeats nothing, loses nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from tests.conftest import KedroRun
+
+LIMIT = 12
+ARGUMENTS = ("--pipeline=baseline", f"--params=limit={LIMIT}")
+
+
+def test_a_killed_run_is_finished_by_the_same_command(
+    kedro_process: Callable[..., subprocess.Popen[str]], kedro_run: KedroRun, project: Path
+) -> None:
+    journal = project / "data" / "07_model_output" / "journal.jsonl"
+    process = kedro_process(*ARGUMENTS)
+    _wait_for_lines(journal, 5, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = _entries(journal)
+    with journal.open("ab") as file:
+        file.write(b'{"key": "torn')
+
+    result = kedro_run(*ARGUMENTS)
+    assert result.exit_code == 0, result.output
+
+    after = _entries(journal)
+    assert after[: len(before)] == before, "what was journalled is never written again"
+    keys = [entry["key"] for entry in after]
+    assert len(keys) == len(set(keys)), "no completion is computed twice"
+
+    responses = pd.read_parquet(
+        project / "data" / "07_model_output" / "responses" / "baseline.greedy.parquet"
+    )
+    assert len(responses) == responses["job_id"].nunique() == 2 * LIMIT
+    assert (responses["status"] == "ok").all()
+    assert int(responses["replayed"].sum()) == len(before)
+    first = {entry["timing"]["latency_s"] for entry in before}  # type: ignore[index]
+    replayed = responses[responses["replayed"]]
+    assert set(replayed["latency_s"]) <= first, "a replay keeps its first timing"
+
+
+def _entries(journal: Path) -> list[dict[str, object]]:
+    whole = journal.read_bytes()
+    return [json.loads(line) for line in whole[: whole.rfind(b"\n") + 1].splitlines()]
+
+
+def _wait_for_lines(path: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_bytes().count(b"\n") >= count:
+            return
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    raise AssertionError(f"{path} did not reach {count} lines")
