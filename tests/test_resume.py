@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-
 from tests.conftest import KedroRun
 
 LIMIT = 12

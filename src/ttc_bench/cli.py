@@ -6,9 +6,9 @@ import warnings
 from typing import Any
 
 import click
+from kedro import KedroDeprecationWarning
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
-from kedro import KedroDeprecationWarning
 
 from ttc_bench.errors import UserError
 

@@ -20,7 +20,7 @@ class Preflight:
 
     @hook_impl
     def before_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any]
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Raise one error that lists every fault of the run, one per line.
 
@@ -71,7 +71,7 @@ STAGES = ("score", "aggregate", "compare", "train_reference")
 """Top-level parameter groups that stages own and validate by themselves."""
 
 
-def path_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any]) -> list[str]:
+def path_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> list[str]:
     """Return one line per place that the run would write to and cannot."""
     lines = []
     for name in sorted(pipeline.all_outputs() | (pipeline.inputs() & {"journal"})):

@@ -1,4 +1,4 @@
-"""Kedro project settings; https://docs.kedro.org/en/stable/configure/project_settings/ lists them."""
+"""Kedro project settings: hooks, configuration, and telemetry that stays off."""
 
 import os
 
