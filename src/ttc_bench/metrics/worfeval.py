@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ttc_bench.benchmarks.answers import Graph, read_graph
-from ttc_bench.metrics.encoder import EMBEDDED, Encoder, get_encoder
+from ttc_bench.metrics.encoder import Encoder, get_encoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,13 +38,14 @@ KEYS = (
 Scores = dict[str, float]
 
 
-def worf_scores(prediction: str, gold: str, encoder: str = EMBEDDED) -> Scores:
+def worf_scores(prediction: str, gold: str, encoder: str | None = None) -> Scores:
     """Return the official node and graph scores of one prediction.
 
     Args:
         prediction: Response text. One that the official parser cannot read scores 0, as there.
         gold: Gold text in the same format.
-        encoder: Name of the sentence encoder; scores of different encoders do not compare.
+        encoder: Name of the sentence encoder, by default the current one; scores of
+            different encoders do not compare.
 
     Returns:
         ``node_precision``, ``node_recall``, ``node_f1``, ``graph_precision``,
@@ -54,14 +55,14 @@ def worf_scores(prediction: str, gold: str, encoder: str = EMBEDDED) -> Scores:
     return worf_scores_batch([(prediction, gold)], encoder)[0]
 
 
-def worf_scores_batch(pairs: Sequence[tuple[str, str]], encoder: str = EMBEDDED) -> list[Scores]:
+def worf_scores_batch(pairs: Sequence[tuple[str, str]], encoder: str | None = None) -> list[Scores]:
     """Return `worf_scores` of many (prediction, gold) pairs.
 
     Each distinct pair is scored once and each distinct subtask is encoded once.
 
     Args:
         pairs: Prediction and gold text of each response.
-        encoder: Name of the sentence encoder.
+        encoder: Name of the sentence encoder, by default the current one.
 
     Returns:
         One dict of scores per pair, in order.
@@ -78,8 +79,12 @@ def worf_scores_batch(pairs: Sequence[tuple[str, str]], encoder: str = EMBEDDED)
     return [dict(done[pair]) for pair in pairs]
 
 
+def warm(pairs: Iterable[tuple[str, str]]) -> None:
+    """Encode the subtasks of many (prediction, gold) pairs in one go, so that batches are full."""
+    _warm(get_encoder(), [(read_graph(p), read_graph(g)) for p, g in pairs])
+
+
 def _warm(model: Encoder, graphs: Iterable[tuple[Graph | None, Graph | None]]) -> None:
-    """Encode the subtasks of all scorable pairs in one go, so that batches are full."""
     ready = [(p, g) for p, g in graphs if p is not None and g is not None]
     model.embed(sorted({node for pair in ready for graph in pair for node in graph.nodes}))
 

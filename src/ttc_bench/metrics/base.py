@@ -1,0 +1,236 @@
+"""The contract of metrics: what a metric is, and how a family of metrics is defined.
+
+A family is one file: a function that takes a `ScoringBatch` and returns one column of values
+per metric, under ``@family(name, [MetricSpec(...), ...])``. A value that does not apply is
+`Null` with its reason, never a silent zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from ttc_bench.benchmarks.answers import answer_text
+from ttc_bench.errors import UserError
+from ttc_bench.metrics.encoder import EMBEDDED
+from ttc_bench.params import Params, unknown
+from ttc_bench.registry import Registry
+from ttc_bench.types import Job
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """What one metric means.
+
+    Attributes:
+        name: Its column in the scores.
+        unit: Unit of its values; ``1`` is a share or a score without a unit.
+        range: Smallest and largest value; ``None`` is open.
+        higher_is_better: Its direction; ``None`` where neither end is good.
+        definition: What is computed, in one sentence.
+        source: Paper, library or field it comes from.
+        family: The family it belongs to, set by `family`.
+    """
+
+    name: str
+    unit: str
+    range: tuple[float | None, float | None]
+    higher_is_better: bool | None
+    definition: str
+    source: str
+    family: str = ""
+
+
+@dataclass(frozen=True)
+class Null:
+    """A value that does not exist, and why."""
+
+    reason: str
+
+
+Value = float | int | bool | Null | None
+"""One value of a metric; ``None`` is `NOT_REPORTED`."""
+
+Columns = Mapping[str, Sequence[Value]]
+"""Values of each metric, aligned with the rows of a batch."""
+
+GROUP = ("model", "policy", "variant", "benchmark")
+"""Columns that name a group: a figure of a whole group stands in each of its rows."""
+
+_UNREAD = ("bill",)  # the bill of every call is long, and its totals are columns
+
+NOT_REPORTED = "not reported by the model or the engine"
+
+
+class ScoreParams(Params):
+    """Settings of the score stage.
+
+    Attributes:
+        families: Families to switch on or off; one that is not named keeps its own default.
+        encoder: Sentence encoder of WorFEval, BERTScore and semantic similarity:
+            ``embedded``, a Hugging Face name (``sentence-transformers/all-mpnet-base-v2``) or
+            a folder. Scores of different encoders do not compare.
+        bert_score_model: Model of BERTScore; ``None`` takes the encoder. The published
+            figures use ``roberta-large``.
+        pass_at: The k of pass@k.
+        success: Reward from which an answer counts as correct.
+        likelihood_model: Folder or Hugging Face name of a causal language model for the
+            family ``likelihood``; ``None`` leaves its perplexities null.
+    """
+
+    families: dict[str, bool] = Field(default_factory=dict)
+    encoder: str = Field(default=EMBEDDED, min_length=1)
+    bert_score_model: str | None = None
+    pass_at: tuple[int, ...] = (1, 2, 4, 8)
+    success: float = Field(default=1.0, gt=0.0, le=1.0)
+    likelihood_model: str | None = None
+
+    @field_validator("pass_at")
+    @classmethod
+    def _known_k(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not set(value) <= set(PASS_AT):
+            raise ValueError(f"each k must be one of {', '.join(map(str, PASS_AT))}")
+        return value
+
+    def enabled(self) -> dict[str, Family]:
+        """Return the families to compute, by name.
+
+        Raises:
+            UserError: If a setting names no family.
+        """
+        for name in self.families:
+            if name not in METRICS:
+                raise UserError(f"parameter score.families: {unknown('family', name, METRICS)}")
+        return {n: f for n, f in METRICS.items() if self.families.get(n, f.default)}
+
+
+PASS_AT = (1, 2, 4, 8, 16, 32)
+"""The k for which pass@k has a column."""
+
+
+@dataclass(frozen=True)
+class ScoringBatch:
+    """What a family sees: valid responses and their jobs, aligned.
+
+    Attributes:
+        jobs: The job of each response.
+        columns: Columns of the response table as lists; a null is ``None``.
+        params: Settings of the stage.
+        earlier: Metrics computed before this family; ``reward`` is always there, except for
+            the family that computes it.
+    """
+
+    jobs: Sequence[Job]
+    columns: Mapping[str, Sequence[Any]]
+    params: ScoreParams = field(default_factory=ScoreParams)
+    earlier: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, jobs: Sequence[Job], params: ScoreParams) -> ScoringBatch:
+        """Return a batch of a response table whose rows are aligned with ``jobs``."""
+        import pyarrow as pa
+
+        wanted = [str(name) for name in rows.columns if name not in _UNREAD]
+        lists = {name: pa.Array.from_pandas(rows[name]).to_pylist() for name in wanted}
+        return cls(jobs, lists, params)
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def column(self, name: str) -> Sequence[Any]:
+        """Return a column of the responses; all ``None`` if the table does not have it."""
+        return self.columns.get(name) or [None] * len(self)
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The whole text of each response."""
+        return ["" if text is None else text for text in self.column("text")]
+
+    @cached_property
+    def answers(self) -> Sequence[str]:
+        """What text metrics compare: the final answer, or all of a workflow."""
+        return [
+            text if job.reward_metric == "workflow" else answer_text(text)
+            for text, job in zip(self.texts, self.jobs, strict=True)
+        ]
+
+    @cached_property
+    def references(self) -> Sequence[str | None]:
+        """The gold text of each response; ``None`` where a refusal is the gold answer."""
+        return [reference_text(job) for job in self.jobs]
+
+    def groups(self) -> Iterable[list[int]]:
+        """Return the rows of each `GROUP`, in order."""
+        found: dict[tuple[Any, ...], list[int]] = {}
+        for row, key in enumerate(zip(*(self.column(c) for c in GROUP), strict=True)):
+            found.setdefault(key, []).append(row)
+        return found.values()
+
+
+def reference_text(job: Job) -> str | None:
+    """Return the gold answers as one text; ``None`` for privacy tasks, which have none."""
+    if job.reward_metric == "privacy_rejection":
+        return None
+    return ", ".join("None" if r is None else r for r in job.references)
+
+
+Compute = Callable[[ScoringBatch], Columns]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of metrics.
+
+    Attributes:
+        name: Registered name.
+        metrics: Its metrics, in the order of their columns.
+        compute: Computes the columns of a batch.
+        default: Whether it is on unless the parameters say otherwise.
+    """
+
+    name: str
+    metrics: tuple[MetricSpec, ...]
+    compute: Compute
+    default: bool
+
+
+METRICS: Registry[Family] = Registry("metric family", "ttc_bench.metrics")
+
+
+def family(
+    name: str, metrics: Iterable[MetricSpec], *, default: bool = True
+) -> Callable[[Compute], Compute]:
+    """Return a decorator that registers a function as the family ``name``.
+
+    Args:
+        name: Name of the family.
+        metrics: What it computes; the function returns exactly these columns.
+        default: Whether it is on unless the parameters say otherwise.
+    """
+    specs = tuple(replace(spec, family=name) for spec in metrics)
+
+    def decorate(compute: Compute) -> Compute:
+        METRICS.register(name)(Family(name, specs, compute, default))
+        return compute
+
+    return decorate
+
+
+def all_metrics() -> Iterator[MetricSpec]:
+    """Yield every metric of every family, by family name."""
+    for entry in METRICS.values():
+        yield from entry.metrics
+
+
+def ratio(above: float | None, below: float | None, reason: str) -> Value:
+    """Return ``above / below``; null with ``reason`` if ``below`` is 0, and if one is unknown."""
+    if above is None or below is None:
+        return None
+    return above / below if below else Null(reason)

@@ -1,0 +1,213 @@
+"""What a policy's candidate answers were worth, and how far its confidence can be trusted."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from math import comb
+from typing import NamedTuple
+
+from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.metrics.base import (
+    PASS_AT,
+    Columns,
+    MetricSpec,
+    Null,
+    ScoreParams,
+    ScoringBatch,
+    Value,
+    family,
+)
+from ttc_bench.metrics.benchmark import batched, score_texts
+from ttc_bench.types import Job
+
+_FEW = Null("the policy drew fewer than two samples")
+_BINS = 10
+
+
+class Candidates(NamedTuple):
+    """The samples of one response.
+
+    Attributes:
+        rewards: Reward of each sample.
+        answers: Canonical answer of each sample; ``None`` is unreadable.
+    """
+
+    rewards: list[float]
+    answers: list[Hashable]
+
+
+def _spec(
+    name: str,
+    better: bool | None,
+    definition: str,
+    source: str,
+    top: float | None = 1.0,
+    unit: str = "1",
+) -> MetricSpec:
+    return MetricSpec(name, unit, (0.0, top), better, definition, source)
+
+
+@family(
+    "sampling",
+    [
+        _spec("samples_drawn", None, "Candidate answers.", "policy", None, "samples"),
+        *(
+            _spec(
+                f"pass_at_{k}",
+                True,
+                f"Unbiased estimate of the chance that one of {k} samples is correct.",
+                "arXiv 2107.03374",
+            )
+            for k in PASS_AT
+        ),
+        _spec("majority_reward", True, "Reward of the most frequent answer.", "arXiv 2203.11171"),
+        _spec("oracle_reward", True, "Reward of the best sample.", "arXiv 2407.21787"),
+        _spec("mean_sample_reward", True, "Mean reward of the samples.", "this project"),
+        _spec("selection_regret", False, "Oracle reward minus reward.", "this project"),
+        _spec("answer_diversity", None, "Distinct answers over samples.", "this project"),
+        _spec("unreadable_share", False, "Samples without a readable answer.", "this project"),
+        _spec(
+            "confidence",
+            None,
+            "The policy's own confidence, else the share of samples that agree with its answer.",
+            "policy, arXiv 2203.11171",
+        ),
+        _spec(
+            "brier",
+            False,
+            "Squared distance of the confidence from correct (1) or not (0).",
+            "Brier 1950",
+        ),
+        _spec(
+            "ece",
+            False,
+            "Expected calibration error of the confidence, 10 bins, of the (model, policy, "
+            "variant, benchmark); the same in each of its rows.",
+            "arXiv 1706.04599",
+        ),
+    ],
+)
+def sampling(batch: ScoringBatch) -> Columns:
+    """Return what the samples of each response were worth."""
+    candidates = _candidates(batch)
+    rewards = [r or 0.0 for r in batch.earlier["reward"]]
+    confidence = _confidence(batch, candidates)
+    correct = [float(reward >= batch.params.success) for reward in rewards]
+    several = [c if len(c.rewards) > 1 else None for c in candidates]
+    return {
+        "samples_drawn": [len(c.rewards) for c in candidates],
+        **{f"pass_at_{k}": _pass_column(candidates, k, batch.params) for k in PASS_AT},
+        "majority_reward": [_majority(c) if c else _FEW for c in several],
+        "oracle_reward": [max(c.rewards) if c else _FEW for c in several],
+        "mean_sample_reward": [sum(c.rewards) / len(c.rewards) if c else _FEW for c in several],
+        "selection_regret": [
+            max(max(c.rewards) - r, 0.0) if c else _FEW
+            for c, r in zip(several, rewards, strict=True)
+        ],
+        "answer_diversity": [_diversity(c.answers) if c else _FEW for c in several],
+        "unreadable_share": [
+            c.answers.count(None) / len(c.answers) if c else _FEW for c in several
+        ],
+        "confidence": confidence,
+        "brier": [
+            c if c is None or isinstance(c, Null) else (float(c) - hit) ** 2
+            for c, hit in zip(confidence, correct, strict=True)
+        ],
+        "ece": _ece_column(batch, confidence, correct),
+    }
+
+
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """Return the unbiased estimate of pass@k: 1 - C(n - c, k) / C(n, k).
+
+    Args:
+        n: Samples drawn, at least ``k``.
+        correct: Correct ones among them.
+        k: Samples that an attempt may draw.
+    """
+    return 1.0 - comb(n - correct, k) / comb(n, k)
+
+
+def _pass_column(candidates: Sequence[Candidates], k: int, params: ScoreParams) -> list[Value]:
+    if k not in params.pass_at:
+        return [Null("this k is not asked for")] * len(candidates)
+    few = Null(f"fewer than {k} samples")
+    return [
+        pass_at_k(len(c.rewards), sum(r >= params.success for r in c.rewards), k)
+        if len(c.rewards) >= k
+        else few
+        for c in candidates
+    ]
+
+
+def _candidates(batch: ScoringBatch) -> list[Candidates]:
+    found = []
+    rows = zip(batch.jobs, batch.column("samples"), strict=True)
+    for chunk in batched(rows, 2048):
+        wanted = {(job.id, text): job for job, texts in chunk for text in texts or ()}
+        rewards = {key: row["reward"] or 0.0 for key, row in score_texts(wanted).items()}
+        answers = {key: _parse(key[1], job) for key, job in wanted.items()}
+        for job, texts in chunk:
+            keys = [(job.id, text) for text in texts or ()]
+            found.append(Candidates([rewards[k] for k in keys], [answers[k] for k in keys]))
+    return found
+
+
+def _parse(text: str, job: Job) -> Hashable:
+    return BENCHMARKS[job.benchmark].parse(text, job)
+
+
+def _majority(candidates: Candidates) -> float:
+    """Reward of the winner; of answers that tie, the one that came first wins."""
+    votes = Counter(answer for answer in candidates.answers if answer is not None)
+    if not votes:
+        return 0.0
+    winner = votes.most_common(1)[0][0]
+    return candidates.rewards[candidates.answers.index(winner)]
+
+
+def _diversity(answers: Sequence[Hashable]) -> float:
+    return len(set(answers)) / len(answers)
+
+
+def _confidence(batch: ScoringBatch, candidates: Sequence[Candidates]) -> list[Value]:
+    values: list[Value] = []
+    columns = (batch.jobs, batch.texts, batch.column("info"), candidates)
+    for job, text, info, drawn in zip(*columns, strict=True):
+        noted = json.loads(info).get("confidence") if info else None
+        if isinstance(noted, int | float):
+            values.append(min(max(float(noted), 0.0), 1.0))
+        elif len(drawn.answers) > 1:
+            values.append(drawn.answers.count(_parse(text, job)) / len(drawn.answers))
+        else:
+            values.append(Null("the policy states no confidence and drew fewer than two samples"))
+    return values
+
+
+def expected_calibration_error(confidence: Sequence[float], correct: Sequence[float]) -> float:
+    """Return the mean distance of confidence and accuracy over 10 bins, weighted by size.
+
+    Args:
+        confidence: Stated confidence of each answer, in [0, 1].
+        correct: 1 where the answer is correct, else 0.
+    """
+    bins: dict[int, list[tuple[float, float]]] = {}
+    for pair in zip(confidence, correct, strict=True):
+        bins.setdefault(min(int(pair[0] * _BINS), _BINS - 1), []).append(pair)
+    gaps = (abs(sum(c for c, _ in rows) - sum(hit for _, hit in rows)) for rows in bins.values())
+    return sum(gaps) / len(confidence)
+
+
+def _ece_column(
+    batch: ScoringBatch, confidence: Sequence[Value], correct: Sequence[float]
+) -> list[Value]:
+    values: list[Value] = [Null("no answer of the group has a confidence")] * len(batch)
+    for rows in batch.groups():
+        known = [(float(c), correct[r]) for r in rows if isinstance(c := confidence[r], float)]
+        if known:
+            figure = expected_calibration_error(*zip(*known, strict=True))
+            for row in rows:
+                values[row] = figure
+    return values

@@ -1,0 +1,70 @@
+"""How much of the reference text is in the answer, word by word and letter by letter."""
+
+from __future__ import annotations
+
+from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
+from ttc_bench.metrics.ngrams import Overlap, overlaps
+from ttc_bench.metrics.text import f1_of_tokens, normalise
+
+NO_REFERENCE = Null("the gold answer is a refusal, not a text")
+
+
+def _spec(name: str, definition: str, source: str) -> MetricSpec:
+    return MetricSpec(name, "1", (0.0, 1.0), True, definition, source)
+
+
+@family(
+    "text_overlap",
+    [
+        _spec("text_exact", "Normalised answer equals the normalised reference.", "SQuAD"),
+        _spec("token_f1", "F1 of the normalised token multisets.", "SQuAD, arXiv 1606.05250"),
+        _spec("rouge1", "F1 of words.", "rouge-score"),
+        _spec("rouge2", "F1 of pairs of words.", "rouge-score"),
+        _spec("rouge_l", "F1 by the longest common subsequence of words.", "rouge-score"),
+        _spec("bleu", "Sentence BLEU, exponential smoothing, effective order.", "sacrebleu"),
+        _spec("chrf", "chrF2: F2 of character n-grams up to 6.", "sacrebleu"),
+        MetricSpec(
+            "answer_words",
+            "words",
+            (0.0, None),
+            None,
+            "Words of the final answer (of the whole text for a workflow).",
+            "this project",
+        ),
+        MetricSpec(
+            "response_words",
+            "words",
+            (0.0, None),
+            None,
+            "Words of the whole response, reasoning included.",
+            "this project",
+        ),
+    ],
+)
+def text_overlap(batch: ScoringBatch) -> Columns:
+    """Return the overlap of each answer with its reference."""
+    pairs = list(zip(batch.answers, batch.references, strict=True))
+    texts = [(answer, reference) for answer, reference in pairs if reference is not None]
+    exact, f1 = _tokens(texts)
+    figures = overlaps(texts)
+    columns: dict[str, list[Value]] = {"text_exact": [*exact], "token_f1": [*f1]}
+    for name in Overlap._fields:
+        columns[name] = [getattr(figure, name) for figure in figures]
+    known = [reference is not None for _, reference in pairs]
+    return {
+        **{name: spread(column, known) for name, column in columns.items()},
+        "answer_words": [len(answer.split()) for answer in batch.answers],
+        "response_words": [len(text.split()) for text in batch.texts],
+    }
+
+
+def spread(values: list[Value], known: list[bool]) -> list[Value]:
+    """Return one value per row: the values where the reference is known, else why not."""
+    rest = iter(values)
+    return [next(rest) if has else NO_REFERENCE for has in known]
+
+
+def _tokens(pairs: list[tuple[str, str]]) -> tuple[list[float], list[float]]:
+    tokens = {text: normalise(text).split() for pair in pairs for text in pair}
+    exact = [float(tokens[answer] == tokens[reference]) for answer, reference in pairs]
+    return exact, [f1_of_tokens(tokens[answer], tokens[reference]) for answer, reference in pairs]

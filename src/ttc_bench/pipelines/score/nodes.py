@@ -1,0 +1,210 @@
+"""Score responses: a pure function of responses, jobs and parameters."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ttc_bench.errors import DataError
+from ttc_bench.metrics.base import (
+    METRICS,
+    NOT_REPORTED,
+    Family,
+    Null,
+    ScoreParams,
+    ScoringBatch,
+    Value,
+    all_metrics,
+)
+from ttc_bench.metrics.encoder import using_encoder
+from ttc_bench.types import Job
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+IDENTITY = (
+    "job_id",
+    "benchmark",
+    "task",
+    "difficulty",
+    "model",
+    "engine",
+    "policy",
+    "variant",
+    "status",
+    "error_type",
+)
+"""Columns of the scores that name a response, before ``replayed`` and the metrics."""
+
+FIRST = "benchmark"
+"""The family that computes ``reward``: always on, and before all others."""
+
+
+def score_responses(
+    responses: pd.DataFrame, jobs: Sequence[Job], params: ScoreParams
+) -> pd.DataFrame:
+    """Return one row of metrics per response, in the order of the responses.
+
+    The columns are always the same, whatever families are on: `IDENTITY`, ``replayed``,
+    ``encoder``, ``reward_rule``, every metric of the catalogue, and ``null_reasons``: a JSON
+    object that says for each reason which metrics are null by it. A failed response has
+    nothing but nulls.
+
+    Args:
+        responses: Table of `ttc_bench.responses.response_schema`.
+        jobs: The jobs that were answered, in any order; more of them do no harm.
+        params: Settings of the stage.
+
+    Raises:
+        DataError: If a response belongs to none of the jobs.
+        UserError: If a setting names an unknown family or a model that cannot be loaded.
+    """
+    from ttc_bench.metrics.benchmark import REWARD_RULES
+
+    answered = _jobs_of(responses, jobs)
+    valid = [row for row, status in enumerate(responses["status"]) if status == "ok"]
+    batch = ScoringBatch.of(responses.iloc[valid], [answered[row] for row in valid], params)
+    columns, off = compute(batch)
+    table = _Table(len(answered), valid, off)
+    for name, values in columns.items():
+        table.add(name, values)
+    table.fail(responses, valid)
+    identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
+    rules = [REWARD_RULES[job.reward_metric] for job in answered]
+    encoder = [params.encoder] * len(answered)
+    return _frame({**identity, "encoder": encoder, "reward_rule": rules}, table)
+
+
+def rescore(
+    stored: Mapping[str, Callable[[], pd.DataFrame]], jobs: Sequence[Job], params: ScoreParams
+) -> dict[str, pd.DataFrame]:
+    """Return the scores of every stored responses table, by ``{policy}.{variant}``.
+
+    Args:
+        stored: Loads each table, by its name.
+        jobs: The jobs that were answered.
+        params: Settings of the stage.
+
+    Raises:
+        DataError: If no responses are stored, or a response belongs to none of the jobs.
+    """
+    if not stored:
+        raise DataError("no responses are stored: generate some, e.g. by `kedro run`.")
+    return {name: score_responses(load(), jobs, params) for name, load in sorted(stored.items())}
+
+
+def compute(batch: ScoringBatch) -> tuple[dict[str, Sequence[Value]], set[str]]:
+    """Return the columns of all families that are on, and the names of those that are off."""
+    from tqdm import tqdm
+
+    enabled = batch.params.enabled()
+    enabled[FIRST] = METRICS[FIRST]
+    order = sorted(enabled, key=lambda name: name != FIRST)
+    columns: dict[str, Sequence[Value]] = {}
+    with using_encoder(batch.params.encoder):
+        for name in tqdm(order, desc="score", unit="family", mininterval=0.5, leave=False):
+            columns.update(_checked(enabled[name], batch))
+            if name == FIRST:
+                reward = [_number(value) for value in columns["reward"]]
+                batch = ScoringBatch(batch.jobs, batch.columns, batch.params, {"reward": reward})
+    return columns, {name for name in METRICS if name not in enabled}
+
+
+def _checked(entry: Family, batch: ScoringBatch) -> Mapping[str, Sequence[Value]]:
+    """Compute a family and hold it to what it declares: no metric without a definition."""
+    found = entry.compute(batch)
+    missing = [spec.name for spec in entry.metrics if spec.name not in found]
+    if missing:
+        raise RuntimeError(f"family {entry.name} did not compute {', '.join(missing)}")
+    return found
+
+
+def _jobs_of(responses: pd.DataFrame, jobs: Sequence[Job]) -> list[Job]:
+    by_id = {job.id: job for job in jobs}
+    names = responses["job_id"].to_list()
+    for name in names:
+        if name not in by_id:
+            raise DataError(
+                f"the responses answer job {name!r}, which is not among the jobs: score them "
+                "with the jobs they were generated from."
+            )
+    return [by_id[name] for name in names]
+
+
+class _Table:
+    """Metric columns of all rows, filled from those of the valid rows."""
+
+    def __init__(self, rows: int, valid: Sequence[int], off: Iterable[str]) -> None:
+        self._valid = valid
+        self._rows = rows
+        self.columns: dict[str, list[float | None]] = {
+            spec.name: [None] * rows for spec in all_metrics()
+        }
+        switched_off = [f"{name}.*" for name in sorted(off)]
+        start = {"the family is switched off": switched_off} if switched_off else {}
+        self._why: list[dict[str, list[str]]] = [
+            {reason: list(names) for reason, names in start.items()} for _ in range(rows)
+        ]
+
+    def add(self, name: str, values: Sequence[Value]) -> None:
+        """Place a column of the valid rows."""
+        column = self.columns.setdefault(name, [None] * self._rows)
+        for row, value in zip(self._valid, values, strict=True):
+            column[row] = _number(value)
+            if column[row] is None:
+                self._why[row].setdefault(_reason(value), []).append(name)
+
+    def fail(self, responses: pd.DataFrame, valid: Sequence[int]) -> None:
+        """Give the rows that failed their reason."""
+        scored = set(valid)
+        for row, error in enumerate(responses["error_type"].to_list()):
+            if row not in scored:
+                self._why[row] = {f"the response failed: {error}": ["*"]}
+
+    def reasons(self) -> list[str]:
+        """Return the ``null_reasons`` of each row; equal ones share one string."""
+        shared: dict[str, str] = {}
+        texts = (json.dumps(why, sort_keys=True) for why in self._why)
+        return [shared.setdefault(text, text) for text in texts]
+
+
+def _reason(value: Value) -> str:
+    if isinstance(value, Null):
+        return value.reason
+    return NOT_REPORTED if value is None else "not a finite number"
+
+
+def _number(value: Value) -> float | None:
+    if value is None or isinstance(value, Null):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _frame(identity: Mapping[str, Sequence[Any]], table: _Table) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow as pa
+
+    text = {
+        name: pa.array(_clean(values), pa.string())
+        for name, values in identity.items()
+        if name != "replayed"
+    }
+    replayed = pa.array(_clean(identity["replayed"]), pa.bool_())
+    numbers = {name: pa.array(values, pa.float64()) for name, values in table.columns.items()}
+    reasons = pa.array(table.reasons(), pa.string())
+    arrow = pa.table({**text, "replayed": replayed, **numbers, "null_reasons": reasons})
+    frame = arrow.to_pandas(types_mapper=pd.ArrowDtype)
+    assert isinstance(frame, pd.DataFrame)
+    return frame
+
+
+def _clean(values: Sequence[Any]) -> list[Any]:
+    import pandas as pd
+
+    return [None if pd.isna(value) else value for value in values]
