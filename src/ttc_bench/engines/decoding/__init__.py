@@ -1,0 +1,18 @@
+"""Decoding algorithms: typed settings plus the loop that runs them on a white-box model.
+
+Importing this package is cheap: what needs torch is imported when a loop runs.
+"""
+
+from ttc_bench.engines.decoding.base import WhiteBoxDecoding
+from ttc_bench.engines.decoding.confidence_exit import ConfidenceExit
+from ttc_bench.engines.decoding.draft_model import DraftModel
+from ttc_bench.engines.decoding.fixed_layer import FixedLayer
+from ttc_bench.engines.decoding.prompt_lookup import PromptLookup
+
+__all__ = [
+    "ConfidenceExit",
+    "DraftModel",
+    "FixedLayer",
+    "PromptLookup",
+    "WhiteBoxDecoding",
+]

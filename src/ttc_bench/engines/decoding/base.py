@@ -1,0 +1,49 @@
+"""The contract of a white-box decoding, and depth as a share or a count of layers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import AfterValidator
+
+from ttc_bench.engines.base import Capability, Decoding, ModelRole
+
+if TYPE_CHECKING:
+    from ttc_bench.engines.runtime.context import DecodeContext
+
+GREY = frozenset({Capability.GENERATE})
+WHITE = frozenset({Capability.GENERATE, Capability.WHITE_BOX})
+
+
+class WhiteBoxDecoding(Decoding):
+    """A decoding that opens the model: settings are fields, `run` is the loop."""
+
+    requires: ClassVar[Mapping[ModelRole, frozenset[Capability]]] = {"target": WHITE}
+
+    @abstractmethod
+    def run(self, context: DecodeContext) -> None:
+        """Decode one sample until ``context.out`` says that it is finished.
+
+        Raises:
+            CapabilityError: If the models given cannot execute the decoding.
+        """
+
+
+def _share_or_count(value: int | float) -> int | float:
+    if isinstance(value, float) and not 0 < value <= 1:
+        raise ValueError("a share must be in (0, 1]; write a count as a whole number")
+    if isinstance(value, int) and value < 1:
+        raise ValueError("a count must be at least 1")
+    return value
+
+
+ShareOrCount = Annotated[int | float, AfterValidator(_share_or_count)]
+"""A float in (0, 1] is a share of the whole, a whole number from 1 on is a count."""
+
+
+def resolve(value: int | float, whole: int) -> int:
+    """Return a `ShareOrCount` as a count between 1 and ``whole``; shares are rounded."""
+    count = round(value * whole) if isinstance(value, float) else value
+    return max(1, min(count, whole))

@@ -1,0 +1,81 @@
+"""Speculative decoding with a small draft model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from ttc_bench.engines.base import Capability, ModelRole
+from ttc_bench.engines.decoding.base import GREY, WHITE, WhiteBoxDecoding
+from ttc_bench.engines.decoding.speculation import Proposal, speculate
+
+if TYPE_CHECKING:
+    from ttc_bench.engines.runtime.context import DecodeContext
+    from ttc_bench.engines.runtime.runner import Runner
+    from ttc_bench.engines.runtime.sampler import Sampler
+
+
+class DraftModel(WhiteBoxDecoding):
+    """Speculative decoding (arXiv 2211.17192, 2302.01318) with drafts of the draft model.
+
+    Attributes:
+        k: Tokens drafted per round.
+    """
+
+    requires: ClassVar[Mapping[ModelRole, frozenset[Capability]]] = {
+        "target": WHITE,
+        "draft": GREY,
+    }
+
+    k: int = Field(default=4, ge=1, le=64)
+
+    def run(self, context: DecodeContext) -> None:
+        """Decode one sample.
+
+        Raises:
+            CapabilityError: If draft and target do not share a tokenizer.
+        """
+        runner = context.load_draft()
+        cache = runner.new_cache(context.capacity + self.k, [context.draft_meter])
+        speculate(context, ModelDrafter(runner, cache, context.sampler), self.k)
+
+
+class ModelDrafter:
+    """Drafts token by token with a model of its own; its cache follows the accepted text.
+
+    Args:
+        runner: Runs the draft model.
+        cache: Its empty cache.
+        sampler: The sample's sampler: drafts are drawn under the same settings.
+    """
+
+    def __init__(self, runner: Runner, cache: Any, sampler: Sampler) -> None:
+        self._runner, self._cache, self._sampler = runner, cache, sampler
+
+    def propose(self, sequence: list[int], limit: int) -> Proposal:
+        """Return ``limit`` tokens that the draft model puts after ``sequence``."""
+        import torch
+
+        proposal = Proposal()
+        if limit < 1:
+            return proposal
+        # All but the rejected drafts of the last round are still in the cache, unchanged.
+        self._cache.crop(min(self._cache.length, len(sequence) - 1))
+        pending = sequence[self._cache.length :]
+        for _ in range(limit):
+            tokens = torch.tensor([pending], device=self._runner.device)
+            logits = self._runner.forward(tokens, self._cache)[0]
+            pending = [self._choose(logits, proposal)]
+        return proposal
+
+    def _choose(self, logits: Any, proposal: Proposal) -> int:
+        if self._sampler.greedy:
+            token = int(logits.argmax())
+        else:
+            probabilities = self._sampler.probabilities(logits)
+            token = self._sampler.draw(probabilities)
+            proposal.probabilities.append(probabilities)
+        proposal.tokens.append(token)
+        return token

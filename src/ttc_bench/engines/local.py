@@ -1,0 +1,299 @@
+"""The local engine: Hugging Face models in this process, with their insides open.
+
+Weights load when a role is first used, torch with them: naming the engine costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pydantic import Field
+
+from ttc_bench.engines.base import (
+    Capability,
+    Completion,
+    Engine,
+    ModelRole,
+    Reading,
+    Request,
+)
+from ttc_bench.engines.settings import ENGINES, EngineParams
+from ttc_bench.errors import CapabilityError
+from ttc_bench.types import Message
+
+if TYPE_CHECKING:
+    from ttc_bench.engines.runtime.context import DecodeContext
+    from ttc_bench.engines.runtime.models import LanguageModel, Placement
+    from ttc_bench.engines.runtime.runner import Runner
+    from ttc_bench.engines.runtime.weights import Weights
+
+ANSWERS_VERSION = "1"
+"""Raised whenever a change of this engine could change what a model answers."""
+
+
+@ENGINES.register("local")
+class LocalModels(EngineParams):
+    """Models of the local engine, by role.
+
+    Attributes:
+        target: Folder or hub id (``owner/name``, ``owner/name@revision``) of the causal language
+            model that answers.
+        draft: The same for the small model (speculation, surprisal, cascades).
+        verifier: A sequence or token classification model with a single output.
+        device: ``auto`` takes CUDA where there is one.
+        dtype: ``auto`` is float32 on a CPU and bfloat16 on CUDA.
+        threads: CPU threads of every pass; null gives large passes all of them and small ones one.
+    """
+
+    target: str = Field(min_length=1)
+    draft: str | None = None
+    verifier: str | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+
+    def build(self) -> LocalEngine:
+        """Return the engine, with every path checked and no weights loaded.
+
+        Raises:
+            UserError: If a path is not a model that can play its role.
+        """
+        engine = LocalEngine(self)
+        engine.check()
+        return engine
+
+
+class LocalEngine(Engine):
+    """Runs requests on transformers models in this process, one request at a time.
+
+    Llama-like models run layer by layer (`runtime.llama`) and can be opened by any decoding; all
+    other causal language models run through their own ``forward``.
+
+    Args:
+        models: The models by role, and how they run.
+    """
+
+    name = "local"
+    concurrency = 1
+
+    def __init__(self, models: LocalModels) -> None:
+        from ttc_bench.engines.runtime.weights import Weights
+
+        paths = {"target": models.target, "draft": models.draft, "verifier": models.verifier}
+        self.models = models
+        self._weights: dict[ModelRole, Weights] = {
+            cast(ModelRole, role): Weights(cast(ModelRole, role), path)
+            for role, path in paths.items()
+            if path is not None
+        }
+        self._loaded: dict[ModelRole, Any] = {}
+
+    def check(self) -> None:
+        """Raise unless every configured path is a model that can play its role.
+
+        Raises:
+            UserError: For the first one that is not.
+        """
+        for weights in self._weights.values():
+            weights.check()
+
+    def roles(self) -> frozenset[ModelRole]:
+        """Return the model roles that are configured."""
+        return frozenset(self._weights)
+
+    def model_name(self, role: ModelRole = "target") -> str:
+        """Return the last part of the model's path, or its hub id."""
+        weights = self._source(role)
+        is_folder = Path(weights.given).expanduser().is_dir()
+        return weights.folder.resolve().name if is_folder else weights.given
+
+    def fingerprint(self, role: ModelRole = "target") -> str:
+        """Return a hash over weights, tokenizer, configuration, number type and engine."""
+        place = self._placement
+        identity = (
+            self._source(role).digest,
+            ANSWERS_VERSION,
+            str(place.dtype),
+            place.device.type,
+        )
+        return hashlib.sha256("/".join(identity).encode()).hexdigest()
+
+    def capabilities(self, role: ModelRole = "target") -> frozenset[Capability]:
+        """Return what the model in ``role`` can be asked for, by its configuration."""
+        if role == "verifier":
+            return frozenset({Capability.VERIFY})
+        able = {
+            Capability.GENERATE,
+            Capability.CONTINUE,
+            Capability.LOGPROBS,
+            Capability.SURPRISAL,
+            Capability.BATCHED_SAMPLING,
+        }
+        if self._is_white_box(role):
+            able.add(Capability.WHITE_BOX)
+        return frozenset(able)
+
+    async def complete(self, request: Request) -> tuple[Completion, ...]:
+        """Return ``request.n`` completions; log-probabilities are the model's own, untempered.
+
+        A budget that would leave the context window is cut to what fits.
+
+        Raises:
+            CallError: ``context_length`` if the prompt does not fit the context window.
+            CapabilityError: If the model cannot execute the request's decoding.
+        """
+        import torch
+
+        from ttc_bench.engines.decoding.base import WhiteBoxDecoding
+        from ttc_bench.engines.decoding.plain import decode_plain, decode_together
+
+        model = self._language_model(request.role)
+        decoding = request.decoding
+        with torch.inference_mode():
+            if isinstance(decoding, WhiteBoxDecoding):
+                self._require_white_box(request)
+                contexts = []
+                for i in range(request.n):
+                    contexts += self._contexts(request, model, [request.first_index + i])
+                    decoding.run(contexts[-1])
+            else:
+                last = request.first_index + request.n
+                contexts = self._contexts(request, model, range(request.first_index, last))
+                if request.n == 1:
+                    decode_plain(contexts[0])
+                else:
+                    decode_together(contexts)
+        return tuple(
+            self._completion(request, request.first_index + i, context)
+            for i, context in enumerate(contexts)
+        )
+
+    async def verify(self, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
+        """Score each (partial) solution; see `runtime.reading.Verifier`.
+
+        Raises:
+            CallError: ``context_length`` if the question with a solution exceeds the window.
+            CapabilityError: If there is no verifier.
+        """
+        from ttc_bench.engines.runtime.reading import Verifier
+
+        if "verifier" not in self._loaded:
+            self._loaded["verifier"] = Verifier(self._source("verifier"), self._placement)
+        verifier = self._loaded["verifier"]
+        assert isinstance(verifier, Verifier)
+        return verifier.read(self.model_name("verifier"), messages, solutions)
+
+    async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
+        """Return the surprisal of every token of ``text``; see `runtime.reading`.
+
+        Raises:
+            CallError: ``no_offsets`` if the tokenizer cannot tell where its tokens are.
+            CapabilityError: If there is no such model.
+        """
+        from ttc_bench.engines.runtime.reading import read_surprisal
+
+        return read_surprisal(self._language_model(role), self.model_name(role), text)
+
+    async def close(self) -> None:
+        """Do nothing: models stay loaded, and nothing is bound to an event loop."""
+
+    def runner(self, role: ModelRole = "target") -> Runner:
+        """Return what runs the generating model in ``role``, loading it if need be."""
+        return self._language_model(role).runner
+
+    def language_model(self, role: ModelRole = "target") -> LanguageModel:
+        """Return the generating model in ``role``, loading it if need be."""
+        return self._language_model(role)
+
+    def _contexts(
+        self, request: Request, model: LanguageModel, indexes: Sequence[int]
+    ) -> list[DecodeContext]:
+        from ttc_bench.engines.runtime.context import DecodeContext
+        from ttc_bench.engines.runtime.sampler import Sampler
+        from ttc_bench.engines.runtime.stream import TokenStream
+
+        start_s = time.perf_counter()
+        prompt = model.encode(request.messages)
+        room = min(request.max_tokens, model.runner.max_positions - len(prompt))
+        extra = {} if model.prompter.has_template else {"chat_template": "plain"}
+        return [
+            DecodeContext(
+                prompt=prompt,
+                target=model.runner,
+                sampler=Sampler(request.sampling, index),
+                out=TokenStream(model.tokenizer, model.end_tokens, request.stop, room, start_s),
+                load_draft=self._draft_runner,
+                extra=dict(extra),
+            )
+            for index in indexes
+        ]
+
+    def _completion(self, request: Request, index: int, context: DecodeContext) -> Completion:
+        assert context.out.finish_reason is not None
+        return Completion(
+            index=index,
+            text=context.out.text(),
+            token_ids=tuple(context.out.tokens),
+            logprobs=tuple(context.out.logprobs),
+            finish_reason=context.out.finish_reason,
+            model=self.model_name(request.role),
+            usage=context.usage(),
+            timing=context.out.timing(),
+            shared_prefill=request.n > 1,
+            extra=context.extra,
+        )
+
+    def _source(self, role: ModelRole) -> Weights:
+        if role not in self._weights:
+            raise CapabilityError(
+                f"the local engine has no {role} model: set the parameter model.{role}."
+            )
+        return self._weights[role]
+
+    def _language_model(self, role: ModelRole) -> LanguageModel:
+        from ttc_bench.engines.runtime.models import LanguageModel
+
+        if role == "verifier":
+            raise CapabilityError(
+                f"the verifier {self.model_name(role)} scores solutions, it generates no text."
+            )
+        if role not in self._loaded:
+            self._loaded[role] = LanguageModel(self._source(role), self._placement)
+        model = self._loaded[role]
+        assert isinstance(model, LanguageModel)
+        return model
+
+    def _draft_runner(self) -> Runner:
+        target, draft = self._language_model("target"), self._language_model("draft")
+        if target.tokenizer.get_vocab() != draft.tokenizer.get_vocab():
+            raise CapabilityError(
+                f"the draft model {self.model_name('draft')} cannot draft for"
+                f" {self.model_name('target')}: their tokenizers differ. Set the parameter"
+                " model.draft to a model of the same family."
+            )
+        return draft.runner
+
+    @cached_property
+    def _placement(self) -> Placement:
+        from ttc_bench.engines.runtime.models import Placement
+
+        return Placement.choose(self.models.device, self.models.dtype, self.models.threads)
+
+    def _is_white_box(self, role: ModelRole) -> bool:
+        from transformers import AutoConfig
+
+        from ttc_bench.engines.runtime.llama import is_white_box
+
+        return is_white_box(AutoConfig.from_pretrained(self._source(role).source))
+
+    def _require_white_box(self, request: Request) -> None:
+        if not self._is_white_box(request.role):
+            raise CapabilityError(
+                f"{type(request.decoding).__name__} cannot run on the local model"
+                f" {self.model_name(request.role)}: its layers are not of the Llama family."
+            )

@@ -1,0 +1,96 @@
+"""What a decoding loop works with: the prompt, the models, a sampler and the output stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ttc_bench.engines.base import Usage
+from ttc_bench.engines.runtime.cache import Meter
+from ttc_bench.engines.runtime.llama import LlamaRunner
+from ttc_bench.engines.runtime.runner import Runner
+from ttc_bench.engines.runtime.sampler import Sampler, token_logprobs
+from ttc_bench.engines.runtime.stream import TokenStream
+
+
+@dataclass
+class DecodeContext:
+    """One sample being decoded.
+
+    A loop runs passes on `target` with a cache made from `meter`, chooses tokens with `sampler`
+    and hands them to `out` until it says that the sample is finished. Everything that runs is
+    metered on the way.
+
+    Attributes:
+        prompt: Token ids of the rendered prompt.
+        target: Runs the answering model.
+        sampler: Draws tokens.
+        out: Takes tokens.
+        load_draft: Returns the runner of the draft model, checked to share the tokenizer.
+        meter: What the answering model spent.
+        draft_meter: What the draft model spent.
+        draft_tokens: Tokens proposed by speculation.
+        accepted_tokens: Of these, tokens that the target accepted.
+        extra: Facts worth keeping with the completion; JSON-ready.
+    """
+
+    prompt: list[int]
+    target: Runner
+    sampler: Sampler
+    out: TokenStream
+    load_draft: Callable[[], Runner]
+    meter: Meter = field(default_factory=Meter)
+    draft_meter: Meter = field(default_factory=Meter)
+    draft_tokens: int = 0
+    accepted_tokens: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def capacity(self) -> int:
+        """Positions that prompt and answer can take at most."""
+        return len(self.prompt) + self.out.max_tokens
+
+    @property
+    def white_box(self) -> LlamaRunner:
+        """The target's runner, layer by layer; capabilities were checked before."""
+        assert isinstance(self.target, LlamaRunner)
+        return self.target
+
+    def tensor(self, tokens: list[int]) -> Tensor:
+        """Return token ids as a batch of one row on the target's device."""
+        return torch.tensor([tokens], device=self.target.device)
+
+    def step(self, logits: Tensor) -> int | None:
+        """Choose a token from ``logits``, shape ``(vocabulary,)``, and emit it.
+
+        Returns:
+            The token, or ``None`` if the sample is finished.
+        """
+        token = self.sampler.choose(logits)
+        done = self.out.emit([token], token_logprobs(logits.unsqueeze(0), [token]))
+        return None if done else token
+
+    def usage(self) -> Usage:
+        """Return the bill of the sample."""
+        own, draft = self.meter, self.draft_meter
+        # The last token was never fed back, so a full cache would not hold it.
+        full = len(self.prompt) + max(0, len(self.out.tokens) - 1)
+        return Usage(
+            prompt_tokens=len(self.prompt),
+            completion_tokens=len(self.out.tokens),
+            draft_tokens=self.draft_tokens,
+            accepted_tokens=self.accepted_tokens,
+            forward_passes=own.passes,
+            draft_forward_passes=draft.passes,
+            layers_run=own.layers,
+            prefill_flops=own.prefill_flops + draft.prefill_flops,
+            decode_flops=own.decode_flops + draft.decode_flops,
+            peak_kv_bytes=own.peak_kv_bytes + draft.peak_kv_bytes,
+            kv_share_kept=min(1.0, own.peak_kv_positions / full),
+            padding_share=own.padded_positions / own.positions if own.positions else None,
+            batch_size=own.batch_size,
+        )

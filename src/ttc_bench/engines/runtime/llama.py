@@ -1,0 +1,293 @@
+"""The white-box runner: Llama-like models, layer by layer, on a cache of our own.
+
+Every decoder layer runs through its own module (a forward hook on ``model.model.layers[i]`` sees
+it), with a forward that does the same mathematics in fewer and larger kernels: query, key and
+value in one product, gate and up in one product, fused norms, rotation of queries and keys
+together. The fused weights replace the originals, which become views of them, so memory stays the
+same and the model still runs through its ordinary ``forward``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ttc_bench.engines.flops import LlamaCost
+from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter
+from ttc_bench.engines.runtime.linear import Linear
+from ttc_bench.engines.runtime.runner import Threads
+
+MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
+"""Model types whose layers are exactly: norm, attention, residual, norm, gated MLP, residual."""
+
+POSITION_DEPENDENT_ROPE = frozenset({"dynamic", "longrope"})
+"""Rotary types whose angles depend on the length of the sequence, so no table can hold them."""
+
+
+def is_white_box(config: Any) -> bool:
+    """Return whether `LlamaRunner` computes a model of this configuration faithfully."""
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    window = getattr(config, "sliding_window", None)
+    if getattr(config, "use_sliding_window", True) is False:
+        window = None
+    return (
+        config.model_type in MODEL_TYPES
+        and config.hidden_act == "silu"
+        and rope.get("rope_type", "default") not in POSITION_DEPENDENT_ROPE
+        and (window is None or window >= config.max_position_embeddings)
+    )
+
+
+@dataclass
+class Pass:
+    """One forward pass under way.
+
+    Attributes:
+        hidden: Hidden states after the layers run so far, shape ``(rows, t, hidden size)``.
+        cos: Cosines of the rotary angles, broadcastable to ``(rows, heads, t, head_dim)``.
+        sin: Sines, the first half negated.
+        mask: Attention mask, or ``None`` (see `KVCache.attend`).
+        cache: The cache that the pass extends.
+        prefill: The pass belongs to the prompt.
+    """
+
+    hidden: Tensor
+    cos: Tensor
+    sin: Tensor
+    mask: Tensor | None
+    cache: KVCache
+    prefill: bool
+
+
+class LlamaRunner:
+    """Runs a Llama-like model pass by pass, with access to every layer.
+
+    Args:
+        model: A causal language model, or a bare ``LlamaModel`` with a scalar head, for which
+            `is_white_box` holds.
+        head: The output head applied after the final norm.
+        threads: CPU threads per pass.
+    """
+
+    def __init__(self, model: Any, head: nn.Linear, threads: Threads) -> None:
+        base, config = model.model, model.config
+        self.model = model
+        self._threads = threads
+        self.n_layers = len(base.layers)
+        self.max_positions = int(config.max_position_embeddings)
+        self.device: torch.device = base.embed_tokens.weight.device
+        self.dtype: torch.dtype = base.embed_tokens.weight.dtype
+        self._embedding = base.embed_tokens
+        self._layers = list(base.layers)
+        self._norm = base.norm
+        self._head = Linear(head.weight, head.bias)
+        self._rope = RotaryTable(base.rotary_emb, self.dtype, self.device)
+        fused = [FusedLayer.install(layer, i) for i, layer in enumerate(self._layers)]
+        self._project = [layer.project for layer in fused]
+        attention = self._layers[0].self_attn
+        heads = config.num_attention_heads
+        kv_heads = heads // attention.num_key_value_groups
+        inner = config.intermediate_size
+        self.cost = LlamaCost(
+            config.hidden_size, heads, kv_heads, attention.head_dim, inner, head.out_features
+        )
+        self.cache_shape = CacheShape(
+            self.n_layers, kv_heads, attention.head_dim, self.dtype, self.device
+        )
+
+    def new_cache(
+        self, capacity: int, meters: Sequence[Meter], layers: int | None = None
+    ) -> KVCache:
+        """Return an empty cache with one row per meter; ``layers`` counts those that store."""
+        shape = replace(self.cache_shape, layers=self.n_layers if layers is None else layers)
+        return KVCache(shape, capacity, meters)
+
+    def begin(self, tokens: Tensor, cache: KVCache, prefill: bool | None = None) -> Pass:
+        """Embed the next tokens of every row and return a pass with no layer run yet.
+
+        Args:
+            tokens: Token ids, shape ``(rows, t)``.
+            cache: The cache to extend.
+            prefill: Bill the pass as prompt; by default a pass on an empty cache is.
+        """
+        count = tokens.shape[1]
+        prefill = cache.length == 0 if prefill is None else prefill
+        for meter in cache.meters:
+            meter.add_pass(len(cache.meters), count, prefill)
+        work = self.cost.layers(self.n_layers, count, cache.keys_for(count))
+        self._threads.use_for(cache.rows * work)
+        cos, sin = self._rope.at(cache.positions(count))
+        hidden = F.embedding(tokens, self._embedding.weight)
+        return Pass(hidden, cos, sin, cache.mask(count), cache, prefill)
+
+    def run(self, step: Pass, first: int = 0, last: int | None = None) -> None:
+        """Run layers ``first`` to ``last - 1`` (all of them by default) of a pass."""
+        last = self.n_layers if last is None else last
+        for layer in self._layers[first:last]:
+            step.hidden = layer(step.hidden, step=step)
+        count = step.hidden.shape[1]
+        flops = self.cost.layers(last - first, count, step.cache.keys_for(count))
+        for meter in step.cache.meters:
+            meter.layers += last - first
+            meter.add_flops(flops, step.prefill)
+
+    def propagate(self, step: Pass, first: int) -> None:
+        """Fill the cache of layers from ``first`` on from the present hidden state.
+
+        Keys and values of skipped layers are projected from the state at which the token left
+        the stack (CALM's state propagation, arXiv 2207.07061, section 3.2); nothing else of these
+        layers runs.
+        """
+        count = step.hidden.shape[1]
+        for index in range(first, self.n_layers):
+            _, keys, values = self._project[index](step.hidden, step)
+            step.cache.store(index, keys, values)
+        flops = self.cost.propagation(self.n_layers - first, count)
+        for meter in step.cache.meters:
+            meter.add_flops(flops, step.prefill)
+
+    def logits(self, step: Pass, every: bool = False, at: Tensor | None = None) -> Tensor:
+        """Return the head's logits on the present hidden state, in float32.
+
+        Args:
+            step: The pass.
+            every: Logits of all positions instead of the last one.
+            at: Instead, one position per row, shape ``(rows,)``.
+        """
+        hidden = step.hidden if every else step.hidden[:, -1]
+        if at is not None:
+            hidden = step.hidden[torch.arange(len(at), device=at.device), at]
+        flops = self.cost.head(hidden.shape[1] if every else 1)
+        for meter in step.cache.meters:
+            meter.add_flops(flops, step.prefill)
+        return self._head(rms_norm(hidden, self._norm)).float()
+
+    def finish(self, step: Pass) -> None:
+        """Count the new positions as seen, after all layers that shall run have run."""
+        step.cache.advance(step.hidden.shape[1])
+
+    def forward(
+        self,
+        tokens: Tensor,
+        cache: KVCache,
+        every: bool = False,
+        prefill: bool | None = None,
+        layers: int | None = None,
+    ) -> Tensor:
+        """Run the first ``layers`` layers (default all) and the head; see `Runner.forward`."""
+        step = self.begin(tokens, cache, prefill)
+        self.run(step, 0, layers)
+        self.finish(step)
+        return self.logits(step, every)
+
+
+class RotaryTable:
+    """Cosines and sines of all positions, made by the model's own rotary module.
+
+    Args:
+        rotary: The model's rotary embedding (any type with position-independent angles).
+        dtype: Element type of the model.
+        device: Device of the model.
+    """
+
+    def __init__(self, rotary: Callable[..., Any], dtype: torch.dtype, device: Any) -> None:
+        self._rotary = rotary
+        self._like = torch.empty(0, dtype=dtype, device=device)
+        self._cos = self._sin = self._like.view(0, 0)
+
+    def at(self, positions: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosines and (half-negated) sines for a range, or for one position per row.
+
+        Returns:
+            Two tensors of shape ``(t, head_dim)`` for a slice, ``(rows, 1, t, head_dim)`` for a
+            position tensor of shape ``(rows, t)``.
+        """
+        if isinstance(positions, slice):
+            self._grow(positions.stop)
+            return self._cos[positions], self._sin[positions]
+        self._grow(int(positions.max()) + 1)
+        return self._cos[positions].unsqueeze(1), self._sin[positions].unsqueeze(1)
+
+    def _grow(self, stop: int) -> None:
+        if stop <= len(self._cos):
+            return
+        positions = torch.arange(max(1024, 2 * stop), device=self._like.device)
+        cos, sin = self._rotary(self._like, positions.unsqueeze(0))
+        self._cos, self._sin = cos[0], sin[0].clone()
+        # rotate_half(x) = (-x2, x1): with the halves swapped, the sign moves to the sine.
+        self._sin[:, : self._sin.shape[1] // 2].neg_()
+
+
+class FusedLayer:
+    """The forward of a decoder layer in fewer kernels; replaces ``layer.forward``.
+
+    Called without ``step`` it is the layer's original forward.
+
+    Args:
+        layer: A Llama-like decoder layer.
+        index: Its place in the stack.
+    """
+
+    def __init__(self, layer: Any, index: int) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        self._original = layer.forward
+        self._index = index
+        self._norm_in, self._norm_post = layer.input_layernorm, layer.post_attention_layernorm
+        self._qkv = fuse(attention.q_proj, attention.k_proj, attention.v_proj)
+        self._out = Linear(attention.o_proj.weight, attention.o_proj.bias)
+        self._gate_up = fuse(mlp.gate_proj, mlp.up_proj)
+        self._down = Linear(mlp.down_proj.weight, mlp.down_proj.bias)
+        self._head_dim = int(attention.head_dim)
+        self._heads = attention.q_proj.out_features // self._head_dim
+        self._kv_heads = attention.k_proj.out_features // self._head_dim
+
+    @classmethod
+    def install(cls, layer: Any, index: int) -> FusedLayer:
+        """Make ``layer`` run fused; return what runs."""
+        fused = cls(layer, index)
+        layer.forward = fused
+        return fused
+
+    def __call__(self, hidden: Tensor, *args: Any, step: Pass | None = None, **rest: Any) -> Any:
+        """Return the hidden states after the layer, shape ``(rows, t, hidden size)``."""
+        if step is None:
+            return self._original(hidden, *args, **rest)
+        q, k, v = self.project(hidden, step)
+        seen = step.cache.attend(self._index, q, k, v, step.mask)
+        hidden = hidden + self._out(seen.transpose(1, 2).flatten(2))
+        gate, up = self._gate_up(rms_norm(hidden, self._norm_post)).chunk(2, dim=-1)
+        return hidden + self._down(F.silu(gate) * up)
+
+    def project(self, hidden: Tensor, step: Pass) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rotated queries, rotated keys and values, each ``(rows, heads, t, head_dim)``."""
+        rows, count, _ = hidden.shape
+        both = self._heads + self._kv_heads
+        mixed = self._qkv(rms_norm(hidden, self._norm_in))
+        mixed = mixed.view(rows, count, -1, self._head_dim).transpose(1, 2)
+        rotated = mixed[:, :both]
+        swapped = rotated.roll(self._head_dim // 2, -1)
+        rotated = torch.addcmul(rotated * step.cos, swapped, step.sin)
+        return rotated[:, : self._heads], rotated[:, self._heads :], mixed[:, both:]
+
+
+def rms_norm(hidden: Tensor, norm: Any) -> Tensor:
+    """Return the root-mean-square norm with the weights of ``norm``, in one kernel."""
+    return F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
+
+
+def fuse(*parts: nn.Linear) -> Linear:
+    """Return several products of one input as one; the parts become views of its weight."""
+    weight = torch.cat([part.weight.detach() for part in parts])
+    biases = [part.bias for part in parts]
+    bias = None if biases[0] is None else torch.cat([b.detach() for b in biases])
+    start = 0
+    for part in parts:
+        stop = start + part.out_features
+        part.weight.data = weight[start:stop]
+        start = stop
+    return Linear(weight, bias)

@@ -1,0 +1,175 @@
+"""Loading a model for a role: weights, tokenizer, chat template, runner, warm-up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ttc_bench.engines.base import CallError
+from ttc_bench.engines.runtime.cache import Meter
+from ttc_bench.engines.runtime.chat import Prompter
+from ttc_bench.engines.runtime.llama import LlamaRunner, is_white_box
+from ttc_bench.engines.runtime.runner import GenericRunner, Runner, Threads
+from ttc_bench.engines.runtime.weights import Weights
+from ttc_bench.errors import UserError
+from ttc_bench.types import Message
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and how models run.
+
+    Attributes:
+        device: The device.
+        dtype: The element type.
+        threads: CPU threads per pass.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    threads: Threads
+
+    @classmethod
+    def choose(cls, device: str, dtype: str, threads: int | None) -> Placement:
+        """Return the placement for the settings; ``auto`` is CUDA if there, and its best type.
+
+        Raises:
+            UserError: If CUDA is asked for and not there.
+        """
+        has_cuda = torch.cuda.is_available()
+        if device == "cuda" and not has_cuda:
+            raise UserError(
+                "parameter model.device: no CUDA device was found by PyTorch. Use 'cpu' or 'auto'."
+            )
+        chosen = "cuda" if has_cuda and device != "cpu" else "cpu"
+        best = torch.bfloat16 if chosen == "cuda" else torch.float32
+        chosen_type = best if dtype == "auto" else DTYPES[dtype]
+        return cls(torch.device(chosen), chosen_type, Threads(threads, threads is not None))
+
+
+class LanguageModel:
+    """A causal language model, ready to decode.
+
+    Args:
+        weights: Where the model is.
+        placement: Where and how it runs.
+    """
+
+    def __init__(self, weights: Weights, placement: Placement) -> None:
+        from transformers import AutoModelForCausalLM
+
+        self.tokenizer = load_tokenizer(weights)
+        model = load_weights(AutoModelForCausalLM, weights, placement)
+        self.model = model
+        self.prompter = Prompter(self.tokenizer)
+        threads = placement.threads
+        self.runner: Runner = (
+            LlamaRunner(model, model.lm_head, threads)
+            if is_white_box(model.config)
+            else GenericRunner(model, threads)
+        )
+        self.end_tokens = end_tokens(model, self.tokenizer)
+        self._warm_up()
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """Return the prompt's token ids.
+
+        Raises:
+            CallError: ``context_length`` if no token would fit after the prompt.
+        """
+        tokens = self.prompter.encode(messages)
+        if len(tokens) >= self.runner.max_positions:
+            raise CallError(
+                "context_length",
+                f"the prompt has {len(tokens)} tokens, but the model's context window is"
+                f" {self.runner.max_positions}",
+            )
+        return tokens
+
+    @torch.inference_mode()
+    def _warm_up(self) -> None:
+        """Run each kind of pass once, so that no job pays for first-time set-up."""
+        tokens = torch.zeros(1, 16, dtype=torch.long, device=self.runner.device)
+        cache = self.runner.new_cache(32, [Meter()])
+        for count in (16, 5, 1, 1):
+            self.runner.forward(tokens[:, :count], cache, every=count == 5).argmax(-1).tolist()
+
+
+def load_tokenizer(weights: Weights) -> Any:
+    """Return the model's tokenizer.
+
+    Raises:
+        UserError: If it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(weights.source)
+    except Exception as error:
+        raise weights.fault(f"its tokenizer cannot be loaded ({first_line(error)})") from error
+
+
+def load_weights(auto_class: Any, weights: Weights, placement: Placement, **options: Any) -> Any:
+    """Return the model in evaluation mode, on its device.
+
+    Raises:
+        UserError: If it cannot be loaded, or lacks weights that would be made up at random.
+    """
+    try:
+        with quiet_loading():
+            model, report = auto_class.from_pretrained(
+                weights.source, dtype=placement.dtype, output_loading_info=True, **options
+            )
+    except Exception as error:
+        raise weights.fault(f"it cannot be loaded ({first_line(error)})") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        # Weights that a checkpoint lacks would be random: a measurement of nothing.
+        raise weights.fault(f"its weights lack {missing[0]}" + (" and others" * (len(missing) > 1)))
+    return model.to(placement.device).eval()
+
+
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Return the ids that end a turn: those of the generation settings and of the tokenizer."""
+    found: set[int] = set()
+    for source in (model.generation_config, model.config.get_text_config(), tokenizer):
+        ids = getattr(source, "eos_token_id", None)
+        found.update([ids] if isinstance(ids, int) else ids or ())
+    return frozenset(found)
+
+
+class quiet_loading:  # noqa: N801 (used like a function)
+    """Keep the library's loading bars and advice out of our progress output."""
+
+    def __enter__(self) -> None:
+        from transformers.utils import logging as library
+
+        self._verbosity = library.get_verbosity()
+        self._bars = library.is_progress_bar_enabled()
+        library.set_verbosity_error()  # type: ignore[no-untyped-call]
+        library.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *_: object) -> None:
+        from transformers.utils import logging as library
+
+        library.set_verbosity(self._verbosity)
+        if self._bars:
+            library.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its class where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,206 @@
+"""Running a causal language model position by position, with a meter on everything that runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ttc_bench.engines.flops import CostModel, ParameterCost
+from ttc_bench.engines.runtime.cache import Meter
+
+SMALL_PASS = 6e7
+"""Floating point operations below which a second CPU thread costs more than it brings."""
+
+
+class Threads:
+    """Gives each pass the CPU threads that it is worth.
+
+    A pass of a small model lasts about a millisecond; sharing it out gains nothing on an idle
+    machine, and on a busy one each of its many kernels waits for the other core.
+
+    Args:
+        most: Threads of large passes; ``None`` takes PyTorch's own choice.
+        fixed: Use ``most`` for every pass.
+    """
+
+    def __init__(self, most: int | None = None, fixed: bool = False) -> None:
+        self._most = torch.get_num_threads() if most is None else most
+        self._fixed = fixed
+
+    def use_for(self, flops: float) -> None:
+        """Set the threads for a pass of ``flops`` floating point operations."""
+        wanted = 1 if flops < SMALL_PASS and not self._fixed else self._most
+        if torch.get_num_threads() != wanted:
+            torch.set_num_threads(wanted)
+
+
+class Cache(Protocol):
+    """What every decoding loop may ask of a key-value cache."""
+
+    meters: list[Meter]
+
+    @property
+    def length(self) -> int:
+        """Positions seen so far."""
+        ...
+
+    def crop(self, length: int) -> None:
+        """Forget everything from position ``length`` on."""
+        ...
+
+    def expand(self, meters: Sequence[Meter]) -> None:
+        """Turn the single row into one row per meter."""
+        ...
+
+    def drop(self, row: int) -> int:
+        """Remove ``row``; return the index of the row that took its place."""
+        ...
+
+
+class Runner(Protocol):
+    """Runs a causal language model on token ids; every pass is entered into the cache's meters.
+
+    Attributes:
+        n_layers: Decoder layers of the model.
+        max_positions: Length of the context window, in tokens.
+        device: Where inputs must be.
+    """
+
+    n_layers: int
+    max_positions: int
+    device: torch.device
+
+    @property
+    def cost(self) -> CostModel:
+        """Prices the passes."""
+        ...
+
+    def new_cache(self, capacity: int, meters: Sequence[Meter]) -> Any:
+        """Return an empty cache with one row per meter, for at most ``capacity`` positions."""
+        ...
+
+    def forward(
+        self, tokens: Tensor, cache: Any, every: bool = False, prefill: bool | None = None
+    ) -> Tensor:
+        """Run all layers on the next tokens of every row.
+
+        Args:
+            tokens: Token ids, shape ``(rows, t)``.
+            cache: A cache made by `new_cache`.
+            every: Return logits of all ``t`` positions instead of the last one.
+            prefill: Bill the pass as prompt; by default a pass on an empty cache is.
+
+        Returns:
+            Logits in float32, shape ``(rows, t, vocabulary)`` or ``(rows, vocabulary)``.
+        """
+        ...
+
+
+class GenericCache:
+    """The library's own dynamic cache behind the interface of the decoding loops.
+
+    Args:
+        config: Configuration of the model.
+        meters: One per row.
+    """
+
+    def __init__(self, config: Any, meters: Sequence[Meter]) -> None:
+        from transformers import DynamicCache
+
+        self.meters = list(meters)
+        self.dynamic = DynamicCache(config=config)
+
+    @property
+    def length(self) -> int:
+        """Positions seen so far."""
+        return int(self.dynamic.get_seq_length())
+
+    def crop(self, length: int) -> None:
+        """Forget everything from position ``length`` on."""
+        self.dynamic.crop(length)
+
+    def expand(self, meters: Sequence[Meter]) -> None:
+        """Turn the single row into one row per meter."""
+        self.dynamic.batch_repeat_interleave(len(meters))
+        self.meters = list(meters)
+
+    def drop(self, row: int) -> int:
+        """Remove ``row``; return the index of the row that took its place (the last one)."""
+        last = len(self.meters) - 1
+        kept = list(range(last))
+        if row != last:
+            kept[row] = last
+            self.meters[row] = self.meters[last]
+        self.meters.pop()
+        self.dynamic.batch_select_indices(torch.tensor(kept))
+        return last
+
+    def row_nbytes(self) -> int:
+        """Return the bytes that one row's keys and values take."""
+        tensors = [
+            tensor
+            for layer in self.dynamic.layers
+            for tensor in (getattr(layer, "keys", None), getattr(layer, "values", None))
+            if isinstance(tensor, Tensor)
+        ]
+        return sum(t.numel() * t.element_size() for t in tensors) // max(1, len(self.meters))
+
+
+class GenericRunner:
+    """Runs any causal language model through its own ``forward`` and the library's cache.
+
+    Args:
+        model: A transformers causal language model in evaluation mode.
+        threads: CPU threads per pass.
+    """
+
+    def __init__(self, model: Any, threads: Threads) -> None:
+        self.model = model
+        self._threads = threads
+        config = model.config.get_text_config()
+        self.config = config
+        self.n_layers = int(config.num_hidden_layers)
+        self.max_positions = int(getattr(config, "max_position_embeddings", None) or 2**31)
+        self.device = model.device
+        self.cost = parameter_cost(model, self.n_layers)
+        accepted = inspect.signature(model.forward).parameters
+        self._keeps_logits = "logits_to_keep" in accepted
+
+    def new_cache(self, capacity: int, meters: Sequence[Meter]) -> GenericCache:
+        """Return an empty cache; it grows as needed, whatever ``capacity`` says."""
+        return GenericCache(self.config, meters)
+
+    def forward(
+        self, tokens: Tensor, cache: GenericCache, every: bool = False, prefill: bool | None = None
+    ) -> Tensor:
+        """Run the model on the next tokens of every row; see `Runner.forward`."""
+        count, seen = tokens.shape[1], cache.length
+        prefill = seen == 0 if prefill is None else prefill
+        keep = {"logits_to_keep": 0 if every else 1} if self._keeps_logits else {}
+        flops = self.cost.layers(self.n_layers, count, seen + count)
+        flops += self.cost.head(count if every or not keep else 1)
+        self._threads.use_for(len(cache.meters) * flops)
+        output = self.model(tokens, past_key_values=cache.dynamic, use_cache=True, **keep)
+        nbytes = cache.row_nbytes()
+        for meter in cache.meters:
+            meter.add_pass(len(cache.meters), count, prefill)
+            meter.layers += self.n_layers
+            meter.add_flops(flops, prefill)
+            meter.add_cache(nbytes, seen + count)
+        logits: Tensor = output.logits.float()
+        return logits if every else logits[:, -1]
+
+
+def parameter_cost(model: nn.Module, n_layers: int) -> ParameterCost:
+    """Return the ``2 N`` cost model of any model with a token embedding."""
+    total = sum(p.numel() for p in model.parameters())
+    embedding = model.get_input_embeddings().weight  # type: ignore[operator]
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    output = 0 if head is None else head.weight.numel()
+    tied = head is not None and head.weight is embedding
+    body = total - embedding.numel() - (0 if tied else output)
+    return ParameterCost(body=body, n_layers=n_layers, output=output)

@@ -1,0 +1,114 @@
+"""Drawing tokens: one seeded stream of uniforms per sample, inverse-CDF sampling."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ttc_bench.engines.base import Sampling
+
+CHUNK = 64
+
+
+class Sampler:
+    """Draws the tokens of one sample.
+
+    The uniforms come from a generator of its own, seeded by ``(seed, index)``, on the CPU
+    whatever the model's device: a sample is the same whether it is drawn alone or with others.
+
+    Args:
+        sampling: Temperature, nucleus, top-k and seed.
+        index: Seed index of the sample.
+    """
+
+    def __init__(self, sampling: Sampling, index: int) -> None:
+        self.sampling = sampling
+        self.greedy = sampling.temperature == 0
+        digest = hashlib.sha256(f"{sampling.seed}/{index}".encode()).digest()
+        self._generator = torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
+        self._uniforms: list[float] = []
+
+    def uniform(self) -> float:
+        """Return the next uniform number in [0, 1)."""
+        if not self._uniforms:
+            drawn = torch.rand(CHUNK, generator=self._generator, dtype=torch.float64)
+            self._uniforms = drawn.tolist()[::-1]
+        return self._uniforms.pop()
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the distribution that tokens are drawn from, in float64, shape of ``logits``.
+
+        Temperature comes first, then top-k, then the nucleus (arXiv 1904.09751), as in the
+        library's own sampling.
+        """
+        scores = logits.double() / self.sampling.temperature
+        if 0 < self.sampling.top_k < scores.shape[-1]:
+            weakest = scores.topk(self.sampling.top_k, dim=-1).values[..., -1:]
+            scores = scores.masked_fill(scores < weakest, -torch.inf)
+        probabilities = scores.softmax(-1)
+        return nucleus(probabilities, self.sampling.top_p)
+
+    def draw(self, probabilities: Tensor) -> int:
+        """Return a token drawn from unnormalised ``probabilities``, shape ``(vocabulary,)``."""
+        return draw_each([self], probabilities.unsqueeze(0))[0]
+
+    def choose(self, logits: Tensor) -> int:
+        """Return the next token: the most likely one, or a drawn one."""
+        return choose_each([self], logits.unsqueeze(0))[0]
+
+
+def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+    """Return ``probabilities`` restricted to the smallest set of mass ``top_p``, renormalised."""
+    if top_p >= 1:
+        return probabilities
+    ranked, order = probabilities.sort(dim=-1, descending=True)
+    # A token stays if the mass before it is short of top_p; the first one always stays.
+    outside = ranked.cumsum(-1) - ranked >= top_p
+    kept = torch.zeros_like(probabilities).scatter(-1, order, ranked.masked_fill(outside, 0.0))
+    return kept / kept.sum(-1, keepdim=True)
+
+
+def draw_each(samplers: Sequence[Sampler], probabilities: Tensor) -> list[int]:
+    """Return one token per row, each drawn with its own sampler's next uniform.
+
+    Args:
+        samplers: One per row.
+        probabilities: Unnormalised, shape ``(rows, vocabulary)``.
+    """
+    cumulative = probabilities.double().cumsum(-1)
+    uniforms = torch.tensor([s.uniform() for s in samplers], dtype=torch.float64)
+    points = uniforms.to(cumulative.device).unsqueeze(-1) * cumulative[:, -1:]
+    # right=True steps over tokens of probability zero, whose cumulative mass equals the point.
+    drawn: list[int] = torch.searchsorted(cumulative, points, right=True).squeeze(-1).tolist()
+    return drawn
+
+
+def choose_each(samplers: Sequence[Sampler], logits: Tensor) -> list[int]:
+    """Return the next token of every row.
+
+    Args:
+        samplers: One per row, all with the same settings.
+        logits: Shape ``(rows, vocabulary)``.
+    """
+    if samplers[0].greedy:
+        best: list[int] = logits.argmax(-1).tolist()
+        return best
+    return draw_each(samplers, samplers[0].probabilities(logits))
+
+
+def token_logprobs(logits: Tensor, tokens: Sequence[int]) -> list[float]:
+    """Return the log-probability of one token per row under the model itself.
+
+    Temperature and truncation do not enter: it is the model's own, untempered distribution.
+
+    Args:
+        logits: Shape ``(rows, vocabulary)``.
+        tokens: One token id per row.
+    """
+    index = torch.tensor(tokens, device=logits.device).unsqueeze(-1)
+    chosen = logits.gather(-1, index).squeeze(-1) - logits.logsumexp(-1)
+    logprobs: list[float] = chosen.tolist()
+    return logprobs

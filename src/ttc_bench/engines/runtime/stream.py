@@ -1,0 +1,137 @@
+"""The token stream of one sample: clock, end tokens, stop strings, text."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ttc_bench.engines.base import FinishReason, Timing
+
+UNFINISHED = "\ufffd"
+"""What a decoder prints for a character whose last bytes are still to come."""
+
+
+class TokenStream:
+    """Takes tokens as they are made, stamps them, and says when the sample is finished.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        end_tokens: Token ids that end a sample.
+        stop: Strings that end a sample; a match may span tokens.
+        max_tokens: Most tokens.
+        start_s: Moment of the request on the ``time.perf_counter`` clock.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        end_tokens: frozenset[int],
+        stop: Sequence[str],
+        max_tokens: int,
+        start_s: float,
+    ) -> None:
+        self.tokens: list[int] = []
+        self.logprobs: list[float] = []
+        self.max_tokens = max_tokens
+        self.finish_reason: FinishReason | None = None
+        self._tokenizer = tokenizer
+        self._end_tokens = end_tokens
+        self._matcher = StopMatcher(tokenizer, stop) if any(stop) else None
+        self._start_s = start_s
+        self._times: list[float] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether the sample is finished."""
+        return self.finish_reason is not None
+
+    @property
+    def room(self) -> int:
+        """Tokens that may still come."""
+        return self.max_tokens - len(self.tokens)
+
+    def emit(self, tokens: Sequence[int], logprobs: Sequence[float]) -> bool:
+        """Take tokens that are delivered together; those after the end are discarded.
+
+        Args:
+            tokens: Token ids.
+            logprobs: Their natural log-probabilities.
+
+        Returns:
+            Whether the sample is finished.
+        """
+        now = time.perf_counter()
+        for token, logprob in zip(tokens, logprobs, strict=True):
+            self.tokens.append(token)
+            self.logprobs.append(logprob)
+            self._times.append(now)
+            self.finish_reason = self._end(token)
+            if self.done:
+                break
+        return self.done
+
+    def text(self) -> str:
+        """Return the decoded text, without special tokens and cut at a stop string."""
+        if self._matcher is not None and self._matcher.cut is not None:
+            return self._matcher.cut
+        return decode(self._tokenizer, self.tokens)
+
+    def timing(self) -> Timing:
+        """Return the clock readings, in seconds since the request."""
+        stamps = [t - self._start_s for t in self._times]
+        gaps = tuple(b - a for a, b in itertools.pairwise(stamps))
+        return Timing(ttft_s=stamps[0], latency_s=stamps[-1], itl_s=gaps)
+
+    def _end(self, token: int) -> FinishReason | None:
+        if token in self._end_tokens:
+            return "stop"
+        if self._matcher is not None and self._matcher.push(token):
+            return "stop"
+        return "length" if len(self.tokens) >= self.max_tokens else None
+
+
+class StopMatcher:
+    """Finds stop strings in text that arrives token by token.
+
+    Only the last few tokens are decoded at each step, in a window that starts where the text was
+    last complete, so the cost of a token does not grow with the text.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        stop: The strings.
+    """
+
+    def __init__(self, tokenizer: Any, stop: Sequence[str]) -> None:
+        self.cut: str | None = None
+        self._tokenizer = tokenizer
+        self._stop = tuple(s for s in stop if s)
+        self._longest = max(map(len, self._stop))
+        self._tokens: list[int] = []
+        self._text = ""
+        self._window = 0
+        self._complete = 0
+
+    def push(self, token: int) -> bool:
+        """Take one token; return whether a stop string is there now (then `cut` is set)."""
+        self._tokens.append(token)
+        before = decode(self._tokenizer, self._tokens[self._window : self._complete])
+        after = decode(self._tokenizer, self._tokens[self._window :])
+        if after.endswith(UNFINISHED):
+            return False
+        searched = max(0, len(self._text) - self._longest + 1)
+        self._text += after[len(before) :]
+        self._window, self._complete = self._complete, len(self._tokens)
+        found = [at for s in self._stop if (at := self._text.find(s, searched)) >= 0]
+        if found:
+            self.cut = self._text[: min(found)]
+        return self.cut is not None
+
+
+def decode(tokenizer: Any, tokens: Sequence[int]) -> str:
+    """Return the text of ``tokens``, special tokens removed and nothing cleaned up."""
+    text: str = tokenizer.decode(
+        list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
+    return text

@@ -1,0 +1,152 @@
+"""Model sources: is a path or hub id the kind of model it is meant to be, and which one exactly.
+
+Nothing here imports torch or loads weights: a wrong path is told in milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from ttc_bench.engines.base import ModelRole
+from ttc_bench.errors import UserError
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.jinja")
+ANSWER_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES, *WEIGHT_FILES)
+Kind = Literal["generator", "verifier"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the model of a role comes from.
+
+    Attributes:
+        role: The role.
+        given: Path or hub id as the user gave it.
+    """
+
+    role: ModelRole
+    given: str
+
+    def check(self) -> None:
+        """Raise unless this is a model that can play its role.
+
+        Raises:
+            UserError: In one line: what was given, what is wrong, what to do.
+        """
+        if not self.config.get("model_type"):
+            raise self.fault("its config.json names no model_type")
+        if self.role == "verifier":
+            self._check_verifier()
+        else:
+            self._check_generator()
+        if not self._files(WEIGHT_FILES):
+            raise self.fault("the folder holds no weights (*.safetensors or pytorch_model*.bin)")
+        if not self._files(("tokenizer*", "vocab*", "spiece.model")):
+            raise self.fault("the folder holds no tokenizer (tokenizer.json)")
+
+    @cached_property
+    def folder(self) -> Path:
+        """The local folder with the model's files; a hub id is fetched on first use.
+
+        Raises:
+            UserError: If there is no such folder, and no such model on the hub either.
+        """
+        path = Path(self.given).expanduser()
+        if path.is_dir():
+            return path
+        if path.exists():
+            raise self.fault("it is a file; give the folder that holds config.json")
+        if not HUB_ID.fullmatch(self.given) or self.given.startswith("."):
+            raise self.fault("there is no such folder")
+        return self._fetch()
+
+    @property
+    def source(self) -> str:
+        """What the library's loaders are given."""
+        return str(self.folder)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The model's ``config.json``.
+
+        Raises:
+            UserError: If it is missing or unreadable.
+        """
+        path = self.folder / "config.json"
+        if not path.is_file():
+            raise self.fault("the folder holds no config.json")
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise self.fault(f"its config.json is not valid JSON ({error})") from error
+        if not isinstance(config, dict):
+            raise self.fault("its config.json is not a JSON object")
+        return config
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash over configuration, tokenizer and weights, by content."""
+        total = hashlib.sha256()
+        for path in sorted(self._files(ANSWER_FILES)):
+            total.update(f"{path.name}:{_file_digest(path)}\n".encode())
+        return total.hexdigest()
+
+    def fault(self, reason: str) -> UserError:
+        """Return the one-line error for a model that cannot be used."""
+        kind = "a verifier with a scalar head" if self.role == "verifier" else "a causal LM"
+        return UserError(
+            f"parameter model.{self.role}: {self.given!r} is not a usable model: {reason}."
+            f" Give the folder, or the hub id, of {kind} in Hugging Face layout."
+        )
+
+    def _check_generator(self) -> None:
+        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+        if self.config["model_type"] not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+            raise self.fault(f"{self.config['model_type']!r} is not a causal language model")
+        names = self.config.get("architectures") or []
+        if names and all("Classification" in name for name in names):
+            raise self.fault(f"{names[0]} classifies and generates nothing")
+
+    def _check_verifier(self) -> None:
+        names = self.config.get("architectures") or []
+        if not any("Classification" in name for name in names):
+            raise self.fault(f"{names[0] if names else 'its architecture'} has no scalar head")
+        labels = self.config.get("id2label")
+        count = len(labels) if labels is not None else self.config.get("num_labels", 2)
+        if count != 1:
+            raise self.fault(f"its head has {count} outputs instead of one")
+
+    def _files(self, patterns: tuple[str, ...]) -> list[Path]:
+        return sorted({p for pattern in patterns for p in self.folder.glob(pattern)})
+
+    def _fetch(self) -> Path:
+        from huggingface_hub import snapshot_download
+
+        name, _, revision = self.given.partition("@")
+        wanted = [*ANSWER_FILES, "*.index.json", "*.model", "*.txt"]
+        try:
+            found = snapshot_download(name, revision=revision or None, allow_patterns=wanted)
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "unreachable"
+            raise self.fault(
+                f"there is no such folder, and the Hugging Face hub did not give it ({reason})"
+            ) from error
+        return Path(found)
+
+
+def _file_digest(path: Path) -> str:
+    # In the hub's cache, large files are links to blobs that are named by their SHA-256.
+    blob = path.resolve().name
+    if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob):
+        return blob
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
