@@ -1,0 +1,1 @@
+"""The embedded reference models: problem generators, training and evaluation."""

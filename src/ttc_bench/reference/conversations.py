@@ -1,0 +1,160 @@
+"""Training conversations: the benchmarks' own chats, and the formats that policies use.
+
+A conversation is a list of pieces of text; the loss is taken on the pieces marked for it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ttc_bench.reference import formats as f
+from ttc_bench.reference.crm_tasks import CRM_TASKS
+from ttc_bench.reference.problems import LEVELS, Problem, Task
+from ttc_bench.reference.tokenizer import END, turn_start
+from ttc_bench.reference.worf_tasks import WORF_TASKS
+
+TASKS: dict[str, Task] = {task.name: task for task in (*CRM_TASKS, *WORF_TASKS)}
+"""All task types by name."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a conversation as the tokenizer sees it.
+
+    Attributes:
+        text: Text, special tokens included.
+        learn: Whether the loss is taken on it.
+    """
+
+    text: str
+    learn: bool = False
+
+
+Pieces = list[Piece]
+
+
+def system_text(problem: Problem, chain: bool = True) -> str:
+    """Return the system message of a problem."""
+    if problem.benchmark == "worf_sim":
+        return f.WORF_SYSTEM
+    return f.CRM_SYSTEM if chain else f.CRM_SYSTEM_ANSWER_ONLY
+
+
+def question_text(problem: Problem) -> str:
+    """Return the user message of a problem."""
+    return TASKS[problem.task].ask(problem.data, problem.style)
+
+
+def gold_text(problem: Problem) -> str:
+    """Return the gold solution of a problem."""
+    return TASKS[problem.task].gold(problem)
+
+
+def opening(problem: Problem, chain: bool = True) -> Pieces:
+    """Return the pieces up to where the assistant starts to write."""
+    return [
+        Piece(turn_start("system") + system_text(problem, chain) + END),
+        Piece(turn_start("user") + question_text(problem) + END),
+        Piece(turn_start("assistant")),
+    ]
+
+
+def plain(problem: Problem, rng: random.Random) -> Pieces:
+    """Question and worked solution."""
+    return [*opening(problem), Piece(gold_text(problem) + END, True)]
+
+
+def answer_only(problem: Problem, rng: random.Random) -> Pieces:
+    """Question and the answer line alone."""
+    last = gold_text(problem).rsplit("\n", 1)[-1]
+    return [*opening(problem, chain=False), Piece(last + END, True)]
+
+
+def few_shot(problem: Problem, rng: random.Random) -> Pieces:
+    """Worked examples in earlier turns, then the question."""
+    task = TASKS[problem.task]
+    shots: Pieces = []
+    for _ in range(rng.choice((1, 1, 2))):
+        example = task.problem(rng, rng.choice(LEVELS[:2]), "train")
+        shots += opening(example)[1:] + [Piece(gold_text(example) + END, True)]
+    system, *rest = opening(problem)
+    return [system, *shots, *rest, Piece(gold_text(problem) + END, True)]
+
+
+def draft_of(problem: Problem, rng: random.Random) -> tuple[str, int | None]:
+    """Return a right or slipped solution and its first wrong step."""
+    if rng.random() < 0.4:
+        return gold_text(problem), None
+    return TASKS[problem.task].slipped(problem, rng)
+
+
+def critique(problem: Problem, rng: random.Random) -> Pieces:
+    """A draft, the request to check it, and the verdict."""
+    draft, wrong = draft_of(problem, rng)
+    return [
+        *opening(problem),
+        Piece(draft + END),
+        Piece(turn_start("user") + f.CRITIQUE_PROMPT + END + turn_start("assistant")),
+        Piece(f.critique_text(wrong) + END, True),
+    ]
+
+
+def revise(problem: Problem, rng: random.Random) -> Pieces:
+    """A draft, its critique, and the solution written again."""
+    return [
+        *critique(problem, rng),
+        Piece(turn_start("user") + f.REVISE_PROMPT + END + turn_start("assistant")),
+        Piece(gold_text(problem) + END, True),
+    ]
+
+
+def wait(problem: Problem, rng: random.Random) -> Pieces:
+    """Budget forcing: a first pass, ``Wait``, and the steps gone over again."""
+    draft, _ = draft_of(problem, rng)
+    first = "\n".join(line for line in draft.split("\n") if not line.startswith(f.ANSWER_PREFIX))
+    return [*opening(problem), Piece(f"{first}\n{f.WAIT}\n"), Piece(gold_text(problem) + END, True)]
+
+
+def forced_answer(problem: Problem, rng: random.Random) -> Pieces:
+    """Reasoning that is cut off, then ``Answer:``."""
+    *steps, last = gold_text(problem).split("\n")
+    words = "\n".join(steps).replace("\n", " \n").split(" ")
+    kept = " ".join(words[: rng.randint(0, len(words) - 1)]).replace(" \n", "\n")
+    kept = f"{kept}\n" if kept and not kept.endswith("\n") else kept
+    rest = last.removeprefix(f.ANSWER_PREFIX)
+    return [*opening(problem), Piece(kept + f.ANSWER_PREFIX), Piece(rest + END, True)]
+
+
+FORMATS: dict[str, Callable[[Problem, random.Random], Pieces]] = {
+    "plain": plain,
+    "answer_only": answer_only,
+    "few_shot": few_shot,
+    "critique": critique,
+    "revise": revise,
+    "wait": wait,
+    "forced_answer": forced_answer,
+}
+"""All conversation formats by name."""
+
+_CRM_ONLY = ("answer_only", "wait", "forced_answer")
+
+
+def draw(
+    rng: random.Random, shares: Mapping[str, float], levels: Mapping[str, float], worf_share: float
+) -> tuple[Problem, Pieces]:
+    """Return a problem of the train side as a conversation of a random format.
+
+    Args:
+        rng: Source of randomness.
+        shares: Weight of each format.
+        levels: Weight of each difficulty level.
+        worf_share: Share of workflow planning.
+    """
+    name = rng.choices(list(shares), list(shares.values()))[0]
+    level = rng.choices(list(levels), list(levels.values()))[0]
+    worf = rng.random() < worf_share and name not in _CRM_ONLY
+    task = rng.choice(WORF_TASKS if worf else CRM_TASKS)
+    problem = task.problem(rng, level, "train")
+    return problem, FORMATS[name](problem, rng)

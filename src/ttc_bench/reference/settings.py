@@ -1,0 +1,86 @@
+"""Typed parameters of the recipe; values are in ``parameters_train_reference.yml``."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from ttc_bench.params import Params
+
+
+class DataParams(Params):
+    """What the models are trained on.
+
+    Attributes:
+        seed: Seed of all generated data.
+        worf_share: Share of workflow planning.
+        formats: Weight of each conversation format.
+        levels: Weight of each difficulty level.
+        tokenizer_texts: Conversations that the tokenizer is trained on.
+        vocab_size: Most entries of the vocabulary.
+    """
+
+    seed: int = 0
+    worf_share: float = Field(default=0.25, ge=0, le=1)
+    formats: dict[str, float] = Field(default_factory=lambda: {"plain": 1.0})
+    levels: dict[str, float] = Field(
+        default_factory=lambda: {"easy": 1.0, "medium": 1.0, "hard": 1.0}
+    )
+    tokenizer_texts: PositiveInt = 3000
+    vocab_size: PositiveInt = 2048
+
+
+class ModelParams(Params):
+    """Size of a model.
+
+    Attributes:
+        layers: Number of layers.
+        width: Hidden size.
+        heads: Attention heads.
+        inner: Width of the feed-forward part.
+    """
+
+    layers: PositiveInt = 8
+    width: PositiveInt = 192
+    heads: PositiveInt = 4
+    inner: PositiveInt = 512
+
+
+class TrainParams(Params):
+    """How a model is trained.
+
+    The learning rate falls to zero at the end of whichever budget ends first, so that a run
+    is complete whatever the speed of the machine.
+
+    Attributes:
+        max_minutes: Budget of wall-clock time, over all restarts.
+        max_tokens: Budget of tokens read.
+        batch_tokens: Tokens of one step, padding included.
+        parts: Parts of one step, for memory and to spread over workers.
+        matrix_lr: Peak learning rate of the matrices (Muon).
+        other_lr: Peak learning rate of embeddings and norms (AdamW).
+        warmup: Share of the budget in which the rate rises.
+        hold: Share of the budget at which the rate starts to fall.
+        layer_dropout: Chance that the last layer is skipped; earlier ones less (2404.16710).
+        exit_weight: Weight of the early-exit losses.
+        exits: Early-exit layers that get a loss now and then.
+        distil_weight: Weight of the teacher's distribution against the text itself.
+        checkpoint_minutes: Time between checkpoints.
+        workers: Processes that train together on CPU, one core each.
+        seed: Seed of weights and order.
+    """
+
+    max_minutes: PositiveFloat = 60.0
+    max_tokens: PositiveInt = 40_000_000
+    batch_tokens: PositiveInt = 4096
+    parts: PositiveInt = 4
+    matrix_lr: PositiveFloat = 0.003
+    other_lr: PositiveFloat = 0.003
+    warmup: float = Field(default=0.01, ge=0, lt=1)
+    hold: float = Field(default=0.35, ge=0, lt=1)
+    layer_dropout: float = Field(default=0.0, ge=0, lt=1)
+    exit_weight: float = Field(default=0.0, ge=0)
+    exits: tuple[int, ...] = ()
+    distil_weight: float = Field(default=0.0, ge=0, le=1)
+    checkpoint_minutes: PositiveFloat = 3.0
+    workers: PositiveInt = 2
+    seed: int = 0

@@ -1,0 +1,382 @@
+"""Training of the causal models: LayerSkip losses, a clock-aware schedule, checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from ttc_bench.reference.batches import IGNORE, Batch
+from ttc_bench.reference.network import hidden_states, skipped
+from ttc_bench.reference.settings import TrainParams
+
+logger = logging.getLogger(__name__)
+
+LOG_EVERY = 20
+
+
+@dataclass
+class Progress:
+    """Where a training run stands.
+
+    Attributes:
+        step: Optimiser steps made.
+        tokens: Tokens read.
+        elapsed: Seconds trained, over all restarts.
+        pool: Pool of data in use.
+        curve: Logged points of the loss.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    elapsed: float = 0.0
+    pool: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+    def share(self, params: TrainParams) -> float:
+        """Return the share of the budget that is used, by time or by tokens."""
+        return max(self.elapsed / 60 / params.max_minutes, self.tokens / params.max_tokens)
+
+
+def rate(share: float, params: TrainParams) -> float:
+    """Return the learning rate as a share of its peak: rise, hold, fall to zero."""
+    if share < params.warmup:
+        return max(share / params.warmup, 0.02)
+    return max(0.0, min(1.0, (1 - share) / (1 - params.hold)))
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return bfloat16 arithmetic for a device."""
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+class Optimiser:
+    """Muon for the matrices of the layers, AdamW for everything else.
+
+    Args:
+        model: The model.
+        params: Learning rates.
+        rank: Which share of the weights to update.
+        size: Number of shares.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, params: TrainParams, rank: int = 0, size: int = 1
+    ) -> None:
+        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad][rank::size]
+        matrices = [p for n, p in named if p.ndim == 2 and "layers." in n]
+        others = [p for n, p in named if p.ndim != 2 or "layers." not in n]
+        self.peaks = (params.matrix_lr, params.other_lr)
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(
+                matrices,
+                lr=params.matrix_lr,
+                weight_decay=0.05,
+                adjust_lr_fn="match_rms_adamw",
+            ),
+            torch.optim.AdamW(others, lr=params.other_lr, betas=(0.9, 0.98), weight_decay=0.0),
+        ]
+
+    def step(self, scale: float) -> None:
+        """Make a step at a share of the peak rates."""
+        for part, peak in zip(self.parts, self.peaks, strict=True):
+            for group in part.param_groups:
+                group["lr"] = peak * scale
+            part.step()
+            part.zero_grad()
+
+    def state_dict(self) -> list[Any]:
+        """Return the state of all parts."""
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, state: list[Any]) -> None:
+        """Restore the state of all parts."""
+        for part, saved in zip(self.parts, state, strict=True):
+            part.load_state_dict(saved)
+
+
+def language_loss(
+    model: Any, batch: Batch, params: TrainParams, rng: random.Random, teacher: Any = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the training loss, and the plain loss of the full model for the log.
+
+    Logits are computed only where the loss is taken. With a teacher, its distribution is
+    mixed in (distillation); with exits, two early layers a step speak through the shared head.
+    """
+    core, head = model.model, model.lm_head.weight
+    skip = skipped(len(core.layers), params.layer_dropout, rng)
+    taps = rng.sample(params.exits, min(2, len(params.exits))) if params.exit_weight else []
+    wanted = batch.labels != IGNORE
+    labels = batch.labels[wanted]
+    with autocast(batch.inputs.device):
+        states = hidden_states(core, batch.inputs, skip, taps)
+        logits = {tap: F.linear(s[wanted], head) for tap, s in states.items()}
+    plain = F.cross_entropy(logits[0].float(), labels)
+    loss = plain
+    if teacher is not None and params.distil_weight:
+        soft = distil_loss(teacher, batch, wanted, logits[0])
+        loss = (1 - params.distil_weight) * plain + params.distil_weight * soft
+    for tap in taps:
+        share = params.exit_weight * tap / len(core.layers)
+        loss = loss + share * F.cross_entropy(logits[tap].float(), labels)
+    return loss, plain.detach()
+
+
+def distil_loss(
+    teacher: Any, batch: Batch, wanted: torch.Tensor, logits: torch.Tensor
+) -> torch.Tensor:
+    """Return the cross-entropy against the teacher's distribution."""
+    with torch.no_grad(), autocast(batch.inputs.device):
+        states = hidden_states(teacher.model, batch.inputs)[0][wanted]
+        target = F.linear(states, teacher.lm_head.weight).float().softmax(-1)
+    return -(target * logits.float().log_softmax(-1)).sum(-1).mean()
+
+
+Loss = Callable[[Any, Batch, TrainParams, random.Random], tuple[torch.Tensor, torch.Tensor]]
+Feed = Callable[[int], Iterator[tuple[int, Batch]]]
+
+
+class Team:
+    """What the processes of one training run share: gradients, orders and meeting points.
+
+    On CPU, one single-threaded process per core beats one process with many threads, all the
+    more when other programs use the cores: nobody waits inside an operation. The processes
+    share the weights, take the parts of each step from a common counter, and each of them
+    updates its own share of the weights.
+
+    Args:
+        size: Number of processes.
+        weights: Number of weights of the model.
+    """
+
+    def __init__(self, size: int, weights: int) -> None:
+        context = torch.multiprocessing.get_context("spawn")
+        self.size = size
+        self.grads = torch.zeros(size, weights).share_memory_()
+        self.board = torch.zeros(3, dtype=torch.float64).share_memory_()  # share, stop, save
+        self.losses = torch.zeros(size).share_memory_()
+        self.next = context.Value("q", 0)
+        self.gate = context.Barrier(size, timeout=900)
+
+    def claim(self) -> int:
+        """Return the number of the next part that nobody has taken."""
+        with self.next.get_lock():
+            self.next.value += 1
+            return int(self.next.value) - 1
+
+    def meet(self) -> None:
+        """Wait for all processes."""
+        if self.size > 1:
+            self.gate.wait()
+
+
+class Trainer:
+    """Trains a model until its budget ends; resumes from its own checkpoint.
+
+    Args:
+        model: The model, changed in place.
+        params: How to train.
+        feed: Yields (pool, part of a batch) without end from a given pool on.
+        folder: Where checkpoints lie.
+        loss: Loss of one part.
+        team: Shared state if several processes train together.
+        rank: Number of this process in the team.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        params: TrainParams,
+        feed: Feed,
+        folder: Path,
+        loss: Loss = language_loss,
+        team: Team | None = None,
+        rank: int = 0,
+    ) -> None:
+        self.model, self.params, self.feed, self.loss = model, params, feed, loss
+        self.device = next(model.parameters()).device
+        self.weights = [p for p in model.parameters() if p.requires_grad]
+        self.team = team or Team(1, sum(p.numel() for p in self.weights))
+        self.rank, self.folder = rank, folder
+        self.optimiser = Optimiser(model, params, rank, self.team.size)
+        self.progress = Progress()
+
+    def restore(self) -> bool:
+        """Continue from the checkpoint if there is one."""
+        path = self._path()
+        if not path.exists():
+            return False
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if self.rank == 0:
+            self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.progress = Progress(**state["progress"])
+        self.progress.pool += 1
+        logger.info("resumed at step %d", self.progress.step)
+        return True
+
+    def save(self) -> None:
+        """Write a checkpoint; a kill in the middle leaves the last one whole."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "model": self.model.state_dict() if self.rank == 0 else {},
+            "optimiser": self.optimiser.state_dict(),
+            "progress": asdict(self.progress),
+        }
+        partial = self._path().with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self._path())
+
+    def run(self, max_steps: int | None = None) -> Progress:
+        """Train until the budget (or a number of steps) ends and return the progress."""
+        now = saved = time.monotonic()
+        parts = self.feed(self.progress.pool)
+        losses: list[float] = []
+        self.model.train()
+        while self._agree(max_steps, now - saved):
+            if self.team.board[2]:
+                self.save()
+                saved = now
+            step = [next(parts) for _ in range(self.params.parts)]
+            losses.append(self._step([batch for _, batch in step]))
+            before, now = now, time.monotonic()
+            self._advance(step, now - before)
+            if self.progress.step % LOG_EVERY == 0 and self.rank == 0:
+                self._log(losses)
+                losses = []
+        self.save()
+        self.team.meet()
+        self.model.eval()
+        return self.progress
+
+    def _path(self) -> Path:
+        return self.folder / ("checkpoint.pt" if self.rank == 0 else f"checkpoint-{self.rank}.pt")
+
+    def _agree(self, max_steps: int | None, unsaved: float) -> bool:
+        """Let the first process decide on rate, end and checkpoint; return whether to go on."""
+        if self.rank == 0:
+            share = self.progress.share(self.params)
+            done = max_steps is not None and self.progress.step >= max_steps
+            save = unsaved > 60 * self.params.checkpoint_minutes
+            self.team.board[:] = torch.tensor([share, float(share >= 1 or done), float(save)])
+            self.team.next.value = 0
+        self.team.meet()
+        return not self.team.board[1]
+
+    def _step(self, parts: list[Batch]) -> float:
+        total = sum(int((p.labels != IGNORE).sum()) for p in parts)
+        mean = 0.0
+        while (number := self.team.claim()) < len(parts):
+            part = Batch(*(tensor.to(self.device) for tensor in parts[number]))
+            weight = int((part.labels != IGNORE).sum()) / total
+            rng = random.Random(f"{self.params.seed}-{self.progress.step}-{number}")
+            loss, plain = self.loss(self.model, part, self.params, rng)
+            (loss * weight).backward()  # type: ignore[no-untyped-call]
+            mean += float(plain) * weight
+        self._exchange(mean)
+        torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimiser.step(rate(float(self.team.board[0]), self.params))
+        self.model.zero_grad()
+        return float(self.team.losses.sum())
+
+    def _exchange(self, mean: float) -> None:
+        """Put the sum of all processes' gradients in place."""
+        self.team.losses[self.rank] = mean
+        if self.team.size == 1:
+            return
+        none = torch.zeros(())
+        flat = [(none.expand_as(p) if p.grad is None else p.grad).reshape(-1) for p in self.weights]
+        self.team.grads[self.rank] = torch.cat(flat)
+        self.team.meet()
+        sums = self.team.grads.sum(0).split([p.numel() for p in self.weights])
+        for weight, grad in zip(self.weights, sums, strict=True):
+            weight.grad = grad.view_as(weight)
+
+    def _advance(self, step: list[tuple[int, Batch]], seconds: float) -> None:
+        self.progress.step += 1
+        self.progress.tokens += sum(batch.inputs.numel() for _, batch in step)
+        self.progress.elapsed += seconds
+        self.progress.pool = step[-1][0]
+
+    def _log(self, losses: list[float]) -> None:
+        point = {
+            "step": float(self.progress.step),
+            "tokens": float(self.progress.tokens),
+            "minutes": round(self.progress.elapsed / 60, 3),
+            "loss": sum(losses) / max(len(losses), 1),
+        }
+        self.progress.curve.append(point)
+        speed = self.progress.tokens / max(self.progress.elapsed, 1e-9)
+        logger.info(
+            "step %d, %.1f min, loss %.4f, %.0f tokens/s",
+            self.progress.step,
+            point["minutes"],
+            point["loss"],
+            speed,
+        )
+
+
+def train(
+    model: Any,
+    params: TrainParams,
+    feed: Feed,
+    folder: Path,
+    loss: Loss = language_loss,
+    max_steps: int | None = None,
+) -> Progress:
+    """Train a model with one process per worker (CPU) or in this process (CUDA).
+
+    Args:
+        model: The model, changed in place.
+        params: How to train.
+        feed: Yields (pool, part of a batch) without end from a given pool on; picklable.
+        folder: Where checkpoints lie; a run that finds one there continues it.
+        loss: Loss of one part; picklable.
+        max_steps: Stop here at the latest (for smoke runs).
+    """
+    if torch.cuda.is_available():
+        model.to("cuda")
+    size = 1 if torch.cuda.is_available() else params.workers
+    model.share_memory()
+    team = Team(size, sum(p.numel() for p in model.parameters() if p.requires_grad))
+    given = (model, params, feed, folder, loss, team)
+    context = torch.multiprocessing.get_context("spawn")
+    others = [
+        context.Process(target=_work, args=(*given, rank, max_steps), daemon=True)
+        for rank in range(1, size)
+    ]
+    for process in others:
+        process.start()
+    progress = _work(*given, 0, max_steps)
+    for process in others:
+        process.join()
+    return progress
+
+
+def _work(
+    model: Any,
+    params: TrainParams,
+    feed: Feed,
+    folder: Path,
+    loss: Loss,
+    team: Team,
+    rank: int,
+    max_steps: int | None,
+) -> Progress:
+    threads = torch.get_num_threads()
+    if team.size > 1:
+        torch.set_num_threads(1)
+    trainer = Trainer(model, params, feed, folder, loss, team, rank)
+    trainer.restore()
+    team.meet()
+    progress = trainer.run(max_steps)
+    torch.set_num_threads(threads)
+    return progress
