@@ -9,9 +9,10 @@ pay twice for one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -228,27 +229,37 @@ class Variant(Params):
 
     async def outcomes(
         self, sessions: Sequence[Session]
-    ) -> AsyncIterator[tuple[Session, Outcome | Exception]]:
+    ) -> AsyncGenerator[tuple[Session, Outcome | Exception], None]:
         """Yield each session with its outcome, or with what went wrong, as they finish.
 
         Policies that need all jobs at once (batching) override this.
         """
-        limit = asyncio.Semaphore(sessions[0].engine.concurrency if sessions else 1)
-
-        async def one(session: Session) -> tuple[Session, Outcome | Exception]:
-            async with limit:
-                try:
-                    return session, await self.answer(session.job, session)
-                except Exception as error:
-                    return session, error
-
-        tasks = [asyncio.ensure_future(one(session)) for session in sessions]
+        if not sessions:
+            return
+        concurrency = sessions[0].engine.concurrency
+        if concurrency == 1:
+            # An engine that computes in this process never yields to the event loop:
+            # one after another, each outcome is seen as soon as it is there.
+            for session in sessions:
+                yield await self._attempt(session)
+            return
+        limit = asyncio.Semaphore(concurrency)
+        tasks = [asyncio.ensure_future(self._attempt(session, limit)) for session in sessions]
         try:
             for done in asyncio.as_completed(tasks):
                 yield await done
         finally:
             for task in tasks:
                 task.cancel()
+
+    async def _attempt(
+        self, session: Session, limit: asyncio.Semaphore | None = None
+    ) -> tuple[Session, Outcome | Exception]:
+        async with limit or contextlib.nullcontext():
+            try:
+                return session, await self.answer(session.job, session)
+            except Exception as error:
+                return session, error
 
 
 class DecodingVariant(Decoding, Variant):

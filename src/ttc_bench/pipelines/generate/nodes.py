@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -90,9 +91,10 @@ async def _run(label: str, variant: Variant, sessions: Sequence[Session]) -> lis
     engine = sessions[0].engine
     bar = tqdm(total=len(sessions), desc=f"{variant.policy}.{label}", unit="job", mininterval=0.5)
     try:
-        async for session, outcome in variant.outcomes(sessions):
-            done[session.job.id] = respond(label, variant, session, outcome)
-            bar.update()
+        async with contextlib.aclosing(variant.outcomes(sessions)) as outcomes:
+            async for session, outcome in outcomes:
+                done[session.job.id] = respond(label, variant, session, outcome)
+                bar.update()
     finally:
         bar.close()
         await engine.close()

@@ -20,6 +20,7 @@ from ttc_bench.metrics.base import (
     all_metrics,
 )
 from ttc_bench.metrics.encoder import using_encoder
+from ttc_bench.params import parse_params
 from ttc_bench.types import Job
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ FIRST = "benchmark"
 
 
 def score_responses(
-    responses: pd.DataFrame, jobs: Sequence[Job], params: ScoreParams
+    responses: pd.DataFrame, jobs: Sequence[Job], params: ScoreParams | Mapping[str, Any]
 ) -> pd.DataFrame:
     """Return one row of metrics per response, in the order of the responses.
 
@@ -58,7 +59,7 @@ def score_responses(
     Args:
         responses: Table of `ttc_bench.responses.response_schema`.
         jobs: The jobs that were answered, in any order; more of them do no harm.
-        params: Settings of the stage.
+        params: Settings of the stage, parsed or as they stand in the parameters.
 
     Raises:
         DataError: If a response belongs to none of the jobs.
@@ -66,9 +67,10 @@ def score_responses(
     """
     from ttc_bench.metrics.benchmark import REWARD_RULES
 
+    settings = parse_params(ScoreParams, params, "score") if isinstance(params, Mapping) else params
     answered = _jobs_of(responses, jobs)
     valid = [row for row, status in enumerate(responses["status"]) if status == "ok"]
-    batch = ScoringBatch.of(responses.iloc[valid], [answered[row] for row in valid], params)
+    batch = ScoringBatch.of(responses.iloc[valid], [answered[row] for row in valid], settings)
     columns, off = compute(batch)
     table = _Table(len(answered), valid, off)
     for name, values in columns.items():
@@ -76,19 +78,21 @@ def score_responses(
     table.fail(responses, valid)
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
     rules = [REWARD_RULES[job.reward_metric] for job in answered]
-    encoder = [params.encoder] * len(answered)
+    encoder = [settings.encoder] * len(answered)
     return _frame({**identity, "encoder": encoder, "reward_rule": rules}, table)
 
 
 def rescore(
-    stored: Mapping[str, Callable[[], pd.DataFrame]], jobs: Sequence[Job], params: ScoreParams
+    stored: Mapping[str, Callable[[], pd.DataFrame]],
+    jobs: Sequence[Job],
+    params: ScoreParams | Mapping[str, Any],
 ) -> dict[str, pd.DataFrame]:
     """Return the scores of every stored responses table, by ``{policy}.{variant}``.
 
     Args:
         stored: Loads each table, by its name.
         jobs: The jobs that were answered.
-        params: Settings of the stage.
+        params: Settings of the stage, parsed or as they stand in the parameters.
 
     Raises:
         DataError: If no responses are stored, or a response belongs to none of the jobs.
