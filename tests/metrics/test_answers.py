@@ -27,6 +27,7 @@ from ttc_bench.benchmarks.answers import (
         ("<respond> x, y </respond>", ("x", "y")),
         ("Answer: old\n<respond>new</respond>", ("new",)),
         ("<respond>old</respond>\nAnswer: new", ("new",)),
+        ("<respond>x</respond> and <RESPOND>y", ("x",)),
         ("Answer: AbC", ("AbC",)),
         ("Answer:", None),
         ("Answer: ,;", None),
@@ -58,11 +59,22 @@ def test_a_list_of_answers_is_read_back_in_any_order(answers: list[str]) -> None
     assert parse_answer("Answer: " + ", ".join(answers)) == tuple(sorted(answers))
 
 
-def test_long_texts_are_read_in_linear_time() -> None:
-    assert parse_answer("a Answer: " * 10_000) is None
-    assert parse_answer(" and" * 25_000) is None
-    assert parse_answer("Answer: " + "x and " * 20_000) is not None
-    assert read_graph("Node " + "1: x\n" * 20_000 + "(START,1)") is not None
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a Answer: " * 10_000,
+        "Answer: " + "x and " * 20_000,
+        "Answer: a" + " " * 100_000 + "b",
+        "<respond>" * 12_000,
+        "Node " + "1" * 100_000,
+        "Node " + "(" * 100_000,
+        "Node " + "1: x\n" * 20_000 + "(START,1)",
+        "#" * 100_000,
+    ],
+)
+def test_long_texts_are_read_in_linear_time(text: str) -> None:
+    hash((parse_answer(text), parse_workflow(text)))
 
 
 def test_the_graph_is_read_as_officially() -> None:

@@ -17,8 +17,9 @@ _MARKER = re.compile(
     r"^[ \t>*_#-]*(?:the[ \t]+)?(?:final[ \t]+)?answer(?:[ \t]+is)?[ \t*_]*:[ \t*_]*",
     re.IGNORECASE | re.MULTILINE,
 )
-_RESPOND = re.compile(r"<respond>(.*?)</respond>", re.DOTALL | re.IGNORECASE)
+_RESPOND = re.compile(r"<(/?)respond>", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*(?:[,;\n]|\s&\s|,?\s+and\s)\s*", re.IGNORECASE)
+_BLANKS = re.compile(r"[^\S\n]+")
 _BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+")
 _QUOTES = "\"'`*\u201c\u201d\u2018\u2019"
 
@@ -32,10 +33,10 @@ def answer_span(text: str) -> str | None:
     Args:
         text: A whole response.
     """
-    marker = _last(_MARKER, text)
-    respond = _last(_RESPOND, text)
-    if respond and (marker is None or respond.start() > marker.start()):
-        return respond.group(1).strip()
+    marker = next(iter(deque(_MARKER.finditer(text), maxlen=1)), None)
+    respond = _respond(text)
+    if respond and (marker is None or respond.start > marker.start()):
+        return text[respond].strip()
     if marker is None:
         return None
     rest = text[marker.end() :]
@@ -68,7 +69,7 @@ def parse_answer(text: str) -> tuple[str, ...] | None:
 
 def split_answers(span: str) -> tuple[str, ...] | None:
     """Return the sorted, cleaned answers that an answer span lists; ``None`` if it is empty."""
-    body = span.strip().strip("[](){}")
+    body = _BLANKS.sub(" ", span).strip().strip("[](){}")
     parts = (_clean(part) for part in _SEPARATOR.split(body))
     found = tuple(sorted(part for part in parts if part))
     if not found:
@@ -82,8 +83,15 @@ def _clean(part: str) -> str:
     return part[:-1].strip(_QUOTES + " \t") if part.endswith(".") else part
 
 
-def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
-    return next(iter(deque(pattern.finditer(text), maxlen=1)), None)
+def _respond(text: str) -> slice | None:
+    """Return where the inside of the last complete ``<respond>`` stands."""
+    found = opened = None
+    for tag in _RESPOND.finditer(text):
+        if not tag.group(1):
+            opened = tag.end() if opened is None else opened
+        elif opened is not None:
+            found, opened = slice(opened, tag.start()), None
+    return found
 
 
 class Graph(NamedTuple):
@@ -111,7 +119,8 @@ class Workflow(NamedTuple):
 
 
 # WorFEval's own patterns: a node needs a blank behind its number, an edge may hold blanks.
-_NODE = re.compile(r"\d+[:.] (.+)")
+# (The look-behind changes no match; it spares a run of digits from being tried at each digit.)
+_NODE = re.compile(r"(?<!\d)\d+[:.] (.+)")
 _EDGE = re.compile(r"\(\s*(\d+|START)\s*,\s*(\d+|END)\s*\)")
 
 

@@ -17,25 +17,28 @@ from ttc_bench.types import Job
 _STEP_MATCH = 0.5  # token F1 from which a gold step counts as covered
 
 # A record id mixes letters and digits: 005Wt000003NIXCIA4, C-1042, KB7. Quarters, ordinals
-# and quantities (Q3, 15th, 20kg) are no ids.
+# and quantities (Q3, 15th, 20kg) are no ids. All patterns are bounded: a response may be
+# 100,000 characters without a blank.
 _ID = re.compile(
-    r"\b(?=[A-Za-z0-9-]*[A-Za-z])(?=[A-Za-z0-9-]*\d)"
+    r"\b(?=[A-Za-z0-9-]{0,40}[A-Za-z])(?=[A-Za-z0-9-]{0,40}\d)"
     r"(?![QH][1-4]\b|\d+(?:st|nd|rd|th|s|am|pm|k|m|x|d|h|kg|km|cm|mm|gb|mb)\b)"
     r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\b"
 )
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _ENTITY = re.compile(
-    r"[\w.+-]+@[\w-]+\.[\w.]+"  # e-mail addresses
+    r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]{1,64}"  # e-mail addresses
     r"|\b\d{4}-\d{2}-\d{2}\b"  # dates
     rf"|\b(?:{_MONTH})[a-z]*\b(?:\s+\d{{1,2}},?\s+\d{{4}})?"  # months, written dates
     r"|[$€£]\s?\d[\d,]*(?:\.\d+)?"  # amounts
     r"|\b\d+(?:\.\d+)?\s?%"  # percentages
-    r"|\+?\d[\d\s().-]{7,}\d"  # phone numbers
-    r"|\b[A-Z][\w&'-]+(?:\s+[A-Z][\w&'-]+)+"  # names of two words and more
+    r"|\+?\d[\d\s().-]{7,20}\d"  # phone numbers
+    r"|\b[A-Z][\w&'-]{1,40}(?:\s{1,3}[A-Z][\w&'-]{1,40}){1,5}"  # names of several words
 )
 _TOOLS = (
     re.compile(r"['\"]name['\"]\s*:\s*['\"](\w+)['\"]"),  # API lists
-    re.compile(r"^(?:The action list you can take: )?(\w+): ", re.MULTILINE),  # "bash: ..."
+    re.compile(
+        r"^(?:The action list you can take: )?(?!Task\b)(\w+): ", re.MULTILINE
+    ),  # "bash: ..."
     re.compile(r"\b(\w+)\[\w+\]"),  # search[keywords]
 )
 

@@ -194,15 +194,13 @@ def _frame(identity: Mapping[str, Sequence[Any]], table: _Table) -> pd.DataFrame
     import pandas as pd
     import pyarrow as pa
 
-    text = {
-        name: pa.array(_clean(values), pa.string())
+    named = {
+        name: pa.array(_clean(values), pa.bool_() if name == "replayed" else pa.string())
         for name, values in identity.items()
-        if name != "replayed"
     }
-    replayed = pa.array(_clean(identity["replayed"]), pa.bool_())
     numbers = {name: pa.array(values, pa.float64()) for name, values in table.columns.items()}
     reasons = pa.array(table.reasons(), pa.string())
-    arrow = pa.table({**text, "replayed": replayed, **numbers, "null_reasons": reasons})
+    arrow = pa.table({**named, **numbers, "null_reasons": reasons})
     frame = arrow.to_pandas(types_mapper=pd.ArrowDtype)
     assert isinstance(frame, pd.DataFrame)
     return frame

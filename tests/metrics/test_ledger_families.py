@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import batch_of, is_null, make_call, make_job, make_response, run
+
+from ttc_bench.metrics.base import Null
+from ttc_bench.metrics.latency import percentile
+from ttc_bench.metrics.resources import Monitor
+from ttc_bench.responses import Ledger
+
+JOB = make_job()
+
+
+def test_latency_of_a_streamed_response() -> None:
+    ledger = Ledger([make_call(completion_tokens=5, queue_s=0.5, latency_s=1.0)])
+    response = make_response(JOB, ttft_s=0.2, itl_s=(0.1, 0.3, 0.2, 0.2), ledger=ledger)
+    found = run("latency", batch_of([(JOB, response)]))
+    assert found["queue_s"] == [0.5]
+    assert found["ttft_s"] == [0.2]
+    assert found["itl_mean_s"] == [pytest.approx(0.2)]
+    assert found["itl_p95_s"] == [pytest.approx(0.285)]
+    assert found["itl_max_s"] == [0.3]
+    assert found["tpot_s"] == [pytest.approx(0.2)]
+    assert found["latency_s"] == [1.0]
+    assert is_null(found["provider_s"][0])
+
+
+def test_latency_without_gaps_or_clock_is_null() -> None:
+    ledger = Ledger([make_call(completion_tokens=1, latency_s=1.0)])
+    found = run("latency", batch_of([(JOB, make_response(JOB, ledger=ledger))]))
+    for name in ("itl_mean_s", "itl_p95_s", "itl_max_s", "tpot_s", "ttft_s"):
+        assert is_null(found[name][0]), name
+
+
+@given(
+    st.lists(st.floats(0, 100), min_size=1, max_size=50),
+    st.floats(0, 100),
+)
+def test_percentiles_are_those_of_numpy(values: list[float], percent: float) -> None:
+    assert percentile(values, percent) == pytest.approx(np.percentile(values, percent))
+
+
+def test_compute_sums_and_ratios() -> None:
+    calls = [
+        make_call(
+            prompt_tokens=100,
+            completion_tokens=20,
+            draft_tokens=24,
+            accepted_tokens=12,
+            forward_passes=9,
+            layers_run=72,
+            flops=2e6,
+        ),
+        make_call(
+            request=1, prompt_tokens=10, completion_tokens=4, forward_passes=5, layers_run=24,
+            flops=4e5, attempts=3, replayed=True,
+        ),
+    ]  # fmt: skip
+    response = make_response(JOB, ledger=Ledger(calls))
+    found = run("compute", batch_of([(JOB, response)]))
+    expected = {
+        "calls": 2,
+        "total_tokens": 134,
+        "acceptance_rate": 0.5,
+        "mean_accepted_length": 1.0,
+        "tokens_per_pass": 24 / 14,
+        "layers_per_token": 4.0,
+        "flops_per_token": 1e5,
+        "retries": 2,
+        "spent_calls": 1,
+        "spent_tokens": 120,
+        "spent_flops": 2e6,
+    }
+    for name, value in expected.items():
+        assert found[name] == [pytest.approx(value)], name
+
+
+def test_compute_of_an_engine_that_tells_little_is_null_not_zero() -> None:
+    response = make_response(JOB, ledger=Ledger([make_call(prompt_tokens=3)]))
+    found = run("compute", batch_of([(JOB, response)]))
+    for name in ("forward_passes", "flops", "peak_kv_bytes", "tokens_per_pass"):
+        assert is_null(found[name][0]), name
+    assert found["acceptance_rate"] == [Null("nothing was drafted")]
+    assert found["flops_per_token"] == [None]
+
+
+def test_throughput() -> None:
+    timed = Ledger([make_call(prompt_tokens=30, completion_tokens=10, latency_s=2.0)])
+    timeless = Ledger([make_call(completion_tokens=10)])
+    pairs = [(JOB, make_response(JOB, ledger=ledger)) for ledger in (timed, timeless)]
+    found = run("throughput", batch_of(pairs))
+    assert found["output_tokens_per_s"][0] == 5.0
+    assert found["total_tokens_per_s"][0] == 20.0
+    assert is_null(found["output_tokens_per_s"][1])
+
+
+def test_the_price_of_a_correct_answer_is_the_groups() -> None:
+    def priced(usd: float | None, variant: str) -> tuple[object, object]:
+        ledger = Ledger([make_call(usd=usd)])
+        return JOB, make_response(JOB, variant=variant, ledger=ledger)
+
+    pairs = [priced(0.2, "a"), priced(0.4, "a"), priced(1.0, "b"), priced(None, "c")]
+    found = run("cost", batch_of(pairs, [1.0, 0.5, 0.0, 1.0]))  # type: ignore[arg-type]
+    assert found["usd"] == [0.2, 0.4, 1.0, None]
+    assert found["usd_per_correct"][:2] == [pytest.approx(0.4)] * 2
+    assert found["usd_per_correct"][2] == Null("no answer of the group is correct")
+    assert found["usd_per_correct"][3] is None
+
+
+def test_resources_come_from_the_row_or_are_null() -> None:
+    batch = batch_of([(JOB, make_response(JOB))])
+    assert is_null(run("resources", batch)["peak_rss_bytes"][0])
+    columns = {**batch.columns, "peak_rss_bytes": [7]}
+    batch = type(batch)(batch.jobs, columns, batch.params, batch.earlier)
+    assert run("resources", batch)["peak_rss_bytes"] == [7]
+
+
+def test_the_monitor_reads_this_process() -> None:
+    with Monitor(interval=0.01) as monitor:
+        block = bytearray(80 * 2**20)
+        block[:: 2**12] = b"x" * len(block[:: 2**12])
+        sum(i * i for i in range(300_000))
+    reading = monitor.reading
+    assert reading.peak_rss_bytes is not None
+    assert reading.peak_rss_bytes > 80 * 2**20
+    assert reading.cpu_share is not None
+    assert 0.0 < reading.cpu_share <= 1.0
