@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
 from ttc_bench.params import Params
 from ttc_bench.types import Message
+
+if TYPE_CHECKING:
+    from ttc_bench.engines.batching import BatchSchedule
 
 ModelRole = Literal["target", "draft", "verifier"]
 FinishReason = Literal["stop", "length"]
@@ -38,6 +41,8 @@ class Capability(StrEnum):
     """Report the log-probability of every prompt token."""
     BATCHED_SAMPLING = "batched_sampling"
     """Draw all samples of a request in one call that shares the prompt's computation."""
+    BATCH = "batch"
+    """Decode many requests together: the engine is a `BatchEngine`."""
     VERIFY = "verify"
     """Score a (partial) solution with a scalar head."""
 
@@ -362,4 +367,23 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Release what is bound to the running event loop; the engine stays usable."""
+        ...
+
+
+class BatchEngine(Engine, Protocol):
+    """An engine that can decode many requests together."""
+
+    def complete_many(
+        self, requests: Sequence[Request], schedule: BatchSchedule
+    ) -> AsyncIterator[tuple[int, Completion | CallError]]:
+        """Yield each request's place and completion, or what failed it, as they finish.
+
+        Args:
+            requests: Single-sample requests for one model by plain decoding.
+            schedule: Which requests run together, and when.
+
+        Raises:
+            CapabilityError: If the requests cannot be decoded together.
+            UserError: If a request alone exceeds the schedule's token budget.
+        """
         ...

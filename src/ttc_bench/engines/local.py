@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import Field
 
 from ttc_bench.engines.base import (
+    BatchEngine,
+    CallError,
     Capability,
     Completion,
-    Engine,
     ModelRole,
     Reading,
     Request,
@@ -27,6 +28,7 @@ from ttc_bench.errors import CapabilityError
 from ttc_bench.types import Message
 
 if TYPE_CHECKING:
+    from ttc_bench.engines.batching import BatchSchedule
     from ttc_bench.engines.runtime.context import DecodeContext
     from ttc_bench.engines.runtime.models import LanguageModel, Placement
     from ttc_bench.engines.runtime.runner import Runner
@@ -68,7 +70,7 @@ class LocalModels(EngineParams):
         return engine
 
 
-class LocalEngine(Engine):
+class LocalEngine(BatchEngine):
     """Runs requests on transformers models in this process, one request at a time.
 
     Llama-like models run layer by layer (`runtime.llama`) and can be opened by any decoding; all
@@ -135,7 +137,7 @@ class LocalEngine(Engine):
             Capability.BATCHED_SAMPLING,
         }
         if self._is_white_box(role):
-            able.add(Capability.WHITE_BOX)
+            able |= {Capability.WHITE_BOX, Capability.BATCH}
         return frozenset(able)
 
     async def complete(self, request: Request) -> tuple[Completion, ...]:
@@ -173,6 +175,41 @@ class LocalEngine(Engine):
             for i, context in enumerate(contexts)
         )
 
+    async def complete_many(
+        self, requests: Sequence[Request], schedule: BatchSchedule
+    ) -> AsyncIterator[tuple[int, Completion | CallError]]:
+        """Complete many single-sample requests together; see `base.BatchEngine`.
+
+        Raises:
+            CapabilityError: If a request wants more than plain decoding, or the model is not of
+                the Llama family.
+            UserError: If a request alone exceeds the schedule's token budget.
+        """
+        import torch
+
+        from ttc_bench.engines.batching import Demand, Queue
+        from ttc_bench.engines.runtime.batch import decode_elastic
+        from ttc_bench.engines.runtime.context import DecodeContext
+
+        role = self._batch_role(requests)
+        model, contexts = self._language_model(role), dict[int, DecodeContext]()
+        for i, request in enumerate(requests):
+            try:
+                contexts[i] = self._contexts(request, model, [request.first_index])[0]
+            except CallError as error:
+                yield i, error
+        demands = [Demand(i, len(c.prompt), c.capacity) for i, c in contexts.items()]
+        steps = decode_elastic(model.white_box, contexts, Queue(schedule, demands))
+        while True:
+            with torch.inference_mode():
+                admitted, finished = next(steps, (None, []))
+            if admitted is None:
+                return
+            for i in admitted:
+                contexts[i].out.leave_queue()
+            for i in finished:
+                yield i, self._completion(requests[i], requests[i].first_index, contexts[i])
+
     async def verify(self, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
         """Score each (partial) solution; see `runtime.reading.Verifier`.
 
@@ -209,6 +246,28 @@ class LocalEngine(Engine):
     def language_model(self, role: ModelRole = "target") -> LanguageModel:
         """Return the generating model in ``role``, loading it if need be."""
         return self._language_model(role)
+
+    def _batch_role(self, requests: Sequence[Request]) -> ModelRole:
+        """Return the role that all requests address.
+
+        Raises:
+            CapabilityError: If they cannot be decoded together.
+        """
+        from ttc_bench.engines.decoding.base import WhiteBoxDecoding
+
+        roles = {request.role for request in requests} or {"target"}
+        fancy = [r for r in requests if isinstance(r.decoding, WhiteBoxDecoding) or r.n != 1]
+        if len(roles) > 1 or fancy:
+            raise CapabilityError(
+                "elastic batching takes single samples of one model, by plain decoding."
+            )
+        (role,) = roles
+        if not self._is_white_box(role):
+            raise CapabilityError(
+                f"elastic batching cannot run on the local model {self.model_name(role)}:"
+                " its layers are not of the Llama family."
+            )
+        return role
 
     def _contexts(
         self, request: Request, model: LanguageModel, indexes: Sequence[int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -41,6 +42,21 @@ def _share_or_count(value: int | float) -> int | float:
 
 ShareOrCount = Annotated[int | float, AfterValidator(_share_or_count)]
 """A float in (0, 1] is a share of the whole, a whole number from 1 on is a count."""
+
+
+def _budget(value: int | float) -> int | float:
+    if isinstance(value, int) and value < 2:
+        raise ValueError("a budget of positions must be at least 2; write 1.0 for all of them")
+    return value
+
+
+KVBudget = Annotated[ShareOrCount, AfterValidator(_budget)]
+"""Cached positions: a share of those that a full cache would hold, or a number of at least 2."""
+
+
+def positions(budget: int | float, length: int) -> int:
+    """Return how many of ``length`` positions a `KVBudget` keeps: at least 2."""
+    return max(2, math.ceil(budget * length)) if isinstance(budget, float) else budget
 
 
 def resolve(value: int | float, whole: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ttc_bench.engines.runtime.context import DecodeContext
@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 def decode_plain(context: DecodeContext) -> None:
     """Decode one sample: one pass for the prompt, then one pass per token."""
-    cache = context.target.new_cache(context.capacity, [context.meter])
+    decode_on(context, context.target.new_cache(context.capacity, [context.meter]))
+
+
+def decode_on(context: DecodeContext, cache: Any) -> None:
+    """Decode one sample on a given empty cache of the target."""
     token = context.step(context.target.forward(context.tensor(context.prompt), cache)[0])
     while token is not None:
         token = context.step(context.target.forward(context.tensor([token]), cache)[0])

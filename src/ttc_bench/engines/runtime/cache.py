@@ -19,7 +19,8 @@ class Meter:
         layers: Decoder layers executed, summed over passes.
         prefill_flops: Floating point operations of the prompt.
         decode_flops: Floating point operations after the prompt.
-        positions: Query positions computed for the sequence, padding included.
+        positions: Cache positions that batched passes worked on for the sequence, padding
+            included: a pass over rows of different lengths works on the longest for each.
         padded_positions: Of these, padding.
         peak_kv_bytes: Largest size of the sequence's cache.
         peak_kv_positions: Most positions that a layer of the cache held.
@@ -45,10 +46,9 @@ class Meter:
         else:
             self.decode_flops += flops
 
-    def add_pass(self, rows: int, positions: int, prefill: bool) -> None:
-        """Enter one forward pass over ``positions`` positions in a batch of ``rows``."""
+    def add_pass(self, rows: int, prefill: bool) -> None:
+        """Enter one forward pass in a batch of ``rows``."""
         self.passes += 1
-        self.positions += positions
         if not prefill:
             self.decode_passes += 1
             self.batch_rows += rows
@@ -162,6 +162,9 @@ class KVCache:
         keys[:, :, self.length :] = k
         values[:, :, self.length :] = v
         return keys, values
+
+    def plan(self, queries: int) -> None:
+        """Prepare for ``queries`` new positions, before any layer runs."""
 
     def mask(self, queries: int) -> Tensor | None:
         """Return the causal mask for ``queries`` new positions, ``None`` where none is needed."""

@@ -91,6 +91,6 @@ class DecodeContext:
             decode_flops=own.decode_flops + draft.decode_flops,
             peak_kv_bytes=own.peak_kv_bytes + draft.peak_kv_bytes,
             kv_share_kept=min(1.0, own.peak_kv_positions / full),
-            padding_share=own.padded_positions / own.positions if own.positions else None,
+            padding_share=own.padded_positions / own.positions if own.positions else 0.0,
             batch_size=own.batch_size,
         )

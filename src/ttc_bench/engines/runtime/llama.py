@@ -117,8 +117,9 @@ class LlamaRunner:
         """
         count = tokens.shape[1]
         prefill = cache.length == 0 if prefill is None else prefill
+        cache.plan(count)
         for meter in cache.meters:
-            meter.add_pass(len(cache.meters), count, prefill)
+            meter.add_pass(cache.rows, prefill)
         work = self.cost.layers(self.n_layers, count, cache.keys_for(count))
         self._threads.use_for(cache.rows * work)
         cos, sin = self._rope.at(cache.positions(count))

@@ -83,6 +83,12 @@ class LanguageModel:
         self.end_tokens = end_tokens(model, self.tokenizer)
         self._warm_up()
 
+    @property
+    def white_box(self) -> LlamaRunner:
+        """The runner, layer by layer; the capability was checked before."""
+        assert isinstance(self.runner, LlamaRunner)
+        return self.runner
+
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Return the prompt's token ids.
 

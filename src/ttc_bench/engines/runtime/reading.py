@@ -214,7 +214,7 @@ class Verifier:
             self._placement.threads.use_for(cost.layers(n_layers, tokens.shape[1], 0))
             # One score per token, or one for the row: the last one is read either way.
             scores.append(float(self.model(tokens).logits.float().flatten()[-1].sigmoid()))
-            meter.add_pass(1, tokens.shape[1], prefill=True)
+            meter.add_pass(1, prefill=True)
             meter.layers += n_layers
             meter.add_flops(cost.layers(n_layers, tokens.shape[1], 0), prefill=True)
         return scores

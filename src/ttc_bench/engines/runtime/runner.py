@@ -187,7 +187,7 @@ class GenericRunner:
         output = self.model(tokens, past_key_values=cache.dynamic, use_cache=True, **keep)
         nbytes = cache.row_nbytes()
         for meter in cache.meters:
-            meter.add_pass(len(cache.meters), count, prefill)
+            meter.add_pass(len(cache.meters), prefill)
             meter.layers += self.n_layers
             meter.add_flops(flops, prefill)
             meter.add_cache(nbytes, seen + count)

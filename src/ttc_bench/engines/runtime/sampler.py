@@ -90,12 +90,14 @@ def choose_each(samplers: Sequence[Sampler], logits: Tensor) -> list[int]:
     """Return the next token of every row.
 
     Args:
-        samplers: One per row, all with the same settings.
+        samplers: One per row.
         logits: Shape ``(rows, vocabulary)``.
     """
-    if samplers[0].greedy:
+    if all(sampler.greedy for sampler in samplers):
         best: list[int] = logits.argmax(-1).tolist()
         return best
+    if any(sampler.sampling != samplers[0].sampling for sampler in samplers):
+        return [sampler.choose(row) for sampler, row in zip(samplers, logits, strict=True)]
     return draw_each(samplers, samplers[0].probabilities(logits))
 
 

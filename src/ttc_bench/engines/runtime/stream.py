@@ -22,6 +22,9 @@ class TokenStream:
         stop: Strings that end a sample; a match may span tokens.
         max_tokens: Most tokens.
         start_s: Moment of the request on the ``time.perf_counter`` clock.
+
+    Attributes:
+        queue_s: Seconds that the request waited before its turn came.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class TokenStream:
         self.logprobs: list[float] = []
         self.max_tokens = max_tokens
         self.finish_reason: FinishReason | None = None
+        self.queue_s = 0.0
         self._tokenizer = tokenizer
         self._end_tokens = end_tokens
         self._matcher = StopMatcher(tokenizer, stop) if any(stop) else None
@@ -51,6 +55,10 @@ class TokenStream:
     def room(self) -> int:
         """Tokens that may still come."""
         return self.max_tokens - len(self.tokens)
+
+    def leave_queue(self) -> None:
+        """Note that the request's turn has come: the clock of its answer starts now."""
+        self.queue_s = time.perf_counter() - self._start_s
 
     def emit(self, tokens: Sequence[int], logprobs: Sequence[float]) -> bool:
         """Take tokens that are delivered together; those after the end are discarded.
@@ -79,10 +87,10 @@ class TokenStream:
         return decode(self._tokenizer, self.tokens)
 
     def timing(self) -> Timing:
-        """Return the clock readings, in seconds since the request."""
-        stamps = [t - self._start_s for t in self._times]
+        """Return the clock readings, in seconds since the request's turn came."""
+        stamps = [t - self._start_s - self.queue_s for t in self._times]
         gaps = tuple(b - a for a, b in itertools.pairwise(stamps))
-        return Timing(ttft_s=stamps[0], latency_s=stamps[-1], itl_s=gaps)
+        return Timing(queue_s=self.queue_s, ttft_s=stamps[0], latency_s=stamps[-1], itl_s=gaps)
 
     def _end(self, token: int) -> FinishReason | None:
         if token in self._end_tokens:
