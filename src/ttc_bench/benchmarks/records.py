@@ -127,11 +127,13 @@ def fetch_parquet(repository: str, split: str, key: str) -> list[Path]:
     from huggingface_hub.errors import HfHubHTTPError
 
     hint = f"Give a local file or folder instead: `{key}: <path>`."
-    at = {"repo_type": "dataset", "revision": PARQUET_BRANCH}
     try:
-        listed = HfApi().list_repo_files(repository, **at)
+        listed = HfApi().list_repo_files(repository, repo_type="dataset", revision=PARQUET_BRANCH)
         names = [n for n in listed if n.endswith(".parquet") and _in_split(n, split)]
-        files = [Path(hf_hub_download(repository, name, **at)) for name in names]
+        files = [
+            Path(hf_hub_download(repository, name, repo_type="dataset", revision=PARQUET_BRANCH))
+            for name in names
+        ]
     except (OSError, httpx.HTTPError, HfHubHTTPError, ValueError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise DataError(

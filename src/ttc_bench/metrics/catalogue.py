@@ -23,8 +23,9 @@ def catalogue() -> str:
         "|---|---|---|---|---|---|---|",
         *(_row(spec) for spec in all_metrics()),
     ]
-    off = ", ".join(f"`{name}`" for name, entry in METRICS.items() if not entry.default)
-    count = f"{len(rows) - 2} metrics in {len(METRICS)} families; off unless asked for: {off}."
+    off = [f"`{name}`" for name, entry in METRICS.items() if not entry.default]
+    note = f"; off unless asked for: {', '.join(off)}" if off else ""
+    count = f"{len(rows) - 2} metrics in {len(METRICS)} families{note}."
     return "\n".join([count, "", *rows]) + "\n"
 
 

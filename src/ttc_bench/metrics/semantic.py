@@ -55,7 +55,6 @@ def _spec(name: str, definition: str) -> MetricSpec:
         _spec("bert_recall", "Mean best cosine of each reference token with the answer."),
         _spec("bert_f1", "Harmonic mean of the two."),
     ],
-    default=False,
 )
 def bert_score(batch: ScoringBatch) -> Columns:
     """Return BERTScore of each answer with its reference."""
