@@ -9,6 +9,7 @@ import click
 from kedro import KedroDeprecationWarning
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
+from kedro.validation.exceptions import ParameterValidationError
 
 from ttc_bench.errors import UserError
 
@@ -34,6 +35,8 @@ class Run(click.Command):
 
 def _cause(error: BaseException | None) -> UserError | None:
     """Return the user error behind ``error``: Kedro wraps what a dataset raises."""
+    if isinstance(error, ParameterValidationError):
+        return UserError(" ".join(str(error).split()))
     while error is not None and not isinstance(error, UserError):
         error = error.__cause__
     return error

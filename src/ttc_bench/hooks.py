@@ -45,6 +45,8 @@ def parameter_faults(parameters: Mapping[str, Any], variants: Iterable[str]) -> 
         variants: ``{policy}.{variant}`` names that the run generates with.
     """
     from ttc_bench.benchmarks import BENCHMARKS
+    from ttc_bench.metrics.base import ScoreParams
+    from ttc_bench.pipelines.aggregate.nodes import AggregateParams
     from ttc_bench.policies import VARIANTS
     from ttc_bench.run_params import RunParams
 
@@ -63,6 +65,8 @@ def parameter_faults(parameters: Mapping[str, Any], variants: Iterable[str]) -> 
             for line in _unknown_keys(f"variant of {policy}", parameters.get(policy) or (), names)
         ),
         *_caught(_prompting_faults, parameters),
+        *faults(ScoreParams, parameters.get("score") or {}, "score"),
+        *faults(AggregateParams, parameters.get("aggregate") or {}, "aggregate"),
         *(line for name in variants for line in _variant_faults(name, parameters)),
     ]
 

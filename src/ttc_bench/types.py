@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+else:
+    # Kedro resolves the type hints of nodes when it lists pipelines; pandas can wait.
+    DataFrame = Any
+
+__all__ = ["DataFrame", "Job", "Message", "Record", "RewardMetric", "Role", "Sample"]
 
 Role = Literal["system", "user", "assistant"]
 RewardMetric = Literal["exact_match", "fuzzy_match", "privacy_rejection", "workflow"]

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import CallError, Engine
@@ -16,10 +17,7 @@ from ttc_bench.journal import Journal
 from ttc_bench.params import parse_params
 from ttc_bench.policies import VARIANTS, Outcome, Session, Variant, check_capabilities
 from ttc_bench.responses import Response, to_frame
-from ttc_bench.types import Job
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ def load_engine(model: Mapping[str, Any]) -> Engine:
 
 def generate(
     name: str, jobs: Sequence[Job], engine: Engine, journal: Journal, settings: Any, seed: int
-) -> pd.DataFrame:
+) -> DataFrame:
     """Return the responses of one policy variant, one row per job and sweep point.
 
     Args:
@@ -58,6 +56,20 @@ def generate(
         sessions = [Session(engine, journal, job, seed) for job in jobs]
         responses += asyncio.run(_run(label, variant, sessions))
     return to_frame(responses)
+
+
+def generate_node(
+    name: str,
+) -> Callable[[list[Job], Engine, Journal, dict[str, Any], int], DataFrame]:
+    """Return the node function of one policy variant; see `generate`."""
+
+    def node_function(
+        jobs: list[Job], engine: Engine, journal: Journal, settings: dict[str, Any], seed: int
+    ) -> DataFrame:
+        return generate(name, jobs, engine, journal, settings, seed)
+
+    node_function.__name__ = f"generate_{name.replace('.', '_')}"
+    return node_function
 
 
 def sweep(name: str, settings: Any) -> dict[str, Variant]:
@@ -89,7 +101,10 @@ async def _run(label: str, variant: Variant, sessions: Sequence[Session]) -> lis
 
     done: dict[str, Response] = {}
     engine = sessions[0].engine
-    bar = tqdm(total=len(sessions), desc=f"{variant.policy}.{label}", unit="job", mininterval=0.5)
+    # A log file gets a line now and then, a terminal a bar that moves.
+    interval = 0.5 if sys.stderr.isatty() else 10.0
+    name = f"{variant.policy}.{label}"
+    bar = tqdm(total=len(sessions), desc=name, unit="job", mininterval=interval)
     try:
         async with contextlib.aclosing(variant.outcomes(sessions)) as outcomes:
             async for session, outcome in outcomes:
@@ -98,7 +113,7 @@ async def _run(label: str, variant: Variant, sessions: Sequence[Session]) -> lis
     finally:
         bar.close()
         await engine.close()
-    report(f"{variant.policy}.{label}", done.values())
+    report(name, done.values())
     return [done[session.job.id] for session in sessions]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from kedro.pipeline import Pipeline, node
 
-from ttc_bench.pipelines.generate.nodes import generate, load_engine
+from ttc_bench.pipelines.generate.nodes import generate_node, load_engine
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import VARIANTS, variants_of
 
@@ -41,7 +39,7 @@ def _variant_pipeline(policy: str, variant: str) -> Pipeline:
     return Pipeline(
         [
             node(
-                partial(generate, f"{policy}.{variant}"),
+                generate_node(f"{policy}.{variant}"),
                 inputs=["jobs", "engine", "journal", "params:settings", "params:seed"],
                 outputs="responses",
                 name="generate",

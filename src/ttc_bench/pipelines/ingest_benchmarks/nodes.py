@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ttc_bench.benchmarks import BENCHMARKS, Benchmark, Prompting
@@ -45,6 +45,20 @@ def ingest(
         raise DataError(f"{name}: the source holds no sample.")
     logger.info("%s: %d samples", name, len(samples))
     return [benchmark.render(sample, settings, params) for sample in samples]
+
+
+def ingest_node(
+    name: str,
+) -> Callable[[list[str], int | None, dict[str, Any], dict[str, Any]], list[Job]]:
+    """Return the node function of one benchmark; see `ingest`."""
+
+    def node_function(
+        selected: list[str], limit: int | None, prompting: dict[str, Any], source: dict[str, Any]
+    ) -> list[Job]:
+        return ingest(name, selected, limit, prompting, source)
+
+    node_function.__name__ = f"ingest_{name}"
+    return node_function
 
 
 def prompting_of(name: str, prompting: Mapping[str, Any]) -> Prompting:

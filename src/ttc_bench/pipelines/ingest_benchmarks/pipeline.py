@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from kedro.pipeline import Pipeline, node
 
 from ttc_bench.benchmarks import BENCHMARKS
-from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest, merge
+from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest_node, merge
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -15,23 +13,24 @@ def create_pipeline(**_: object) -> Pipeline:
     names = list(BENCHMARKS)
     loads = [
         node(
-            partial(ingest, name),
+            ingest_node(name),
             inputs=[
                 "params:benchmarks",
                 "params:limit",
                 "params:prompting",
                 f"params:sources.{name}",
             ],
-            outputs=f"{name}.jobs",
+            outputs="jobs",
             name="ingest",
-            namespace=name,
         )
         for name in names
     ]
-    merged = node(
-        merge,
-        inputs=["params:benchmarks", *(f"{name}.jobs" for name in names)],
-        outputs="jobs",
-        name="merge_jobs",
+    boxes = [
+        Pipeline([load], namespace=name, parameters=set(load.inputs))
+        for name, load in zip(names, loads, strict=True)
+    ]
+    merged = Pipeline(
+        [node(merge, ["params:benchmarks", *(f"{n}_jobs" for n in names)], "jobs", name="merge")],
+        inputs={f"{name}_jobs": f"{name}.jobs" for name in names},
     )
-    return Pipeline([*loads, merged], tags="ingest_benchmarks")
+    return sum(boxes, merged).tag("ingest_benchmarks")

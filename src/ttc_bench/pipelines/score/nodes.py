@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import (
@@ -21,10 +21,7 @@ from ttc_bench.metrics.base import (
 )
 from ttc_bench.metrics.encoder import using_encoder
 from ttc_bench.params import parse_params
-from ttc_bench.types import Job
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +43,7 @@ FIRST = "benchmark"
 """The family that computes ``reward``: always on, and before all others."""
 
 
-def score_responses(
-    responses: pd.DataFrame, jobs: Sequence[Job], params: ScoreParams | Mapping[str, Any]
-) -> pd.DataFrame:
+def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> DataFrame:
     """Return one row of metrics per response, in the order of the responses.
 
     The columns are always the same, whatever families are on: `IDENTITY`, ``replayed``,
@@ -59,7 +54,7 @@ def score_responses(
     Args:
         responses: Table of `ttc_bench.responses.response_schema`.
         jobs: The jobs that were answered, in any order; more of them do no harm.
-        params: Settings of the stage, parsed or as they stand in the parameters.
+        params: Settings of the stage: `ScoreParams`, or as they stand in the parameters.
 
     Raises:
         DataError: If a response belongs to none of the jobs.
@@ -83,16 +78,16 @@ def score_responses(
 
 
 def rescore(
-    stored: Mapping[str, Callable[[], pd.DataFrame]],
+    stored: Mapping[str, Callable[[], DataFrame]],
     jobs: Sequence[Job],
-    params: ScoreParams | Mapping[str, Any],
-) -> dict[str, pd.DataFrame]:
+    params: Any,
+) -> dict[str, DataFrame]:
     """Return the scores of every stored responses table, by ``{policy}.{variant}``.
 
     Args:
         stored: Loads each table, by its name.
         jobs: The jobs that were answered.
-        params: Settings of the stage, parsed or as they stand in the parameters.
+        params: Settings of the stage: `ScoreParams`, or as they stand in the parameters.
 
     Raises:
         DataError: If no responses are stored, or a response belongs to none of the jobs.
@@ -128,7 +123,7 @@ def _checked(entry: Family, batch: ScoringBatch) -> Mapping[str, Sequence[Value]
     return found
 
 
-def _jobs_of(responses: pd.DataFrame, jobs: Sequence[Job]) -> list[Job]:
+def _jobs_of(responses: DataFrame, jobs: Sequence[Job]) -> list[Job]:
     by_id = {job.id: job for job in jobs}
     names = responses["job_id"].to_list()
     for name in names:
@@ -163,7 +158,7 @@ class _Table:
             if column[row] is None:
                 self._why[row].setdefault(_reason(value), []).append(name)
 
-    def fail(self, responses: pd.DataFrame, valid: Sequence[int]) -> None:
+    def fail(self, responses: DataFrame, valid: Sequence[int]) -> None:
         """Give the rows that failed their reason."""
         scored = set(valid)
         for row, error in enumerate(responses["error_type"].to_list()):
@@ -190,7 +185,7 @@ def _number(value: Value) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _frame(identity: Mapping[str, Sequence[Any]], table: _Table) -> pd.DataFrame:
+def _frame(identity: Mapping[str, Sequence[Any]], table: _Table) -> DataFrame:
     import pandas as pd
     import pyarrow as pa
 
@@ -201,8 +196,7 @@ def _frame(identity: Mapping[str, Sequence[Any]], table: _Table) -> pd.DataFrame
     numbers = {name: pa.array(values, pa.float64()) for name, values in table.columns.items()}
     reasons = pa.array(table.reasons(), pa.string())
     arrow = pa.table({**named, **numbers, "null_reasons": reasons})
-    frame = arrow.to_pandas(types_mapper=pd.ArrowDtype)
-    assert isinstance(frame, pd.DataFrame)
+    frame: DataFrame = arrow.to_pandas(types_mapper=pd.ArrowDtype)
     return frame
 
 

@@ -1,0 +1,18 @@
+-- One row per response: its identity, whether it is valid, and the metrics that are compared.
+select
+    job_id,
+    benchmark,
+    task,
+    difficulty,
+    model,
+    engine,
+    policy,
+    variant,
+    status = 'ok' as is_valid,
+    status,
+    error_type,
+    replayed
+    {%- for metric in var('metrics') %},
+    {{ metric }}::double as {{ metric }}
+    {%- endfor %}
+from {{ source('runs', 'scores') }}

@@ -1,0 +1,152 @@
+"""From all scores to what they allow one to say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import Field
+
+from ttc_bench.errors import DataError, UserError
+from ttc_bench.params import Params, parse_params
+from ttc_bench.types import DataFrame
+
+logger = logging.getLogger(__name__)
+
+GROUP = ["model", "benchmark", "policy", "variant"]
+"""What one row of the summary stands for."""
+
+BASELINE = ("baseline", "greedy")
+"""The policy and variant that all others are compared with."""
+
+INTERVAL_METRICS = ("reward", "latency_s", "flops", "total_tokens")
+"""Metrics whose means get an interval."""
+
+
+class AggregateParams(Params):
+    """Settings of the aggregate stage.
+
+    Attributes:
+        confidence: Level of all intervals.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+    """
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
+    resamples: int = Field(default=2000, ge=100)
+    seed: int = 0
+
+
+def collect_scores(*scores: DataFrame) -> DataFrame:
+    """Return several tables of scores as one."""
+    import pandas as pd
+
+    return pd.concat(scores, ignore_index=True)
+
+
+def collect_stored(stored: dict[str, Callable[[], DataFrame]]) -> DataFrame:
+    """Return every stored table of scores as one.
+
+    Raises:
+        DataError: If there is none.
+    """
+    if not stored:
+        raise DataError("no scores are stored: make some, e.g. by `kedro run`.")
+    return collect_scores(*(load() for _, load in sorted(stored.items())))
+
+
+def build_marts(all_scores: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Return the marts ``bench_summary`` and ``policy_vs_baseline`` of the dbt project.
+
+    Raises:
+        DataError: If a dbt test fails; the message names it.
+    """
+    from ttc_bench.dbt import build
+
+    marts = build(all_scores, ["bench_summary", "policy_vs_baseline"])
+    return marts["bench_summary"], marts["policy_vs_baseline"]
+
+
+def confidence(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
+    """Return means and paired differences to the baseline, with bootstrap intervals.
+
+    One row per `GROUP` and metric of `INTERVAL_METRICS`: ``mean, mean_low, mean_high`` over valid
+    responses, and ``difference, difference_low, difference_high, n_pairs`` over the jobs that
+    variant and baseline both answered (null without a baseline).
+    """
+    import pandas as pd
+
+    settings = parse_params(AggregateParams, params, "aggregate")
+    valid = all_scores[all_scores["status"] == "ok"]
+    rows = []
+    for (model, benchmark), part in valid.groupby(["model", "benchmark"], sort=True):
+        is_baseline = (part["policy"] == BASELINE[0]) & (part["variant"] == BASELINE[1])
+        baseline = part[is_baseline].set_index("job_id")
+        for (policy, variant), own in part.groupby(["policy", "variant"], sort=True):
+            for metric in INTERVAL_METRICS:
+                figures = _figures(own.set_index("job_id")[metric], baseline[metric], settings)
+                rows.append((model, benchmark, policy, variant, metric, *figures))
+    columns = [*GROUP, "metric", "mean", "mean_low", "mean_high", "n_pairs"]
+    columns += ["difference", "difference_low", "difference_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _figures(own: Any, baseline: Any, params: AggregateParams) -> tuple[float | None, ...]:
+    from ttc_bench.statistics import mean_interval
+
+    settings = (params.confidence, params.resamples, params.seed)
+    values = own.dropna().astype(float)
+    pairs = values.to_frame("own").join(baseline.dropna().astype(float).rename("base"), how="inner")
+    difference = (pairs["own"] - pairs["base"]).tolist()
+    nothing = (None, None, None)
+    return (
+        *(mean_interval(values.tolist(), *settings) if len(values) else nothing),
+        len(difference),
+        *(mean_interval(difference, *settings) if difference else nothing),
+    )
+
+
+def show(bench_summary: DataFrame, policy_vs_baseline: DataFrame, intervals: DataFrame) -> str:
+    """Print the table of the run, and return it as text."""
+    from ttc_bench.reporting.table import render
+
+    text = render(bench_summary, policy_vs_baseline, intervals)
+    print(text)
+    return text
+
+
+def log_runs(
+    all_scores: DataFrame,
+    bench_summary: DataFrame,
+    policy_vs_baseline: DataFrame,
+    intervals: DataFrame,
+    summary_table: str,
+    parameters: dict[str, Any],
+) -> dict[str, str]:
+    """Write one nested MLflow run per policy, variant and benchmark; return their ids."""
+    from ttc_bench.reporting.tracking import Figures, log_children
+
+    figures = Figures(all_scores, bench_summary, policy_vs_baseline, intervals)
+    return log_children(figures, parameters, summary_table)
+
+
+def check_valid_share(
+    bench_summary: DataFrame, min_valid_share: float, mlflow_runs: dict[str, str]
+) -> None:
+    """End the run non-zero if too many responses failed; all that it has is stored by now.
+
+    Raises:
+        UserError: Naming every variant below the share, and why its responses failed.
+    """
+    lines = []
+    for row in bench_summary.to_dict("records"):
+        share = row["n_valid"] / row["n"]
+        if share < min_valid_share:
+            lines.append(
+                f"{row['policy']}.{row['variant']} on {row['benchmark']}: {row['n_failed']} of"
+                f" {row['n']} responses failed ({row['failures']}); the parameter"
+                f" min_valid_share asks for {min_valid_share:.0%} valid ones."
+            )
+    if lines:
+        raise UserError("\n".join(lines))

@@ -1,0 +1,72 @@
+"""Wiring of stage 4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kedro.pipeline import Pipeline, node
+
+from ttc_bench.pipelines.aggregate.nodes import (
+    build_marts,
+    check_valid_share,
+    collect_scores,
+    collect_stored,
+    confidence,
+    log_runs,
+    show,
+)
+
+
+def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipeline:
+    """Return scores -> dbt marts -> intervals -> table and MLflow.
+
+    Args:
+        inputs: Names of the scores datasets; ``None`` takes every table of scores that is stored.
+    """
+    # A node's own input names have no dots: Kedro keeps those for namespaces.
+    names = {name.replace(".", "_"): name for name in inputs or ()}
+    collect = (
+        node(collect_stored, "stored_scores", "all_scores", name="collect_scores")
+        if inputs is None
+        else node(collect_scores, list(names), "all_scores", name="collect_scores")
+    )
+    summarise = [
+        node(
+            build_marts,
+            inputs="all_scores",
+            outputs=["bench_summary", "policy_vs_baseline"],
+            name="build_marts",
+        ),
+        node(
+            confidence,
+            inputs=["all_scores", "params:aggregate"],
+            outputs="intervals",
+            name="confidence",
+        ),
+        node(
+            show,
+            inputs=["bench_summary", "policy_vs_baseline", "intervals"],
+            outputs="summary_table",
+            name="show",
+        ),
+        node(
+            log_runs,
+            inputs=[
+                "all_scores",
+                "bench_summary",
+                "policy_vs_baseline",
+                "intervals",
+                "summary_table",
+                "parameters",
+            ],
+            outputs="mlflow_runs",
+            name="log_runs",
+        ),
+        node(
+            check_valid_share,
+            inputs=["bench_summary", "params:min_valid_share", "mlflow_runs"],
+            outputs=None,
+            name="check_valid_share",
+        ),
+    ]
+    return Pipeline([collect, *summarise], inputs=names, tags="aggregate")

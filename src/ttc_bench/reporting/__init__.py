@@ -1,0 +1,1 @@
+"""What a run shows: the table in the terminal and the runs in MLflow."""

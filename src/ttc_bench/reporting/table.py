@@ -1,0 +1,135 @@
+"""The table that a run prints: the baseline and every variant beside it, by benchmark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ttc_bench.types import DataFrame
+
+Row = Mapping[str, Any]
+
+HEADINGS = (
+    "policy.variant",
+    "valid",
+    "reward",
+    "[95%]",
+    "vs base",
+    "[95%]",
+    "p50 s",
+    "speed",
+    "tokens",
+    "GFLOP",
+    "detail",
+)
+TEXT = ("policy.variant", "detail")
+
+NOTE = """\
+reward: the benchmark's own, mean over valid responses; vs base: mean difference over the same jobs.
+[95%]: bootstrap interval (BCa), paired for differences. p50 s: median latency.
+speed: median over jobs of baseline time / own time. tokens, GFLOP: mean per response.
+"""
+
+
+def render(summary: DataFrame, versus: DataFrame, intervals: DataFrame) -> str:
+    """Return the summary as text, one table per model and benchmark."""
+    ratios = {_key(row, "metric"): row for row in versus.to_dict("records")}
+    bounds = {_key(row, "metric"): row for row in intervals.to_dict("records")}
+    parts = []
+    for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
+        rows = sorted(
+            part.to_dict("records"), key=lambda r: (r["policy"] != "baseline", r["policy"])
+        )
+        cells = [list(HEADINGS), *(_cells(row, ratios, bounds) for row in rows)]
+        parts.append(f"\n{benchmark}, model {model}\n{_align(cells)}")
+    return "\n".join([*parts, "", NOTE])
+
+
+def _align(cells: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as lines of aligned columns, the first row over a rule."""
+    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADINGS))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if name in TEXT else cell.rjust(width)
+            for name, cell, width in zip(HEADINGS, row, widths, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    rule = "-" * max(len(line) for line in lines)
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+DETAILS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "acceptance_rate_mean": ("accept", lambda v: f"{v:.0%}"),
+    "calls_mean": ("calls", lambda v: f"{v:.1f}"),
+    "prompt_share_kept_mean": ("prompt", lambda v: f"{v:.0%}"),
+    "kv_share_kept_mean": ("KV", lambda v: f"{v:.0%}"),
+    "padding_share_mean": ("pad", lambda v: f"{v:.0%}"),
+    "layers_per_token_mean": ("layers/tok", lambda v: f"{v:.1f}"),
+}
+"""What a policy changes; shown where it differs from a plain call."""
+
+PLAIN = {
+    "kv_share_kept_mean": 1.0,
+    "prompt_share_kept_mean": 1.0,
+    "padding_share_mean": 0.0,
+    "calls_mean": 1.0,
+}
+
+
+def _key(row: Row, *more: str) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("model", "benchmark", "policy", "variant", *more))
+
+
+def _cells(
+    row: Row, ratios: Mapping[tuple[Any, ...], Row], bounds: Mapping[tuple[Any, ...], Row]
+) -> list[str]:
+    key = _key(row)
+    reward = bounds.get((*key, "reward"), {})
+    latency = ratios.get((*key, "latency_s"), {})
+    ratio = _number(latency.get("median_ratio"))
+    is_baseline = row["policy"] == "baseline"
+    return [
+        f"{row['policy']}.{row['variant']}",
+        f"{row['n_valid']}/{row['n']}",
+        _format(reward.get("mean"), "{:.3f}"),
+        _bounds(reward, "mean", "[{:.2f}, {:.2f}]"),
+        "" if is_baseline else _format(reward.get("difference"), "{:+.3f}"),
+        "" if is_baseline else _bounds(reward, "difference", "[{:+.2f}, {:+.2f}]"),
+        _format(row["latency_s_p50"], "{:.3f}"),
+        "" if is_baseline or not ratio else f"{1 / ratio:.2f}x",
+        _format(row["total_tokens_mean"], "{:.0f}"),
+        _format((_number(row["flops_mean"]) or math.nan) / 1e9, "{:.2f}"),
+        _detail(row),
+    ]
+
+
+def _detail(row: Row) -> str:
+    parts = []
+    for column, (name, form) in DETAILS.items():
+        value = _number(row.get(column))
+        if value is not None and value != PLAIN.get(column):
+            parts.append(f"{name} {form(value)}")
+    if row["n_failed"]:
+        parts.append(f"failed: {row['failures']}")
+    return ", ".join(parts[:1] + parts[-1:] if row["n_failed"] else parts[:1])
+
+
+def _bounds(row: Row, name: str, form: str) -> str:
+    low, high = _number(row.get(f"{name}_low")), _number(row.get(f"{name}_high"))
+    return "-" if low is None or high is None else form.format(low, high)
+
+
+def _format(value: Any, form: str) -> str:
+    number = _number(value)
+    return "-" if number is None else form.format(number)
+
+
+def _number(value: Any) -> float | None:
+    """Return a float, or ``None`` for whatever pandas uses for nothing."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return None if math.isnan(number) else number
