@@ -1,0 +1,43 @@
+"""What keeps a run quiet and private; called by Kedro before it loads plugins and settings."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from typing import Any
+
+BETWEEN_LIBRARIES = re.compile(
+    r"Add type hints to the `predict` method"
+    r"|One or more dataset names contain '\.' characters"
+    r"|register_new_resolver\(\) is deprecated"
+)
+"""Warnings that libraries give one another, about which a user can do nothing."""
+
+
+def quieten() -> None:
+    """Turn off telemetry, unless the user says otherwise, and noise that nobody can act on.
+
+    Prompts may be confidential: no library of this project phones home.
+    """
+    for switch in ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ.setdefault(switch, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _hide_warnings()
+    for name in ("kedro_mlflow", "mlflow", "mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _hide_warnings() -> None:
+    """Hide `BETWEEN_LIBRARIES` where warnings are shown: libraries reset the filters."""
+    show = warnings.showwarning
+    if getattr(show, "is_quiet", False):
+        return
+
+    def show_the_others(message: Warning | str, *details: Any, **more: Any) -> None:
+        if not BETWEEN_LIBRARIES.search(str(message)):
+            show(message, *details, **more)
+
+    show_the_others.is_quiet = True  # type: ignore[attr-defined]
+    warnings.showwarning = show_the_others
