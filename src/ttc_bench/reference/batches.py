@@ -76,7 +76,8 @@ def cut(rows: Sequence[Encoded], batch_tokens: int) -> list[list[Encoded]]:
 def pool(tokenizer: PreTrainedTokenizerFast, data: DataParams, number: int) -> list[Encoded]:
     """Return the conversations of one pool, too long ones left out."""
     rng = random.Random(f"pool-{data.seed}-{number}")
-    pieces = [draw(rng, data.formats, data.levels, data.worf_share)[1] for _ in range(POOL)]
+    levels = {"easy": 1.0} if number < data.easy_pools else data.levels
+    pieces = [draw(rng, data.formats, levels, data.worf_share)[1] for _ in range(POOL)]
     return [row for row in encode(tokenizer, pieces) if len(row.ids) <= MAX_LENGTH]
 
 

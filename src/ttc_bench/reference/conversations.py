@@ -61,12 +61,12 @@ def opening(problem: Problem, chain: bool = True) -> Pieces:
     ]
 
 
-def plain(problem: Problem, rng: random.Random) -> Pieces:
+def plain(problem: Problem, _rng: random.Random) -> Pieces:
     """Question and worked solution."""
     return [*opening(problem), Piece(gold_text(problem) + END, True)]
 
 
-def answer_only(problem: Problem, rng: random.Random) -> Pieces:
+def answer_only(problem: Problem, _rng: random.Random) -> Pieces:
     """Question and the answer line alone."""
     last = gold_text(problem).rsplit("\n", 1)[-1]
     return [*opening(problem, chain=False), Piece(last + END, True)]
@@ -78,7 +78,7 @@ def few_shot(problem: Problem, rng: random.Random) -> Pieces:
     shots: Pieces = []
     for _ in range(rng.choice((1, 1, 2))):
         example = task.problem(rng, rng.choice(LEVELS[:2]), "train")
-        shots += opening(example)[1:] + [Piece(gold_text(example) + END, True)]
+        shots += [*opening(example)[1:], Piece(gold_text(example) + END, True)]
     system, *rest = opening(problem)
     return [system, *shots, *rest, Piece(gold_text(problem) + END, True)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +44,11 @@ def new_model(size: ModelParams, tokenizer: PreTrainedTokenizerFast, seed: int) 
     from transformers import LlamaForCausalLM
 
     torch.manual_seed(seed)
-    model: LlamaForCausalLM = LlamaForCausalLM(llama_config(size, tokenizer)).float()
+    model: Any = LlamaForCausalLM(llama_config(size, tokenizer))
     for name, weight in model.named_parameters():
         if name.endswith(("o_proj.weight", "down_proj.weight")):
             weight.data /= math.sqrt(2 * size.layers)
-    return model
+    return model  # type: ignore[no-any-return]
 
 
 def dropout_rates(layers: int, top: float) -> list[float]:
@@ -62,7 +62,10 @@ def skipped(layers: int, top: float, rng: random.Random) -> set[int]:
 
 
 def hidden_states(
-    core: Any, inputs: torch.Tensor, skip: set[int] = frozenset(), taps: Sequence[int] = ()  # type: ignore[assignment]
+    core: Any,
+    inputs: torch.Tensor,
+    skip: Collection[int] = (),
+    taps: Sequence[int] = (),
 ) -> dict[int, torch.Tensor]:
     """Return normalised states after the last layer (key 0) and after each tapped layer.
 
@@ -88,7 +91,9 @@ def hidden_states(
     return found
 
 
-def attend(part: Any, states: torch.Tensor, turns: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+def attend(
+    part: Any, states: torch.Tensor, turns: tuple[torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
     """Return causal self-attention, by plain matrix products on CPU (faster than SDPA there)."""
     rows, length, width = states.shape
     heads = [
@@ -139,3 +144,18 @@ def export(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None
     facts.pop("torch_dtype", None)
     config.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
     tokenizer.save_pretrained(str(folder))
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)
+
+
+def draft_from(target: Any, layers: int) -> Any:
+    """Return a draft that starts from the target's embeddings and first layers."""
+    import copy
+
+    from transformers import LlamaForCausalLM
+
+    config = copy.deepcopy(target.config)
+    config.num_hidden_layers = layers
+    draft: Any = LlamaForCausalLM(config)
+    draft.load_state_dict(target.state_dict(), strict=False)
+    return draft

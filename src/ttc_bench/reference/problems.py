@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
@@ -167,14 +168,11 @@ def stream(tasks: Sequence[Task], seed: int, side: Side) -> Iterator[Problem]:
 
 def interleave(cells: Sequence[tuple[Task, str]]) -> list[tuple[Task, str]]:
     """Return cells reordered so that every run of them mixes tasks and levels."""
-    left, done, seen = list(cells), [], []
+    left, done = list(cells), list[tuple[Task, str]]()
     while left:
-        def cost(cell: tuple[Task, str]) -> tuple[int, int]:
-            tasks = sum(c[0] is cell[0] for c in seen)
-            return tasks, sum(c[1] == cell[1] for c in seen)
-
-        best = min(left, key=cost)
+        tasks = Counter(task.name for task, _ in done)
+        levels = Counter(level for _, level in done)
+        best = min(left, key=lambda cell: (tasks[cell[0].name], levels[cell[1]]))
         left.remove(best)
-        seen.append(best)
         done.append(best)
     return done

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
 
 from pydantic import Field, PositiveInt
 
@@ -33,9 +32,12 @@ def generate(tasks: Sequence[Task], seed: int, count: int, side: Side) -> list[P
 
     Any beginning of the list is spread too, so that a small limit covers everything.
     """
-    seen: set[str] = set()
-    fresh = (p for p in stream(tasks, seed, side) if not (p.key() in seen or seen.add(p.key())))
-    return list(islice(fresh, count))
+    found: dict[str, Problem] = {}
+    for problem in stream(tasks, seed, side):
+        found.setdefault(problem.key(), problem)
+        if len(found) == count:
+            break
+    return list(found.values())
 
 
 def load(tasks: Sequence[Task], params: SimParams) -> list[Sample]:
@@ -118,7 +120,7 @@ def guess_rate(sample: Sample) -> float:
     groups = max(len(lines) - 1, 1)
     answers = [a for a in sample.references if a is not None]
     rows = sample.messages[-1].content.count("\n")
-    rates = {
+    rates: dict[str, float] = {
         "handle_time": 1 / (groups * _NUMBERS),
         "best_region_identification": 1 / (groups * _NUMBERS),
         "transfer_count": 1 / ((2**groups - 1) * 4),

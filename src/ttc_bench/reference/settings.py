@@ -15,6 +15,7 @@ class DataParams(Params):
         worf_share: Share of workflow planning.
         formats: Weight of each conversation format.
         levels: Weight of each difficulty level.
+        easy_pools: Pools of data at the start that hold easy problems only.
         tokenizer_texts: Conversations that the tokenizer is trained on.
         vocab_size: Most entries of the vocabulary.
     """
@@ -25,6 +26,7 @@ class DataParams(Params):
     levels: dict[str, float] = Field(
         default_factory=lambda: {"easy": 1.0, "medium": 1.0, "hard": 1.0}
     )
+    easy_pools: int = Field(default=0, ge=0)
     tokenizer_texts: PositiveInt = 3000
     vocab_size: PositiveInt = 2048
 
@@ -84,3 +86,84 @@ class TrainParams(Params):
     checkpoint_minutes: PositiveFloat = 3.0
     workers: PositiveInt = 2
     seed: int = 0
+
+
+class LanguageModelParams(Params):
+    """A causal model: its size and how it is trained."""
+
+    size: ModelParams = ModelParams()
+    train: TrainParams = TrainParams()
+
+
+class VerifierParams(Params):
+    """The verifier: what it is trained on, and how.
+
+    Attributes:
+        problems: Problems of the train side that the target samples on.
+        samples: Samples per problem.
+        temperature: Temperature of the samples.
+        slips: Gold and slipped solutions that are added.
+        worf_share: Share of workflow planning.
+        train: How it is trained.
+    """
+
+    problems: PositiveInt = 4000
+    samples: PositiveInt = 4
+    temperature: PositiveFloat = 0.9
+    slips: PositiveInt = 6000
+    worf_share: float = Field(default=0.25, ge=0, le=1)
+    train: TrainParams = TrainParams()
+
+
+class EvaluationParams(Params):
+    """The quick held-out evaluation that goes into the model card.
+
+    Attributes:
+        samples: Test samples per benchmark.
+        votes: Samples per problem for majority, oracle and verifier.
+        voted: Test samples per benchmark on which those are measured.
+        temperature: Temperature of the samples.
+        exits: Early-exit layers of the target.
+        seed: Seed of the samples.
+    """
+
+    samples: PositiveInt = 480
+    votes: PositiveInt = 8
+    voted: PositiveInt = 480
+    temperature: PositiveFloat = 0.7
+    exits: tuple[PositiveInt, ...] = (4, 6)
+    seed: int = 0
+
+
+class RecipeParams(Params):
+    """The whole recipe of the reference models."""
+
+    checkpoints: str = "data/06_models/reference/checkpoints"
+    data: DataParams = DataParams()
+    target: LanguageModelParams = LanguageModelParams()
+    draft: LanguageModelParams = LanguageModelParams()
+    verifier: VerifierParams = VerifierParams()
+    evaluation: EvaluationParams = EvaluationParams()
+
+
+def smoke_recipe(checkpoints: str) -> RecipeParams:
+    """Return a recipe that runs from nothing to a card in seconds, to try the pipeline out."""
+    size = {"layers": 4, "width": 32, "heads": 2, "inner": 64}
+    train = {
+        "max_tokens": 40_000,
+        "batch_tokens": 2048,
+        "parts": 2,
+        "workers": 1,
+        "max_minutes": 0.2,
+    }
+    exits = {"layer_dropout": 0.1, "exit_weight": 0.2, "exits": [1, 2, 3]}
+    return RecipeParams.model_validate(
+        {
+            "checkpoints": checkpoints,
+            "data": {"tokenizer_texts": 200, "vocab_size": 600, "easy_pools": 1},
+            "target": {"size": size, "train": {**train, **exits}},
+            "draft": {"size": {**size, "layers": 2}, "train": {**train, "distil_weight": 0.5}},
+            "verifier": {"problems": 4, "samples": 2, "slips": 60, "train": train},
+            "evaluation": {"samples": 3, "voted": 3, "votes": 2, "exits": [2]},
+        }
+    )

@@ -160,9 +160,9 @@ class Team:
     def __init__(self, size: int, weights: int) -> None:
         context = torch.multiprocessing.get_context("spawn")
         self.size = size
-        self.grads = torch.zeros(size, weights).share_memory_()
-        self.board = torch.zeros(3, dtype=torch.float64).share_memory_()  # share, stop, save
-        self.losses = torch.zeros(size).share_memory_()
+        self.grads = _shared(torch.zeros(size, weights))
+        self.board = _shared(torch.zeros(3, dtype=torch.float64))  # share, stop, save
+        self.losses = _shared(torch.zeros(size))
         self.next = context.Value("q", 0)
         self.gate = context.Barrier(size, timeout=900)
 
@@ -176,6 +176,11 @@ class Team:
         """Wait for all processes."""
         if self.size > 1:
             self.gate.wait()
+
+
+def _shared(tensor: torch.Tensor) -> torch.Tensor:
+    tensor.share_memory_()  # type: ignore[no-untyped-call]
+    return tensor
 
 
 class Trainer:
@@ -296,7 +301,7 @@ class Trainer:
         flat = [(none.expand_as(p) if p.grad is None else p.grad).reshape(-1) for p in self.weights]
         self.team.grads[self.rank] = torch.cat(flat)
         self.team.meet()
-        sums = self.team.grads.sum(0).split([p.numel() for p in self.weights])
+        sums = torch.split(self.team.grads.sum(0), [p.numel() for p in self.weights])
         for weight, grad in zip(self.weights, sums, strict=True):
             weight.grad = grad.view_as(weight)
 

@@ -12,6 +12,8 @@ import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from ttc_bench.reference.formats import WORF_HEADER
 from ttc_bench.reference.problems import Slip, Task
 
@@ -32,39 +34,99 @@ FILES = (
     "sales", "stock", "budget", "survey", "invoice", "contract", "payroll", "roadmap", "audit",
     "forecast",
 )
+# fmt: on
 DOMAINS: dict[str, dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] = {
     "travel": {
-        "search_flights": ("search flights to {}", ("find flights to {}", "look for flights going to {}"), CITIES),
+        "search_flights": (
+            "search flights to {}",
+            ("find flights to {}", "look for flights going to {}"),
+            CITIES,
+        ),
         "book_hotel": ("book a hotel in {}", ("reserve a room in {}", "get a hotel in {}"), CITIES),
-        "get_weather": ("check the weather in {}", ("see how the weather is in {}", "look up the weather for {}"), CITIES),
+        "get_weather": (
+            "check the weather in {}",
+            ("see how the weather is in {}", "look up the weather for {}"),
+            CITIES,
+        ),
         "rent_car": ("rent a car in {}", ("hire a car in {}", "get a rental car in {}"), CITIES),
-        "find_museum": ("find museums in {}", ("look for museums in {}", "search for a museum in {}"), CITIES),
-        "book_table": ("book a table in {}", ("reserve a table in {}", "get a restaurant table in {}"), CITIES),
-        "send_plan": ("send the plan to {}", ("mail the itinerary to {}", "share the plan with {}"), PEOPLE),
-        "apply_visa": ("apply for a visa for {}", ("get a visa for {}", "request a visa for {}"), PEOPLE),
+        "find_museum": (
+            "find museums in {}",
+            ("look for museums in {}", "search for a museum in {}"),
+            CITIES,
+        ),
+        "book_table": (
+            "book a table in {}",
+            ("reserve a table in {}", "get a restaurant table in {}"),
+            CITIES,
+        ),
+        "send_plan": (
+            "send the plan to {}",
+            ("mail the itinerary to {}", "share the plan with {}"),
+            PEOPLE,
+        ),
+        "apply_visa": (
+            "apply for a visa for {}",
+            ("get a visa for {}", "request a visa for {}"),
+            PEOPLE,
+        ),
     },
     "shop": {
         "search_product": ("search for a {}", ("look for a {}", "find a {} in the shop"), THINGS),
-        "check_price": ("check the price of the {}", ("see what the {} costs", "look up the price of the {}"), THINGS),
-        "read_reviews": ("read reviews of the {}", ("see what buyers say of the {}", "look at the {} reviews"), THINGS),
-        "add_to_cart": ("add the {} to the cart", ("put the {} in the cart", "place the {} in my basket"), THINGS),
-        "check_stock": ("check the stock of the {}", ("see if the {} is in stock", "find out whether the {} is available"), THINGS),
+        "check_price": (
+            "check the price of the {}",
+            ("see what the {} costs", "look up the price of the {}"),
+            THINGS,
+        ),
+        "read_reviews": (
+            "read reviews of the {}",
+            ("see what buyers say of the {}", "look at the {} reviews"),
+            THINGS,
+        ),
+        "add_to_cart": (
+            "add the {} to the cart",
+            ("put the {} in the cart", "place the {} in my basket"),
+            THINGS,
+        ),
+        "check_stock": (
+            "check the stock of the {}",
+            ("see if the {} is in stock", "find out whether the {} is available"),
+            THINGS,
+        ),
         "return_item": ("return the {}", ("send back the {}", "give the {} back"), THINGS),
-        "pay_order": ("pay the order of {}", ("settle the order for {}", "pay for what {} ordered"), PEOPLE),
+        "pay_order": (
+            "pay the order of {}",
+            ("settle the order for {}", "pay for what {} ordered"),
+            PEOPLE,
+        ),
         "notify_buyer": ("notify {}", ("tell {} about it", "let {} know"), PEOPLE),
     },
     "office": {
         "open_file": ("open the {} file", ("load the {} file", "bring up the {} file"), FILES),
-        "sum_table": ("sum up the {} table", ("total the {} table", "add up the {} figures"), FILES),
+        "sum_table": (
+            "sum up the {} table",
+            ("total the {} table", "add up the {} figures"),
+            FILES,
+        ),
         "plot_chart": ("plot the {} chart", ("draw a chart of {}", "make a {} chart"), FILES),
-        "write_report": ("write the {} report", ("draft a report on {}", "put together the {} report"), FILES),
-        "back_up": ("back up the {} data", ("save a copy of the {} data", "make a backup of {}"), FILES),
+        "write_report": (
+            "write the {} report",
+            ("draft a report on {}", "put together the {} report"),
+            FILES,
+        ),
+        "back_up": (
+            "back up the {} data",
+            ("save a copy of the {} data", "make a backup of {}"),
+            FILES,
+        ),
         "email_person": ("email {}", ("write a mail to {}", "drop {} an email"), PEOPLE),
         "call_person": ("call {}", ("phone {}", "give {} a ring"), PEOPLE),
-        "book_meeting": ("book a meeting with {}", ("set up a meeting with {}", "schedule time with {}"), PEOPLE),
+        "book_meeting": (
+            "book a meeting with {}",
+            ("set up a meeting with {}", "schedule time with {}"),
+            PEOPLE,
+        ),
     },
 }
-# fmt: on
 LABELS = "ABCDEFGHIJ"
 _AFTER = (
     "{b} comes after {a}.",
@@ -90,6 +152,7 @@ class Planning(Task):
     benchmark: ClassVar[str] = "worf_sim"
     styles: ClassVar[int] = 1000
 
+    @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
         told = level < 1 or rng.random() < (0.6 if level == 1 else 0.3)
         stages = _stages(rng, level)
@@ -122,6 +185,7 @@ class Planning(Task):
         pairs = zip(data["stages"], data["stages"][1:], strict=False)
         return [(a, b) for before, after in pairs for a in before for b in after]
 
+    @override
     def ask(self, data: dict[str, Any], style: int) -> str:
         rng = random.Random(style)
         actions = DOMAINS[self.name]
@@ -132,6 +196,7 @@ class Planning(Task):
         task = tell(rng, data, words)
         return f"Task: {task}\nThe action list you can take: {', '.join(sorted(listed))}"
 
+    @override
     def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
         actions = DOMAINS[self.name]
         edges = slip.items(self.edges(data))
@@ -176,9 +241,7 @@ def _random_edges(
 
 def _tell_labels(rng: random.Random, data: dict[str, Any], words: Sequence[str]) -> str:
     listed = "; ".join(f"{LABELS[i]}) {w}" for i, w in enumerate(words))
-    rules = [
-        rng.choice(_AFTER).format(a=LABELS[a], b=LABELS[b]) for a, b in data["edges"]
-    ]
+    rules = [rng.choice(_AFTER).format(a=LABELS[a], b=LABELS[b]) for a, b in data["edges"]]
     return f"{listed}. {' '.join(rules)}"
 
 

@@ -1,0 +1,143 @@
+"""The steps of the recipe. Heavy imports are inside, so that the pipeline lists quickly."""
+
+from __future__ import annotations
+
+import random
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttc_bench.reference.datasets import ReferenceModel
+from ttc_bench.reference.settings import LanguageModelParams, RecipeParams
+
+if TYPE_CHECKING:
+    from ttc_bench.reference.training import Progress
+
+Curve = list[dict[str, float]]
+
+
+def make_corpus(recipe: RecipeParams) -> list[str]:
+    """Return the texts that the tokenizer is trained on."""
+    from ttc_bench.reference.conversations import draw
+
+    data = recipe.data
+    rng = random.Random(f"corpus-{data.seed}")
+    texts = []
+    for _ in range(data.tokenizer_texts):
+        _, pieces = draw(rng, data.formats, data.levels, data.worf_share)
+        texts.append(re.sub(r"<\|\w+\|>", "\n", "".join(piece.text for piece in pieces)))
+    return texts
+
+
+def make_tokenizer(recipe: RecipeParams, corpus: list[str]) -> Any:
+    """Return the tokenizer."""
+    from ttc_bench.reference.tokenizer import train_tokenizer
+
+    return train_tokenizer(corpus, recipe.data.vocab_size)
+
+
+def train_target(recipe: RecipeParams, tokenizer: Any) -> tuple[ReferenceModel, Curve]:
+    """Train the target with layer dropout and early-exit losses; resumes after a kill."""
+    from ttc_bench.reference.network import new_model
+
+    model = new_model(recipe.target.size, tokenizer, recipe.target.train.seed)
+    progress = _train_language(recipe, recipe.target, "target", model, tokenizer)
+    return ReferenceModel(model, tokenizer), progress.curve
+
+
+def train_draft(recipe: RecipeParams, target: ReferenceModel) -> tuple[ReferenceModel, Curve]:
+    """Train the draft from the target's first layers, on its distribution and on the text."""
+    from ttc_bench.reference.network import draft_from
+
+    model = draft_from(target.model, recipe.draft.size.layers)
+    progress = _train_language(
+        recipe, recipe.draft, "draft", model, target.tokenizer, teacher=target.model
+    )
+    return ReferenceModel(model, target.tokenizer), progress.curve
+
+
+def _train_language(
+    recipe: RecipeParams,
+    params: LanguageModelParams,
+    name: str,
+    model: Any,
+    tokenizer: Any,
+    teacher: Any = None,
+) -> Progress:
+    from ttc_bench.reference.batches import batches
+    from ttc_bench.reference.training import language_loss, train
+
+    train_params = params.train
+    feed = partial(batches, tokenizer, recipe.data, train_params.batch_tokens // train_params.parts)
+    loss = partial(language_loss, teacher=teacher) if teacher is not None else language_loss
+    progress = train(model, train_params, feed, Path(recipe.checkpoints) / name, loss)
+    log_curve(name, progress.curve)
+    return progress
+
+
+def train_verifier(recipe: RecipeParams, target: ReferenceModel) -> tuple[ReferenceModel, Curve]:
+    """Train the verifier on the target's samples, on gold solutions and on slips."""
+    from ttc_bench.reference import verifier as v
+    from ttc_bench.reference.training import train
+
+    params = recipe.verifier
+    rng = random.Random(f"verifier-{params.train.seed}")
+    sampled = v.draw_problems(rng, params.problems, params.worf_share)
+    judged = v.judge_samples(
+        target.model,
+        target.tokenizer,
+        sampled,
+        params.samples,
+        params.temperature,
+        params.train.seed,
+    )
+    judged += v.judge_slips(v.draw_problems(rng, params.slips, params.worf_share), rng)
+    rows = v.encode_judged(target.tokenizer, judged)
+    feed = partial(
+        v.judged_feed,
+        rows,
+        int(target.tokenizer.pad_token_id),
+        params.train.batch_tokens // params.train.parts,
+    )
+    model = v.verifier_from(target.model)
+    folder = Path(recipe.checkpoints) / "verifier"
+    progress = train(model, params.train, feed, folder, v.judge_loss)
+    log_curve("verifier", progress.curve)
+    return ReferenceModel(model, target.tokenizer), progress.curve
+
+
+def evaluate(
+    recipe: RecipeParams, target: ReferenceModel, draft: ReferenceModel, verifier: ReferenceModel
+) -> dict[str, Any]:
+    """Return held-out scores of the models."""
+    from ttc_bench.reference.evaluate import evaluate_models
+
+    return evaluate_models(target, draft, verifier, recipe.evaluation)
+
+
+def write_card(
+    recipe: RecipeParams,
+    evaluation: dict[str, Any],
+    target_curve: Curve,
+    draft_curve: Curve,
+    verifier_curve: Curve,
+    *models: ReferenceModel,
+) -> str:
+    """Return the model card."""
+    from ttc_bench.reference.card import model_card
+
+    curves = {"target": target_curve, "draft": draft_curve, "verifier": verifier_curve}
+    folders = [model.folder for model in models if model.folder is not None]
+    return model_card(recipe, evaluation, curves, folders)
+
+
+def log_curve(name: str, curve: Curve) -> None:
+    """Log a curve to MLflow if a run is active."""
+    import mlflow
+
+    if mlflow.active_run() is None:
+        return
+    for point in curve:
+        for key in ("loss", "minutes", "tokens"):
+            mlflow.log_metric(f"{name}.{key}", point[key], step=int(point["step"]))

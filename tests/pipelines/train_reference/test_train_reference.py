@@ -1,0 +1,69 @@
+"""The whole recipe at toy size: from nothing to a card."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from ttc_bench.pipelines.train_reference import create_pipeline
+from ttc_bench.reference.datasets import ReferenceModelDataset
+from ttc_bench.reference.settings import smoke_recipe
+
+HEADS = {
+    "target": "AutoModelForCausalLM",
+    "draft": "AutoModelForCausalLM",
+    "verifier": "AutoModelForSequenceClassification",
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DataCatalog]:
+    folder = tmp_path_factory.mktemp("reference")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    catalog = DataCatalog(
+        {
+            "params:train_reference": MemoryDataset(smoke_recipe(str(folder / "checkpoints"))),
+            "reference.card": MemoryDataset(),
+            "reference.evaluation": MemoryDataset(),
+            **{
+                f"reference.{name}": ReferenceModelDataset(str(folder / name), head)
+                for name, head in HEADS.items()
+            },
+            **{f"reference.{name}_curve": MemoryDataset() for name in HEADS},
+        }
+    )
+    SequentialRunner().run(create_pipeline(), catalog)
+    torch.set_num_threads(threads)
+    return folder, catalog
+
+
+def test_all_models_are_made_in_hugging_face_layout(made: tuple[Path, DataCatalog]) -> None:
+    folder, _ = made
+    for name in HEADS:
+        files = {p.name for p in (folder / name).iterdir()}
+        assert {"config.json", "model.safetensors", "tokenizer.json"} <= files
+
+
+def test_curves_fall(made: tuple[Path, DataCatalog]) -> None:
+    _, catalog = made
+    curve = catalog.load("reference.target_curve")
+    assert curve[-1]["loss"] < curve[0]["loss"] or len(curve) == 1
+
+
+def test_card_states_scores_chance_checksums_and_limits(made: tuple[Path, DataCatalog]) -> None:
+    _, catalog = made
+    card = catalog.load("reference.card")
+    for said in ("What these models are not", "blind guess", "SHA-256", "target/model.safetensors"):
+        assert said in card
+    found = catalog.load("reference.evaluation")
+    assert set(found) == {"crm_sim", "worf_sim"}
+    assert 0 <= found["crm_sim"]["votes"]["oracle"] <= 1
+
+
+def test_the_pipeline_is_found_and_lists_its_steps_in_order() -> None:
+    names = [n.func.__name__ for n in create_pipeline().nodes]
+    assert names[0] == "make_corpus"
+    assert names[-1] == "write_card"

@@ -1,0 +1,75 @@
+"""The wordings that policies share with the training data."""
+
+import random
+import sys
+
+import pytest
+
+from ttc_bench.reference import formats as f
+from ttc_bench.reference.conversations import FORMATS, TASKS, draw, gold_text
+
+
+def text_of(name: str, seed: int = 0, task: str = "handle_time") -> tuple[str, str]:
+    problem = TASKS[task].problem(random.Random(seed), "medium", "train")
+    pieces = FORMATS[name](problem, random.Random(seed))
+    return "".join(p.text for p in pieces), gold_text(problem)
+
+
+def test_importing_the_wordings_is_light() -> None:
+    import subprocess
+
+    code = "import sys, ttc_bench.reference.formats; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_plain_is_the_benchmarks_own_chat() -> None:
+    from ttc_bench.benchmarks import BENCHMARKS, Prompting
+    from ttc_bench.reference.samples import as_sample
+    from ttc_bench.reference.sampling import prompt_text
+
+    for name, task in TASKS.items():
+        problem = task.problem(random.Random(3), "medium", "test")
+        benchmark = BENCHMARKS[task.benchmark]
+        sample = as_sample(problem, "x", 0)
+        for chain in (True, False):
+            job = benchmark.render(sample, Prompting(chain_of_thought=chain), benchmark.params())
+            chat = "".join(f"<|{m.role}|>{m.content}<|end|>" for m in job.messages)
+            assert chat + "<|assistant|>" == prompt_text(problem, chain), name
+
+
+def test_critique_names_the_first_wrong_step() -> None:
+    seen = set()
+    for seed in range(30):
+        text, _ = text_of("critique", seed)
+        verdict = text.removesuffix("<|end|>").rsplit("<|assistant|>", 1)[-1]
+        assert f.CRITIQUE_PROMPT in text
+        assert f.passes(verdict) == (verdict == f.CRITIQUE_PASS)
+        seen.add(f.passes(verdict))
+    assert seen == {True, False}
+
+
+def test_revision_ends_with_the_gold_solution() -> None:
+    text, gold = text_of("revise", 1)
+    assert f.REVISE_PROMPT in text
+    assert text.endswith(f"<|assistant|>{gold}<|end|>")
+
+
+def test_wait_stands_before_the_answer_and_is_followed_by_the_gold_steps() -> None:
+    text, gold = text_of("wait", 2)
+    first, second = text.rsplit("<|assistant|>", 1)[-1].split(f"\n{f.WAIT}\n")
+    assert f.ANSWER_PREFIX not in first
+    assert second == f"{gold}<|end|>"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_forced_answers_are_right(seed: int) -> None:
+    text, gold = text_of("forced_answer", seed)
+    answer = gold.rsplit(f.ANSWER_PREFIX, 1)[-1]
+    assert text.endswith(f"{f.ANSWER_PREFIX}{answer}<|end|>")
+
+
+def test_training_draws_from_the_train_side_only() -> None:
+    rng = random.Random(0)
+    shares, levels = dict.fromkeys(FORMATS, 1.0), {"easy": 1.0, "hard": 1.0}
+    assert all(draw(rng, shares, levels, 0.3)[0].side() == "train" for _ in range(300))

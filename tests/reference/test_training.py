@@ -1,0 +1,167 @@
+"""Training: the forward pass is Hugging Face's, the loss falls, a kill loses little."""
+
+import random
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ttc_bench.reference.batches import IGNORE, batches
+from ttc_bench.reference.network import dropout_rates, export, hidden_states, new_model
+from ttc_bench.reference.settings import DataParams, ModelParams, TrainParams
+from ttc_bench.reference.training import Progress, language_loss, rate, train
+
+SIZE = ModelParams(layers=4, width=32, heads=2, inner=64)
+DATA = DataParams(levels={"easy": 1.0})
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def params(**more: Any) -> TrainParams:
+    given = {
+        "batch_tokens": 1024,
+        "parts": 2,
+        "workers": 1,
+        "max_minutes": 10_000.0,
+        "warmup": 0.0,
+        "matrix_lr": 0.01,
+        "other_lr": 0.01,
+        **more,
+    }
+    return TrainParams.model_validate(given)
+
+
+def run(tokenizer: Any, folder: Path, steps: int, **more: Any) -> tuple[Any, Progress]:
+    model = new_model(SIZE, tokenizer, 0)
+    wanted = params(**more)
+    feed = partial(batches, tokenizer, DATA, wanted.batch_tokens // wanted.parts)
+    return model, train(model, wanted, feed, folder, max_steps=steps)
+
+
+def test_forward_is_the_one_of_hugging_face(tiny_tokenizer: Any) -> None:
+    model = new_model(SIZE, tiny_tokenizer, 0).eval()
+    inputs = torch.randint(5, 400, (2, 50))
+    with torch.no_grad():
+        theirs = model.model(inputs, output_hidden_states=True)
+        ours = hidden_states(model.model, inputs, taps=(2,))
+    assert torch.allclose(ours[0], theirs.last_hidden_state, atol=1e-5)
+    assert torch.allclose(ours[2], model.model.norm(theirs.hidden_states[2]), atol=1e-5)
+
+
+def test_padding_on_the_right_changes_nothing(tiny_tokenizer: Any) -> None:
+    model = new_model(SIZE, tiny_tokenizer, 0).eval()
+    inputs = torch.randint(5, 400, (1, 30))
+    padded = torch.cat([inputs, torch.zeros(1, 7, dtype=torch.long)], 1)
+    with torch.no_grad():
+        short = hidden_states(model.model, inputs)[0]
+        long = hidden_states(model.model, padded)[0]
+    assert torch.allclose(short, long[:, :30], atol=1e-5)
+
+
+def test_skipped_layers_do_not_run(tiny_tokenizer: Any) -> None:
+    model = new_model(SIZE, tiny_tokenizer, 0).eval()
+    inputs = torch.randint(5, 400, (1, 30))
+    with torch.no_grad():
+        cut = hidden_states(model.model, inputs, skip={2, 3})[0]
+        tap = hidden_states(model.model, inputs, taps=(2,))[2]
+    assert torch.equal(cut, tap)
+
+
+def test_smoke_training_lowers_the_loss(tiny_tokenizer: Any, tmp_path: Path) -> None:
+    _, progress = run(
+        tiny_tokenizer,
+        tmp_path,
+        60,
+        layer_dropout=0.1,
+        exit_weight=0.2,
+        exits=(1, 2, 3),
+    )
+    assert progress.step == 60
+    assert progress.curve[-1]["loss"] < progress.curve[0]["loss"] - 0.5
+
+
+def test_resumes_where_it_stopped(tiny_tokenizer: Any, tmp_path: Path) -> None:
+    first, _ = run(tiny_tokenizer, tmp_path, 3)
+    second, progress = run(tiny_tokenizer, tmp_path, 5)
+    assert progress.step == 5
+    assert progress.elapsed > 0
+    third, unchanged = run(tiny_tokenizer, tmp_path, 5)
+    assert unchanged.step == 5
+    last = [m.model.embed_tokens.weight for m in (first, second, third)]
+    assert torch.equal(last[1], last[2])
+    assert not torch.equal(last[0], last[1])
+
+
+def test_a_kill_while_saving_leaves_the_last_checkpoint(
+    tiny_tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tiny_tokenizer, tmp_path, 2)
+    save = torch.save
+
+    def killed(state: Any, path: Path) -> None:
+        save({}, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_tokenizer, tmp_path, 3)
+    monkeypatch.undo()
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["progress"]["step"] == 2
+
+
+def test_two_workers_do_what_one_does(tiny_tokenizer: Any, tmp_path: Path) -> None:
+    alone, _ = run(tiny_tokenizer, tmp_path / "one", 3)
+    team, progress = run(tiny_tokenizer, tmp_path / "two", 3, workers=2)
+    assert progress.step == 3
+    for (name, a), b in zip(alone.named_parameters(), team.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=2e-3), name
+
+
+def test_rate_rises_holds_and_ends_at_zero() -> None:
+    wanted = params(warmup=0.1, hold=0.5)
+    assert rate(0.05, wanted) == pytest.approx(0.5)
+    assert rate(0.3, wanted) == 1.0
+    assert rate(0.75, wanted) == pytest.approx(0.5)
+    assert rate(1.0, wanted) == 0.0
+
+
+def test_layer_dropout_grows_with_depth() -> None:
+    rates = dropout_rates(8, 0.1)
+    assert rates[0] == 0
+    assert rates[-1] == pytest.approx(0.1)
+    assert rates == sorted(rates)
+
+
+def test_loss_is_taken_on_assistant_tokens_only(tiny_tokenizer: Any) -> None:
+    _, batch = next(batches(tiny_tokenizer, DATA, 1024))
+    asked = tiny_tokenizer.convert_tokens_to_ids("<|user|>")
+    assert (batch.inputs == asked).any()
+    assert not (batch.labels == asked).any()
+    assert (batch.labels != IGNORE).any()
+    loss, plain = language_loss(
+        new_model(SIZE, tiny_tokenizer, 0), batch, params(), random.Random(0)
+    )
+    assert loss == plain
+
+
+def test_exported_numbers_load_unchanged(tiny_tokenizer: Any, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = new_model(SIZE, tiny_tokenizer, 0)
+    export(model, tiny_tokenizer, tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert loaded.dtype == torch.float32
+    for a, b in zip(model.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(a.to(torch.bfloat16).float(), b)
+    assert AutoTokenizer.from_pretrained(tmp_path).encode("Ana 12") == tiny_tokenizer.encode(
+        "Ana 12"
+    )
