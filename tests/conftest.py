@@ -20,11 +20,11 @@ KedroRun = Callable[..., Result]
 
 
 def make_project(folder: Path) -> Path:
-    """Copy configuration and link code and models: what a run writes stays in ``folder``."""
+    """Copy configuration and link the models: what a run writes stays in ``folder``."""
     shutil.copytree(ROOT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
     (folder / "conf" / "local").mkdir()
     shutil.copy(ROOT / "pyproject.toml", folder)
-    (folder / "src").symlink_to(ROOT / "src")
+    (folder / "src").mkdir()
     (folder / "data").mkdir()
     (folder / "data" / "06_models").symlink_to(ROOT / "data" / "06_models")
     return folder

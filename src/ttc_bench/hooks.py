@@ -18,11 +18,13 @@ from ttc_bench.params import faults, unknown
 class Preflight:
     """Checks parameters, models and places to write to, and stops the run with all faults."""
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Raise one error that lists every fault of the run, one per line.
+
+        Comes before all other hooks, so that no MLflow run is opened for a run that cannot be.
 
         Raises:
             UserError: If anything is wrong.

@@ -244,6 +244,9 @@ def to_frame(responses: Sequence[Response]) -> pd.DataFrame:
     import pyarrow as pa
 
     table = pa.Table.from_pylist([r.to_row() for r in responses], schema=response_schema())
-    frame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    # Lists stay Python objects: pandas cannot read back the Arrow type of a list by its name.
+    frame = table.to_pandas(
+        types_mapper=lambda kind: None if pa.types.is_list(kind) else pd.ArrowDtype(kind)
+    )
     assert isinstance(frame, pd.DataFrame)
     return frame
