@@ -41,13 +41,16 @@ def mean_interval(
         return Interval(mean, None, None)
     if np.ptp(data) == 0:
         return Interval(mean, mean, mean)
-    result = bootstrap(
-        (data,),
-        np.mean,
-        confidence_level=confidence,
-        n_resamples=resamples,
-        method="BCa",
-        rng=np.random.default_rng(seed),
-    )
-    interval = result.confidence_interval
-    return Interval(mean, float(interval.low), float(interval.high))
+    # Where nearly all values are equal the acceleration of BCa is 0/0.
+    for method in ("BCa", "percentile"):
+        low, high = bootstrap(
+            (data,),
+            np.mean,
+            confidence_level=confidence,
+            n_resamples=resamples,
+            method=method,
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+        if np.isfinite(low) and np.isfinite(high):
+            break
+    return Interval(mean, float(low), float(high))

@@ -1,0 +1,175 @@
+"""From scores to statements: counts, quantiles, paired differences, failures, and the exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ttc_bench.errors import DataError, UserError
+from ttc_bench.metrics.base import all_metrics
+from ttc_bench.pipelines.aggregate.nodes import (
+    build_marts,
+    check_valid_share,
+    collect_scores,
+    collect_stored,
+    confidence,
+    log_runs,
+    show,
+)
+
+PARAMS: dict[str, Any] = {"confidence": 0.95, "resamples": 200, "seed": 0}
+
+
+def scores(policy: str, variant: str, rewards: list[float | None], **metrics: float) -> pd.DataFrame:
+    """A table of scores as the score stage writes it; a reward of ``None`` is a failed row."""
+    identity = {
+        "job_id": [f"crm_sim/{number}" for number in range(len(rewards))],
+        "benchmark": "crm_sim",
+        "task": "handle_time",
+        "difficulty": "easy",
+        "model": "target",
+        "engine": "local",
+        "policy": policy,
+        "variant": variant,
+        "status": ["failed" if reward is None else "ok" for reward in rewards],
+        "error_type": ["timeout" if reward is None else None for reward in rewards],
+        "replayed": False,
+    }
+    columns = {spec.name: np.nan for spec in all_metrics()}
+    values = {**columns, "latency_s": 1.0, "flops": 2e9, "total_tokens": 100.0, **metrics}
+    frame = pd.DataFrame({**identity, **values, "reward": pd.array(rewards, dtype="Float64")})
+    failed = frame["status"] == "failed"
+    frame.loc[failed, list(values)] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def run() -> pd.DataFrame:
+    baseline = scores("baseline", "greedy", [1.0, 0.0, 0.0, 1.0])
+    faster = scores("speculative", "draft_model", [1.0, 1.0, None, 1.0], latency_s=0.5)
+    return collect_scores(baseline, faster)
+
+
+@pytest.fixture(scope="module")
+def marts(run: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return build_marts(run)
+
+
+def test_summary_counts_valid_and_failed_by_reason(
+    marts: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    row = marts[0].set_index("policy").loc["speculative"]
+    assert (row["n"], row["n_valid"], row["n_failed"]) == (4, 3, 1)
+    assert row["failures"] == "timeout: 1"
+    assert row["reward_mean"] == 1.0, "the mean is over valid responses only"
+
+
+def test_quantiles_are_numpys(run: pd.DataFrame) -> None:
+    latency = np.array([0.1, 0.2, 0.3, 5.0])
+    table = scores("baseline", "greedy", [1.0] * 4)
+    table["latency_s"] = latency
+    row = build_marts(table)[0].iloc[0]
+    for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+        assert row[f"latency_s_{name}"] == pytest.approx(np.quantile(latency, share))
+
+
+def test_comparison_is_paired_over_jobs_that_both_answered(
+    marts: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    versus = marts[1].set_index("metric")
+    assert versus.loc["reward", "n_pairs"] == 3
+    assert versus.loc["reward", "mean_difference"] == pytest.approx(1 / 3)
+    assert versus.loc["latency_s", "median_ratio"] == pytest.approx(0.5)
+    assert (versus.loc["reward", ["n_above", "n_below", "n_equal"]] == [1, 0, 2]).all()
+
+
+def test_a_doubled_response_is_told_by_the_name_of_the_dbt_test() -> None:
+    table = scores("baseline", "greedy", [1.0, 0.0])
+    with pytest.raises(DataError, match="one_response_per_job_and_variant"):
+        build_marts(collect_scores(table, table.head(1)))
+
+
+def test_a_lost_response_is_told_by_the_name_of_the_dbt_test() -> None:
+    whole = scores("baseline", "greedy", [1.0, 0.0])
+    with pytest.raises(DataError, match="variants_answer_the_same_jobs"):
+        build_marts(collect_scores(whole, scores("speculative", "draft_model", [1.0])))
+
+
+def test_intervals_hold_the_mean_and_pair_by_job(run: pd.DataFrame) -> None:
+    table = confidence(run, PARAMS).set_index(["policy", "metric"])
+    reward = table.loc[("speculative", "reward")]
+    assert reward["n_pairs"] == 3
+    assert reward["difference_low"] <= reward["difference"] <= reward["difference_high"]
+    latency = table.loc[("speculative", "latency_s")]
+    assert latency["difference"] == latency["difference_low"] == -0.5
+
+
+def test_without_a_baseline_there_is_a_summary_and_no_difference() -> None:
+    table = scores("cascade", "agreement", [1.0, 0.0])
+    summary, versus = build_marts(table)
+    intervals = confidence(table, PARAMS)
+    assert versus.empty
+    assert intervals["difference"].isna().all()
+    assert "cascade.agreement" in show(summary, versus, intervals)
+
+
+def test_all_failures_give_a_table_that_says_so() -> None:
+    table = scores("baseline", "greedy", [None, None])
+    summary, versus = build_marts(table)
+    text = show(summary, versus, confidence(table, PARAMS))
+    assert "0/2" in text
+    assert "failed: timeout: 2" in text
+
+
+def test_too_many_failures_end_the_run_and_name_the_reason(
+    marts: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    with pytest.raises(UserError, match=r"speculative\.draft_model .*1 of 4 .*timeout: 1"):
+        check_valid_share(marts[0], 0.95, {})
+    check_valid_share(marts[0], 0.75, {})
+
+
+def test_table_shows_the_baseline_first_and_the_speed_of_the_variant(
+    run: pd.DataFrame, marts: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    lines = show(*marts, confidence(run, PARAMS)).splitlines()
+    rows = [line for line in lines if line.startswith(("baseline.", "speculative."))]
+    assert rows[0].startswith("baseline.greedy")
+    assert "2.00x" in rows[1]
+
+
+def test_runs_are_nested_and_writing_twice_changes_nothing(
+    run: pd.DataFrame,
+    marts: tuple[pd.DataFrame, pd.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import mlflow
+
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_experiment("test")
+    tables = (run, *marts, confidence(run, PARAMS), "the table")
+    parameters = {"limit": 4, "speculative": {"draft_model": {"k": 4}}}
+    with mlflow.start_run() as parent:
+        first = log_runs(*tables, parameters)
+        again = log_runs(*tables, parameters)
+    assert first == again
+    assert len(first) == 2
+    found = mlflow.search_runs(filter_string=f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert len(found) == 2
+    own = found.set_index("tags.policy").loc["speculative"]
+    assert own["params.speculative.draft_model.k"] == "4"
+    assert own["metrics.reward_mean"] == 1.0
+    assert own["metrics.latency_s_median_ratio"] == 0.5
+    artifacts = mlflow.MlflowClient().list_artifacts(own["run_id"])
+    assert [file.path for file in artifacts] == ["scores.parquet"]
+
+
+def test_stored_scores_are_needed() -> None:
+    with pytest.raises(DataError, match="no scores are stored"):
+        collect_stored({})
