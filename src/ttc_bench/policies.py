@@ -16,6 +16,8 @@ from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mappin
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
+from pydantic import Field
+
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.engines.base import (
     CallError,
@@ -91,6 +93,33 @@ class Session:
         }
         return Request(**{**defaults, **changes})
 
+    def continuing(self, text: str, **changes: Any) -> Request:
+        """Return the request that goes on where the partial answer ``text`` ends."""
+        partial = (Message(role="assistant", content=text),) if text else ()
+        return self.request(messages=(*self.job.messages, *partial), **changes)
+
+    async def sample(
+        self,
+        n: int,
+        temperature: float,
+        top_p: float = 1.0,
+        first_index: int = 0,
+        role: ModelRole = "target",
+    ) -> tuple[Completion, ...]:
+        """Return ``n`` samples of the job from the pool that all sampling policies share.
+
+        Sample ``i`` is the same whichever policy asks for it at these settings.
+        """
+        return await self.complete(
+            self.request(
+                n=n,
+                first_index=first_index,
+                role=role,
+                sampling=self.sampling(temperature, top_p),
+                purpose="sample",
+            )
+        )
+
     def sampling(self, temperature: float, top_p: float = 1.0) -> Sampling:
         """Return sampling settings under the run's seed."""
         return Sampling(temperature=temperature, top_p=top_p, seed=self.seed)
@@ -143,6 +172,22 @@ class Session:
             lambda: self.engine.surprisal(text, role),
         )
         return reading.tokens
+
+    def recall(self, request: Request) -> Completion | None:
+        """Return a single-sample request's completion if the journal holds it, and bill it."""
+        key = request.key(_identity(self.engine, request), request.first_index)
+        held = self._journal.get(key)
+        if held is None:
+            return None
+        completion = Completion.from_json(held).as_replay(request.first_index)
+        self._bill(next(self._requests), request, [completion])
+        return completion
+
+    def record(self, request: Request, completion: Completion) -> None:
+        """Journal and bill a completion that a policy got from the engine by itself."""
+        key = request.key(_identity(self.engine, request), request.first_index)
+        self._journal.put(key, completion.to_json())
+        self._bill(next(self._requests), request, [completion])
 
     async def _compute(
         self, request: Request, keys: Mapping[int, str], found: dict[int, Completion]
@@ -262,6 +307,20 @@ class Variant(Params):
                 return session, error
 
 
+class SampledVariant(Variant):
+    """Settings of the policies that choose among samples of the shared pool.
+
+    Attributes:
+        n: Samples drawn.
+        temperature: Sampling temperature.
+        top_p: Nucleus mass.
+    """
+
+    n: int = Field(default=8, ge=1, le=1024)
+    temperature: float = Field(default=0.8, gt=0.0, le=5.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+
+
 class DecodingVariant(Decoding, Variant):
     """A variant that is a decoding: one greedy completion, produced in its own way."""
 
@@ -362,6 +421,8 @@ def _call(
         else usage.prefill_flops + usage.decode_flops
     )
     shared = {k: v for k, v in asdict(usage).items() if k in Call.__dataclass_fields__}
+    if request.prompt_share_kept is not None:
+        shared["prompt_share_kept"] = request.prompt_share_kept
 
     def line(**rest: Any) -> Call:
         return Call(

@@ -1,22 +1,25 @@
-"""Models for engine tests: tiny random Llamas, and the trained reference models."""
+"""Tiny random models in Hugging Face layout, and short ways to ask an engine."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from ttc_bench.engines.base import Completion, Request
-from ttc_bench.engines.local import LocalEngine, LocalModels
+from ttc_bench.engines.local import LocalEngine
 from ttc_bench.types import Message
 
-REFERENCE = Path(__file__).parents[2] / "data" / "06_models" / "reference"
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -70,37 +73,29 @@ def llama_config(**changes: Any) -> LlamaConfig:
     return LlamaConfig(**{**defaults, **changes})
 
 
-def save_model(folder: Path, seed: int = 0, template: str | None = TEMPLATE, **changes: Any) -> str:
-    """Write a random Llama with its tokenizer; return its path."""
-    torch.manual_seed(seed)
-    LlamaForCausalLM(llama_config(**changes)).save_pretrained(folder)
+def save(model: PreTrainedModel, folder: Path, template: str | None = TEMPLATE) -> str:
+    """Write a model with a tokenizer; return its path."""
+    model.save_pretrained(folder)
     make_tokenizer(template=template).save_pretrained(folder)
     return str(folder)
 
 
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Paths of a tiny random target and an unrelated tiny random draft."""
-    folder = tmp_path_factory.mktemp("tiny")
-    return {
-        "target": save_model(folder / "target", seed=1),
-        "draft": save_model(folder / "draft", seed=2, num_hidden_layers=1, hidden_size=32),
-    }
+def save_llama(folder: Path, seed: int, template: str | None = TEMPLATE, **changes: Any) -> str:
+    """Write a random Llama with its tokenizer; return its path."""
+    torch.manual_seed(seed)
+    return save(LlamaForCausalLM(llama_config(**changes)), folder, template)
 
 
-@pytest.fixture(scope="session")
-def engine(tiny: dict[str, str]) -> LocalEngine:
-    """A local engine on the tiny models."""
-    return LocalModels(**tiny).build()
+def save_verifier(folder: Path, cls: Any = LlamaForSequenceClassification) -> str:
+    """Write a random model with a scalar head; return its path."""
+    torch.manual_seed(3)
+    return save(cls(llama_config(num_labels=1)), folder)
 
 
 def ask(text: str, **changes: Any) -> Request:
     """A request with one user message."""
     defaults: dict[str, Any] = {"messages": (Message(role="user", content=text),), "max_tokens": 24}
     return Request(**{**defaults, **changes})
-
-
-Run = Callable[..., Completion]
 
 
 def run(engine: LocalEngine, request: Request) -> tuple[Completion, ...]:

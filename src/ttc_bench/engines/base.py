@@ -102,6 +102,7 @@ class Request:
         role: Which of the run's models answers.
         decoding: The decoding algorithm.
         purpose: What the call is for, as it stands in the bill ("answer", "probe", ...).
+        prompt_share_kept: Share of the prompt's tokens left by pruning, for the bill.
     """
 
     messages: tuple[Message, ...]
@@ -113,6 +114,7 @@ class Request:
     role: ModelRole = "target"
     decoding: Decoding = PLAIN
     purpose: str = "answer"
+    prompt_share_kept: float | None = None
 
     def key(self, fingerprint: str, index: int) -> str:
         """Return the identity of one sample: equal keys mean an interchangeable completion.

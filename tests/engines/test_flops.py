@@ -1,0 +1,62 @@
+"""The stated formula for floating point operations against PyTorch's own counter."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_models import CORPUS, ask, run
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, DynamicCache
+
+from ttc_bench.engines.base import Sampling
+from ttc_bench.engines.local import LocalEngine
+
+TOLERANCE = 0.02
+
+
+def counted(engine: LocalEngine, prompt: list[int], answer: list[int]) -> tuple[float, float]:
+    """PyTorch's count for prompt and answer, run by the library's own model."""
+    model = AutoModelForCausalLM.from_pretrained(
+        engine.models.target, dtype=torch.float32, attn_implementation="eager"
+    )
+    cache = DynamicCache(config=model.config)
+    with torch.no_grad():
+        with FlopCounterMode(display=False) as prefill:
+            model(torch.tensor([prompt]), past_key_values=cache, logits_to_keep=1)
+        with FlopCounterMode(display=False) as decode:
+            for token in answer[:-1]:
+                model(torch.tensor([[token]]), past_key_values=cache, logits_to_keep=1)
+    return prefill.get_total_flops(), decode.get_total_flops()
+
+
+@pytest.mark.parametrize("text", [CORPUS[0], " ".join(CORPUS)])
+def test_the_bill_agrees_with_pytorchs_counter(engine: LocalEngine, text: str) -> None:
+    request = ask(text, max_tokens=40)
+    completion = run(engine, request)[0]
+    prompt = engine.language_model().encode(request.messages)
+    prefill, decode = counted(engine, prompt, list(completion.token_ids))
+    assert completion.usage.prefill_flops == pytest.approx(prefill, rel=TOLERANCE)
+    assert completion.usage.decode_flops == pytest.approx(decode, rel=TOLERANCE)
+
+
+def test_each_sample_of_a_batch_pays_its_own_decoding(engine: LocalEngine) -> None:
+    request = ask(CORPUS[1], max_tokens=12, sampling=Sampling(temperature=1.0), n=3)
+    for i, completion in enumerate(run(engine, request)):
+        alone = run(engine, replace(request, n=1, first_index=i))[0]
+        assert completion.usage.prefill_flops == alone.usage.prefill_flops
+        assert completion.usage.decode_flops == alone.usage.decode_flops
+
+
+def test_a_verifiers_reading_agrees_with_pytorchs_counter(engine: LocalEngine) -> None:
+    solution = CORPUS[3]
+    reading = asyncio.run(engine.verify(ask(CORPUS[1]).messages, [solution]))
+    model = AutoModelForSequenceClassification.from_pretrained(
+        engine.models.verifier, dtype=torch.float32, attn_implementation="eager"
+    )
+    tokens = torch.ones(1, reading.usage.verifier_tokens, dtype=torch.long)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(tokens)
+    assert reading.usage.prefill_flops == pytest.approx(counter.get_total_flops(), rel=TOLERANCE)

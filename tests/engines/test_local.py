@@ -1,0 +1,330 @@
+"""The local engine: models by path, plain decoding, sampling, timing and the bill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import ask, llama_config, make_tokenizer, run, save, save_llama
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from ttc_bench.engines import engine_params
+from ttc_bench.engines.base import CallError, Capability, Completion, Request, Sampling
+from ttc_bench.engines.decoding import FixedLayer
+from ttc_bench.engines.local import LocalEngine, LocalModels
+from ttc_bench.errors import CapabilityError, UserError
+from ttc_bench.types import Message
+
+DRAWN = Sampling(temperature=0.8, top_p=0.95, seed=7)
+
+
+def generated(engine: LocalEngine, requests: list[Request]) -> list[list[int]]:
+    """What the library's own ``generate`` answers, on a model of its own."""
+    model = AutoModelForCausalLM.from_pretrained(engine.models.target, dtype=torch.float32).eval()
+    answers = []
+    for request in requests:
+        prompt = torch.tensor([engine.language_model().encode(request.messages)])
+        output = model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=request.max_tokens,
+            do_sample=False,
+        )
+        answers.append(output[0, prompt.shape[1] :].tolist())
+    return answers
+
+
+def test_greedy_output_is_token_identical_to_generate(
+    engine: LocalEngine, requests: list[Request]
+) -> None:
+    ours = [list(run(engine, request)[0].token_ids) for request in requests]
+    assert ours == generated(engine, requests)
+
+
+FAMILIES: dict[str, Any] = {
+    "mistral": lambda: MistralForCausalLM(
+        MistralConfig(**llama_config().to_dict() | {"sliding_window": None})
+    ),
+    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**llama_config().to_dict())),
+    "gpt2": lambda: GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=400, n_embd=64, n_layer=3, n_head=4, n_positions=512, eos_token_id=0,
+            bos_token_id=0, initializer_range=0.2,
+        )
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_causal_model_takes_the_place_by_its_path(
+    family: str, tmp_path: Path, requests: list[Request]
+) -> None:
+    torch.manual_seed(0)
+    engine = LocalModels(target=save(FAMILIES[family](), tmp_path)).build()
+    ours = [run(engine, request)[0] for request in requests]
+    assert [list(c.token_ids) for c in ours] == generated(engine, requests)
+    assert (Capability.WHITE_BOX in engine.capabilities()) == (family != "gpt2")
+    assert all(c.usage.prefill_flops and c.usage.peak_kv_bytes for c in ours)
+    alone = [run(engine, replace(requests[0], sampling=DRAWN, first_index=i))[0] for i in range(4)]
+    together = run(engine, replace(requests[0], sampling=DRAWN, n=4))
+    assert [c.token_ids for c in together] == [c.token_ids for c in alone]
+
+
+def test_logprobs_are_the_models_own(tiny: LocalEngine, tiny_paths: dict[str, str]) -> None:
+    request = ask("List all cases.", sampling=DRAWN)
+    completion = run(tiny, request)[0]
+    prompt = tiny.language_model().encode(request.messages)
+    model = AutoModelForCausalLM.from_pretrained(tiny_paths["target"])
+    logits = model(torch.tensor([prompt + list(completion.token_ids)])).logits[0]
+    own = logits.log_softmax(-1)[len(prompt) - 1 : -1]
+    expected = own.gather(1, torch.tensor(completion.token_ids)[:, None])[:, 0].tolist()
+    assert completion.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_samples_do_not_depend_on_how_many_are_drawn(engine: LocalEngine) -> None:
+    request = ask("Count the transfers per agent.", sampling=DRAWN, n=6)
+    together = run(engine, request)
+    alone = [run(engine, replace(request, n=1, first_index=i))[0] for i in range(6)]
+    assert [c.token_ids for c in together] == [c.token_ids for c in alone]
+    assert [c.index for c in together] == list(range(6))
+    assert len({c.token_ids for c in together}) > 1
+    other = run(engine, replace(request, sampling=Sampling(temperature=0.8, seed=8)))
+    assert [c.token_ids for c in other] != [c.token_ids for c in together]
+
+
+def test_samples_of_a_prompt_share_its_computation(engine: LocalEngine) -> None:
+    request = ask("Count the transfers per agent.", sampling=DRAWN)
+    (alone,) = run(engine, request)
+    together = run(engine, replace(request, n=5))
+    assert not alone.shared_prefill
+    assert all(c.shared_prefill for c in together)
+    # Each one is billed as if alone; the session counts the shared prompt once.
+    assert together[0].usage == replace(alone.usage, batch_size=together[0].usage.batch_size)
+    assert 1 < together[0].usage.batch_size <= 5
+
+
+def test_top_p_and_top_k_leave_out_the_tail() -> None:
+    from ttc_bench.engines.runtime.sampler import Sampler
+
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
+    nucleus = Sampler(Sampling(temperature=1.0, top_p=0.7), 0).probabilities(logits)
+    assert nucleus.tolist() == pytest.approx([0.625, 0.375, 0, 0])
+    top_k = Sampler(Sampling(temperature=1.0, top_k=3), 0).probabilities(logits)
+    assert top_k.tolist() == pytest.approx([0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0])
+    sampler = Sampler(Sampling(temperature=1.0, top_p=0.7), 0)
+    assert {sampler.choose(logits) for _ in range(200)} == {0, 1}
+
+
+def test_stop_strings_end_the_text_wherever_tokens_break(tiny: LocalEngine) -> None:
+    whole = run(tiny, ask("The agent handled it.", max_tokens=40))[0]
+    stop = whole.text[10:14]
+    at = whole.text.index(stop)
+    cut = run(tiny, ask("The agent handled it.", max_tokens=40, stop=("never seen", stop)))[0]
+    assert cut.text == whole.text[:at]
+    assert cut.finish_reason == "stop"
+    assert cut.token_ids == whole.token_ids[: len(cut.token_ids)]
+    assert stop in tiny.language_model().tokenizer.decode(cut.token_ids)
+
+
+def test_the_end_token_is_counted_and_not_shown(reference: LocalEngine) -> None:
+    completion = run(reference, ask("Which agent made the most transfers?", max_tokens=256))[0]
+    assert completion.finish_reason == "stop"
+    assert completion.token_ids[-1] in reference.language_model().end_tokens
+    assert completion.usage.completion_tokens == len(completion.token_ids)
+    assert "<|" not in completion.text
+
+
+def test_the_budget_is_kept(tiny: LocalEngine) -> None:
+    completion = run(tiny, ask("Hello", max_tokens=3))[0]
+    assert (len(completion.token_ids), completion.finish_reason) == (3, "length")
+
+
+def test_a_prompt_beyond_the_context_window_is_a_failed_call(tiny: LocalEngine) -> None:
+    with pytest.raises(CallError, match="512") as failure:
+        run(tiny, ask("1" * 600))
+    assert failure.value.error_type == "context_length"
+    near = run(tiny, ask("1" * 500, max_tokens=100))[0]
+    assert near.usage.prompt_tokens + near.usage.completion_tokens <= 512
+
+
+def test_every_token_has_its_time(engine: LocalEngine) -> None:
+    completion = run(engine, ask("Sum the minutes.", max_tokens=20))[0]
+    timing = completion.timing
+    assert timing.ttft_s is not None
+    assert timing.ttft_s > 0
+    assert len(timing.itl_s) == len(completion.token_ids) - 1
+    assert all(gap > 0 for gap in timing.itl_s)
+    assert timing.latency_s == pytest.approx(timing.ttft_s + sum(timing.itl_s))
+
+
+def test_the_bill_of_plain_decoding(tiny: LocalEngine) -> None:
+    completion = run(tiny, ask("Sum the minutes.", max_tokens=10))[0]
+    usage = completion.usage
+    tokens = len(completion.token_ids)
+    assert (usage.forward_passes, usage.layers_run) == (tokens, 4 * tokens)
+    positions = usage.prompt_tokens + tokens - 1
+    assert usage.peak_kv_bytes == 2 * 4 * 2 * 16 * 4 * positions
+    assert (usage.kv_share_kept, usage.padding_share, usage.batch_size) == (1.0, 0.0, 1.0)
+
+
+def test_an_assistant_turn_is_continued_exactly_where_it_ends(tiny: LocalEngine) -> None:
+    question = Message(role="user", content="List all cases.")
+    first = run(tiny, ask("List all cases.", max_tokens=12))[0]
+    model = tiny.language_model()
+    begun = model.encode((question, Message(role="assistant", content="Step 1:\n")))
+    assert begun == model.encode((question,)) + model.tokenizer("Step 1:\n")["input_ids"]
+    half = model.tokenizer.decode(first.token_ids[:6])
+    if model.tokenizer(half)["input_ids"] == list(first.token_ids[:6]):
+        messages = (question, Message(role="assistant", content=half))
+        rest = run(tiny, replace(ask(""), messages=messages, max_tokens=6))[0]
+        assert rest.token_ids == first.token_ids[6:]
+
+
+def test_a_model_without_a_chat_template_gets_a_plain_one(tmp_path: Path) -> None:
+    engine = LocalModels(target=save_llama(tmp_path, seed=1, template=None)).build()
+    completion = run(engine, ask("Hello"))[0]
+    assert completion.extra["chat_template"] == "plain"
+    model = engine.language_model()
+    assert model.tokenizer.decode(model.encode(ask("Hi").messages)) == "User: Hi\n\nAssistant:"
+
+
+def test_completions_survive_the_journal(tiny: LocalEngine) -> None:
+    completion = run(tiny, ask("Hello", sampling=DRAWN))[0]
+    assert Completion.from_json(json.loads(json.dumps(completion.to_json()))) == completion
+
+
+def test_nothing_is_loaded_until_it_is_needed(tiny_paths: dict[str, str]) -> None:
+    engine = LocalModels(**tiny_paths).build()
+    assert engine.roles() == {"target", "draft", "verifier"}
+    assert engine.model_name() == "target"
+    assert Capability.WHITE_BOX in engine.capabilities()
+    assert engine.capabilities("verifier") == {Capability.VERIFY}
+    assert engine.fingerprint()
+    assert not engine._loaded
+
+
+def test_the_fingerprint_follows_whatever_changes_answers(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("one", "same", "weights", "tokenizer")]
+    save_llama(paths[0], seed=1)
+    for path in paths[1:]:
+        shutil.copytree(paths[0], path)
+    save_llama(paths[2], seed=2)
+    make_tokenizer(vocab=390).save_pretrained(paths[3])
+    prints = [LocalModels(target=str(path)).build().fingerprint() for path in paths]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3
+    half = LocalModels(target=str(paths[0]), dtype="bfloat16").build()
+    assert half.fingerprint() != prints[0]
+
+
+def damaged(folder: Path, tmp_path: Path, fault: str) -> Path:
+    """A copy of a model with one thing wrong."""
+    path = tmp_path / "damaged"
+    shutil.copytree(folder, path)
+    if fault == "no config":
+        (path / "config.json").unlink()
+    elif fault == "broken config":
+        (path / "config.json").write_text("{")
+    elif fault == "no weights":
+        (path / "model.safetensors").unlink()
+    elif fault == "no tokenizer":
+        (path / "tokenizer.json").unlink()
+        (path / "tokenizer_config.json").unlink()
+    elif fault == "not causal":
+        config = json.loads((path / "config.json").read_text())
+        (path / "config.json").write_text(json.dumps(config | {"model_type": "vit"}))
+    return path
+
+
+FAULTS = {
+    "no config": "holds no config.json",
+    "broken config": "not valid JSON",
+    "no weights": "holds no weights",
+    "no tokenizer": "holds no tokenizer",
+    "not causal": "'vit' is not a causal language model",
+}
+
+
+@pytest.mark.parametrize(("fault", "told"), FAULTS.items())
+def test_a_path_that_is_no_model_is_one_clear_line(
+    fault: str, told: str, tiny_paths: dict[str, str], tmp_path: Path
+) -> None:
+    path = damaged(Path(tiny_paths["target"]), tmp_path, fault)
+    with pytest.raises(UserError) as failure:
+        LocalModels(target=str(path)).build()
+    assert told in failure.value.message
+    assert str(path) in failure.value.message
+    assert "\n" not in failure.value.message
+
+
+def test_missing_paths_and_wrong_roles_are_told(tiny_paths: dict[str, str]) -> None:
+    target = tiny_paths["target"]
+    with pytest.raises(UserError, match=r"model\.target.*there is no such folder"):
+        LocalModels(target="data/06_models/nowhere/target").build()
+    with pytest.raises(UserError, match=r"model\.verifier.*no scalar head"):
+        LocalModels(target=target, verifier=target).build()
+    with pytest.raises(UserError, match=r"model\.draft.*generates nothing"):
+        LocalModels(target=target, draft=tiny_paths["verifier"]).build()
+    with pytest.raises(UserError, match=r"model.*'targt'.*Did you mean 'target'"):
+        engine_params({"engine": "local", "targt": target})
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="no CUDA device"):
+            LocalModels(target=target, device="cuda").build().fingerprint()
+
+
+def test_weights_that_a_checkpoint_lacks_are_never_made_up(tmp_path: Path) -> None:
+    path = Path(save_llama(tmp_path / "four", seed=1))
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 5}))
+    engine = LocalModels(target=str(path)).build()
+    with pytest.raises(UserError, match=r"weights lack model\.layers\.4"):
+        run(engine, ask("Hello"))
+
+
+def test_what_a_model_cannot_do_is_a_capability_error(
+    tiny: LocalEngine, tiny_paths: dict[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(CapabilityError, match="verifier"):
+        run(tiny, ask("Hello", role="verifier"))
+    alone = LocalModels(target=tiny_paths["target"]).build()
+    with pytest.raises(CapabilityError, match=r"no draft model.*model\.draft"):
+        run(alone, ask("Hello", role="draft"))
+    with pytest.raises(CapabilityError, match="no verifier"):
+        asyncio.run(alone.verify((), ["x"]))
+    torch.manual_seed(0)
+    other = LocalModels(target=save(FAMILIES["gpt2"](), tmp_path)).build()
+    with pytest.raises(CapabilityError, match="FixedLayer cannot run"):
+        run(other, ask("Hello", decoding=FixedLayer()))
+
+
+def test_threads_are_set_as_asked(tiny_paths: dict[str, str]) -> None:
+    before = torch.get_num_threads()
+    try:
+        engine = LocalModels(target=tiny_paths["target"], threads=2).build()
+        run(engine, ask("Hello", max_tokens=2))
+        assert torch.get_num_threads() == 2
+        run(LocalModels(target=tiny_paths["target"]).build(), ask("Hello", max_tokens=2))
+        assert torch.get_num_threads() == 1, "a tiny pass is not worth a second thread"
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_logprobs_are_probabilities(engine: LocalEngine) -> None:
+    completion = run(engine, ask("Sum the minutes.", sampling=DRAWN))[0]
+    assert completion.logprobs is not None
+    assert all(0 < math.exp(logprob) <= 1.0 + 1e-6 for logprob in completion.logprobs)
