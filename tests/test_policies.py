@@ -77,9 +77,7 @@ def test_the_prompt_of_side_by_side_samples_is_computed_once(engine: Engine, job
     assert [call.cached_tokens for call in calls] == [0] + [calls[0].prompt_tokens] * 3
 
 
-def test_a_journal_on_disk_serves_a_later_process(
-    engine: Engine, job: Job, tmp_path: Path
-) -> None:
+def test_a_journal_on_disk_serves_a_later_process(engine: Engine, job: Job, tmp_path: Path) -> None:
     async def answer(journal: Journal) -> Session:
         session = Session(engine, journal, job)
         await session.complete(session.request())
@@ -112,5 +110,7 @@ def test_a_model_that_cannot_run_a_variant_is_named(job: Job) -> None:
     alone = engine_params({"engine": "local", "target": str(REFERENCE / "target")}).build()
     requires = VARIANTS["speculative.draft_model"].requires
     assert missing_capabilities(requires, alone) == ["a draft model"]
-    with pytest.raises(CapabilityError, match=r"speculative\.draft_model .*local model target.*draft"):
+    with pytest.raises(
+        CapabilityError, match=r"speculative\.draft_model .*local model target.*draft"
+    ):
         check_capabilities(requires, alone, "speculative.draft_model")

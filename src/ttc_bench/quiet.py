@@ -24,6 +24,9 @@ def quieten() -> None:
     for switch in ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(switch, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # LiteLLM fetches its price list on import, and hangs where there is no network: so does
+    # the MLflow server, which imports it. The list that it ships is used instead.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     _hide_warnings()
     for name in ("kedro_mlflow", "mlflow", "mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

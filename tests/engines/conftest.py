@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_models import CORPUS, ask, save_llama, save_verifier
 
+from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.benchmarks.base import Prompting
 from ttc_bench.engines.base import Request
 from ttc_bench.engines.local import LocalEngine, LocalModels
 
@@ -47,7 +50,21 @@ def engine(request: pytest.FixtureRequest) -> LocalEngine:
 
 
 @pytest.fixture(scope="session")
-def requests() -> list[Request]:
-    """Greedy requests of several lengths."""
+def requests(engine: LocalEngine) -> list[Request]:
+    """Greedy requests: short texts for random weights, benchmark jobs for the trained ones."""
+    if engine.models.target == str(REFERENCE / "target"):
+        return job_requests(5)
     texts = [*CORPUS, *(" ".join(CORPUS[i:] + CORPUS[:i]) for i in range(len(CORPUS)))]
     return [ask(text, max_tokens=32) for text in texts]
+
+
+def job_requests(count: int) -> list[Request]:
+    """Greedy requests of the first ``count`` test samples of each simulated benchmark."""
+    found = []
+    for name in ("crm_sim", "worf_sim"):
+        benchmark: Any = BENCHMARKS[name]
+        source = benchmark.params()
+        for sample in benchmark.load(source)[:count]:
+            job = benchmark.render(sample, Prompting(), source)
+            found.append(Request(messages=job.messages, max_tokens=job.max_tokens, stop=job.stop))
+    return found

@@ -56,7 +56,11 @@ def test_a_verifiers_reading_agrees_with_pytorchs_counter(engine: LocalEngine) -
     model = AutoModelForSequenceClassification.from_pretrained(
         engine.models.verifier, dtype=torch.float32, attn_implementation="eager"
     )
+    # The question runs once for all solutions, so its positions do not attend to a solution.
+    question = len(engine.language_model().encode(ask(CORPUS[1]).messages)) - 1
     tokens = torch.ones(1, reading.usage.verifier_tokens, dtype=torch.long)
+    cache = DynamicCache(config=model.config)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(tokens)
+        model.model(tokens[:, :question], past_key_values=cache)
+        model.model(tokens[:, question:], past_key_values=cache)
     assert reading.usage.prefill_flops == pytest.approx(counter.get_total_flops(), rel=TOLERANCE)

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import ask, llama_config, make_tokenizer, run, save, save_llama
+from conftest import job_requests
+from tiny_models import CORPUS, ask, llama_config, make_tokenizer, run, save, save_llama
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -71,9 +72,8 @@ FAMILIES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_any_causal_model_takes_the_place_by_its_path(
-    family: str, tmp_path: Path, requests: list[Request]
-) -> None:
+def test_any_causal_model_takes_the_place_by_its_path(family: str, tmp_path: Path) -> None:
+    requests = [ask(text, max_tokens=32) for text in (*CORPUS, " ".join(CORPUS))]
     torch.manual_seed(0)
     engine = LocalModels(target=save(FAMILIES[family](), tmp_path)).build()
     ours = [run(engine, request)[0] for request in requests]
@@ -142,7 +142,8 @@ def test_stop_strings_end_the_text_wherever_tokens_break(tiny: LocalEngine) -> N
 
 
 def test_the_end_token_is_counted_and_not_shown(reference: LocalEngine) -> None:
-    completion = run(reference, ask("Which agent made the most transfers?", max_tokens=256))[0]
+    (request, *_) = job_requests(1)
+    completion = run(reference, request)[0]
     assert completion.finish_reason == "stop"
     assert completion.token_ids[-1] in reference.language_model().end_tokens
     assert completion.usage.completion_tokens == len(completion.token_ids)

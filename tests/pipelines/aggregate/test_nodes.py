@@ -24,7 +24,9 @@ from ttc_bench.pipelines.aggregate.nodes import (
 PARAMS: dict[str, Any] = {"confidence": 0.95, "resamples": 200, "seed": 0}
 
 
-def scores(policy: str, variant: str, rewards: list[float | None], **metrics: float) -> pd.DataFrame:
+def scores(
+    policy: str, variant: str, rewards: list[float | None], **metrics: float
+) -> pd.DataFrame:
     """A table of scores as the score stage writes it; a reward of ``None`` is a failed row."""
     identity = {
         "job_id": [f"crm_sim/{number}" for number in range(len(rewards))],

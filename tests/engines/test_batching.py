@@ -1,0 +1,145 @@
+"""Elastic batching: same answers, nobody lost, the budget kept."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_models import CORPUS, ask, run
+
+from ttc_bench.engines.base import CallError, Completion, Request, Sampling
+from ttc_bench.engines.batching import BatchSchedule, Demand, Queue
+from ttc_bench.engines.decoding import FixedLayer
+from ttc_bench.engines.local import LocalEngine
+from ttc_bench.errors import CapabilityError, UserError
+
+SCHEDULES = [
+    BatchSchedule(),
+    BatchSchedule(order="sorted"),
+    BatchSchedule(token_budget=1600, max_rows=3),
+    BatchSchedule(order="sorted", token_budget=1600),
+    BatchSchedule(max_rows=1),
+]
+
+
+def run_all(
+    engine: LocalEngine, requests: list[Request], schedule: BatchSchedule
+) -> list[tuple[int, Completion | CallError]]:
+    async def collect() -> list[tuple[int, Completion | CallError]]:
+        return [pair async for pair in engine.complete_many(requests, schedule)]
+
+    return asyncio.run(collect())
+
+
+@pytest.fixture(scope="module")
+def mixed(engine: LocalEngine, requests: list[Request]) -> list[Request]:
+    """Requests of very different lengths, some drawn and some greedy."""
+    rng = random.Random(0)
+    short = [replace(r, max_tokens=rng.randint(1, r.max_tokens)) for r in requests]
+    drawn = Sampling(temperature=0.7, seed=5)
+    return short + [replace(r, sampling=drawn, first_index=i) for i, r in enumerate(requests)]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+def test_outputs_are_identical_to_unbatched(
+    engine: LocalEngine, mixed: list[Request], schedule: BatchSchedule
+) -> None:
+    together = run_all(engine, mixed, schedule)
+    assert sorted(index for index, _ in together) == list(range(len(mixed)))
+    for index, completion in together:
+        assert isinstance(completion, Completion)
+        alone = run(engine, mixed[index])[0]
+        assert completion.token_ids == alone.token_ids
+        assert completion.text == alone.text
+        assert completion.logprobs == pytest.approx(alone.logprobs, abs=1e-3)
+        assert completion.index == mixed[index].first_index
+
+
+def test_the_bill_tells_padding_and_company(engine: LocalEngine, mixed: list[Request]) -> None:
+    found = [c for _, c in run_all(engine, mixed, BatchSchedule()) if isinstance(c, Completion)]
+    shares = [c.usage.padding_share for c in found]
+    assert all(share is not None and 0 <= share < 1 for share in shares)
+    assert max(share or 0 for share in shares) > 0
+    assert all(1 <= c.usage.batch_size <= 16 for c in found)
+    assert max(c.usage.batch_size for c in found) > 4
+    lone = [c for _, c in run_all(engine, mixed, BatchSchedule(max_rows=1))]
+    assert all(isinstance(c, Completion) and c.usage.padding_share == 0 for c in lone)
+
+
+def test_waiting_is_queue_time_and_not_latency(
+    engine: LocalEngine, requests: list[Request]
+) -> None:
+    found = dict(run_all(engine, requests, BatchSchedule(max_rows=1)))
+    completions = [c for c in found.values() if isinstance(c, Completion)]
+    waits = sorted(c.timing.queue_s for c in completions)
+    assert waits[0] < waits[-1]
+    assert waits[-1] >= sum(sorted(c.timing.latency_s for c in completions)[:-1]) * 0.5
+
+
+def test_one_bad_prompt_fails_alone(tiny: LocalEngine) -> None:
+    requests = [ask("1" * 600), *(ask(text) for text in CORPUS)]
+    found = dict(run_all(tiny, requests, BatchSchedule()))
+    assert isinstance(found[0], CallError)
+    assert found[0].error_type == "context_length"
+    assert all(isinstance(found[i], Completion) for i in range(1, len(requests)))
+
+
+def test_what_cannot_be_batched_is_told(tiny: LocalEngine) -> None:
+    with pytest.raises(CapabilityError, match="plain decoding"):
+        run_all(tiny, [ask("x", decoding=FixedLayer())], BatchSchedule())
+    with pytest.raises(CapabilityError, match="plain decoding"):
+        run_all(tiny, [ask("x"), ask("x", role="draft")], BatchSchedule())
+    with pytest.raises(UserError, match="token_budget"):
+        run_all(tiny, [ask("x", max_tokens=100)], BatchSchedule(token_budget=50))
+    assert run_all(tiny, [], BatchSchedule()) == []
+
+
+demands = st.lists(st.tuples(st.integers(1, 300), st.integers(1, 200)), max_size=40)
+
+
+@given(
+    demands,
+    st.sampled_from(["greedy", "sorted"]),
+    st.integers(500, 3000),
+    st.integers(1, 8),
+    st.randoms(use_true_random=False),
+)
+def test_the_queue_serves_everyone_once_within_the_budget(
+    sizes: list[tuple[int, int]], order: str, budget: int, rows: int, rng: random.Random
+) -> None:
+    schedule = BatchSchedule(order=order, token_budget=budget, max_rows=rows)  # type: ignore[arg-type]
+    queue = Queue(schedule, [Demand(i, p, p + a) for i, (p, a) in enumerate(sizes)])
+    running: list[Demand] = []
+    served: list[int] = []
+    while len(queue) or running:
+        admitted = queue.admit([d.reserved for d in running])
+        running += admitted
+        served += [d.index for d in admitted]
+        assert running, "someone always runs while anyone waits"
+        assert len(running) <= rows
+        assert len(running) * max(d.reserved for d in running) <= budget
+        rng.shuffle(running)
+        running = running[rng.randint(1, len(running)) :]
+    assert sorted(served) == list(range(len(sizes)))
+
+
+def test_first_fit_lets_small_requests_pass_large_ones() -> None:
+    queue = Queue(
+        BatchSchedule(token_budget=100), [Demand(0, 10, 40), Demand(1, 50, 90), Demand(2, 5, 20)]
+    )
+    assert [d.index for d in queue.admit([])] == [0, 2]
+    assert [d.index for d in queue.admit([20])] == []
+    assert [d.index for d in queue.admit([])] == [1]
+
+
+def test_sorted_order_puts_neighbours_of_a_length_together() -> None:
+    sizes = [10, 300, 20, 290, 15, 310]
+    queue = Queue(
+        BatchSchedule(order="sorted", max_rows=3), [Demand(i, n, n) for i, n in enumerate(sizes)]
+    )
+    assert [d.prompt for d in queue.admit([])] == [310, 300, 290]
+    assert [d.prompt for d in queue.admit([])] == [20, 15, 10]

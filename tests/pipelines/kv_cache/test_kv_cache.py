@@ -1,0 +1,39 @@
+"""A full budget is the baseline; a smaller one is never exceeded (see the decoding's own tests)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ttc_bench.types import Job
+
+FULL = [
+    ("kv_cache.static", {"budget": 1.0}),
+    ("kv_cache.cosine", {"budget_start": 1.0, "budget_end": 1.0}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), FULL)
+def test_a_full_budget_is_the_baseline(
+    name: str, settings: dict[str, float], answer: Any, jobs: list[Job]
+) -> None:
+    for job in jobs:
+        assert answer(name, job, **settings)[0].text == answer("baseline.greedy", job)[0].text
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("kv_cache.static", {"budget": 0.5}),
+        ("kv_cache.cosine", {"budget_start": 0.5, "budget_end": 0.5}),
+    ],
+)
+def test_a_smaller_budget_saves_cache(
+    name: str, settings: dict[str, float], answer: Any, jobs: list[Job]
+) -> None:
+    for job in jobs:
+        _, small = answer(name, job, **settings)
+        call = small.ledger.calls[0]
+        assert call.kv_share_kept is not None
+        assert call.kv_share_kept < 0.65

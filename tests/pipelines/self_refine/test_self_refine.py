@@ -1,0 +1,59 @@
+"""Self-refine keeps its rounds, stops when the critique passes, and keeps its token budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ttc_bench.types import Job
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2])
+def test_rounds_keep_the_limit_and_a_pass_ends_them(
+    rounds: int, answer: Any, jobs: list[Job]
+) -> None:
+    for job in jobs:
+        outcome, session = answer("self_refine.feedback", job, rounds=rounds)
+        purposes = [call.purpose for call in session.ledger.calls]
+        assert purposes.count("revise") == outcome.info["rounds"] <= rounds
+        assert purposes.count("critique") <= rounds
+        if outcome.info["passed"]:
+            assert purposes[-1] == "critique", "nothing is asked after the critique passed"
+
+
+def test_no_round_is_the_baseline(answer: Any, jobs: list[Job]) -> None:
+    for job in jobs:
+        refined, _ = answer("self_refine.feedback", job, rounds=0)
+        plain, _ = answer("baseline.greedy", job)
+        assert refined.text == plain.text
+
+
+@pytest.mark.parametrize("waits", [0, 1, 2])
+def test_budget_forcing_keeps_the_jobs_token_budget(
+    waits: int, answer: Any, jobs: list[Job]
+) -> None:
+    for job in jobs:
+        outcome, session = answer("self_refine.budget_forcing", job, waits=waits)
+        written = sum(call.completion_tokens for call in session.ledger.calls)
+        assert written <= job.max_tokens
+        assert outcome.info["waits"] <= waits
+
+
+def test_thinking_is_ended_where_the_limit_says(answer: Any, jobs: list[Job]) -> None:
+    for job in jobs:
+        outcome, session = answer(
+            "self_refine.budget_forcing", job, waits=0, max_thinking_tokens=10
+        )
+        assert outcome.info["thinking_tokens"] <= 10
+        assert len(session.ledger.calls) <= 2
+
+
+def test_waiting_makes_it_think_longer(answer: Any, jobs: list[Job]) -> None:
+    longer = [
+        answer("self_refine.budget_forcing", job, waits=1)[0].info["thinking_tokens"]
+        - answer("self_refine.budget_forcing", job, waits=0)[0].info["thinking_tokens"]
+        for job in jobs
+    ]
+    assert min(longer) >= 0
+    assert max(longer) > 0

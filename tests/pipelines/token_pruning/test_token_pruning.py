@@ -1,0 +1,82 @@
+"""Pruning keeps a subsequence that carries enough surprisal; keeping all is the baseline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ttc_bench.engines.base import TokenSurprisal
+from ttc_bench.pipelines.token_pruning.nodes import Entropy, TopP
+from ttc_bench.types import Job
+
+SURPRISALS = st.lists(st.floats(0, 20), max_size=30)
+
+
+def is_subsequence(short: str, long: str) -> bool:
+    rest = iter(long)
+    return all(letter in rest for letter in short)
+
+
+@given(surprisals=SURPRISALS, p=st.floats(0.01, 1.0))
+def test_top_p_keeps_the_mass_it_promises_with_the_fewest_tokens(
+    surprisals: list[float], p: float
+) -> None:
+    kept = TopP(p=p).keeps(surprisals)
+    mass = sum(s for s, stays in zip(surprisals, kept, strict=True) if stays)
+    assert mass >= p * sum(surprisals) - 1e-9
+    if p < 1 and any(kept):
+        least = min(s for s, stays in zip(surprisals, kept, strict=True) if stays)
+        assert mass - least < p * sum(surprisals) + 1e-9
+
+
+@given(surprisals=SURPRISALS, threshold=st.floats(0, 20))
+def test_entropy_drops_exactly_what_is_below_the_threshold(
+    surprisals: list[float], threshold: float
+) -> None:
+    assert Entropy(threshold_nats=threshold).keeps(surprisals) == [
+        s >= threshold for s in surprisals
+    ]
+
+
+@given(text=st.text(max_size=60), data=st.data())
+def test_pruned_text_is_a_subsequence_that_keeps_the_instruction(
+    text: str, data: st.DataObject
+) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=12)) | {0, len(text)})
+    spans = zip(cuts, cuts[1:], strict=False)
+    tokens = [TokenSurprisal(a, b, -data.draw(st.floats(0, 9))) for a, b in spans]
+    pruned, share = TopP(p=0.5, keep_lines=1).prune(text, tokens)
+    assert is_subsequence(pruned, text)
+    assert 0.0 <= share <= 1.0
+    first = text.splitlines(keepends=True)[:1]
+    if first:
+        assert pruned.startswith(first[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("token_pruning.top_p", {"p": 1.0}), ("token_pruning.entropy", {"threshold_nats": 0.0})],
+)
+def test_keeping_everything_is_the_baseline(
+    name: str, settings: dict[str, float], answer: Any, jobs: list[Job]
+) -> None:
+    for job in jobs:
+        pruned, _ = answer(name, job, **settings)
+        plain, _ = answer("baseline.greedy", job)
+        assert pruned.text == plain.text
+        assert pruned.info["prompt_share_kept"] == 1.0
+
+
+def test_pruning_shortens_the_prompt_and_the_bill_says_so(answer: Any, jobs: list[Job]) -> None:
+    for job in jobs:
+        outcome, session = answer("token_pruning.top_p", job, p=0.6)
+        _, plain = answer("baseline.greedy", job)
+        own = next(call for call in session.ledger.calls if call.role == "target")
+        assert own.prompt_tokens < plain.ledger.calls[0].prompt_tokens
+        assert own.prompt_share_kept == outcome.info["prompt_share_kept"] < 1.0
+        scorer = next(call for call in session.ledger.calls if call.role == "draft")
+        assert scorer.flops is not None
+        assert scorer.flops > 0, "the scorer's reading is part of the price"
