@@ -94,6 +94,7 @@ class LocalEngine(BatchEngine):
             if path is not None
         }
         self._loaded: dict[ModelRole, Any] = {}
+        self._white_box: dict[ModelRole, bool] = {}
 
     def check(self) -> None:
         """Raise unless every configured path is a model that can play its role.
@@ -154,22 +155,20 @@ class LocalEngine(BatchEngine):
         from ttc_bench.engines.decoding.base import WhiteBoxDecoding
         from ttc_bench.engines.decoding.plain import decode_plain, decode_together
 
-        model = self._language_model(request.role)
-        decoding = request.decoding
+        model, decoding = self._language_model(request.role), request.decoding
+        if isinstance(decoding, WhiteBoxDecoding):
+            self._require_white_box(request)
+        contexts = self._contexts(request, model)
         with torch.inference_mode():
             if isinstance(decoding, WhiteBoxDecoding):
-                self._require_white_box(request)
-                contexts = []
-                for i in range(request.n):
-                    contexts += self._contexts(request, model, [request.first_index + i])
-                    decoding.run(contexts[-1])
+                for context in contexts:
+                    if context is not contexts[0]:
+                        context.out.restart()
+                    decoding.run(context)
+            elif request.n == 1:
+                decode_plain(contexts[0])
             else:
-                last = request.first_index + request.n
-                contexts = self._contexts(request, model, range(request.first_index, last))
-                if request.n == 1:
-                    decode_plain(contexts[0])
-                else:
-                    decode_together(contexts)
+                decode_together(contexts)
         return tuple(
             self._completion(request, request.first_index + i, context)
             for i, context in enumerate(contexts)
@@ -195,7 +194,7 @@ class LocalEngine(BatchEngine):
         model, contexts = self._language_model(role), dict[int, DecodeContext]()
         for i, request in enumerate(requests):
             try:
-                contexts[i] = self._contexts(request, model, [request.first_index])[0]
+                (contexts[i],) = self._contexts(request, model)
             except CallError as error:
                 yield i, error
         demands = [Demand(i, len(c.prompt), c.capacity) for i, c in contexts.items()]
@@ -269,9 +268,12 @@ class LocalEngine(BatchEngine):
             )
         return role
 
-    def _contexts(
-        self, request: Request, model: LanguageModel, indexes: Sequence[int]
-    ) -> list[DecodeContext]:
+    def _contexts(self, request: Request, model: LanguageModel) -> list[DecodeContext]:
+        """Return one context per sample of a request; its clock starts before the prompt is read.
+
+        Raises:
+            CallError: ``context_length`` if the prompt does not fit the context window.
+        """
         from ttc_bench.engines.runtime.context import DecodeContext
         from ttc_bench.engines.runtime.sampler import Sampler
         from ttc_bench.engines.runtime.stream import TokenStream
@@ -289,10 +291,12 @@ class LocalEngine(BatchEngine):
                 load_draft=self._draft_runner,
                 extra=dict(extra),
             )
-            for index in indexes
+            for index in range(request.first_index, request.first_index + request.n)
         ]
 
     def _completion(self, request: Request, index: int, context: DecodeContext) -> Completion:
+        from ttc_bench.engines.decoding.base import WhiteBoxDecoding
+
         assert context.out.finish_reason is not None
         return Completion(
             index=index,
@@ -303,7 +307,7 @@ class LocalEngine(BatchEngine):
             model=self.model_name(request.role),
             usage=context.usage(),
             timing=context.out.timing(),
-            shared_prefill=request.n > 1,
+            shared_prefill=request.n > 1 and not isinstance(request.decoding, WhiteBoxDecoding),
             extra=context.extra,
         )
 
@@ -328,14 +332,24 @@ class LocalEngine(BatchEngine):
         return model
 
     def _draft_runner(self) -> Runner:
-        target, draft = self._language_model("target"), self._language_model("draft")
-        if target.tokenizer.get_vocab() != draft.tokenizer.get_vocab():
+        """Return the draft model's runner.
+
+        Raises:
+            CapabilityError: If it does not share the target's tokenizer.
+        """
+        if not self._same_tokenizer:
             raise CapabilityError(
                 f"the draft model {self.model_name('draft')} cannot draft for"
                 f" {self.model_name('target')}: their tokenizers differ. Set the parameter"
                 " model.draft to a model of the same family."
             )
-        return draft.runner
+        return self._language_model("draft").runner
+
+    @cached_property
+    def _same_tokenizer(self) -> bool:
+        target, draft = self._language_model("target"), self._language_model("draft")
+        same: bool = target.tokenizer.get_vocab() == draft.tokenizer.get_vocab()
+        return same
 
     @cached_property
     def _placement(self) -> Placement:
@@ -348,7 +362,10 @@ class LocalEngine(BatchEngine):
 
         from ttc_bench.engines.runtime.llama import is_white_box
 
-        return is_white_box(AutoConfig.from_pretrained(self._source(role).source))
+        if role not in self._white_box:
+            config = AutoConfig.from_pretrained(self._source(role).source)
+            self._white_box[role] = is_white_box(config)
+        return self._white_box[role]
 
     def _require_white_box(self, request: Request) -> None:
         if not self._is_white_box(request.role):

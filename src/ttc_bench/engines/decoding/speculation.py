@@ -72,9 +72,9 @@ def accept(context: DecodeContext, proposal: Proposal, logits: Tensor) -> bool:
     from ttc_bench.engines.runtime.sampler import token_logprobs
 
     if context.sampler.greedy:
-        tokens = _verify_greedy(proposal, logits)
+        tokens = verify_greedy(proposal, logits)
     else:
-        tokens = _verify_drawn(context.sampler, proposal, logits)
+        tokens = verify_drawn(context.sampler, proposal, logits)
     before = len(context.out.tokens)
     done = context.out.emit(tokens, token_logprobs(logits[: len(tokens)], tokens))
     emitted = len(context.out.tokens) - before
@@ -83,7 +83,8 @@ def accept(context: DecodeContext, proposal: Proposal, logits: Tensor) -> bool:
     return done
 
 
-def _verify_greedy(proposal: Proposal, logits: Tensor) -> list[int]:
+def verify_greedy(proposal: Proposal, logits: Tensor) -> list[int]:
+    """Return the drafts that the target would have chosen, and its own next token."""
     best: list[int] = logits.argmax(-1).tolist()
     agreed = 0
     while agreed < len(proposal.tokens) and proposal.tokens[agreed] == best[agreed]:
@@ -91,7 +92,14 @@ def _verify_greedy(proposal: Proposal, logits: Tensor) -> list[int]:
     return best[: agreed + 1]
 
 
-def _verify_drawn(sampler: Sampler, proposal: Proposal, logits: Tensor) -> list[int]:
+def verify_drawn(sampler: Sampler, proposal: Proposal, logits: Tensor) -> list[int]:
+    """Return accepted drafts and one more token, jointly distributed as the target's samples.
+
+    Args:
+        sampler: The sample's sampler.
+        proposal: The drafts, with the distributions that they were drawn from.
+        logits: The target's, shape ``(drafts + 1, vocabulary)``.
+    """
     wanted = sampler.probabilities(logits)
     for i, token in enumerate(proposal.tokens):
         p = wanted[i]

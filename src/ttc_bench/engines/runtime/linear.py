@@ -6,8 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MIN_ROWS = 4
-"""Rows from which the packed kernel is faster; below it the product is bound by memory."""
+MIN_PRODUCT = 350_000
+"""Multiply-adds from which the packed kernel is faster: it costs more to start."""
+
+BATCH_HINT = 8
+"""Rows that the packed layout is chosen for; it serves any number."""
 
 MAX_PACKED = 2**24
 """Most elements of a weight that is packed: packing keeps a second copy."""
@@ -18,7 +21,7 @@ class Linear:
 
     On a CPU, float32 products of several rows run through oneDNN on a weight packed once; on the
     two-core machines that this was measured on, that is two to three times faster than the
-    default kernel. A single row always takes the default kernel.
+    default kernel. A single row is bound by memory and always takes the default kernel.
 
     Args:
         weight: Shape ``(outputs, inputs)``.
@@ -27,11 +30,13 @@ class Linear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
+        self._size = self.weight.numel()
         self._packed = pack(self.weight)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the product, shape ``(..., outputs)``."""
-        if self._packed is not None and x.numel() >= MIN_ROWS * x.shape[-1]:
+        rows = x.numel() // x.shape[-1]
+        if self._packed is not None and rows > 1 and rows * self._size >= MIN_PRODUCT:
             product: Tensor = torch.ops.mkldnn._linear_pointwise(
                 x, self._packed, self.bias, "none", [], ""
             )
@@ -50,5 +55,5 @@ def pack(weight: Tensor) -> Tensor | None:
     )
     if not usable:
         return None
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), MIN_ROWS)
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), BATCH_HINT)
     return packed

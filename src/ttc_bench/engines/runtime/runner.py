@@ -136,7 +136,7 @@ class GenericCache:
             kept[row] = last
             self.meters[row] = self.meters[last]
         self.meters.pop()
-        self.dynamic.batch_select_indices(torch.tensor(kept))
+        self.dynamic.batch_select_indices(torch.tensor(kept, dtype=torch.long))
         return last
 
     def row_nbytes(self) -> int:

@@ -60,6 +60,10 @@ class TokenStream:
         """Note that the request's turn has come: the clock of its answer starts now."""
         self.queue_s = time.perf_counter() - self._start_s
 
+    def restart(self) -> None:
+        """Set the clock to zero: what came before was the work of another sample."""
+        self._start_s = time.perf_counter()
+
     def emit(self, tokens: Sequence[int], logprobs: Sequence[float]) -> bool:
         """Take tokens that are delivered together; those after the end are discarded.
 
