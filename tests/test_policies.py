@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-
 from tests.conftest import REFERENCE
+
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import CapabilityError

@@ -8,7 +8,8 @@ import pkgutil
 from kedro.pipeline import Pipeline
 
 import ttc_bench.pipelines
-from ttc_bench.pipelines import aggregate, ingest_benchmarks
+import ttc_bench.pipelines.aggregate.pipeline as aggregate
+import ttc_bench.pipelines.ingest_benchmarks.pipeline as ingest_benchmarks
 from ttc_bench.pipelines.generate.pipeline import engine_pipeline, policy_pipeline
 from ttc_bench.policies import VARIANTS
 

@@ -20,6 +20,7 @@ from pydantic import Field
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.engines.base import (
+    BrokenCall,
     CallError,
     Capability,
     Completion,
@@ -140,11 +141,14 @@ class Session:
         keys = {i: request.key(fingerprint, i) for i in wanted}
         held = {i: self._journal.get(key) for i, key in keys.items()}
         found = {i: Completion.from_json(r).as_replay(i) for i, r in held.items() if r is not None}
+        broken: list[BrokenCall] = []
         try:
             for part in _runs([i for i in wanted if i not in found]):
-                await self._compute(replace(request, n=len(part), first_index=part[0]), keys, found)
+                run = replace(request, n=len(part), first_index=part[0])
+                await self._compute(run, keys, found, broken)
         finally:
             self._bill(number, request, [found[i] for i in wanted if i in found])
+            self._bill_broken(number, request, broken)
         return tuple(found[i] for i in wanted)
 
     async def verify(
@@ -190,7 +194,11 @@ class Session:
         self._bill(next(self._requests), request, [completion])
 
     async def _compute(
-        self, request: Request, keys: Mapping[int, str], found: dict[int, Completion]
+        self,
+        request: Request,
+        keys: Mapping[int, str],
+        found: dict[int, Completion],
+        broken: list[BrokenCall],
     ) -> None:
         def keep(completion: Completion) -> None:
             found[completion.index] = completion
@@ -211,14 +219,14 @@ class Session:
             asyncio.ensure_future(self.engine.complete(replace(request, n=1, first_index=i)))
             for i in range(request.first_index, last)
         ]
-        failures: list[BaseException] = []
         for call in calls:
             call.add_done_callback(keep_all)
-        for outcome in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                failures.append(outcome)
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        for failure in failures:
+            broken += failure.broken if isinstance(failure, CallError) else ()
         if failures:
-            raise failures[0]
+            raise next((f for f in failures if isinstance(f, CallError) and f.fatal), failures[0])
 
     async def _read(self, request: Request, text: str, read: Callable[[], Any]) -> Reading:
         number = next(self._requests)
@@ -249,6 +257,17 @@ class Session:
                     replayed=completion.replayed,
                 )
             )
+            self._bill_broken(number, request, completion.broken, completion.replayed)
+
+    def _bill_broken(
+        self, number: int, request: Request, broken: Sequence[BrokenCall], replayed: bool = False
+    ) -> None:
+        """Bill what a provider charged for tries that came to nothing."""
+        for call in broken:
+            line = _call(
+                number, replace(request, purpose="broken"), call.usage, call.timing, call.model
+            )
+            self.ledger.calls.append(line(usd=call.usd, replayed=replayed))
 
 
 class Variant(Params):
@@ -434,6 +453,8 @@ def _call(
             queue_s=timing.queue_s,
             ttft_s=timing.ttft_s,
             latency_s=timing.latency_s,
+            provider_s=timing.provider_s,
+            provider_queue_s=timing.provider_queue_s,
             **shared,
             **rest,
         )

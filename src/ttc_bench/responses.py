@@ -30,8 +30,8 @@ class Call:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
-    draft_tokens: int = 0
-    accepted_tokens: int = 0
+    draft_tokens: int | None = 0
+    accepted_tokens: int | None = 0
     verifier_tokens: int = 0
     forward_passes: int | None = None
     draft_forward_passes: int | None = None
@@ -44,6 +44,8 @@ class Call:
     queue_s: float = 0.0
     ttft_s: float | None = None
     latency_s: float = 0.0
+    provider_s: float | None = None
+    provider_queue_s: float | None = None
     usd: float | None = 0.0
     attempts: int = 1
     replayed: bool = False
@@ -88,8 +90,10 @@ class Ledger:
             "prompt_share_kept": self._last("prompt_share_kept"),
             "padding_share": self._last("padding_share"),
             "retries": sum(c.attempts - 1 for c in self.calls),
-            "queue_s": sum(self._by_request("queue_s")),
-            "latency_s": sum(self._by_request("latency_s")),
+            "queue_s": total(self._by_request("queue_s")),
+            "latency_s": total(self._by_request("latency_s")),
+            "provider_s": self._reported("provider_s"),
+            "provider_queue_s": self._reported("provider_queue_s"),
             **self._spent(),
         }
 
@@ -105,12 +109,18 @@ class Ledger:
             "spent_usd": total(c.usd for c in paid),
         }
 
-    def _by_request(self, name: str) -> list[float]:
+    def _by_request(self, name: str) -> list[float | None]:
         """Samples of one request run side by side: each request lasts as long as its slowest."""
-        longest: dict[int, float] = {}
+        times: dict[int, list[float | None]] = {}
         for call in self.calls:
-            longest[call.request] = max(longest.get(call.request, 0.0), getattr(call, name))
-        return list(longest.values())
+            times.setdefault(call.request, []).append(getattr(call, name))
+        return [
+            None if any(t is None for t in group) else max(t for t in group if t is not None)
+            for group in times.values()
+        ]
+
+    def _reported(self, name: str) -> float | None:
+        return total(self._by_request(name)) if self.calls else None
 
     def _peak_kv_bytes(self) -> int | None:
         """Samples of one request hold their caches at the same time, so they add up."""
@@ -212,6 +222,8 @@ FLOAT_COLUMNS = (
     "ttft_s",
     "queue_s",
     "latency_s",
+    "provider_s",
+    "provider_queue_s",
     "flops",
     "usd",
     "kv_share_kept",

@@ -1,13 +1,14 @@
-"""Voting on answers: a plain count, in which an unreadable answer never wins over a readable one."""
+"""Voting on answers: a plain count, in which an unreadable answer has no vote."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class Vote(NamedTuple):
+@dataclass(frozen=True)
+class Vote:
     """The outcome of a vote.
 
     Attributes:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from tests.conftest import REFERENCE
+
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine
 from ttc_bench.journal import Journal

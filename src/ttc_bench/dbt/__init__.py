@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ttc_bench.errors import DataError
 from ttc_bench.types import DataFrame
@@ -53,7 +54,8 @@ def _run(work: Path, variables: Mapping[str, str]) -> None:
     if result.exception is not None:
         raise DataError(f"dbt could not run: {result.exception}") from result.exception
     if not result.success:
-        bad = [r for r in result.result if str(r.status) not in ("success", "pass", "skipped")]
+        outcomes: Any = result.result
+        bad = [r for r in outcomes if str(r.status) not in ("success", "pass", "skipped")]
         raise DataError(
             "the scores do not pass the dbt project: "
             + "; ".join(f"{r.node.name}: {str(r.message).strip()}" for r in bad)

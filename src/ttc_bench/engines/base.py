@@ -165,8 +165,8 @@ class Usage:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
-    draft_tokens: int = 0
-    accepted_tokens: int = 0
+    draft_tokens: int | None = 0
+    accepted_tokens: int | None = 0
     verifier_tokens: int = 0
     forward_passes: int | None = None
     draft_forward_passes: int | None = None
@@ -203,6 +203,37 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class BrokenCall:
+    """A try that broke off after the provider had begun to answer: no answer, but billed.
+
+    Attributes:
+        error_type: How it broke ("broken_stream", "timeout", ...).
+        model: Name of the model that was answering.
+        usage: Tokens of the prompt and of what had arrived.
+        timing: The clock until it broke.
+        usd: Price in dollars; ``None`` where no price is known.
+    """
+
+    error_type: str
+    model: str
+    usage: Usage
+    timing: Timing
+    usd: float | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BrokenCall:
+        """Restore what ``dataclasses.asdict`` made."""
+        timing = dict(data["timing"])
+        return cls(
+            **{
+                **data,
+                "usage": Usage(**data["usage"]),
+                "timing": Timing(**{**timing, "itl_s": tuple(timing["itl_s"])}),
+            }
+        )
+
+
+@dataclass(frozen=True)
 class Completion:
     """What came back for one sample of a request.
 
@@ -220,6 +251,7 @@ class Completion:
         shared_prefill: The engine computes the prompt once for all samples of a request.
         replayed: Taken from the journal of an earlier call; timings are the first ones.
         extra: Provider facts worth keeping (e.g. rate-limit headers, exit layers).
+        broken: Tries before the successful one that broke off half-way and are billed.
     """
 
     index: int
@@ -235,6 +267,7 @@ class Completion:
     shared_prefill: bool = False
     replayed: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    broken: tuple[BrokenCall, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dict from which `from_json` restores an equal completion."""
@@ -251,6 +284,7 @@ class Completion:
                 "timing": Timing(**{**timing, "itl_s": tuple(timing["itl_s"])}),
                 "token_ids": tuple(data["token_ids"]),
                 "logprobs": None if data["logprobs"] is None else tuple(data["logprobs"]),
+                "broken": tuple(BrokenCall.from_json(b) for b in data.get("broken", ())),
             }
         )
 
@@ -304,7 +338,8 @@ class CallError(Exception):
         error_type: Short class of the failure ("rate_limit", "timeout", ...).
         attempts: Tries made.
         fatal: No other call can succeed either (bad key, unknown model): stop the run.
-        completions: What came back and must be billed although it is no answer.
+        completions: Samples of the request that did come back; they are kept and billed.
+        broken: Tries that broke off half-way and are billed.
     """
 
     def __init__(
@@ -315,12 +350,14 @@ class CallError(Exception):
         attempts: int = 1,
         fatal: bool = False,
         completions: Sequence[Completion] = (),
+        broken: Sequence[BrokenCall] = (),
     ) -> None:
         super().__init__(message)
         self.error_type = error_type
         self.attempts = attempts
         self.fatal = fatal
         self.completions = tuple(completions)
+        self.broken = tuple(broken)
 
 
 class Engine(Protocol):

@@ -141,7 +141,7 @@ class HandleTime(_Grouped):
     name: ClassVar[str] = "handle_time"
     pool: ClassVar[tuple[str, ...]] = NAMES
     mean: ClassVar[bool] = False
-    sizes = (((2, 3), (2, 2), 60), ((3, 3), (2, 3), 99), ((3, 4), (3, 4), 400))
+    sizes = (((2, 2), (2, 2), 60), ((2, 3), (2, 3), 99), ((3, 3), (2, 4), 300))
     questions = (
         "Which agent has the {word} total handle time? Return the agent and the total.",
         "Cases with minutes. Who spent the {amount} time in total? Return name and total.",
@@ -155,7 +155,7 @@ class BestRegion(_Grouped):
     name: ClassVar[str] = "best_region_identification"
     pool: ClassVar[tuple[str, ...]] = STATES
     mean: ClassVar[bool] = True
-    sizes = (((2, 3), (2, 2), 40), ((3, 3), (2, 3), 60), ((3, 4), (3, 4), 99))
+    sizes = (((2, 2), (2, 2), 40), ((2, 3), (2, 3), 60), ((3, 3), (2, 4), 99))
     questions = (
         "Which state has the {word} average closure time? Return state and average.",
         "Closed cases with hours. Which state takes the {amount} time on average? "
@@ -178,8 +178,8 @@ class TransferCount(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        agents = distinct(rng, NAMES, rng.randint(*((3, 3), (3, 4), (4, 5))[level]))
-        count = rng.randint(*((3, 4), (5, 6), (7, 9))[level])
+        agents = distinct(rng, NAMES, rng.randint(*((3, 3), (3, 3), (3, 4))[level]))
+        count = rng.randint(*((2, 3), (4, 5), (6, 8))[level])
         lengths = [rng.choice((2, 2, 3) if level < 2 else (2, 3, 3)) for _ in range(count)]
         cases = ids(rng, "C", count)
         return {
@@ -218,9 +218,9 @@ class MonthlyTrend(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        months = rng.sample(MONTHS, rng.randint(*((2, 3), (3, 4), (4, 5))[level]))
-        products = distinct(rng, PRODUCTS, (2, 2, 3)[level])
-        count = rng.randint(*((5, 8), (9, 13), (14, 20))[level])
+        months = rng.sample(MONTHS, rng.randint(*((2, 2), (2, 3), (3, 4))[level]))
+        products = distinct(rng, PRODUCTS, 2)
+        count = rng.randint(*((3, 6), (6, 9), (10, 15))[level])
         rows = [[rng.choice(months), rng.choice(products)] for _ in range(count)]
         return {"product": rng.choice(rows)[1], "rows": rows}
 
@@ -253,9 +253,9 @@ class TopIssue(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        issues = ids(rng, "I", rng.randint(*((2, 3), (3, 3), (3, 4))[level]))
+        issues = ids(rng, "I", rng.randint(*((2, 2), (2, 3), (3, 3))[level]))
         products = distinct(rng, PRODUCTS, 2)
-        count = rng.randint(*((4, 6), (7, 10), (11, 15))[level])
+        count = rng.randint(*((3, 5), (5, 8), (8, 12))[level])
         first = rng.randint(0, 6)
         last = first + rng.randint(2, 4)
         months = MONTHS[max(first - 1, 0) : last + 2]
@@ -309,7 +309,7 @@ class CaseRouting(CrmTask):
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
         skills = distinct(rng, PRODUCTS, (2, 3, 3)[level])
-        names = distinct(rng, NAMES, rng.randint(*((3, 3), (3, 4), (4, 6))[level]))
+        names = distinct(rng, NAMES, rng.randint(*((3, 3), (3, 3), (3, 4))[level]))
         while True:
             agents = [
                 (n, rng.randint(0, 4 + level), sorted(distinct(rng, skills, rng.randint(1, 2))))
@@ -317,7 +317,7 @@ class CaseRouting(CrmTask):
             ]
             if all(sum(s in able for _, _, able in agents) > 1 for s in skills):
                 break
-        count = rng.randint(*((2, 2), (3, 4), (5, 6))[level])
+        count = rng.randint(*((1, 2), (2, 3), (4, 5))[level])
         return {"agents": agents, "cases": [rng.choice(skills) for _ in range(count)]}
 
     @override
@@ -351,9 +351,9 @@ class LeadQualification(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        units = rng.randint(*((2, 9), (11, 19), (21, 99))[level])
-        price = rng.randint(*((11, 49), (11, 49), (12, 99))[level])
-        steps = [rng.randint(2, (9, 19, 49)[level]) for _ in range((2, 3, 4)[level])]
+        units = rng.randint(*((2, 9), (2, 9), (11, 39))[level])
+        price = rng.randint(*((11, 29), (11, 99), (11, 59))[level])
+        steps = [rng.randint(2, (9, 19, 29)[level]) for _ in range((2, 2, 3)[level])]
         stock = distinct(rng, PRODUCTS, level + 2)
         wanted = rng.choice(stock if rng.random() < 0.6 else PRODUCTS)
         deciders = distinct(rng, ROLES, level + 1)
@@ -425,9 +425,9 @@ class NamedEntity(CrmTask):
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
         who, *others = distinct(rng, NAMES, 3)
-        gaps = [rng.randint(2, (20, 40, 60)[level]) for _ in range((1, 2, 3)[level])]
+        gaps = [rng.randint(2, (20, 60, 60)[level]) for _ in range((1, 1, 2)[level])]
         today = rng.randint(sum(gaps) + 20, 399)
-        count = rng.randint(*((4, 5), (6, 8), (9, 12))[level])
+        count = rng.randint(*((3, 4), (5, 6), (7, 9))[level])
         codes = ids(rng, "P", count, 3)
         day, rows = today, list[tuple[int, str]]()
         for gap in gaps:
@@ -483,12 +483,12 @@ class PolicyViolation(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        rules = distinct(rng, RULES, rng.randint(*((2, 2), (3, 3), (3, 4))[level]))
+        rules = distinct(rng, RULES, rng.randint(*((2, 2), (2, 3), (3, 3))[level]))
         codes = ids(rng, "K", len(rules))
         amounts, articles = [], []
         for rule, code in zip(rules, codes, strict=True):
-            count = rng.randint(*((1, 2), (2, 3), (3, 4))[level])
-            values = [rng.randint(3, (50, 80, 150)[level]) for _ in range(count)]
+            count = rng.randint(*((1, 2), (2, 2), (2, 4))[level])
+            values = [rng.randint(3, (50, 80, 120)[level]) for _ in range(count)]
             amounts += [[rule, v] for v in values]
             off = rng.choice((-1, -1, 1)) * rng.randint(1, 20)
             articles.append([code, rule, max(3, sum(values) - off)])
@@ -527,7 +527,7 @@ class PrivateInformation(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        names = distinct(rng, NAMES, (2, 4, 5)[level])
+        names = distinct(rng, NAMES, (2, 3, 5)[level])
         fields = distinct(rng, FIELDS, (2, 3, 4)[level])
         rows = [[n, [self._value(rng, f) for f in fields]] for n in names]
         who = rng.choice(names)

@@ -62,9 +62,11 @@ class TrainParams(Params):
         other_lr: Peak learning rate of embeddings and norms (AdamW).
         warmup: Share of the budget in which the rate rises.
         hold: Share of the budget at which the rate starts to fall.
+        stop_at: Share of the budget at which to stop, for a stage that another one follows.
         layer_dropout: Chance that the last layer is skipped; earlier ones less (2404.16710).
         exit_weight: Weight of the early-exit losses.
         exits: Early-exit layers that get a loss now and then.
+        exits_from: Share of the budget from which layers are dropped and exits trained.
         distil_weight: Weight of the teacher's distribution against the text itself.
         checkpoint_minutes: Time between checkpoints.
         workers: Processes that train together on CPU, one core each.
@@ -79,20 +81,34 @@ class TrainParams(Params):
     other_lr: PositiveFloat = 0.003
     warmup: float = Field(default=0.01, ge=0, lt=1)
     hold: float = Field(default=0.35, ge=0, lt=1)
+    stop_at: float = Field(default=1.0, gt=0, le=1)
     layer_dropout: float = Field(default=0.0, ge=0, lt=1)
     exit_weight: float = Field(default=0.0, ge=0)
     exits: tuple[int, ...] = ()
+    exits_from: float = Field(default=0.0, ge=0, le=1)
     distil_weight: float = Field(default=0.0, ge=0, le=1)
     checkpoint_minutes: PositiveFloat = 3.0
     workers: PositiveInt = 2
     seed: int = 0
 
 
+class StageParams(Params):
+    """One stage of training.
+
+    Attributes:
+        train: How to train.
+        data: What to train on; ``None`` takes the recipe's data.
+    """
+
+    train: TrainParams = TrainParams()
+    data: DataParams | None = None
+
+
 class LanguageModelParams(Params):
-    """A causal model: its size and how it is trained."""
+    """A causal model: its size, and its training in stages that continue each other."""
 
     size: ModelParams = ModelParams()
-    train: TrainParams = TrainParams()
+    stages: tuple[StageParams, ...] = (StageParams(),)
 
 
 class VerifierParams(Params):
@@ -161,8 +177,14 @@ def smoke_recipe(checkpoints: str) -> RecipeParams:
         {
             "checkpoints": checkpoints,
             "data": {"tokenizer_texts": 200, "vocab_size": 600, "easy_pools": 1},
-            "target": {"size": size, "train": {**train, **exits}},
-            "draft": {"size": {**size, "layers": 2}, "train": {**train, "distil_weight": 0.5}},
+            "target": {
+                "size": size,
+                "stages": [{"train": {**train, "stop_at": 0.3}}, {"train": {**train, **exits}}],
+            },
+            "draft": {
+                "size": {**size, "layers": 2},
+                "stages": [{"train": {**train, "distil_weight": 0.5}}],
+            },
             "verifier": {"problems": 4, "samples": 2, "slips": 60, "train": train},
             "evaluation": {"samples": 3, "voted": 3, "votes": 2, "exits": [2]},
         }

@@ -270,8 +270,9 @@ class Trainer:
         if self.rank == 0:
             share = self.progress.share(self.params)
             done = max_steps is not None and self.progress.step >= max_steps
+            done = done or share >= self.params.stop_at
             save = unsaved > 60 * self.params.checkpoint_minutes
-            self.team.board[:] = torch.tensor([share, float(share >= 1 or done), float(save)])
+            self.team.board[:] = torch.tensor([share, float(done), float(save)])
             self.team.next.value = 0
         self.team.meet()
         return not self.team.board[1]
@@ -279,11 +280,14 @@ class Trainer:
     def _step(self, parts: list[Batch]) -> float:
         total = sum(int((p.labels != IGNORE).sum()) for p in parts)
         mean = 0.0
+        early = float(self.team.board[0]) < self.params.exits_from
+        without = {"layer_dropout": 0.0, "exit_weight": 0.0}
+        active = self.params.model_copy(update=without) if early else self.params
         while (number := self.team.claim()) < len(parts):
             part = Batch(*(tensor.to(self.device) for tensor in parts[number]))
             weight = int((part.labels != IGNORE).sum()) / total
             rng = random.Random(f"{self.params.seed}-{self.progress.step}-{number}")
-            loss, plain = self.loss(self.model, part, self.params, rng)
+            loss, plain = self.loss(self.model, part, active, rng)
             (loss * weight).backward()  # type: ignore[no-untyped-call]
             mean += float(plain) * weight
         self._exchange(mean)
@@ -298,8 +302,8 @@ class Trainer:
         if self.team.size == 1:
             return
         none = torch.zeros(())
-        flat = [(none.expand_as(p) if p.grad is None else p.grad).reshape(-1) for p in self.weights]
-        self.team.grads[self.rank] = torch.cat(flat)
+        grads = [none.expand_as(p) if p.grad is None else p.grad for p in self.weights]
+        self.team.grads[self.rank] = torch.cat([grad.reshape(-1) for grad in grads])
         self.team.meet()
         sums = torch.split(self.team.grads.sum(0), [p.numel() for p in self.weights])
         for weight, grad in zip(self.weights, sums, strict=True):

@@ -154,7 +154,7 @@ class Planning(Task):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        told = level < 1 or rng.random() < (0.6 if level == 1 else 0.3)
+        told = level < 1 or rng.random() < (0.7 if level == 1 else 0.4)
         stages = _stages(rng, level)
         count = sum(len(s) for s in stages)
         nodes = self._nodes(rng, count)
@@ -213,9 +213,9 @@ class Planning(Task):
 
 
 def _stages(rng: random.Random, level: int) -> list[list[int]]:
-    widths = [1] * rng.randint(*((3, 4), (2, 3), (2, 3))[level])
+    widths = [1] * rng.randint(*((3, 4), (2, 3), (2, 2))[level])
     for _ in range((0, 1, 2)[level]):
-        widths.insert(rng.randint(1, len(widths)), rng.choice((2, 2, 3)))
+        widths.insert(rng.randint(1, len(widths)), 2 if level == 1 else rng.choice((2, 2, 3)))
     places = iter(range(99))
     return [[next(places) for _ in range(w)] for w in widths]
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ttc_bench.reporting.rows import rows_of
 from ttc_bench.types import DataFrame
 
 Row = Mapping[str, Any]
@@ -34,13 +35,11 @@ speed: median over jobs of baseline time / own time. tokens, GFLOP: mean per res
 
 def render(summary: DataFrame, versus: DataFrame, intervals: DataFrame) -> str:
     """Return the summary as text, one table per model and benchmark."""
-    ratios = {_key(row, "metric"): row for row in versus.to_dict("records")}
-    bounds = {_key(row, "metric"): row for row in intervals.to_dict("records")}
+    ratios = {_key(row, "metric"): row for row in rows_of(versus)}
+    bounds = {_key(row, "metric"): row for row in rows_of(intervals)}
     parts = []
     for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
-        rows = sorted(
-            part.to_dict("records"), key=lambda r: (r["policy"] != "baseline", r["policy"])
-        )
+        rows = sorted(rows_of(part), key=lambda r: (r["policy"] != "baseline", r["policy"]))
         cells = [list(HEADINGS), *(_cells(row, ratios, bounds) for row in rows)]
         parts.append(f"\n{benchmark}, model {model}\n{_align(cells)}")
     return "\n".join([*parts, "", NOTE])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ttc_bench.reporting.rows import rows_of
 from ttc_bench.types import DataFrame
 
 KEY = "ttc_bench.key"
@@ -51,7 +52,7 @@ def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) ->
     with _parent_run() as parent:
         mlflow.log_text(table, "summary.txt")
         mlflow.set_tags(_tags())
-        for row in figures.summary.to_dict("records"):
+        for row in rows_of(figures.summary):
             group = {name: row[name] for name in ("model", "benchmark", "policy", "variant")}
             key = "/".join(str(value) for value in group.values())
             with mlflow.start_run(
@@ -111,13 +112,13 @@ def _metrics(
     row: Mapping[str, Any], figures: Figures, group: Mapping[str, Any]
 ) -> dict[str, float]:
     found = {name: value for name, value in row.items() if name not in group}
-    for line in _where(figures.intervals, group).to_dict("records"):
+    for line in rows_of(_where(figures.intervals, group)):
         metric = line["metric"]
         for end in ("low", "high"):
             found[f"{metric}_mean_{end}"] = line[f"mean_{end}"]
         for name in ("difference", "difference_low", "difference_high"):
             found[f"{metric}_{name}"] = line[name]
-    for line in _where(figures.versus, group).to_dict("records"):
+    for line in rows_of(_where(figures.versus, group)):
         found[f"{line['metric']}_median_ratio"] = line["median_ratio"]
     return {name: float(value) for name, value in found.items() if _is_figure(value)}
 

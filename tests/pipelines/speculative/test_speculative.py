@@ -35,12 +35,20 @@ def test_drafts_save_passes_of_the_target(answer: Any, jobs: list[Job]) -> None:
 
 
 def test_no_drafted_step_is_kept_above_threshold_one(answer: Any, jobs: list[Job]) -> None:
-    """With every drafted step rejected the target writes every line: its greedy answer."""
+    """With every drafted step rejected the target writes every line: its greedy answer.
+
+    An answer that the token budget cuts off is cut at another place, since the ends of lines
+    are not counted twice: up to there the texts are equal.
+    """
     for job in jobs:
         outcome, _ = answer("speculative.step", job, threshold=1.01)
         assert outcome.info["drafted_steps"] == 0
         plain, _ = answer("baseline.greedy", job)
-        assert outcome.text.split() == plain.text.split()
+        own, expected = outcome.text.split(), plain.text.split()
+        if plain.source.finish_reason == "length":
+            shared = min(len(own), len(expected)) - 1
+            own, expected = own[:shared], expected[:shared]
+        assert own == expected
 
 
 def test_every_drafted_step_is_kept_at_threshold_zero(answer: Any, jobs: list[Job]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ def test_pruned_text_is_a_subsequence_that_keeps_the_instruction(
     text: str, data: st.DataObject
 ) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=12)) | {0, len(text)})
-    spans = zip(cuts, cuts[1:], strict=False)
+    spans = pairwise(cuts)
     tokens = [TokenSurprisal(a, b, -data.draw(st.floats(0, 9))) for a, b in spans]
     pruned, share = TopP(p=0.5, keep_lines=1).prune(text, tokens)
     assert is_subsequence(pruned, text)

@@ -132,15 +132,24 @@ def log_runs(
 
 
 def check_valid_share(
-    bench_summary: DataFrame, min_valid_share: float, mlflow_runs: dict[str, str]
+    bench_summary: DataFrame,
+    min_valid_share: float,
+    mlflow_runs: dict[str, str],  # noqa: ARG001
 ) -> None:
     """End the run non-zero if too many responses failed; all that it has is stored by now.
+
+    Args:
+        bench_summary: The summary.
+        min_valid_share: Least share of valid responses of every variant and benchmark.
+        mlflow_runs: Taken only to come after everything that a run stores.
 
     Raises:
         UserError: Naming every variant below the share, and why its responses failed.
     """
+    from ttc_bench.reporting.rows import rows_of
+
     lines = []
-    for row in bench_summary.to_dict("records"):
+    for row in rows_of(bench_summary):
         share = row["n_valid"] / row["n"]
         if share < min_valid_share:
             lines.append(

@@ -62,7 +62,7 @@ class Consistency(Variant):
             size = min(self.interval, left)
             (part,) = await session.complete(session.continuing(text, max_tokens=size))
             text, left = text + part.text, left - part.usage.completion_tokens
-            info = {"probes": len(probes), "exited": False}
+            info: dict[str, object] = {"probes": len(probes), "exited": False}
             if part.finish_reason == "stop" or session.parse(text) is not None:
                 return await self._finish(session, text, part.finish_reason == "stop", left, info)
             probe = f"{text.rstrip()}\n{self.marker}"

@@ -157,7 +157,11 @@ def _failure(job: Job, error: Exception) -> dict[str, Any]:
     if isinstance(error, CallError):
         if error.fatal:
             raise UserError(str(error)) from error
-        return {"error_type": error.error_type, "error_message": str(error)}
+        return {
+            "error_type": error.error_type,
+            "error_message": str(error),
+            "info": {"attempts": error.attempts},
+        }
     logger.error("%s failed: %s", job.id, error, exc_info=error)
     return {"error_type": type(error).__name__, "error_message": str(error)}
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from ttc_bench.engines import decoding
-from ttc_bench.engines.base import Capability
+from ttc_bench.engines.base import Capability, Completion
 from ttc_bench.policies import (
     DecodingVariant,
     Outcome,
@@ -40,7 +40,8 @@ class Step(Variant):
 
     Attributes:
         threshold: Least score of a drafted step that is kept: above 1 the target writes all.
-        max_steps: Most steps; what is missing after them the target writes in one go.
+        max_steps: Most steps; what is missing after them the target writes in one go. The job's
+            token budget holds for the whole solution.
     """
 
     requires: ClassVar[Requirements] = {
@@ -54,26 +55,27 @@ class Step(Variant):
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the solution, and how many of its steps were drafted."""
-        text, drafted, steps = "", 0, 0
-        while session.parse(text) is None and steps < self.max_steps:
+        text, drafted, steps, left = "", 0, 0, job.max_tokens
+        while session.parse(text) is None and steps < self.max_steps and left > 0:
             steps += 1
-            line = await self._line(session, text, "draft")
-            (score,) = await session.verify([text + line])
+            line = await self._line(session, text, "draft", left)
+            (score,) = await session.verify([text + line.text])
             if score >= self.threshold:
                 drafted += 1
             else:
-                line = await self._line(session, text, "target")
-            if not line:
+                line = await self._line(session, text, "target", left)
+            if not line.text:
                 break
-            text += f"{line}\n"
+            text, left = f"{text}{line.text}\n", left - line.usage.completion_tokens
         info = {"steps": steps, "drafted_steps": drafted}
-        if session.parse(text) is not None:
+        if session.parse(text) is not None or left < 1:
             return Outcome(text.rstrip(), info=info)
-        (rest,) = await session.complete(session.continuing(text, purpose="rest"))
+        (rest,) = await session.complete(session.continuing(text, max_tokens=left, purpose="rest"))
         return Outcome(text + rest.text, rest, info=info)
 
-    async def _line(self, session: Session, text: str, role: str) -> str:
+    async def _line(self, session: Session, text: str, role: str, left: int) -> Completion:
+        stop = (*session.job.stop, "\n")
         (line,) = await session.complete(
-            session.continuing(text, role=role, stop=(*session.job.stop, "\n"), purpose="step")
+            session.continuing(text, role=role, stop=stop, max_tokens=left, purpose="step")
         )
-        return line.text
+        return line

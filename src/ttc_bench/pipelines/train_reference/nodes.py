@@ -6,13 +6,10 @@ import random
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ttc_bench.reference.datasets import ReferenceModel
 from ttc_bench.reference.settings import LanguageModelParams, RecipeParams
-
-if TYPE_CHECKING:
-    from ttc_bench.reference.training import Progress
 
 Curve = list[dict[str, float]]
 
@@ -41,9 +38,9 @@ def train_target(recipe: RecipeParams, tokenizer: Any) -> tuple[ReferenceModel, 
     """Train the target with layer dropout and early-exit losses; resumes after a kill."""
     from ttc_bench.reference.network import new_model
 
-    model = new_model(recipe.target.size, tokenizer, recipe.target.train.seed)
-    progress = _train_language(recipe, recipe.target, "target", model, tokenizer)
-    return ReferenceModel(model, tokenizer), progress.curve
+    model = new_model(recipe.target.size, tokenizer, recipe.target.stages[0].train.seed)
+    curve = _train_language(recipe, recipe.target, "target", model, tokenizer)
+    return ReferenceModel(model, tokenizer), curve
 
 
 def train_draft(recipe: RecipeParams, target: ReferenceModel) -> tuple[ReferenceModel, Curve]:
@@ -51,10 +48,10 @@ def train_draft(recipe: RecipeParams, target: ReferenceModel) -> tuple[Reference
     from ttc_bench.reference.network import draft_from
 
     model = draft_from(target.model, recipe.draft.size.layers)
-    progress = _train_language(
+    curve = _train_language(
         recipe, recipe.draft, "draft", model, target.tokenizer, teacher=target.model
     )
-    return ReferenceModel(model, target.tokenizer), progress.curve
+    return ReferenceModel(model, target.tokenizer), curve
 
 
 def _train_language(
@@ -64,16 +61,28 @@ def _train_language(
     model: Any,
     tokenizer: Any,
     teacher: Any = None,
-) -> Progress:
+) -> Curve:
+    """Train stage after stage, each on the weights of the one before."""
     from ttc_bench.reference.batches import batches
     from ttc_bench.reference.training import language_loss, train
 
-    train_params = params.train
-    feed = partial(batches, tokenizer, recipe.data, train_params.batch_tokens // train_params.parts)
     loss = partial(language_loss, teacher=teacher) if teacher is not None else language_loss
-    progress = train(model, train_params, feed, Path(recipe.checkpoints) / name, loss)
-    log_curve(name, progress.curve)
-    return progress
+    curve: Curve = []
+    for number, stage in enumerate(params.stages, start=1):
+        part_tokens = stage.train.batch_tokens // stage.train.parts
+        feed = partial(batches, tokenizer, stage.data or recipe.data, part_tokens)
+        folder = Path(recipe.checkpoints) / f"{name}-{number}"
+        progress = train(model, stage.train, feed, folder, loss)
+        curve += _continued(curve, progress.curve)
+    log_curve(name, curve)
+    return curve
+
+
+def _continued(before: Curve, stage: Curve) -> Curve:
+    """Return the curve of a stage with steps, tokens and minutes counted from the start."""
+    last = before[-1] if before else {}
+    counted = ("step", "tokens", "minutes")
+    return [{k: v + (last.get(k, 0.0) if k in counted else 0) for k, v in p.items()} for p in stage]
 
 
 def train_verifier(recipe: RecipeParams, target: ReferenceModel) -> tuple[ReferenceModel, Curve]:

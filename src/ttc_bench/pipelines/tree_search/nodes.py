@@ -22,11 +22,13 @@ class Branch:
 
     Attributes:
         text: The steps so far.
+        left: Tokens of the job's budget that it may still grow by.
         is_done: Whether it holds a readable answer, or can grow no further.
         score: The verifier's score of it.
     """
 
-    text: str = ""
+    text: str
+    left: int
     is_done: bool = False
     score: float = 0.0
 
@@ -62,6 +64,7 @@ class _Search(Variant):
                 branch.text,
                 n=count,
                 stop=stop,
+                max_tokens=branch.left,
                 sampling=session.sampling(self.temperature),
                 purpose="step",
             )
@@ -71,7 +74,8 @@ class _Search(Variant):
         return [
             Branch(
                 text if last else text + STEP,
-                last or not sample.text or session.parse(text) is not None,
+                left := branch.left - sample.usage.completion_tokens,
+                last or left < 1 or not sample.text or session.parse(text) is not None,
                 score,
             )
             for text, sample, score in zip(texts, samples, scores, strict=True)
@@ -84,7 +88,9 @@ class Beam(_Search):
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the best solution found."""
-        branches = await self._expand(session, Branch(), self.beams * self.width, self.depth == 1)
+        branches = await self._expand(
+            session, Branch("", job.max_tokens), self.beams * self.width, self.depth == 1
+        )
         for step in range(2, self.depth + 1):
             branches = _best(branches, self.beams)
             if all(branch.is_done for branch in branches):
@@ -103,7 +109,9 @@ class DiverseVerifierTreeSearch(_Search):
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the best solution of all subtrees."""
-        first = await self._expand(session, Branch(), self.beams * self.width, self.depth == 1)
+        first = await self._expand(
+            session, Branch("", job.max_tokens), self.beams * self.width, self.depth == 1
+        )
         groups = [first[i :: self.beams] for i in range(self.beams)]
         leaves = []
         for group in groups:
