@@ -21,6 +21,7 @@ KedroRun = Callable[..., Result]
 
 def make_project(folder: Path) -> Path:
     """Copy configuration and link the models: what a run writes stays in ``folder``."""
+    folder.mkdir(exist_ok=True)
     shutil.copytree(ROOT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
     (folder / "conf" / "local").mkdir()
     shutil.copy(ROOT / "pyproject.toml", folder)
@@ -33,9 +34,7 @@ def make_project(folder: Path) -> Path:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project in a temporary folder, which is the working folder of the test."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    make_project(folder)
+    folder = make_project(tmp_path / "project")
     monkeypatch.chdir(folder)
     return folder
 
