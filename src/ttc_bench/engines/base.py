@@ -250,7 +250,9 @@ class Completion:
         attempts: Tries it took, the successful one included.
         shared_prefill: The engine computes the prompt once for all samples of a request.
         replayed: Taken from the journal of an earlier call; timings are the first ones.
-        extra: Provider facts worth keeping (e.g. rate-limit headers, exit layers).
+        extra: Provider facts worth keeping (e.g. rate-limit headers, exit layers). Where the engine
+            can tell, ``stop_reason`` is the stop string that ended the sample, and ``None`` if the
+            model ended its turn by itself (vLLM's field of that name).
         broken: Tries before the successful one that broke off half-way and are billed.
     """
 
