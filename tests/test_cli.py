@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 from tests.conftest import KedroRun
+
+from ttc_bench.cli import parse_params_option, run
 
 BAD_INPUT = {
     "unknown policy": (
@@ -37,6 +40,10 @@ BAD_INPUT = {
     "a model path that is no model": (
         ["--pipeline=speculative", "--params=model.target=conf"],
         ["model.target", "conf"],
+    ),
+    "a parameter without a value": (
+        ["--pipeline=speculative", "--params=limit"],
+        ["'limit' is not of the form key=value"],
     ),
     "an unknown engine": (
         ["--pipeline=speculative", "--params=model.engine=locale"],
@@ -84,3 +91,22 @@ def test_a_place_that_cannot_be_written_is_told(kedro_run: KedroRun, project: Pa
     assert "cannot write to" in result.output
     assert "data/07_model_output" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("limit=8", {"limit": 8}),
+        ("limit=null,seed=1", {"limit": None, "seed": 1}),
+        (
+            "benchmarks=[crm_sim,worf_sim],best_of_n.verifier.n=[1, 2]",
+            {"benchmarks": ["crm_sim", "worf_sim"], "best_of_n": {"verifier": {"n": [1, 2]}}},
+        ),
+        ("model.target=a/b-c", {"model": {"target": "a/b-c"}}),
+        ("", {}),
+    ],
+)
+def test_params_may_hold_lists(given: str, expected: dict[str, object]) -> None:
+    context = click.Context(run)
+    option = next(option for option in run.params if option.name == "params")
+    assert parse_params_option(context, option, given) == expected

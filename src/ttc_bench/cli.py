@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 import warnings
 from typing import Any
 
@@ -53,5 +55,34 @@ def _check_pipelines(names: list[str]) -> None:
             raise UserError(unknown("pipeline", name, known))
 
 
-run = Run(name="run", params=kedro_run.params, callback=kedro_run.callback, help=kedro_run.help)
+def parse_params_option(_: click.Context, __: click.Parameter, value: Any) -> Any:
+    """Return ``--params`` as a nested dict; unlike Kedro's own, lists may hold commas.
+
+    ``limit=8,best_of_n.verifier.n=[1,2,4]`` sets two parameters.
+
+    Raises:
+        UserError: If an item is not of the form key=value.
+    """
+    from omegaconf import OmegaConf
+
+    if isinstance(value, dict):
+        return value
+    items = [item.strip() for item in re.split(r",(?![^\[{]*[\]}])", value) if item.strip()]
+    for item in items:
+        key, equals, _value = item.partition("=")
+        if not key.strip() or not equals:
+            raise UserError(f"--params: {item!r} is not of the form key=value.")
+    return OmegaConf.to_container(OmegaConf.from_dotlist(items))
+
+
+def _options() -> list[click.Parameter]:
+    """Return Kedro's options of ``run``, with a parser of our own for ``--params``."""
+    options = [copy.copy(option) for option in kedro_run.params]
+    for option in options:
+        if option.name == "params":
+            option.callback = parse_params_option
+    return options
+
+
+run = Run(name="run", params=_options(), callback=kedro_run.callback, help=kedro_run.help)
 cli.add_command(run)

@@ -308,7 +308,7 @@ class LocalEngine(BatchEngine):
             usage=context.usage(),
             timing=context.out.timing(),
             shared_prefill=request.n > 1 and not isinstance(request.decoding, WhiteBoxDecoding),
-            extra=context.extra,
+            extra={**context.extra, "stop_reason": context.out.stop_string},
         )
 
     def _source(self, role: ModelRole) -> Weights:

@@ -56,6 +56,11 @@ class TokenStream:
         """Tokens that may still come."""
         return self.max_tokens - len(self.tokens)
 
+    @property
+    def stop_string(self) -> str | None:
+        """The stop string that ended the sample; ``None`` for an end token or the budget."""
+        return None if self._matcher is None else self._matcher.matched
+
     def leave_queue(self) -> None:
         """Note that the request's turn has come: the clock of its answer starts now."""
         self.queue_s = time.perf_counter() - self._start_s
@@ -113,10 +118,15 @@ class StopMatcher:
     Args:
         tokenizer: The model's tokenizer.
         stop: The strings.
+
+    Attributes:
+        cut: The text up to the match; ``None`` before there is one.
+        matched: The string that matched.
     """
 
     def __init__(self, tokenizer: Any, stop: Sequence[str]) -> None:
         self.cut: str | None = None
+        self.matched: str | None = None
         self._tokenizer = tokenizer
         self._stop = tuple(s for s in stop if s)
         self._longest = max(map(len, self._stop))
@@ -135,9 +145,10 @@ class StopMatcher:
         searched = max(0, len(self._text) - self._longest + 1)
         self._text += after[len(before) :]
         self._window, self._complete = self._complete, len(self._tokens)
-        found = [at for s in self._stop if (at := self._text.find(s, searched)) >= 0]
+        found = [(at, s) for s in self._stop if (at := self._text.find(s, searched)) >= 0]
         if found:
-            self.cut = self._text[: min(found)]
+            at, self.matched = min(found)
+            self.cut = self._text[:at]
         return self.cut is not None
 
 

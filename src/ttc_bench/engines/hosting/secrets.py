@@ -1,0 +1,44 @@
+"""Keys: where they come from, and how they are kept out of everything a run writes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+HIDDEN = "[key hidden]"
+
+_LOOKS_LIKE_A_KEY = re.compile(
+    r"(?i:bearer\s+)[^\s\"',;}]+"
+    r"|\b(?:sk|gsk|pk|rk|xai|hf|nvapi|pplx|csk|fw|r8)[-_][A-Za-z0-9_*.\-]{6,}"
+    r"|\bAIza[A-Za-z0-9_\-]{10,}"
+)
+"""Key shapes of the usual providers, masked ones (``sk-ab***yz``) included."""
+
+_NAMES_A_SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$")
+_SHORTEST = 8
+
+
+class Redactor:
+    """Takes keys out of text that others wrote, such as a provider's error message.
+
+    Args:
+        keys: The keys in use; secrets found in the environment are taken out too.
+    """
+
+    def __init__(self, keys: Iterable[str | None] = ()) -> None:
+        known = {key for key in keys if key}
+        known |= {value for name, value in os.environ.items() if _NAMES_A_SECRET.search(name)}
+        # Longest first, or a key that contains another would leave its rest.
+        self._keys = sorted((k for k in known if len(k) >= _SHORTEST), key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """Return ``text`` without any key, known or by its look."""
+        for key in self._keys:
+            text = text.replace(key, HIDDEN)
+        return _LOOKS_LIKE_A_KEY.sub(HIDDEN, text)
+
+    def line(self, text: str, most: int = 300) -> str:
+        """Return ``text`` as one redacted line of at most ``most`` characters."""
+        whole = " ".join(self(text).split())
+        return whole if len(whole) <= most else f"{whole[: most - 1]}…"
