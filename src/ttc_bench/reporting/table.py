@@ -30,6 +30,8 @@ NOTE = """\
 reward: the benchmark's own, mean over valid responses; vs base: mean difference over the same jobs.
 [95%]: bootstrap interval (BCa), paired for differences. p50 s: median latency.
 speed: median over jobs of baseline time / own time. tokens, GFLOP: mean per response.
+r: calls were replayed from the journal with their first timings; samples that were first drawn
+in a larger batch carry that batch's time. Delete the journal to measure anew.
 """
 
 
@@ -91,7 +93,7 @@ def _cells(
     is_baseline = row["policy"] == "baseline"
     return [
         f"{row['policy']}.{row['variant']}",
-        f"{row['n_valid']}/{row['n']}",
+        f"{row['n_valid']}/{row['n']}{'r' if row['n_replayed'] else ' '}",
         _format(reward.get("mean"), "{:.3f}"),
         _bounds(reward, "mean", "[{:.2f}, {:.2f}]"),
         "" if is_baseline else _format(reward.get("difference"), "{:+.3f}"),

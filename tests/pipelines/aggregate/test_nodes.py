@@ -142,6 +142,14 @@ def test_table_shows_the_baseline_first_and_the_speed_of_the_variant(
     rows = [line for line in lines if line.startswith(("baseline.", "speculative."))]
     assert rows[0].startswith("baseline.greedy")
     assert "2.00x" in rows[1]
+    assert "4/4r" not in rows[0]
+
+
+def test_table_marks_what_was_replayed() -> None:
+    table = scores("baseline", "greedy", [1.0, 0.0])
+    table["replayed"] = True
+    text = show(*build_marts(table), confidence(table, PARAMS))
+    assert "2/2r" in text
 
 
 def test_runs_are_nested_and_writing_twice_changes_nothing(
