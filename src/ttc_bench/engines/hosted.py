@@ -1,0 +1,285 @@
+"""The hosted engine: any model that LiteLLM knows, seen from outside.
+
+LiteLLM resolves provider, address, key, parameters, price and error classes. The event stream of
+every OpenAI-compatible endpoint is read here over one pooled session, because the client's own
+load bends what it measures; the other providers go through LiteLLM and results say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from ttc_bench.engines.base import (
+    CallError,
+    Capability,
+    Completion,
+    Engine,
+    ModelRole,
+    Reading,
+    Request,
+    Sampling,
+)
+from ttc_bench.engines.hosting.money import Budget, Price
+from ttc_bench.engines.settings import ENGINES, EngineParams
+from ttc_bench.errors import CapabilityError, UserError
+from ttc_bench.types import Message
+
+if TYPE_CHECKING:
+    from ttc_bench.engines.hosting.endpoint import Endpoint
+    from ttc_bench.engines.hosting.lane import Lane
+
+ANSWERS_VERSION = "1"
+"""Raised whenever a change of this engine could change what a model answers."""
+
+
+@ENGINES.register("hosted")
+class HostedModels(EngineParams):
+    """Models of the hosted engine, by role, and how politely they are asked.
+
+    Keys are no parameters: they come from the environment (``GROQ_API_KEY``, ...).
+
+    Attributes:
+        target: LiteLLM's name of the model that answers: ``provider/model``.
+        draft: The same for a small model (cascades, speculation by steps).
+        api_base: Base address of an endpoint of one's own; null takes the provider's.
+        draft_api_base: The same for the draft; null takes ``api_base`` if the draft has the
+            target's provider.
+        transport: ``direct`` reads the event stream here, ``litellm`` lets LiteLLM call, ``auto``
+            is direct wherever the provider speaks OpenAI's protocol.
+        concurrency: Most calls in flight at once, on each endpoint; it falls by itself while the
+            provider refuses calls.
+        requests_per_s: Most requests in any second, on each endpoint; null sets no limit.
+        requests_per_minute: Most requests in any minute.
+        tokens_per_minute: Most tokens, of prompts and answers, in any minute.
+        attempts: Most tries of one sample; refusals for rate limits are not counted.
+        max_wait_s: Longest time in seconds that one sample may lose to failed tries and waits.
+        timeout_s: Longest time in seconds for one answer.
+        idle_timeout_s: Longest silence in seconds within an answer.
+        max_usd: Dollars that the run never passes.
+        max_requests: Requests that the run never passes.
+        prices: Prices of models that LiteLLM's map does not list, by name.
+        continuation: How a partial assistant turn is continued (``prefill`` sends it as it is,
+            ``vllm`` and ``prefix`` mark it); ``auto`` goes by the provider.
+        logprobs: Whether to ask for log-probabilities; null goes by the provider.
+        extra_body: Fields added to every request, as the endpoint defines them.
+    """
+
+    target: str = Field(min_length=1)
+    draft: str | None = None
+    api_base: str | None = None
+    draft_api_base: str | None = None
+    transport: Literal["auto", "direct", "litellm"] = "auto"
+    concurrency: int = Field(default=50, ge=1)
+    requests_per_s: float | None = Field(default=100.0, ge=1.0)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    attempts: int = Field(default=8, ge=1)
+    max_wait_s: float = Field(default=300.0, ge=0.0)
+    timeout_s: float = Field(default=600.0, gt=0.0)
+    idle_timeout_s: float = Field(default=60.0, gt=0.0)
+    max_usd: float | None = Field(default=None, gt=0.0)
+    max_requests: int | None = Field(default=None, ge=1)
+    prices: dict[str, Price] = Field(default_factory=dict)
+    continuation: Literal["auto", "none", "prefill", "vllm", "prefix"] = "auto"
+    logprobs: bool | None = None
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+
+    def build(self) -> HostedEngine:
+        """Return the engine, every model resolved and no call made.
+
+        Raises:
+            UserError: If a model is unknown to LiteLLM, or its key is missing.
+        """
+        return HostedEngine(self)
+
+
+class HostedEngine(Engine):
+    """Runs requests on hosted models, many at a time.
+
+    Args:
+        models: The models by role, and how they are asked.
+
+    Raises:
+        UserError: If a model cannot be resolved.
+    """
+
+    def __init__(self, models: HostedModels) -> None:
+        self.models = models
+        self.concurrency = models.concurrency
+        self._lanes = _lanes(models)
+        is_direct = all(lane.endpoint.is_direct for lane in self._lanes.values())
+        self.name = "hosted" if is_direct else "hosted by litellm"
+
+    def roles(self) -> frozenset[ModelRole]:
+        """Return the model roles that are configured."""
+        return frozenset(self._lanes)
+
+    def model_name(self, role: ModelRole = "target") -> str:
+        """Return LiteLLM's name of the model in ``role``."""
+        return self.endpoint(role).name
+
+    def fingerprint(self, role: ModelRole = "target") -> str:
+        """Return a hash over the model's name, its address and what shapes its prompt."""
+        endpoint = self.endpoint(role)
+        identity = (
+            ANSWERS_VERSION,
+            endpoint.name,
+            endpoint.url or endpoint.address,
+            endpoint.continuation,
+            endpoint.logprobs,
+            endpoint.extra_body,
+        )
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+    def capabilities(self, role: ModelRole = "target") -> frozenset[Capability]:
+        """Return what the model in ``role`` can be asked for."""
+        return self.endpoint(role).capabilities
+
+    def endpoint(self, role: ModelRole = "target") -> Endpoint:
+        """Return where and how the model in ``role`` is reached.
+
+        Raises:
+            CapabilityError: If there is none.
+        """
+        return self._lane(role).endpoint
+
+    async def complete(self, request: Request) -> tuple[Completion, ...]:
+        """Return ``request.n`` completions, each from a call of its own.
+
+        Raises:
+            CallError: If a call failed for good; it carries the samples that did come back.
+            CapabilityError: If the model cannot execute the request.
+        """
+        lane = self._lane(request.role)
+        self._require(request, lane)
+        indexes = range(request.first_index, request.first_index + request.n)
+        calls = [lane.ask(request, i, _seed(request.sampling, i)) for i in indexes]
+        if len(calls) == 1:
+            return (await calls[0],)
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        done = [outcome for outcome in outcomes if isinstance(outcome, Completion)]
+        failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failed:
+            raise _first(failed, done)
+        return tuple(done)
+
+    async def verify(self, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
+        """Refuse: a hosted model has no scalar head.
+
+        Raises:
+            CapabilityError: Always.
+        """
+        raise CapabilityError("a hosted model has no verifier head: set a local verifier.")
+
+    async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
+        """Refuse: a hosted model does not report the surprisal of a prompt.
+
+        Raises:
+            CapabilityError: Always.
+        """
+        raise CapabilityError("a hosted model does not report surprisal: set a local draft.")
+
+    async def close(self) -> None:
+        """Close the connections of the running event loop."""
+        for lane in self._lanes.values():
+            await lane.close()
+
+    def _lane(self, role: ModelRole) -> Lane:
+        if role not in self._lanes:
+            raise CapabilityError(
+                f"the hosted engine has no {role} model: set the parameter model.{role}."
+            )
+        return self._lanes[role]
+
+    def _require(self, request: Request, lane: Lane) -> None:
+        able, decoding = lane.endpoint.capabilities, request.decoding
+        needed = set(decoding.requires.get(request.role, decoding.requires["target"]))
+        if request.messages[-1].role == "assistant":
+            needed.add(Capability.CONTINUE)
+        if needed - able:
+            raise CapabilityError(
+                f"{lane.endpoint.name} cannot execute {type(decoding).__name__}:"
+                f" it lacks {', '.join(sorted(needed - able))}."
+            )
+
+
+def _lanes(models: HostedModels) -> dict[ModelRole, Lane]:
+    budget = Budget(models.max_usd, models.max_requests)
+    lanes: dict[ModelRole, Lane] = {}
+    for role, name, api_base in _addresses(models):
+        lanes[role] = _lane(models, name, api_base, budget)
+        price = lanes[role].endpoint.price
+        if models.max_usd is not None and price is None:
+            raise UserError(
+                f"parameter model.max_usd: no price is known for {name}. Set it under"
+                " model.prices, or limit the run by model.max_requests."
+            )
+    return lanes
+
+
+def _addresses(models: HostedModels) -> list[tuple[ModelRole, str, str | None]]:
+    """Return role, name and base address of every configured model."""
+    found: list[tuple[ModelRole, str, str | None]] = [("target", models.target, models.api_base)]
+    if models.draft is not None:
+        same = models.draft.partition("/")[0] == models.target.partition("/")[0]
+        base = models.draft_api_base or (models.api_base if same else None)
+        found.append(("draft", models.draft, base))
+    return found
+
+
+def _lane(models: HostedModels, name: str, api_base: str | None, budget: Budget) -> Lane:
+    from ttc_bench.engines.hosting.endpoint import resolve
+    from ttc_bench.engines.hosting.gate import Gate
+    from ttc_bench.engines.hosting.lane import Lane, Patience
+    from ttc_bench.engines.hosting.limits import SlidingWindow, Throttle
+    from ttc_bench.engines.hosting.transports import ByLiteLLM, Direct, Timeouts
+
+    endpoint = resolve(
+        name,
+        api_base,
+        transport=models.transport,
+        continuation=models.continuation,
+        logprobs=models.logprobs,
+        price=models.prices.get(name),
+        extra_body=models.extra_body,
+    )
+    requests = ((models.requests_per_s, 1.0), (models.requests_per_minute, 60.0))
+    tokens = ((models.tokens_per_minute, 60.0),)
+    throttle = Throttle(
+        tuple(SlidingWindow(limit, span_s) for limit, span_s in requests if limit),
+        tuple(SlidingWindow(limit, span_s) for limit, span_s in tokens if limit),
+    )
+    timeouts = Timeouts(models.timeout_s, models.idle_timeout_s)
+    transport = (Direct if endpoint.is_direct else ByLiteLLM)(endpoint, timeouts)
+    gate = Gate(models.concurrency, name)
+    return Lane(
+        endpoint, transport, throttle, gate, budget, Patience(models.attempts, models.max_wait_s)
+    )
+
+
+def _seed(sampling: Sampling, index: int) -> int:
+    """Return the seed of one sample: a positive 31-bit number, the same for equal arguments."""
+    digest = hashlib.sha256(f"{sampling.seed}/{index}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _first(failed: Sequence[BaseException], done: Sequence[Completion]) -> BaseException:
+    """Return the failure that says most, with what came back and what broke off beside it."""
+    errors = [error for error in failed if isinstance(error, CallError)]
+    if not errors:
+        return failed[0]
+    worst = next((error for error in errors if error.fatal), errors[0])
+    return CallError(
+        worst.error_type,
+        str(worst),
+        attempts=worst.attempts,
+        fatal=worst.fatal,
+        completions=done,
+        broken=[call for error in errors for call in error.broken],
+    )

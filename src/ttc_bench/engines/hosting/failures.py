@@ -1,0 +1,211 @@
+"""What went wrong with one try, and whether another one can go better."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from ttc_bench.engines.hosting.library import litellm
+
+RETRIED = {
+    "RateLimitError": "rate_limit",
+    "Timeout": "timeout",
+    "APIConnectionError": "connection",
+    "InternalServerError": "server_error",
+    "BadGatewayError": "server_error",
+    "ServiceUnavailableError": "server_error",
+}
+"""LiteLLM's error classes that may pass, by the name they have in a row."""
+
+FATAL = {
+    "AuthenticationError": "bad_key",
+    "PermissionDeniedError": "no_permission",
+    "NotFoundError": "unknown_model",
+    "PaymentRequiredError": "no_credit",
+}
+"""Error classes that every other call of the run would meet too."""
+
+FINAL = {
+    "ContextWindowExceededError": "context_length",
+    "ContentPolicyViolationError": "content_policy",
+    "BadRequestError": "bad_request",
+    "UnprocessableEntityError": "bad_request",
+    "UnsupportedParamsError": "bad_request",
+}
+"""Error classes of one request: the same request would meet them again."""
+
+FATAL_STATUS = {401: "bad_key", 402: "no_credit", 403: "no_permission", 404: "unknown_model"}
+RETRIED_STATUS = {408: "timeout", 409: "server_error", 425: "server_error", 429: "rate_limit"}
+
+FATAL_CODES = {
+    "invalid_api_key": "bad_key",
+    "model_not_found": "unknown_model",
+    "model_decommissioned": "unknown_model",
+    "model_terms_required": "no_permission",
+    "insufficient_quota": "no_credit",
+    "billing_hard_limit_reached": "no_credit",
+}
+"""Codes in an error's body that say more than its status."""
+
+
+class TryError(Exception):
+    """One try of a call failed.
+
+    Attributes:
+        error_type: Short class of the failure, as it stands in a row.
+        retryable: Another try may go better.
+        fatal: No call of the run can go better.
+        status: HTTP status, if there was an answer.
+        retry_after_s: Seconds that the provider asks to wait.
+    """
+
+    def __init__(
+        self,
+        error_type: str,
+        message: str,
+        *,
+        retryable: bool = False,
+        fatal: bool = False,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.retryable = retryable
+        self.fatal = fatal
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+def from_status(
+    status: int, body: str, headers: Mapping[str, str], provider: str, model: str
+) -> TryError:
+    """Return what an HTTP error means, by LiteLLM's classes and the code in its body."""
+    message, code = read_error(body)
+    kind = FATAL_CODES.get(code)
+    if kind is not None:
+        return TryError(kind, f"{message} (HTTP {status})", fatal=True, status=status)
+    failure = _by_class(_litellm_class(status, body, provider, model), status)
+    return TryError(
+        failure.error_type,
+        f"{message or failure.error_type} (HTTP {status})",
+        retryable=failure.retryable,
+        fatal=failure.fatal,
+        status=status,
+        retry_after_s=retry_after_s(headers),
+    )
+
+
+def from_litellm(error: Exception) -> TryError:
+    """Return what an exception of ``litellm.acompletion`` means."""
+    status = getattr(error, "status_code", None)
+    text = str(getattr(error, "message", error))
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    kind = next((k for code, k in FATAL_CODES.items() if code in text), None)
+    failure = _by_class(type(error).__name__, status if isinstance(status, int) else None)
+    return TryError(
+        kind or failure.error_type,
+        text,
+        retryable=failure.retryable and kind is None,
+        fatal=failure.fatal or kind is not None,
+        status=failure.status,
+        retry_after_s=retry_after_s(headers),
+    )
+
+
+def from_network(error: BaseException, began: bool) -> TryError:
+    """Return what a broken connection or a time-out means.
+
+    Args:
+        error: What aiohttp raised.
+        began: Whether the answer had begun.
+    """
+    import aiohttp
+
+    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.ClientSSLError):
+        return TryError("connection", text, fatal=True)
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return TryError("timeout", text, retryable=True)
+    kind = "broken_stream" if began else "connection"
+    return TryError(kind, text, retryable=True)
+
+
+def from_event(error: Any, provider: str, model: str) -> TryError:
+    """Return what an error object in the middle of an event stream means."""
+    body = json.dumps({"error": error})
+    status = error.get("code") if isinstance(error, dict) else None
+    if isinstance(status, int) and 400 <= status < 600:
+        return from_status(status, body, {}, provider, model)
+    message, code = read_error(body)
+    kind = FATAL_CODES.get(code)
+    if kind is not None:
+        return TryError(kind, message, fatal=True)
+    return TryError("broken_stream", message, retryable=True)
+
+
+def read_error(body: str) -> tuple[str, str]:
+    """Return message and code of an error's body, whatever shape the provider gives it."""
+    try:
+        data = json.loads(body)
+    except ValueError:
+        return body.strip(), ""
+    error = data.get("error", data) if isinstance(data, dict) else data
+    if not isinstance(error, dict):
+        return str(error), ""
+    message = error.get("message") or error.get("detail") or json.dumps(error)
+    return str(message), str(error.get("code") or error.get("type") or "")
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return the wait that ``Retry-After`` asks for: seconds, a date, or OpenAI's milliseconds."""
+    millis = headers.get("retry-after-ms")
+    if millis is not None and _number(millis) is not None:
+        return max(0.0, float(millis) / 1000)
+    given = headers.get("retry-after")
+    if given is None:
+        return None
+    if _number(given) is not None:
+        return max(0.0, float(given))
+    try:
+        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _litellm_class(status: int, body: str, provider: str, model: str) -> str:
+    from litellm.litellm_core_utils.exception_mapping_utils import exception_type
+    from litellm.llms.openai.common_utils import OpenAIError
+
+    litellm()
+    original = OpenAIError(status_code=status, message=body, headers={})
+    try:
+        mapping: Any = exception_type
+        mapping(model=model, original_exception=original, custom_llm_provider=provider)
+    except Exception as mapped:
+        return type(mapped).__name__
+    return ""
+
+
+def _by_class(name: str, status: int | None) -> TryError:
+    """LiteLLM's class decides; where it is a general one, the status does."""
+    retried = RETRIED.get(name) or RETRIED_STATUS.get(status or 0)
+    fatal = FATAL.get(name) or FATAL_STATUS.get(status or 0)
+    if name in FINAL:
+        return TryError(FINAL[name], name, status=status)
+    if fatal:
+        return TryError(fatal, name, fatal=True, status=status)
+    if retried or (status or 0) >= 500:
+        return TryError(retried or "server_error", name, retryable=True, status=status)
+    return TryError("too_large" if status == 413 else "bad_request", name, status=status)

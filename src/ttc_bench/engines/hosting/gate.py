@@ -1,0 +1,79 @@
+"""A concurrency that gives way when the provider says that it is too much."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+logger = logging.getLogger(__name__)
+
+_CALM_S = 1.0
+"""Refusals within this time tell of one overload, and count once."""
+
+
+class Gate:
+    """Lets at most `limit` calls in: halved on a refusal, raised by one per full round of success.
+
+    Additive increase, multiplicative decrease, as in TCP (Chiu and Jain 1989): the limit swings
+    around what the provider takes.
+
+    Args:
+        most: The largest limit, and the first one.
+        name: The endpoint, for the log.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self.limit = float(most)
+        self._most, self._name = most, name
+        self._inside = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._lowered_s = -_CALM_S
+
+    @asynccontextmanager
+    async def enter(self) -> AsyncIterator[None]:
+        """Wait for a place, first come, first served, and hold it."""
+        await self._wait()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            self._let_in()
+
+    def refused(self) -> None:
+        """Halve the limit, once per overload."""
+        now = time.perf_counter()
+        if now - self._lowered_s >= _CALM_S:
+            self._lowered_s = now
+            self.limit = max(1.0, self.limit / 2)
+            logger.info("%s refuses calls: down to %d at a time", self._name, int(self.limit))
+
+    def succeeded(self) -> None:
+        """Raise the limit a little."""
+        self.limit = min(float(self._most), self.limit + 1 / self.limit)
+        self._let_in()
+
+    async def _wait(self) -> None:
+        if self._inside < int(self.limit) and not self._waiting:
+            self._inside += 1
+            return
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                # The place was given in the moment of the cancellation: pass it on.
+                self._inside -= 1
+                self._let_in()
+            raise
+
+    def _let_in(self) -> None:
+        while self._waiting and self._inside < int(self.limit):
+            place = self._waiting.popleft()
+            if not place.done():
+                self._inside += 1
+                place.set_result(None)

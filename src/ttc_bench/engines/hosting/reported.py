@@ -1,0 +1,97 @@
+"""What providers report about a call beside its answer: their clock, limits and speculation.
+
+Sources: Groq's ``x_groq`` object and timed ``usage``, vLLM's ``metrics`` object
+(``--enable-per-request-metrics``, ``--per-request-spec-decode-metrics``), and the rate-limit
+headers that OpenAI defined and others follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_GROQ_TIMES = ("queue_time", "prompt_time", "completion_time", "total_time")
+_SPECULATION = {"num_draft_tokens": "draft_tokens", "num_accepted_draft_tokens": "accepted_tokens"}
+_KEPT_HEADERS = re.compile(r"^(x-ratelimit-|retry-after|x-request-id$|x-groq-region$)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def take(event: Mapping[str, Any], facts: dict[str, Any]) -> None:
+    """Add what ``event`` reports about the call to ``facts``."""
+    usage = event.get("usage") or (event.get("x_groq") or {}).get("usage")
+    if usage:
+        facts.update({name: usage[name] for name in _GROQ_TIMES if name in usage})
+        details = usage.get("completion_tokens_details") or {}
+        if details.get("reasoning_tokens"):
+            facts["reasoning_tokens"] = details["reasoning_tokens"]
+    if event.get("metrics"):
+        facts["metrics"] = event["metrics"]
+    if event.get("system_fingerprint"):
+        facts["system_fingerprint"] = event["system_fingerprint"]
+
+
+def times(facts: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Return the provider's total and queue time in seconds, where it tells them."""
+    if "total_time" in facts:
+        # Groq's total leaves its queue out.
+        queue = facts.get("queue_time")
+        return float(facts["total_time"]) + float(queue or 0.0), queue
+    metrics = facts.get("metrics") or {}
+    parts = [metrics.get(n) for n in ("queue_time_ms", "time_to_first_token_ms")]
+    parts.append(metrics.get("generation_time_ms"))
+    if any(part is None for part in parts):
+        return None, None
+    queue_ms, first_ms, decode_ms = (float(part) for part in parts if part is not None)
+    return (queue_ms + first_ms + decode_ms) / 1000, queue_ms / 1000
+
+
+def speculation(facts: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Return drafted and accepted tokens, where the endpoint reports them."""
+    found = (facts.get("metrics") or {}).get("speculative_decoding") or facts.get("speculation")
+    if not found:
+        return None, None
+    drafted, accepted = (found.get(name) for name in _SPECULATION)
+    return drafted, accepted
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers worth keeping: rate limits and the request's id, never a key."""
+    return {k.lower(): v for k, v in headers.items() if _KEPT_HEADERS.match(k.lower())}
+
+
+def pause_s(headers: Mapping[str, str], tokens: int) -> float | None:
+    """Return how long to wait because a limit is used up, by OpenAI's rate-limit headers.
+
+    Args:
+        headers: Headers of the last response.
+        tokens: What the next request may take.
+    """
+    waits = []
+    for unit, needed in (("requests", 1), ("tokens", tokens)):
+        left = headers.get(f"x-ratelimit-remaining-{unit}")
+        reset = headers.get(f"x-ratelimit-reset-{unit}")
+        if left is None or reset is None or not left.isdigit():
+            continue
+        limit = headers.get(f"x-ratelimit-limit-{unit}", "")
+        # A request larger than the whole limit would wait for ever: the provider must say no.
+        most = int(limit) if limit.isdigit() else needed
+        if int(left) < min(needed, most):
+            waits.append(duration_s(reset))
+    return max((w for w in waits if w is not None), default=None)
+
+
+def duration_s(text: str) -> float | None:
+    """Return seconds of a duration such as ``7.66s``, ``2m59.56s`` or ``120ms``; plain numbers too.
+
+    Returns:
+        ``None`` if it is none of these.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        parts = _DURATION.findall(text)
+    if not parts or "".join(a + u for a, u in parts) != text:
+        return None
+    return sum(float(amount) * _SECONDS[unit] for amount, unit in parts)

@@ -1,0 +1,304 @@
+"""How a request travels: read here event by event, or by LiteLLM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from ttc_bench.engines.base import Request
+from ttc_bench.engines.hosting import failures
+from ttc_bench.engines.hosting.answer import Answer, EventError
+from ttc_bench.engines.hosting.endpoint import Endpoint
+from ttc_bench.engines.hosting.library import litellm
+from ttc_bench.engines.hosting.limits import PerLoop
+from ttc_bench.engines.hosting.sse import EventReader
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_CONNECT_S = 15.0
+_END_S = 1.0
+"""How long a connection may take to close the stream after its last event."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait, in seconds.
+
+    Attributes:
+        total_s: For a whole answer.
+        idle_s: For the next bytes.
+    """
+
+    total_s: float
+    idle_s: float
+
+
+class Transport(Protocol):
+    """Carries one try of one sample."""
+
+    async def ask(
+        self, request: Request, seed: int, answer: Answer, sent: Callable[[float], None]
+    ) -> None:
+        """Fill ``answer`` with what comes back.
+
+        Args:
+            request: The request.
+            seed: Seed of the sample.
+            answer: Filled as it comes, and readable if this raises.
+            sent: Told the moment at which the request leaves.
+
+        Raises:
+            TryError: If no whole answer came.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release what is bound to the running event loop."""
+        ...
+
+
+class Direct(Transport):
+    """Reads the event stream of an OpenAI-compatible endpoint over one pooled session.
+
+    Args:
+        endpoint: The endpoint.
+        timeouts: How long to wait.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
+        self._endpoint = endpoint
+        self._timeouts = timeouts
+        self._session = PerLoop(self._open)
+        self._templates: dict[str, dict[str, Any]] = {}
+        self._proxy = _proxy(endpoint.url or "")
+
+    async def ask(
+        self, request: Request, seed: int, answer: Answer, sent: Callable[[float], None]
+    ) -> None:
+        """Send the request and read its events; see `Transport.ask`.
+
+        Raises:
+            TryError: If no whole answer came.
+        """
+        import aiohttp
+
+        def leaves() -> None:
+            answer.sent_s = time.perf_counter()
+            sent(answer.sent_s)
+
+        endpoint = self._endpoint
+        assert endpoint.url is not None
+        try:
+            async with self._session.get().post(
+                endpoint.url,
+                data=self._body(request, seed),
+                headers=endpoint.headers,
+                proxy=self._proxy,
+                trace_request_ctx=leaves,
+            ) as response:
+                answer.status, answer.headers = response.status, response.headers
+                await self._read(response, answer)
+        except EventError as error:
+            raise failures.from_event(error.error, endpoint.provider, endpoint.model) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise failures.from_network(error, answer.began) from error
+
+    async def close(self) -> None:
+        """Close the connections of the running event loop."""
+        session = self._session.pop()
+        if session is not None:
+            await session.close()
+
+    async def _read(self, response: aiohttp.ClientResponse, answer: Answer) -> None:
+        endpoint, content = self._endpoint, response.content
+        if response.status != 200:
+            body = (await content.read(65536)).decode(errors="replace")
+            raise failures.from_status(
+                response.status, body, response.headers, endpoint.provider, endpoint.model
+            )
+        if response.content_type != "text/event-stream":
+            body = (await content.read(65536)).decode(errors="replace")
+            message, code = failures.read_error(body)
+            raise failures.TryError(
+                failures.FATAL_CODES.get(code, "bad_response"),
+                f"no event stream but {response.content_type}: {message}",
+                retryable=code not in failures.FATAL_CODES,
+                fatal=code in failures.FATAL_CODES,
+            )
+        reader = EventReader()
+        while chunk := await content.readany():
+            now = time.perf_counter()
+            for data in reader.feed(chunk):
+                if data == b"[DONE]":
+                    await _drain(content)
+                    return
+                answer.take(_event(data), now)
+
+    def _body(self, request: Request, seed: int) -> bytes:
+        endpoint = self._endpoint
+        body = {**self._template(request), "messages": endpoint.messages(request.messages)}
+        if request.sampling.temperature > 0 and "seed" in endpoint.supported:
+            body["seed"] = seed
+        return json.dumps({**body, **endpoint.extras(request)}).encode()
+
+    def _template(self, request: Request) -> dict[str, Any]:
+        """Return the body without its messages, as LiteLLM would send it."""
+        given = self._endpoint.parameters(request)
+        key = json.dumps(given)
+        if key not in self._templates:
+            self._templates[key] = _litellm_body(self._endpoint, given)
+        return self._templates[key]
+
+    def _open(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        async def headers_sent(_: Any, context: SimpleNamespace, __: Any) -> None:
+            context.trace_request_ctx()
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(headers_sent)
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=_ssl(self._endpoint.url or "")),
+            timeout=aiohttp.ClientTimeout(
+                total=self._timeouts.total_s,
+                sock_connect=_CONNECT_S,
+                sock_read=self._timeouts.idle_s,
+            ),
+            trace_configs=[trace],
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+
+class ByLiteLLM(Transport):
+    """Lets LiteLLM make the call: for providers with protocols of their own.
+
+    Its stream costs about half a millisecond of CPU per token, which bends timings once many
+    streams run side by side; results say so in their ``engine`` column.
+
+    Args:
+        endpoint: The endpoint.
+        timeouts: How long to wait.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
+        self._endpoint = endpoint
+        self._timeouts = timeouts
+
+    async def ask(
+        self, request: Request, seed: int, answer: Answer, sent: Callable[[float], None]
+    ) -> None:
+        """Call LiteLLM and read its chunks; see `Transport.ask`.
+
+        Raises:
+            TryError: If no whole answer came.
+        """
+        endpoint, given = self._endpoint, self._endpoint.parameters(request)
+        if request.sampling.temperature > 0 and "seed" in endpoint.supported:
+            given["seed"] = seed
+        answer.sent_s = time.perf_counter()
+        sent(answer.sent_s)
+        try:
+            async with asyncio.timeout(self._timeouts.total_s):
+                stream = await litellm().acompletion(
+                    model=endpoint.name,
+                    messages=endpoint.messages(request.messages),
+                    api_base=endpoint.address,
+                    api_key=endpoint.key or None,
+                    stream=True,
+                    timeout=self._timeouts.idle_s,
+                    max_retries=0,
+                    extra_body=endpoint.extras(request) or None,
+                    **given,
+                )
+                answer.status = 200
+                async for chunk in stream:
+                    answer.take(chunk.model_dump(), time.perf_counter())
+        except EventError as error:
+            raise failures.from_event(error.error, endpoint.provider, endpoint.model) from error
+        except TimeoutError as error:
+            raise failures.from_network(error, answer.began) from error
+        except Exception as error:  # LiteLLM's own classes and whatever its providers raise
+            raise failures.from_litellm(error) from error
+
+    async def close(self) -> None:
+        """Close LiteLLM's clients of the running event loop."""
+        closing = getattr(litellm(), "close_litellm_async_clients", None)
+        if closing is not None:
+            with contextlib.suppress(Exception):  # best effort: nothing of ours depends on it
+                await closing()
+
+
+def _event(data: bytes) -> Mapping[str, Any]:
+    try:
+        event = json.loads(data)
+    except ValueError as error:
+        raise failures.TryError(
+            "malformed", f"an event is not JSON: {data[:80]!r}", retryable=True
+        ) from error
+    if not isinstance(event, dict):
+        raise failures.TryError(
+            "malformed", f"an event is no object: {data[:80]!r}", retryable=True
+        )
+    return event
+
+
+async def _drain(content: aiohttp.StreamReader) -> None:
+    """Read to the end of the body, so that its connection can be used again."""
+    if content.at_eof():
+        return
+    with contextlib.suppress(TimeoutError, OSError):
+        async with asyncio.timeout(_END_S):
+            while await content.readany():
+                pass
+
+
+def _litellm_body(endpoint: Endpoint, given: Mapping[str, Any]) -> dict[str, Any]:
+    from litellm.types.utils import LlmProviders
+    from litellm.utils import ProviderConfigManager
+
+    library = litellm()
+    try:
+        mapped = library.utils.get_optional_params(
+            model=endpoint.model, custom_llm_provider=endpoint.dialect, stream=True, **given
+        )
+    except library.UnsupportedParamsError as error:
+        raise endpoint.cannot(f"what the policy needs ({error.message})") from error
+    extra = mapped.pop("extra_body", None) or {}
+    config: Any = ProviderConfigManager.get_provider_chat_config(
+        endpoint.model, LlmProviders(endpoint.dialect)
+    )
+    body: dict[str, Any] = config.transform_request(
+        model=endpoint.model,
+        messages=[{"role": "user", "content": ""}],
+        optional_params=mapped,
+        litellm_params={},
+        headers={},
+    )
+    return {**body, **extra}
+
+
+def _ssl(url: str) -> Any:
+    if not url.startswith("https"):
+        return False
+    from litellm.llms.custom_httpx.http_handler import get_ssl_configuration
+
+    return get_ssl_configuration()
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy of the environment for ``url``, if any; never one for this machine."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    host = parts.hostname or "localhost"
+    if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)

@@ -1,0 +1,258 @@
+"""An OpenAI-compatible server of known timing that fails on demand and logs what it saw.
+
+It runs in a process of its own, so that its load is not the client's, and ends when its standard
+input closes. Times are of ``time.perf_counter``, which all processes of a machine share.
+
+Run by hand: ``python fault_server.py`` prints its port; ``POST /control`` sets a `Plan`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+
+@dataclass
+class Plan:
+    """How the server behaves.
+
+    Attributes:
+        ttft_s: From the request's arrival to the first token.
+        itl_s: From token to token.
+        tokens: Words of an answer; the request's ``max_tokens`` cuts it.
+        fault_share: Share of requests that meet one of ``faults``.
+        faults: Kinds of faults, drawn evenly.
+        fault_tries: Tries of one prompt and seed that can meet a fault.
+        seed: Seed of the faults.
+        retry_after: Value of the header of a 429; ``None`` sends none.
+        hang_s: How long a hanging answer takes.
+        per_second: Requests in a second beyond which it answers 429.
+        most_at_once: Requests in flight beyond which it answers 429.
+        key: The key it wants.
+        models: The models it knows; ``None`` is any.
+        most_prompt: Longest prompt, in characters.
+        extra_chunk: Merged into the last event (``x_groq``, ``metrics``).
+        headers: Headers of every answer.
+        logprobs: Whether it sends log-probabilities when asked.
+        stop_text: Text that it leaves at the end of an answer.
+    """
+
+    ttft_s: float = 0.0
+    itl_s: float = 0.0
+    tokens: int = 8
+    fault_share: float = 0.0
+    faults: list[str] = field(default_factory=list)
+    fault_tries: int = 1000
+    seed: int = 0
+    retry_after: str | None = None
+    hang_s: float = 30.0
+    per_second: int | None = None
+    most_at_once: int | None = None
+    key: str | None = None
+    models: list[str] | None = None
+    most_prompt: int | None = None
+    extra_chunk: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    logprobs: bool = True
+    stop_text: str = ""
+
+
+class Server:
+    """Answers chat completions as its plan says."""
+
+    def __init__(self) -> None:
+        self.plan = Plan()
+        self.log: list[dict[str, Any]] = []
+        self.tries: Counter[str] = Counter()
+        self.inside = 0
+
+    async def control(self, request: web.Request) -> web.Response:
+        self.plan = Plan(**{**asdict(Plan()), **await request.json()})
+        self.log, self.tries = [], Counter()
+        return web.json_response({})
+
+    async def show_log(self, _: web.Request) -> web.Response:
+        return web.json_response(self.log)
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        arrived = time.perf_counter()
+        body = await request.json()
+        entry = self.enter(request, body, arrived)
+        self.inside += 1
+        try:
+            refusal = self.refusal(request, body, entry)
+            if refusal is not None:
+                entry["status"] = refusal.status
+                return refusal
+            return await self.answer(request, body, entry)
+        except ConnectionResetError:
+            entry["gone"] = True
+            raise
+        finally:
+            self.inside -= 1
+            entry["left"] = time.perf_counter()
+
+    def enter(self, request: web.Request, body: dict[str, Any], arrived: float) -> dict[str, Any]:
+        what = json.dumps(
+            [body["messages"], body.get("seed"), body["model"], body.get("max_tokens")]
+        )
+        identity = hashlib.sha256(what.encode()).hexdigest()[:16]
+        self.tries[identity] += 1
+        entry = {
+            "identity": identity,
+            "try": self.tries[identity],
+            "arrived": arrived,
+            "inside": self.inside + 1,
+            "model": body["model"],
+            "parameters": {k: v for k, v in body.items() if k != "messages"},
+            "last_role": body["messages"][-1]["role"],
+            "peer": request.transport.get_extra_info("peername")[1] if request.transport else None,
+            "status": 200,
+            "fault": self.fault(identity),
+            "marks": [],
+            "done": False,
+        }
+        self.log.append(entry)
+        return entry
+
+    def fault(self, identity: str) -> str | None:
+        plan, number = self.plan, self.tries[identity]
+        dice = random.Random(f"{plan.seed}/{identity}/{number}")
+        if not plan.faults or number > plan.fault_tries or dice.random() >= plan.fault_share:
+            return None
+        return dice.choice(plan.faults)
+
+    def refusal(
+        self, request: web.Request, body: dict[str, Any], entry: dict[str, Any]
+    ) -> web.Response | None:
+        plan, given = self.plan, request.headers.get("Authorization", "")
+        if plan.key is not None and given != f"Bearer {plan.key}":
+            message = f"Incorrect API key provided: {given}. You can find yours at example.org."
+            return error(401, message, "invalid_api_key")
+        if plan.models is not None and body["model"] not in plan.models:
+            message = f"The model `{body['model']}` does not exist"
+            return error(404, message, "model_not_found")
+        size = sum(len(m["content"]) for m in body["messages"])
+        if plan.most_prompt is not None and size > plan.most_prompt:
+            message = f"This model's maximum context length is {plan.most_prompt} tokens."
+            return error(400, message, "context_length_exceeded")
+        if self.is_too_much() or entry["fault"] == "429":
+            headers = {"Retry-After": plan.retry_after} if plan.retry_after else {}
+            return error(429, "Rate limit reached", "rate_limit_exceeded", headers)
+        if entry["fault"] == "500":
+            return error(500, "The server had an error", "server_error")
+        return None
+
+    def is_too_much(self) -> bool:
+        plan, now = self.plan, time.perf_counter()
+        if plan.most_at_once is not None and self.inside > plan.most_at_once:
+            return True
+        if plan.per_second is None:
+            return False
+        recent = [e for e in self.log[-4 * plan.per_second :] if now - e["arrived"] < 1.0]
+        return sum(e["status"] == 200 for e in recent) > plan.per_second
+
+    async def answer(
+        self, request: web.Request, body: dict[str, Any], entry: dict[str, Any]
+    ) -> web.StreamResponse:
+        plan, fault = self.plan, entry["fault"]
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **plan.headers})
+        await response.prepare(request)
+        if fault == "hang":
+            await asyncio.sleep(plan.hang_s)
+        words = self.words(body, entry["identity"])
+        await response.write(event({"delta": {"role": "assistant", "content": ""}}))
+        if fault == "empty":
+            await response.write(b"data: " + json.dumps({"choices": []}).encode() + b"\n\n")
+            await response.write(b"data: [DONE]\n\n")
+            return response
+        itl_s = max(plan.itl_s, 0.1) if fault == "slow" else plan.itl_s
+        for i, word in enumerate(words):
+            due = entry["arrived"] + plan.ttft_s + i * itl_s
+            if due > time.perf_counter():
+                await asyncio.sleep(due - time.perf_counter())
+            if fault in ("cut", "malformed", "error") and i == len(words) // 2:
+                return await self.spoil(request, response, fault)
+            choice: dict[str, Any] = {"delta": {"content": word}}
+            if plan.logprobs and body.get("logprobs"):
+                choice["logprobs"] = {"content": [{"token": word, "logprob": -0.25}]}
+            entry["marks"].append(time.perf_counter())
+            await response.write(event(choice))
+        await self.end(response, body, entry, len(words))
+        return response
+
+    async def spoil(
+        self, request: web.Request, response: web.StreamResponse, fault: str
+    ) -> web.StreamResponse:
+        if fault == "malformed":
+            await response.write(b'data: {"choices": [{"delta": {"con\n\n')
+        elif fault == "error":
+            await response.write(b'data: {"error": {"message": "engine died", "code": 500}}\n\n')
+        elif request.transport is not None:
+            request.transport.abort()
+        return response
+
+    async def end(
+        self, response: web.StreamResponse, body: dict[str, Any], entry: dict[str, Any], count: int
+    ) -> None:
+        reason = "length" if count == body.get("max_tokens") else "stop"
+        prompt = sum(len(m["content"].split()) for m in body["messages"])
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": count,
+            "total_tokens": prompt + count,
+        }
+        if entry["fault"] == "wrong_usage":
+            usage = {"prompt_tokens": 0, "completion_tokens": -3, "total_tokens": "many"}  # type: ignore[dict-item]
+        await response.write(event({"delta": {}, "finish_reason": reason}))
+        last = {"choices": [], "usage": usage, **self.plan.extra_chunk}
+        await response.write(b"data: " + json.dumps(last).encode() + b"\n\n")
+        await response.write(b"data: [DONE]\n\n")
+        entry["done"] = True
+
+    def words(self, body: dict[str, Any], identity: str) -> list[str]:
+        dice = random.Random(identity)
+        texts = [f"{'' if i == 0 else ' '}w{dice.randrange(1000)}" for i in range(self.plan.tokens)]
+        if self.plan.stop_text:
+            texts.append(self.plan.stop_text)
+        return texts[: body.get("max_tokens") or body.get("max_completion_tokens")]
+
+
+def event(choice: dict[str, Any]) -> bytes:
+    data = {"object": "chat.completion.chunk", "choices": [{"index": 0, **choice}]}
+    return b"data: " + json.dumps(data).encode() + b"\n\n"
+
+
+def error(
+    status: int, message: str, code: str, headers: dict[str, str] | None = None
+) -> web.Response:
+    body = {"error": {"message": message, "type": code, "code": code}}
+    return web.json_response(body, status=status, headers=headers)
+
+
+async def serve() -> None:
+    server = Server()
+    app = web.Application()
+    app.router.add_post("/control", server.control)
+    app.router.add_get("/log", server.show_log)
+    app.router.add_post("/v1/chat/completions", server.chat)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
+    await site.start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
