@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -13,6 +14,11 @@ from kedro.pipeline import Pipeline
 
 from ttc_bench.errors import UserError
 from ttc_bench.params import faults, unknown
+
+if TYPE_CHECKING:
+    from ttc_bench.engines.base import Engine
+
+logger = logging.getLogger(__name__)
 
 
 class Preflight:
@@ -29,12 +35,13 @@ class Preflight:
         Raises:
             UserError: If anything is wrong.
         """
-        found = [
-            *parameter_faults(catalog.load("parameters"), _variants(pipeline)),
-            *path_faults(pipeline, catalog),
-        ]
+        parameters, variants = catalog.load("parameters"), _variants(pipeline)
+        found = [*parameter_faults(parameters, variants), *path_faults(pipeline, catalog)]
         if not found:
-            found = capability_faults(catalog.load("parameters"), _variants(pipeline))
+            asked = run_params.get("pipeline_names") or ()
+            found, skipped = capability_faults(parameters, variants, asked)
+            for line in () if found else skipped:
+                logger.warning("skipped: %s", line)
         if found:
             raise UserError("\n".join(dict.fromkeys(found)))
 
@@ -91,25 +98,62 @@ def path_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> list[
     return lines
 
 
-def capability_faults(parameters: Mapping[str, Any], variants: Iterable[str]) -> list[str]:
-    """Return one line per variant that the model cannot execute, and what it can run instead."""
-    from ttc_bench.engines import engine_params
-    from ttc_bench.policies import VARIANTS, missing_capabilities
+def capability_faults(
+    parameters: Mapping[str, Any], names: Sequence[str], asked: Collection[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Return what stops the run because no model can execute it, and what is only skipped.
 
-    names = list(variants)
+    A policy asked for by its name stops the run if none of its variants can run, and so does the
+    baseline; any other variant that cannot run is skipped (`generate` leaves its table empty).
+
+    Args:
+        parameters: All parameters.
+        names: ``{policy}.{variant}`` names that the run generates with.
+        asked: Names of the pipelines asked for.
+
+    Returns:
+        One line per variant that the model cannot execute, naming what is missing; the first list
+        also says what the model can run.
+    """
+    from ttc_bench.engines import engine_params
+
     if not names:
-        return []
+        return [], []
     try:
         engine = engine_params(parameters["model"]).build()
     except UserError as error:
-        return [error.message]
-    able = [n for n, cls in VARIANTS.items() if not missing_capabilities(cls.requires, engine)]
-    return [
-        f"{name} cannot run on the {engine.name} model {engine.model_name()}:"
-        f" it needs {' and '.join(missing)}. This model can run: {', '.join(able)}."
-        for name in names
-        if (missing := missing_capabilities(VARIANTS[name].requires, engine))
-    ]
+        return [error.message], []
+    lacking = {name: _missing(name, parameters, engine) for name in names}
+    able = {name.partition(".")[0] for name in names if not lacking[name]}
+    stopped: list[str] = []
+    skipped: list[str] = []
+    for name, missing in lacking.items():
+        policy = name.partition(".")[0]
+        stops = policy not in able and policy in ("baseline", *asked)
+        if missing:
+            line = f"{name} cannot run on the {engine.name} model {engine.model_name()}: it needs"
+            (stopped if stops else skipped).append(f"{line} {' and '.join(missing)}.")
+    if stopped:
+        stopped.append(_runnable(parameters, engine))
+    return stopped, skipped
+
+
+def _missing(name: str, parameters: Mapping[str, Any], engine: Engine) -> list[str]:
+    """Return what the engine lacks for a variant at any of its sweep points."""
+    from ttc_bench.pipelines.generate.nodes import sweep
+    from ttc_bench.policies import missing_capabilities
+
+    policy, _, variant = name.partition(".")
+    points = sweep(name, (parameters.get(policy) or {}).get(variant)).values()
+    found = [line for point in points for line in missing_capabilities(point.needs(), engine)]
+    return list(dict.fromkeys(found))
+
+
+def _runnable(parameters: Mapping[str, Any], engine: Engine) -> str:
+    from ttc_bench.policies import VARIANTS
+
+    able = [name for name in VARIANTS if not _missing(name, parameters, engine)]
+    return f"This model can run: {', '.join(able) or 'nothing'}."
 
 
 def _variants(pipeline: Pipeline) -> list[str]:

@@ -59,17 +59,19 @@ async def grow(
         **changes,
     )
     parts = await session.complete(request)
-    return [_with(session, partial, part, stop) for part in parts]
+    return [_grown(partial, part, stop, request.max_tokens, room) for part in parts]
 
 
-def _with(session: Session, partial: Partial, part: Completion, stop: str | None) -> Partial:
-    tokens = partial.tokens + part.usage.completion_tokens
+def _grown(partial: Partial, part: Completion, stop: str | None, asked: int, room: int) -> Partial:
+    written = part.usage.completion_tokens
     closing = stop if stop and _stopped_by(part, stop) else None
-    has_room = tokens < session.job.max_tokens
+    # Cut short of what was asked for: the context window is full.
+    is_cut = part.finish_reason == "length" and written < asked
+    is_turn_over = part.finish_reason == "stop" and closing is None
     return Partial(
         text=partial.text + part.text + (closing or ""),
-        tokens=tokens,
-        is_ended=not has_room or (part.finish_reason == "stop" and closing is None),
+        tokens=partial.tokens + written,
+        is_ended=is_turn_over or is_cut or written >= room,
         stopped_at=closing,
     )
 

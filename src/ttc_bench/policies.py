@@ -276,12 +276,16 @@ class Variant(Params):
     Attributes:
         policy: Name of the policy; set by `variant`.
         name: Name of the variant; set by `variant`.
-        requires: What each model role must be able to do.
+        requires: What each model role must be able to do, whatever the settings.
     """
 
     policy: ClassVar[str]
     name: ClassVar[str]
     requires: ClassVar[Requirements] = GENERATE
+
+    def needs(self) -> Requirements:
+        """Return what each model role must be able to do at these settings."""
+        return self.requires
 
     @abstractmethod
     async def answer(self, job: Job, session: Session) -> Outcome:

@@ -29,7 +29,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def jobs() -> list[Job]:
     """A few jobs of either simulated benchmark, of every difficulty."""
-    return [job for name in ("crm_sim", "worf_sim") for job in ingest(name, [name], 4, {}, {})]
+    return [job for name in ("crm_sim", "worf_sim") for job in ingest(name, [name], 2, {}, {})]
 
 
 @pytest.fixture(scope="session")

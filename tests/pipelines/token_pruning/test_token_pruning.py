@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ttc_bench.engines.base import TokenSurprisal
 from ttc_bench.pipelines.token_pruning.nodes import Entropy, TopP
-from ttc_bench.types import Job
+from ttc_bench.types import Job, Message, Role
 
 SURPRISALS = st.lists(st.floats(0, 20), max_size=30)
 
@@ -49,12 +49,30 @@ def test_pruned_text_is_a_subsequence_that_keeps_the_instruction(
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=12)) | {0, len(text)})
     spans = pairwise(cuts)
     tokens = [TokenSurprisal(a, b, -data.draw(st.floats(0, 9))) for a, b in spans]
-    pruned, share = TopP(p=0.5, keep_lines=1).prune(text, tokens)
+    policy = TopP(p=0.5, keep_lines=1)
+    message = Message(role="user", content=text)
+    pruned, dropped = policy.prune(text, tokens, policy.prunable(message, is_last=True))
     assert is_subsequence(pruned, text)
-    assert 0.0 <= share <= 1.0
+    assert (pruned == text) == (dropped == 0)
+    assert pruned.count("\n") == text.count("\n"), "line breaks stay"
     first = text.splitlines(keepends=True)[:1]
     if first:
         assert pruned.startswith(first[0])
+
+
+def test_only_facts_are_pruned_never_instructions() -> None:
+    policy = TopP(p=0.5, keep_lines=1, sections=("# Facts",))
+    system = "You help.\n# Facts\n## A\nx\n# Form\nOne line.\n"
+
+    def open_text(role: Role, text: str, is_last: bool) -> list[str]:
+        spans = policy.prunable(Message(role=role, content=text), is_last)
+        return [text[span.start : span.stop] for span in spans]
+
+    assert open_text("system", system, False) == ["## A\nx\n"]
+    assert open_text("user", "Who?\nrecord 1\nrecord 2", True) == ["record 1\nrecord 2"]
+    assert open_text("user", "Who?", True) == []
+    assert open_text("user", "an example\nrecord", False) == []
+    assert open_text("assistant", "an example\nAnswer: x", False) == []
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ VARIANTS = ("tree_search.beam", "tree_search.dvts")
 def test_never_more_steps_than_the_budget(
     name: str, beams: int, width: int, depth: int, answer: Any, jobs: list[Job]
 ) -> None:
-    for job in jobs[::4]:
+    for job in jobs[::2]:
         outcome, session = answer(name, job, beams=beams, width=width, depth=depth)
         steps = [call for call in session.ledger.calls if call.purpose == "step"]
         assert len(steps) <= beams * width * depth

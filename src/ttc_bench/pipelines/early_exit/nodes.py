@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import ClassVar
 
 from pydantic import Field
 
 from ttc_bench.engines import decoding
 from ttc_bench.engines.base import Capability
+from ttc_bench.partial import Partial, forced, grow
 from ttc_bench.policies import (
     DecodingVariant,
     Outcome,
@@ -36,7 +37,9 @@ class Consistency(Variant):
     """End the chain of thought when ``k`` probes in a row give the same answer.
 
     After every ``interval`` tokens of reasoning the answer is forced by the marker; when the last
-    ``k`` forced answers agree, the last one is the answer.
+    ``k`` forced answers agree, the last one is the answer. (The answer as the sign that enough has
+    been thought: Dynasor, arXiv 2412.20993.) A model that begins its answer by itself writes it to
+    the end; then, and if no probes agree, the answer is the plain one.
 
     Attributes:
         interval: Tokens of reasoning between probes.
@@ -56,33 +59,27 @@ class Consistency(Variant):
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the reasoning up to where its answers agree."""
-        text, left = "", job.max_tokens
-        probes: list[Hashable] = []
-        while left > 0:
-            size = min(self.interval, left)
-            (part,) = await session.complete(session.continuing(text, max_tokens=size))
-            text, left = text + part.text, left - part.usage.completion_tokens
-            info: dict[str, object] = {"probes": len(probes), "exited": False}
-            if part.finish_reason == "stop" or session.parse(text) is not None:
-                return await self._finish(session, text, part.finish_reason == "stop", left, info)
-            probe = f"{text.rstrip()}\n{self.marker}"
-            (end,) = await session.complete(
-                session.continuing(probe, max_tokens=self.probe_tokens, purpose="probe")
-            )
-            probes.append(session.parse(probe + end.text))
+        chain, probes = Partial(), list[Hashable]()
+        while not chain.is_ended:
+            is_answering = session.parse(chain.text) is not None
+            size = None if is_answering else self.interval
+            (chain,) = await grow(session, chain, max_tokens=size)
+            if chain.is_ended or session.parse(chain.text) is not None:
+                continue
+            text, found = await self._probe(session, chain.text)
+            probes.append(found)
             if self._agree(probes):
-                return Outcome(probe + end.text, end, info={"probes": len(probes), "exited": True})
-        return Outcome(text, info={"probes": len(probes), "exited": False})
+                return Outcome(text, info={"probes": len(probes), "exited": True})
+        return Outcome(chain.text, info={"probes": len(probes), "exited": False})
 
-    async def _finish(
-        self, session: Session, text: str, ended: bool, left: int, info: dict[str, object]
-    ) -> Outcome:
-        """Return an answer that the model began by itself, written to its end."""
-        if ended or left < 1:
-            return Outcome(text, info=info)
-        (rest,) = await session.complete(session.continuing(text, max_tokens=left))
-        return Outcome(text + rest.text, info=info)
+    async def _probe(self, session: Session, reasoning: str) -> tuple[str, Hashable]:
+        """Return the reasoning with a forced answer, and that answer."""
+        text = forced(reasoning, self.marker)
+        (end,) = await session.complete(
+            session.continuing(text, max_tokens=self.probe_tokens, purpose="probe")
+        )
+        return text + end.text, session.parse(text + end.text)
 
-    def _agree(self, probes: list[Hashable]) -> bool:
+    def _agree(self, probes: Sequence[Hashable]) -> bool:
         last = probes[-self.k :]
         return len(last) == self.k and last[0] is not None and len(set(last)) == 1

@@ -15,7 +15,14 @@ from ttc_bench.engines.base import CallError, Engine
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.journal import Journal
 from ttc_bench.params import parse_params
-from ttc_bench.policies import VARIANTS, Outcome, Session, Variant, check_capabilities
+from ttc_bench.policies import (
+    VARIANTS,
+    Outcome,
+    Session,
+    Variant,
+    check_capabilities,
+    missing_capabilities,
+)
 from ttc_bench.responses import Response, to_frame
 from ttc_bench.types import DataFrame, Job
 
@@ -52,7 +59,7 @@ def generate(
         raise DataError("there is no job to run: run the pipeline ingest_benchmarks first.")
     responses: list[Response] = []
     for label, variant in sweep(name, settings).items():
-        check_capabilities(variant.requires, engine, name)
+        check_capabilities(variant.needs(), engine, name)
         sessions = [Session(engine, journal, job, seed) for job in jobs]
         responses += asyncio.run(_run(label, variant, sessions))
     return to_frame(responses)
@@ -61,11 +68,19 @@ def generate(
 def generate_node(
     name: str,
 ) -> Callable[[list[Job], Engine, Journal, dict[str, Any], int], DataFrame]:
-    """Return the node function of one policy variant; see `generate`."""
+    """Return the node function of one policy variant; see `generate`.
+
+    In a run of many policies a variant that the model cannot execute leaves its table empty. A
+    run that asks for that policy alone never gets here: preflight stops it.
+    """
 
     def node_function(
         jobs: list[Job], engine: Engine, journal: Journal, settings: dict[str, Any], seed: int
     ) -> DataFrame:
+        points = sweep(name, settings).values()
+        if any(missing_capabilities(point.needs(), engine) for point in points):
+            logger.info("%s: skipped, this model cannot run it", name)
+            return to_frame([])
         return generate(name, jobs, engine, journal, settings, seed)
 
     node_function.__name__ = f"generate_{name.replace('.', '_')}"

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from ttc_bench.engines.base import Capability
+from ttc_bench.partial import Partial, forced, grow
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
 from ttc_bench.reference import formats
 from ttc_bench.types import Job, Message
@@ -51,15 +52,17 @@ class Feedback(Variant):
 class BudgetForcing(Variant):
     """Force more thinking with "Wait", or end it with "Answer:" (s1, arXiv 2501.19393).
 
-    Answers that end without a marker, such as workflows, are left as they are: there is no point
-    at which they could be made to wait.
+    An answer that comes without the marker, such as a workflow, is left as it is: it has no point
+    at which it could be made to wait.
 
     Attributes:
         waits: How often the end of the thinking is replaced by ``wait``; 0 adds no thinking.
+        min_thinking_tokens: Thinking of this length may end, waits left or not; ``None`` uses
+            every wait.
         max_thinking_tokens: Thinking is ended here; ``None`` leaves it to the job's budget.
         wait: The text that takes the place of the end.
         marker: The text that begins the answer.
-        answer_tokens: Tokens kept back for the answer.
+        answer_tokens: Tokens of the job's budget kept back for the answer.
     """
 
     requires: ClassVar[Requirements] = {
@@ -67,6 +70,7 @@ class BudgetForcing(Variant):
     }
 
     waits: int = Field(default=1, ge=0)
+    min_thinking_tokens: int | None = Field(default=None, ge=1)
     max_thinking_tokens: int | None = Field(default=None, ge=1)
     wait: str = formats.WAIT
     marker: str = formats.ANSWER_PREFIX
@@ -74,27 +78,40 @@ class BudgetForcing(Variant):
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the thinking and the answer; together they keep the job's token budget."""
-        budget = max(1, job.max_tokens - self.answer_tokens)
-        left = min(budget, self.max_thinking_tokens or budget)
-        text, used, forced = "", 0, 0
-        while left > 0:
-            (part,) = await session.complete(
-                session.continuing(text, max_tokens=left, stop=(*job.stop, self.marker))
+        most = self._most_thinking(job)
+        thinking, waited = Partial(), 0
+        while True:
+            (thinking,) = await grow(
+                session,
+                thinking,
+                stop=self.marker,
+                max_tokens=most - thinking.tokens,
+                purpose="thinking",
             )
-            text, left = text + part.text, left - part.usage.completion_tokens
-            used += part.usage.completion_tokens
-            if session.parse(text) is not None or forced == self.waits or left <= 0:
+            text = thinking.before_stop()
+            if session.parse(text) is not None or not self._waits(thinking.tokens, waited, most):
                 break
-            text, forced = f"{text.rstrip()}\n{self.wait}\n", forced + 1
-        info = {"waits": forced, "thinking_tokens": used}
-        if session.parse(text) is not None:
+            # The model may have ended its turn: "Wait" opens it again.
+            text, waited = f"{text.rstrip()}\n{self.wait}\n", waited + 1
+            thinking = Partial(text, thinking.tokens)
+        info = {"waits": waited, "thinking_tokens": thinking.tokens}
+        if session.parse(text) is not None or thinking.room(session) < 1:
             return Outcome(text, info=info)
-        text = f"{text.rstrip()}\n{self.marker}"
-        room = min(self.answer_tokens, max(1, job.max_tokens - used))
+        said = forced(text, self.marker)
+        room = min(self.answer_tokens, thinking.room(session))
         (end,) = await session.complete(
-            session.continuing(text, max_tokens=room, purpose="forced answer")
+            session.continuing(said, max_tokens=room, purpose="forced answer")
         )
-        return Outcome(text + end.text, info=info)
+        return Outcome(said + end.text, info=info)
+
+    def _most_thinking(self, job: Job) -> int:
+        budget = max(1, job.max_tokens - self.answer_tokens)
+        return min(budget, self.max_thinking_tokens or budget)
+
+    def _waits(self, thought: int, waited: int, most: int) -> bool:
+        """Return whether thinking that wants to end goes on."""
+        wanted = most if self.min_thinking_tokens is None else self.min_thinking_tokens
+        return waited < self.waits and thought < min(wanted, most)
 
 
 def _said(text: str) -> Message:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from ttc_bench.engines import decoding
-from ttc_bench.engines.base import Capability, Completion
+from ttc_bench.engines.base import Capability
+from ttc_bench.partial import Partial, grow
 from ttc_bench.policies import (
     DecodingVariant,
     Outcome,
@@ -16,9 +18,15 @@ from ttc_bench.policies import (
     Variant,
     variant,
 )
-from ttc_bench.types import Job
+from ttc_bench.reference.formats import STEP_SEPARATOR
+from ttc_bench.types import Job, Message
 
 ABLE = frozenset({Capability.GENERATE, Capability.CONTINUE})
+
+SCORE_PROMPT = (
+    "Judge only the last step of this unfinished solution: is it correct, and does it follow from"
+    " the steps before it? Reply with one digit, from 0 (wrong) to 9 (certainly right)."
+)
 
 
 @variant("speculative", "draft_model")
@@ -35,47 +43,68 @@ class PromptLookup(decoding.PromptLookup, DecodingVariant):
 class Step(Variant):
     """Speculate by reasoning steps: draft a step, keep it or rewrite it (arXiv 2504.07891).
 
-    The draft model writes a line; the verifier scores the solution so far with it; below the
-    threshold the target writes the line instead.
+    The draft model writes a step and the solution so far is scored with it; below the threshold
+    the target writes the step instead. With every draft rejected, the answer is the target's own.
 
     Attributes:
         threshold: Least score of a drafted step that is kept: above 1 the target writes all.
-        max_steps: Most steps; what is missing after them the target writes in one go. The job's
-            token budget holds for the whole solution.
+        scorer: Who scores: the ``verifier``, or the ``target`` itself, asked for a digit, as in
+            the paper.
+        max_steps: Most drafted steps; what is missing after them the target writes in one go.
+        separator: What ends a step: a line break, or a blank line for models that write
+            paragraphs.
+        score_prompt: User turn that asks the target for a digit.
     """
 
-    requires: ClassVar[Requirements] = {
-        "target": ABLE,
-        "draft": ABLE,
-        "verifier": frozenset({Capability.VERIFY}),
-    }
+    requires: ClassVar[Requirements] = {"target": ABLE, "draft": ABLE}
 
     threshold: float = Field(default=0.5, ge=0.0, le=1.01)
-    max_steps: int = Field(default=16, ge=0)
+    scorer: Literal["verifier", "target"] = "verifier"
+    max_steps: int = Field(default=32, ge=0)
+    separator: str = Field(default=STEP_SEPARATOR, min_length=1)
+    score_prompt: str = SCORE_PROMPT
+
+    def needs(self) -> Requirements:
+        """Return what the models must be able to do; see `Variant.needs`."""
+        if self.scorer == "target":
+            return self.requires
+        return {**self.requires, "verifier": frozenset({Capability.VERIFY})}
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the solution, and how many of its steps were drafted."""
-        text, drafted, steps, left = "", 0, 0, job.max_tokens
-        while session.parse(text) is None and steps < self.max_steps and left > 0:
+        partial, kept, steps = Partial(), 0, 0
+        while not partial.is_ended and steps < self.max_steps:
             steps += 1
-            line = await self._line(session, text, "draft", left)
-            (score,) = await session.verify([text + line.text])
-            if score >= self.threshold:
-                drafted += 1
+            step = await self._step(session, partial, "draft")
+            if await self._score(session, step.text) >= self.threshold:
+                kept += 1
             else:
-                line = await self._line(session, text, "target", left)
-            if not line.text:
-                break
-            text, left = f"{text}{line.text}\n", left - line.usage.completion_tokens
-        info = {"steps": steps, "drafted_steps": drafted}
-        if session.parse(text) is not None or left < 1:
-            return Outcome(text.rstrip(), info=info)
-        (rest,) = await session.complete(session.continuing(text, max_tokens=left, purpose="rest"))
-        return Outcome(text + rest.text, rest, info=info)
+                step = await self._step(session, partial, "target")
+            partial = step
+        if not partial.is_ended:
+            (partial,) = await grow(session, partial, purpose="rest")
+        return Outcome(partial.text, info={"steps": steps, "drafted_steps": kept})
 
-    async def _line(self, session: Session, text: str, role: str, left: int) -> Completion:
-        stop = (*session.job.stop, "\n")
-        (line,) = await session.complete(
-            session.continuing(text, role=role, stop=stop, max_tokens=left, purpose="step")
+    async def _step(self, session: Session, partial: Partial, role: str) -> Partial:
+        (step,) = await grow(session, partial, stop=self.separator, role=role, purpose="step")
+        return step
+
+    async def _score(self, session: Session, text: str) -> float:
+        """Return how good the last step of ``text`` is, in [0, 1]."""
+        if self.scorer == "verifier":
+            return (await session.verify([text]))[0]
+        asked = (
+            *session.job.messages,
+            Message(role="assistant", content=text),
+            Message(role="user", content=self.score_prompt),
         )
-        return line
+        (reply,) = await session.complete(
+            session.request(messages=asked, max_tokens=8, purpose="score")
+        )
+        return read_digit(reply.text)
+
+
+def read_digit(reply: str) -> float:
+    """Return the first digit that stands alone in a reply, over 9; 0 if there is none."""
+    found = re.search(r"(?<![\d.])\d(?!\.?\d)", reply)
+    return int(found.group()) / 9 if found else 0.0

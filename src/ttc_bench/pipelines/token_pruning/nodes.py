@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from pydantic import Field
 
 from ttc_bench.engines.base import Capability, TokenSurprisal
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
-from ttc_bench.types import Job
+from ttc_bench.types import Job, Message
+
+CONTEXT_SECTIONS = ("# Salesforce instance Metadata", "# Domain Details", "# Persona of the user")
+"""Headings of `crmarena`'s system message under which there are facts, not instructions."""
 
 
 class _Pruning(Variant):
     """What both prunings share.
 
-    Only the last user message is pruned: system message and examples carry the instructions.
+    Facts are pruned, instructions are not: in the last user message the lines after the question
+    or task, in the system message the sections listed, nothing anywhere else. Line breaks stay,
+    and so does a token about which the scorer cannot tell (the first one it reads).
 
     Attributes:
-        keep_lines: Lines at its start that are kept whole: the question or task itself.
+        keep_lines: First lines of the last user message, kept whole: the question or task.
+        sections: Heading lines of the system message whose sections are pruned; a section ends at
+            the next heading of its kind.
     """
 
     requires: ClassVar[Requirements] = {
@@ -28,6 +35,7 @@ class _Pruning(Variant):
     }
 
     keep_lines: int = Field(default=1, ge=0)
+    sections: tuple[str, ...] = CONTEXT_SECTIONS
 
     @abstractmethod
     def keeps(self, surprisals: Sequence[float]) -> list[bool]:
@@ -35,27 +43,60 @@ class _Pruning(Variant):
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the answer to the pruned prompt."""
-        *before, last = job.messages
-        tokens = await session.surprisal(last.content)
-        pruned, share = self.prune(last.content, tokens)
-        messages = (*before, last.model_copy(update={"content": pruned}))
+        messages, read, dropped = list(job.messages), 0, 0
+        for i, message in enumerate(messages):
+            spans = self.prunable(message, is_last=i == len(messages) - 1)
+            if spans:
+                tokens = await session.surprisal(message.content)
+                content, count = self.prune(message.content, tokens, spans)
+                messages[i] = message.model_copy(update={"content": content})
+                read, dropped = read + len(tokens), dropped + count
+        share = 1 - dropped / read if read else 1.0
         (completion,) = await session.complete(
-            session.request(messages=messages, prompt_share_kept=share)
+            session.request(messages=tuple(messages), prompt_share_kept=share)
         )
         return Outcome(completion.text, completion, info={"prompt_share_kept": share})
 
-    def prune(self, text: str, tokens: Sequence[TokenSurprisal]) -> tuple[str, float]:
-        """Return the text without its dropped tokens, and the share of tokens kept."""
-        protected = sum(len(line) for line in text.splitlines(keepends=True)[: self.keep_lines])
-        open_tokens = [token for token in tokens if token.start >= protected]
-        kept = self.keeps([-(token.logprob or 0.0) for token in open_tokens])
-        dropped = [token for token, stays in zip(open_tokens, kept, strict=True) if not stays]
+    def prunable(self, message: Message, is_last: bool) -> list[range]:
+        """Return where in a message there is text that may be pruned."""
+        if message.role == "system":
+            return list(_sections(message.content, self.sections))
+        start = sum(map(len, message.content.splitlines(keepends=True)[: self.keep_lines]))
+        is_open = is_last and message.role == "user" and start < len(message.content)
+        return [range(start, len(message.content))] if is_open else []
+
+    def prune(
+        self, text: str, tokens: Sequence[TokenSurprisal], spans: Sequence[range]
+    ) -> tuple[str, int]:
+        """Return the text without its dropped tokens, and how many were dropped."""
+        judged = [
+            token
+            for token in tokens
+            if token.logprob is not None
+            and any(span.start <= token.start and token.end <= span.stop for span in spans)
+            and not set("\r\n") & set(text[token.start : token.end])
+        ]
+        kept = self.keeps([-(token.logprob or 0.0) for token in judged])
+        dropped = [token for token, stays in zip(judged, kept, strict=True) if not stays]
         parts, position = [], 0
         for token in dropped:
             parts.append(text[position : token.start])
             position = max(position, token.end)
-        parts.append(text[position:])
-        return "".join(parts), 1 - len(dropped) / len(tokens) if tokens else 1.0
+        return "".join([*parts, text[position:]]), len(dropped)
+
+
+def _sections(text: str, headings: Sequence[str]) -> Iterator[range]:
+    """Yield where the bodies of the sections under ``headings`` are."""
+    start, position, marks = None, 0, tuple(h.split(" ", 1)[0] + " " for h in headings)
+    for line in text.splitlines(keepends=True):
+        if start is not None and line.startswith(marks):
+            yield range(start, position)
+            start = None
+        position += len(line)
+        if line.rstrip() in headings:
+            start = position
+    if start is not None:
+        yield range(start, position)
 
 
 @variant("token_pruning", "top_p")
@@ -65,7 +106,7 @@ class TopP(_Pruning):
     Source: LLMLingua's token-level compression (arXiv 2310.05736), by mass instead of by ratio.
 
     Attributes:
-        p: Least share of the surprisal that is kept; 1 keeps every token.
+        p: Least share of the surprisal that is kept, in each message; 1 keeps every token.
     """
 
     p: float = Field(default=0.9, gt=0.0, le=1.0)

@@ -9,32 +9,24 @@ from typing import ClassVar
 from pydantic import Field
 
 from ttc_bench.engines.base import Capability
+from ttc_bench.partial import Partial, grow
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
+from ttc_bench.reference.formats import STEP_SEPARATOR
 from ttc_bench.types import Job
-
-STEP = "\n"
-"""Solutions are written step by step, one line each."""
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A partial solution.
+    """A partial solution and the verifier's score of it."""
 
-    Attributes:
-        text: The steps so far.
-        left: Tokens of the job's budget that it may still grow by.
-        is_done: Whether it holds a readable answer, or can grow no further.
-        score: The verifier's score of it.
-    """
-
-    text: str
-    left: int
-    is_done: bool = False
-    score: float = 0.0
+    partial: Partial
+    score: float
 
 
 class _Search(Variant):
     """What both searches share.
+
+    A search draws at most ``beams * width * depth`` steps.
 
     Attributes:
         beams: Branches kept (beam), or independent subtrees (DVTS).
@@ -42,6 +34,9 @@ class _Search(Variant):
         depth: Most steps; the last one runs to the end of the solution, so that with one beam,
             width and step the search is a single sample.
         temperature: Sampling temperature.
+        top_p: Nucleus mass.
+        separator: What ends a step: a line break, or a blank line for models that write
+            paragraphs.
     """
 
     requires: ClassVar[Requirements] = {
@@ -53,84 +48,81 @@ class _Search(Variant):
     width: int = Field(default=2, ge=1)
     depth: int = Field(default=12, ge=1)
     temperature: float = Field(default=0.8, gt=0.0, le=5.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    separator: str = Field(default=STEP_SEPARATOR, min_length=1)
 
     async def _expand(
-        self, session: Session, branch: Branch, count: int, last: bool
+        self, session: Session, partial: Partial, count: int, step: int
     ) -> list[Branch]:
-        """Return ``count`` scored continuations of a branch by one step."""
-        stop = session.job.stop if last else (*session.job.stop, STEP)
-        samples = await session.complete(
-            session.continuing(
-                branch.text,
-                n=count,
-                stop=stop,
-                max_tokens=branch.left,
-                sampling=session.sampling(self.temperature),
-                purpose="step",
-            )
+        """Return ``count`` scored continuations of a partial solution by its step ``step``."""
+        grown = await grow(
+            session,
+            partial,
+            stop=None if step == self.depth else self.separator,
+            n=count,
+            sampling=session.sampling(self.temperature, self.top_p),
+            purpose="step",
         )
-        texts = [branch.text + sample.text for sample in samples]
-        scores = await session.verify(texts)
-        return [
-            Branch(
-                text if last else text + STEP,
-                left := branch.left - sample.usage.completion_tokens,
-                last or left < 1 or not sample.text or session.parse(text) is not None,
-                score,
-            )
-            for text, sample, score in zip(texts, samples, scores, strict=True)
-        ]
+        scores = await session.verify([part.text for part in grown])
+        return [Branch(part, score) for part, score in zip(grown, scores, strict=True)]
+
+    async def _first_steps(self, session: Session) -> list[Branch]:
+        return await self._expand(session, Partial(), self.beams * self.width, 1)
 
 
 @variant("tree_search", "beam")
 class Beam(_Search):
-    """Beam search: expand every branch, keep the best ``beams`` of all."""
+    """Beam search: grow every branch by a step, keep the best ``beams`` of all."""
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the best solution found."""
-        branches = await self._expand(
-            session, Branch("", job.max_tokens), self.beams * self.width, self.depth == 1
-        )
+        branches = _best(await self._first_steps(session), self.beams)
         for step in range(2, self.depth + 1):
-            branches = _best(branches, self.beams)
-            if all(branch.is_done for branch in branches):
+            if all(branch.partial.is_ended for branch in branches):
                 break
-            grown = [branch for branch in branches if branch.is_done]
+            grown: list[Branch] = []
             for branch in branches:
-                if not branch.is_done:
-                    grown += await self._expand(session, branch, self.width, step == self.depth)
-            branches = grown
+                if branch.partial.is_ended:
+                    grown.append(branch)
+                else:
+                    grown += await self._expand(session, branch.partial, self.width, step)
+            branches = _best(grown, self.beams)
         return _outcome(branches)
 
 
 @variant("tree_search", "dvts")
 class DiverseVerifierTreeSearch(_Search):
-    """Diverse verifier tree search: independent subtrees, each greedy in the verifier's score."""
+    """Diverse verifier tree search: independent subtrees, each greedy in the verifier's score.
+
+    Source: the variant of beam search that Beeching et al. (2024) add to arXiv 2408.03314: no
+    subtree can crowd out another, so the finalists differ.
+    """
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the best solution of all subtrees."""
-        first = await self._expand(
-            session, Branch("", job.max_tokens), self.beams * self.width, self.depth == 1
-        )
-        groups = [first[i :: self.beams] for i in range(self.beams)]
-        leaves = []
-        for group in groups:
-            (branch,) = _best(group, 1)
-            for step in range(2, self.depth + 1):
-                if branch.is_done:
-                    break
-                grown = await self._expand(session, branch, self.width, step == self.depth)
-                (branch,) = _best(grown, 1)
-            leaves.append(branch)
-        return _outcome(leaves)
+        first = await self._first_steps(session)
+        subtrees = [first[i :: self.beams] for i in range(self.beams)]
+        return _outcome([await self._descend(session, subtree) for subtree in subtrees])
+
+    async def _descend(self, session: Session, subtree: list[Branch]) -> Branch:
+        (branch,) = _best(subtree, 1)
+        for step in range(2, self.depth + 1):
+            if branch.partial.is_ended:
+                break
+            grown = await self._expand(session, branch.partial, self.width, step)
+            (branch,) = _best(grown, 1)
+        return branch
 
 
 def _best(branches: Sequence[Branch], count: int) -> list[Branch]:
+    """Return the best branches, the earlier one first among equals."""
     return sorted(branches, key=lambda branch: branch.score, reverse=True)[:count]
 
 
-def _outcome(branches: Sequence[Branch]) -> Outcome:
-    done = [branch for branch in branches if branch.is_done] or list(branches)
-    (best,) = _best(done, 1)
-    texts = tuple(branch.text.rstrip(STEP) for branch in branches)
-    return Outcome(best.text.rstrip(STEP), samples=texts, info={"score": best.score})
+def _outcome(finalists: Sequence[Branch]) -> Outcome:
+    best = _best(finalists, 1)[0]
+    return Outcome(
+        best.partial.text,
+        samples=tuple(branch.partial.text for branch in finalists),
+        info={"score": best.score, "scores": [branch.score for branch in finalists]},
+    )
