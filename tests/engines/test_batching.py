@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -44,6 +45,12 @@ def mixed(engine: LocalEngine, requests: list[Request]) -> list[Request]:
     return short + [replace(r, sampling=drawn, first_index=i) for i, r in enumerate(requests)]
 
 
+@cache
+def unbatched(engine: LocalEngine, request: Request) -> Completion:
+    (completion,) = run(engine, request)
+    return completion
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
 def test_outputs_are_identical_to_unbatched(
     engine: LocalEngine, mixed: list[Request], schedule: BatchSchedule
@@ -52,7 +59,7 @@ def test_outputs_are_identical_to_unbatched(
     assert sorted(index for index, _ in together) == list(range(len(mixed)))
     for index, completion in together:
         assert isinstance(completion, Completion)
-        alone = run(engine, mixed[index])[0]
+        alone = unbatched(engine, mixed[index])
         assert completion.token_ids == alone.token_ids
         assert completion.text == alone.text
         assert completion.logprobs == pytest.approx(alone.logprobs, abs=1e-3)

@@ -39,7 +39,7 @@ def test_scores_are_the_head_at_the_last_token(
     prompter = engine.language_model().prompter
     for score, solution in zip(reading.scores, SOLUTIONS, strict=True):
         tokens = prompter.encode((*QUESTION, Message(role="assistant", content=solution)))
-        logit = model(torch.tensor([tokens])).logits.flatten()[-1]
+        logit = model(torch.tensor([tokens])).logits.detach().flatten()[-1]
         assert score == pytest.approx(float(logit.sigmoid()), abs=1e-5)
     assert (reading.usage.prefill_flops or 0) > 0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from ttc_bench.engines.base import Completion, Request
+from ttc_bench.engines.base import GREEDY, PLAIN, Completion, Request
 from ttc_bench.engines.local import LocalEngine
 from ttc_bench.types import Message
 
@@ -101,3 +103,10 @@ def ask(text: str, **changes: Any) -> Request:
 def run(engine: LocalEngine, request: Request) -> tuple[Completion, ...]:
     """Run one request to its end."""
     return asyncio.run(engine.complete(request))
+
+
+@cache
+def plain(engine: LocalEngine, request: Request) -> Completion:
+    """The greedy baseline of a request, computed once for all tests that compare with it."""
+    (completion,) = run(engine, replace(request, sampling=GREEDY, decoding=PLAIN, n=1))
+    return completion

@@ -81,7 +81,7 @@ def tokens(completions: Sequence[Completion]) -> int:
 def compare(contenders: dict[str, Contender], rounds: int, unit: str = "tokens") -> None:
     """Time every contender once per round; print medians and the ratio to the first one."""
     rates: dict[str, list[float]] = {name: [] for name in contenders}
-    for name, contender in contenders.items():
+    for contender in contenders.values():
         contender()
     for _ in range(rounds):
         for name, contender in contenders.items():

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tiny_models import run
+from tiny_models import plain, run
 
 from ttc_bench.engines.base import Request
 from ttc_bench.engines.decoding import ConfidenceExit, FixedLayer
@@ -55,24 +55,24 @@ def test_all_layers_give_the_baseline_exactly(
     engine: LocalEngine, requests: list[Request], neutral: Any
 ) -> None:
     for request in requests:
-        plain = run(engine, request)[0]
+        baseline = plain(engine, request)
         exited = run(engine, replace(request, decoding=neutral))[0]
-        assert exited.token_ids == plain.token_ids
-        assert exited.logprobs == plain.logprobs, "not one bit differs"
-        assert exited.usage == plain.usage
+        assert exited.token_ids == baseline.token_ids
+        assert exited.logprobs == baseline.logprobs, "not one bit differs"
+        assert exited.usage == baseline.usage
 
 
 def test_fewer_layers_cost_less(engine: LocalEngine, requests: list[Request]) -> None:
-    plain = run(engine, requests[0])[0].usage
+    whole = plain(engine, requests[0]).usage
     half = run(engine, replace(requests[0], decoding=FixedLayer(layers=0.5)))[0].usage
     assert half.layers_run is not None
-    assert plain.layers_run is not None
-    assert half.layers_run / (half.forward_passes or 1) * 2 == plain.layers_run / (
-        plain.forward_passes or 1
+    assert whole.layers_run is not None
+    assert half.layers_run / (half.forward_passes or 1) * 2 == whole.layers_run / (
+        whole.forward_passes or 1
     )
-    assert (half.prefill_flops or 0) < (plain.prefill_flops or 0)
+    assert (half.prefill_flops or 0) < (whole.prefill_flops or 0)
     per_position = (half.peak_kv_bytes or 0) / (half.prompt_tokens + half.completion_tokens - 1)
-    full = (plain.peak_kv_bytes or 0) / (plain.prompt_tokens + plain.completion_tokens - 1)
+    full = (whole.peak_kv_bytes or 0) / (whole.prompt_tokens + whole.completion_tokens - 1)
     assert per_position * 2 == full
 
 

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tiny_models import ask, run
+from tiny_models import ask, plain, run
 
 from ttc_bench.engines.base import Request
 from ttc_bench.engines.decoding import CosineKV, StaticKV
@@ -89,21 +89,21 @@ def test_a_full_budget_gives_the_baseline_exactly(
     engine: LocalEngine, requests: list[Request], neutral: Any
 ) -> None:
     for request in requests:
-        plain = run(engine, request)[0]
+        baseline = plain(engine, request)
         full = run(engine, replace(request, decoding=neutral))[0]
-        assert full.token_ids == plain.token_ids
-        assert full.logprobs == plain.logprobs, "not one bit differs"
-        assert full.usage == plain.usage
+        assert full.token_ids == baseline.token_ids
+        assert full.logprobs == baseline.logprobs, "not one bit differs"
+        assert full.usage == baseline.usage
 
 
 def test_smaller_caches_save_memory_and_work(engine: LocalEngine, requests: list[Request]) -> None:
     request = requests[-1]
-    plain = run(engine, request)[0].usage
+    whole = plain(engine, request).usage
     for decoding in (StaticKV(budget=0.5), CosineKV(budget_start=0.5, budget_end=0.25)):
         usage = run(engine, replace(request, decoding=decoding))[0].usage
-        assert (usage.peak_kv_bytes or 0) < (plain.peak_kv_bytes or 0)
+        assert (usage.peak_kv_bytes or 0) < (whole.peak_kv_bytes or 0)
         per_token = (usage.decode_flops or 0) / (usage.completion_tokens - 1)
-        assert per_token < (plain.decode_flops or 0) / (plain.completion_tokens - 1)
+        assert per_token < (whole.decode_flops or 0) / (whole.completion_tokens - 1)
 
 
 def states(count: int, seed: int, heads: int = 4) -> tuple[torch.Tensor, ...]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import job_requests
 from scipy.stats import chisquare
-from tiny_models import ask, make_tokenizer, run, save, save_llama
+from tiny_models import ask, make_tokenizer, plain, run, save, save_llama
 from transformers import LlamaForCausalLM
 
 from ttc_bench.engines.base import Request, Sampling
@@ -37,12 +37,12 @@ def test_greedy_output_is_token_identical_to_plain(
     engine: LocalEngine, requests: list[Request], decoding: Any
 ) -> None:
     for request in requests:
-        plain = run(engine, request)[0]
+        baseline = plain(engine, request)
         speculative = run(engine, replace(request, decoding=decoding))[0]
-        assert speculative.token_ids == plain.token_ids
-        assert speculative.text == plain.text
-        assert speculative.finish_reason == plain.finish_reason
-        assert speculative.logprobs == pytest.approx(plain.logprobs, abs=1e-3)
+        assert speculative.token_ids == baseline.token_ids
+        assert speculative.text == baseline.text
+        assert speculative.finish_reason == baseline.finish_reason
+        assert speculative.logprobs == pytest.approx(baseline.logprobs, abs=1e-3)
 
 
 @pytest.mark.parametrize("decoding", SPECULATIVE, ids=lambda d: d.label)
@@ -66,13 +66,13 @@ def test_the_trained_pair_needs_fewer_passes_than_tokens(reference: LocalEngine)
 
 
 def test_both_models_are_billed(engine: LocalEngine, requests: list[Request]) -> None:
-    plain = run(engine, requests[0])[0].usage
+    whole = plain(engine, requests[0]).usage
     usage = run(engine, replace(requests[0], decoding=DraftModel()))[0].usage
     assert usage.draft_forward_passes
     assert usage.draft_forward_passes >= usage.draft_tokens
-    assert (usage.prefill_flops or 0) > (plain.prefill_flops or 0)
-    assert (usage.peak_kv_bytes or 0) > (plain.peak_kv_bytes or 0)
-    assert plain.draft_forward_passes == 0
+    assert (usage.prefill_flops or 0) > (whole.prefill_flops or 0)
+    assert (usage.peak_kv_bytes or 0) > (whole.peak_kv_bytes or 0)
+    assert whole.draft_forward_passes == 0
 
 
 @pytest.fixture(scope="module")

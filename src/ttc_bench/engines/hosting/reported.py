@@ -20,12 +20,12 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def take(event: Mapping[str, Any], facts: dict[str, Any]) -> None:
     """Add what ``event`` reports about the call to ``facts``."""
-    usage = event.get("usage") or (event.get("x_groq") or {}).get("usage")
-    if usage:
-        facts.update({name: usage[name] for name in _GROQ_TIMES if name in usage})
-        details = usage.get("completion_tokens_details") or {}
-        if details.get("reasoning_tokens"):
-            facts["reasoning_tokens"] = details["reasoning_tokens"]
+    # Groq times a stream in x_groq, a whole answer in usage.
+    for usage in (event.get("usage"), (event.get("x_groq") or {}).get("usage")):
+        if usage:
+            facts.update({name: usage[name] for name in _GROQ_TIMES if name in usage})
+            details = usage.get("completion_tokens_details") or {}
+            facts.update({k: v for k, v in details.items() if k == "reasoning_tokens" and v})
     if event.get("metrics"):
         facts["metrics"] = event["metrics"]
     if event.get("system_fingerprint"):

@@ -146,8 +146,9 @@ class KVCache:
             q: Rotated queries, shape ``(rows, heads, t, head_dim)``.
             k: Rotated keys of the new positions, shape ``(rows, kv_heads, t, head_dim)``.
             v: Values of the new positions, same shape.
-            mask: True where a query may look, broadcastable to ``(rows, heads, t, s)``; ``None``
-                is causal attention, for a single query or an empty cache.
+            mask: Added to the scores (0 or minus infinity), or True where a query may look;
+                broadcastable to ``(rows, heads, t, s)``. ``None`` is causal attention, for a
+                single query or an empty cache.
 
         Returns:
             Tensor of the shape of ``q``.
@@ -170,9 +171,9 @@ class KVCache:
         """Return the causal mask for ``queries`` new positions, ``None`` where none is needed."""
         if queries == 1 or self.length == 0:
             return None
-        keys = self.length + queries
-        allowed = torch.ones(queries, keys, dtype=torch.bool, device=self.shape.device)
-        return allowed.tril_(self.length)
+        size = (queries, self.length + queries)
+        hidden = torch.full(size, -torch.inf, dtype=self.shape.dtype, device=self.shape.device)
+        return hidden.triu_(self.length + 1)
 
     def advance(self, queries: int) -> None:
         """Count ``queries`` new positions, after every layer has stored them."""
