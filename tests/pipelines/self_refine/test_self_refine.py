@@ -57,3 +57,12 @@ def test_waiting_makes_it_think_longer(answer: Any, jobs: list[Job]) -> None:
     ]
     assert min(longer) >= 0
     assert max(longer) > 0
+
+
+def test_thinking_that_is_long_enough_does_not_wait(answer: Any, jobs: list[Job]) -> None:
+    for job in jobs:
+        settings = {"waits": 2, "min_thinking_tokens": 1}
+        forced, _ = answer("self_refine.budget_forcing", job, **settings)
+        plain, _ = answer("self_refine.budget_forcing", job, waits=0)
+        assert forced.info["waits"] == 0
+        assert forced.text == plain.text

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ttc_bench.pipelines.speculative.nodes import read_digit
 from ttc_bench.types import Job
 
 EXACT = [
@@ -57,3 +58,19 @@ def test_every_drafted_step_is_kept_at_threshold_zero(answer: Any, jobs: list[Jo
         assert outcome.info["drafted_steps"] == outcome.info["steps"]
         steps = [call for call in session.ledger.calls if call.purpose == "step"]
         assert {call.role for call in steps} == {"draft"}
+
+
+def test_the_target_can_score_the_steps_itself(answer: Any, jobs: list[Job]) -> None:
+    """Without a verifier, as on hosted models: every step costs one scoring call of the target."""
+    outcome, session = answer("speculative.step", jobs[0], scorer="target", max_steps=4)
+    scores = [call for call in session.ledger.calls if call.purpose == "score"]
+    assert len(scores) == outcome.info["steps"]
+    assert {call.role for call in scores} == {"target"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "score"),
+    [("9", 1.0), ("Score: 0.", 0.0), ("I say 3/9", 3 / 9), ("12", 0.0), ("sure", 0.0), ("7.5", 0)],
+)
+def test_a_score_is_a_digit_on_its_own(reply: str, score: float) -> None:
+    assert read_digit(reply) == score
