@@ -6,6 +6,7 @@ Weights load when a role is first used, torch with them: naming the engine costs
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
@@ -65,6 +66,10 @@ class LocalModels(EngineParams):
         Raises:
             UserError: If a path is not a model that can play its role.
         """
+        # Read when torch loads its thread pool. Threads that spin while they wait make every
+        # kernel of a small model wait for the busiest core: a hundred times slower next to one
+        # other process, measured.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         engine = LocalEngine(self)
         engine.check()
         return engine
