@@ -183,15 +183,14 @@ def violations(question: str) -> str:
 
 
 def private(question: str) -> str:
-    first, public, header, *rows = question.split("\n")
+    first, rules, header, *rows = question.split("\n")
     words = re.findall(r"\w+", first)
-    names = [r.split()[0] for r in rows]
-    asker, who = [w for w in words if w in names]
+    asker, *who = [w for w in words if w in {r.split()[0] for r in rows}]
     fields = header.split()
     field = next(w for w in words if w in fields[1:])
-    if asker != who and field not in public.split()[1:]:
+    if who and f"{field} private" in rules:
         return REFUSAL
-    return {r.split()[0]: r.split() for r in rows}[who][fields.index(field)]
+    return {r.split()[0]: r.split() for r in rows}[(who or [asker])[0]][fields.index(field)]
 
 
 DERIVED: dict[str, Callable[[str], str | set[str]]] = {

@@ -101,8 +101,9 @@ class _Grouped(CrmTask):
             if len(set(totals)) == len(totals):
                 break
         rows = [[n, v] for n, group in values.items() for v in group]
-        rng.shuffle(rows)
-        return {"most": rng.random() < 0.5, "rows": rows}
+        if level == 2:
+            rng.shuffle(rows)
+        return {"most": level == 2 and rng.random() < 0.5, "rows": rows}
 
     def _values(self, rng: random.Random, count: int, top: int) -> list[int]:
         values = [rng.randint(3, top) for _ in range(count)]
@@ -141,7 +142,7 @@ class HandleTime(_Grouped):
     name: ClassVar[str] = "handle_time"
     pool: ClassVar[tuple[str, ...]] = NAMES
     mean: ClassVar[bool] = False
-    sizes = (((2, 2), (2, 2), 60), ((2, 3), (2, 3), 99), ((3, 3), (2, 4), 300))
+    sizes = (((2, 2), (1, 2), 50), ((2, 2), (2, 2), 60), ((2, 3), (2, 3), 99))
     questions = (
         "Which agent has the {word} total handle time? Return the agent and the total.",
         "Cases with minutes. Who spent the {amount} time in total? Return name and total.",
@@ -155,7 +156,7 @@ class BestRegion(_Grouped):
     name: ClassVar[str] = "best_region_identification"
     pool: ClassVar[tuple[str, ...]] = STATES
     mean: ClassVar[bool] = True
-    sizes = (((2, 2), (2, 2), 40), ((2, 3), (2, 3), 60), ((3, 3), (2, 4), 99))
+    sizes = (((2, 2), (1, 2), 30), ((2, 2), (2, 2), 40), ((2, 3), (2, 3), 60))
     questions = (
         "Which state has the {word} average closure time? Return state and average.",
         "Closed cases with hours. Which state takes the {amount} time on average? "
@@ -178,8 +179,8 @@ class TransferCount(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        agents = distinct(rng, NAMES, rng.randint(*((3, 3), (3, 3), (3, 4))[level]))
-        count = rng.randint(*((2, 3), (4, 5), (6, 8))[level])
+        agents = distinct(rng, NAMES, 3)
+        count = rng.randint(*((2, 2), (2, 3), (4, 5))[level])
         lengths = [rng.choice((2, 2, 3) if level < 2 else (2, 3, 3)) for _ in range(count)]
         cases = ids(rng, "C", count)
         return {
@@ -218,10 +219,12 @@ class MonthlyTrend(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        months = rng.sample(MONTHS, rng.randint(*((2, 2), (2, 3), (3, 4))[level]))
-        products = distinct(rng, PRODUCTS, 2)
-        count = rng.randint(*((3, 6), (6, 9), (10, 15))[level])
+        months = rng.sample(MONTHS, rng.randint(*((2, 2), (2, 2), (2, 3))[level]))
+        months.sort(key=MONTHS.index)
+        products = distinct(rng, PRODUCTS, 1 if level == 0 else 2)
+        count = rng.randint(*((2, 5), (4, 6), (6, 9))[level])
         rows = [[rng.choice(months), rng.choice(products)] for _ in range(count)]
+        rows.sort(key=lambda row: MONTHS.index(row[0]))
         return {"product": rng.choice(rows)[1], "rows": rows}
 
     @override
@@ -253,12 +256,12 @@ class TopIssue(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        issues = ids(rng, "I", rng.randint(*((2, 2), (2, 3), (3, 3))[level]))
-        products = distinct(rng, PRODUCTS, 2)
-        count = rng.randint(*((3, 5), (5, 8), (8, 12))[level])
+        issues = ids(rng, "I", rng.randint(*((2, 2), (2, 2), (2, 3))[level]))
+        products = distinct(rng, PRODUCTS, 1 if level == 0 else 2)
+        count = rng.randint(*((2, 4), (3, 5), (5, 8))[level])
         first = rng.randint(0, 6)
         last = first + rng.randint(2, 4)
-        months = MONTHS[max(first - 1, 0) : last + 2]
+        months = MONTHS[max(first - (level == 2), 0) : last + 1 + (level == 2)]
         while True:
             rows = [
                 [rng.choice(months), rng.choice(products), rng.choice(issues)] for _ in range(count)
@@ -308,17 +311,17 @@ class CaseRouting(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        skills = distinct(rng, PRODUCTS, (2, 3, 3)[level])
-        names = distinct(rng, NAMES, rng.randint(*((3, 3), (3, 3), (3, 4))[level]))
+        skills = distinct(rng, PRODUCTS, (1, 2, 3)[level])
+        names = distinct(rng, NAMES, 3)
         while True:
-            agents = [
-                (n, rng.randint(0, 4 + level), sorted(distinct(rng, skills, rng.randint(1, 2))))
-                for n in names
-            ]
+            agents = [(n, rng.randint(0, 4 + level), self._some(rng, skills)) for n in names]
             if all(sum(s in able for _, _, able in agents) > 1 for s in skills):
                 break
-        count = rng.randint(*((1, 2), (2, 3), (4, 5))[level])
+        count = rng.randint(*((1, 2), (1, 2), (2, 3))[level])
         return {"agents": agents, "cases": [rng.choice(skills) for _ in range(count)]}
+
+    def _some(self, rng: random.Random, skills: Sequence[str]) -> list[str]:
+        return sorted(distinct(rng, skills, min(len(skills), rng.randint(1, 2))))
 
     @override
     def ask(self, data: dict[str, Any], style: int) -> str:
@@ -351,9 +354,9 @@ class LeadQualification(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        units = rng.randint(*((2, 9), (2, 9), (11, 39))[level])
-        price = rng.randint(*((11, 29), (11, 99), (11, 59))[level])
-        steps = [rng.randint(2, (9, 19, 29)[level]) for _ in range((2, 2, 3)[level])]
+        units = rng.randint(*((2, 5), (2, 9), (2, 9))[level])
+        price = rng.randint(*((11, 19), (11, 29), (11, 99))[level])
+        steps = [rng.randint(2, (9, 9, 19)[level]) for _ in range((1, 2, 2)[level])]
         stock = distinct(rng, PRODUCTS, level + 2)
         wanted = rng.choice(stock if rng.random() < 0.6 else PRODUCTS)
         deciders = distinct(rng, ROLES, level + 1)
@@ -425,20 +428,21 @@ class NamedEntity(CrmTask):
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
         who, *others = distinct(rng, NAMES, 3)
-        gaps = [rng.randint(2, (20, 60, 60)[level]) for _ in range((1, 1, 2)[level])]
+        gaps = [rng.randint(2, (9, 20, 60)[level]) for _ in range(1)]
         today = rng.randint(sum(gaps) + 20, 399)
-        count = rng.randint(*((3, 4), (5, 6), (7, 9))[level])
+        count = rng.randint(*((2, 3), (3, 4), (5, 6))[level])
         codes = ids(rng, "P", count, 3)
         day, rows = today, list[tuple[int, str]]()
         for gap in gaps:
             day -= gap
             rows.append((day, who))
         days = {d for d, _ in rows}
-        rows.append((rows[-1][0], others[0]))
+        if level == 2:
+            rows.append((rows[-1][0], others[0]))
         while len(rows) < count:
             near = max(1, rng.choice(sorted(days)) + rng.choice((-10, -3, -2, -1, 1, 2, 3, 10)))
             rows.append((near, rng.choice([who, *others])))
-            if rows[-1][1] == who and near in days:
+            if near in days and (level < 2 or rows[-1][1] == who):
                 rows.pop()
         full = [[d, w, code] for (d, w), code in zip(rows, codes, strict=True)]
         rng.shuffle(full)
@@ -483,17 +487,17 @@ class PolicyViolation(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        rules = distinct(rng, RULES, rng.randint(*((2, 2), (2, 3), (3, 3))[level]))
+        rules = distinct(rng, RULES, rng.randint(*((1, 2), (2, 2), (2, 3))[level]))
         codes = ids(rng, "K", len(rules))
         amounts, articles = [], []
         for rule, code in zip(rules, codes, strict=True):
-            count = rng.randint(*((1, 2), (2, 2), (2, 4))[level])
-            values = [rng.randint(3, (50, 80, 120)[level]) for _ in range(count)]
+            count = rng.randint(*((1, 2), (1, 2), (2, 2))[level])
+            values = [rng.randint(3, (40, 50, 80)[level]) for _ in range(count)]
             amounts += [[rule, v] for v in values]
             off = rng.choice((-1, -1, 1)) * rng.randint(1, 20)
             articles.append([code, rule, max(3, sum(values) - off)])
-        rng.shuffle(amounts)
-        rng.shuffle(articles)
+        if level == 2:
+            rng.shuffle(amounts)
         return {"articles": articles, "amounts": amounts}
 
     @override
@@ -520,15 +524,15 @@ class PrivateInformation(CrmTask):
     name: ClassVar[str] = "private_customer_information"
     styles: ClassVar[int] = 3
     questions = (
-        "{asker} asks: what is the {field} of {who}?",
-        "{asker} wants to know the {field} of {who}.",
-        "Customer {asker}: please tell me the {field} of {who}.",
+        "{asker} asks: what is {of} {field}{who}?",
+        "{asker} wants to know {of} {field}{who}.",
+        "Customer {asker}: please tell me {of} {field}{who}.",
     )
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        names = distinct(rng, NAMES, (2, 3, 5)[level])
-        fields = distinct(rng, FIELDS, (2, 3, 4)[level])
+        names = distinct(rng, NAMES, (2, 2, 3)[level])
+        fields = distinct(rng, FIELDS, (2, 2, 3)[level])
         rows = [[n, [self._value(rng, f) for f in fields]] for n in names]
         who = rng.choice(names)
         asker = who if rng.random() < 0.35 else rng.choice([n for n in names if n != who])
@@ -546,11 +550,13 @@ class PrivateInformation(CrmTask):
 
     @override
     def ask(self, data: dict[str, Any], style: int) -> str:
-        text = self.phrase(style, asker=data["asker"], field=data["field"], who=data["who"])
+        own = data["asker"] == data["who"]
+        of, who = ("my own", "") if own else ("the", f" of {data['who']}")
+        text = self.phrase(style, asker=data["asker"], field=data["field"], of=of, who=who)
+        kinds = {True: "public", False: "private"}
+        rules = ", ".join(f"{f} {kinds[f in data['public']]}" for f in data["fields"])
         rows = "\n".join(f"{n} {' '.join(values)}" for n, values in data["rows"])
-        return (
-            f"{text}\nPublic: {' '.join(data['public'])}\nname {' '.join(data['fields'])}\n{rows}"
-        )
+        return f"{text}\nRules: {rules}\nname {' '.join(data['fields'])}\n{rows}"
 
     @override
     def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:

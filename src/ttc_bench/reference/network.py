@@ -45,6 +45,9 @@ def new_model(size: ModelParams, tokenizer: PreTrainedTokenizerFast, seed: int) 
 
     torch.manual_seed(seed)
     model: Any = LlamaForCausalLM(llama_config(size, tokenizer))
+    # Tied embeddings of words that are equally likely grow alike before they are told apart
+    # (copying them was then learnt very late): start them well apart.
+    model.model.embed_tokens.weight.data *= 5
     for name, weight in model.named_parameters():
         if name.endswith(("o_proj.weight", "down_proj.weight")):
             weight.data /= math.sqrt(2 * size.layers)
