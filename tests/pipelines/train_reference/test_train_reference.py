@@ -6,6 +6,7 @@ import pytest
 import torch
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
+from kedro_datasets.json import JSONDataset
 
 from ttc_bench.pipelines.train_reference import create_pipeline
 from ttc_bench.reference.datasets import ReferenceModelDataset
@@ -27,12 +28,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DataCatalog]:
         {
             "params:train_reference": MemoryDataset(smoke_recipe(str(folder / "checkpoints"))),
             "reference.card": MemoryDataset(),
-            "reference.evaluation": MemoryDataset(),
+            "reference.evaluation": JSONDataset(filepath=str(folder / "evaluation.json")),
             **{
                 f"reference.{name}": ReferenceModelDataset(str(folder / name), head)
                 for name, head in HEADS.items()
             },
-            **{f"reference.{name}_curve": MemoryDataset() for name in HEADS},
+            **{
+                f"reference.{name}_curve": JSONDataset(filepath=str(folder / f"{name}.json"))
+                for name in HEADS
+            },
         }
     )
     SequentialRunner().run(create_pipeline(), catalog)
