@@ -13,7 +13,7 @@ import torch
 from conftest import job_requests
 from scipy.stats import chisquare
 from tiny_models import ask, make_tokenizer, plain, run, save, save_llama
-from transformers import LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 from ttc_bench.engines.base import Request, Sampling
 from ttc_bench.engines.decoding import DraftModel, PromptLookup
@@ -181,6 +181,25 @@ def test_a_draft_of_another_family_is_refused(tiny_paths: dict[str, str], tmp_pa
     engine = LocalModels(target=tiny_paths["target"], draft=str(tmp_path)).build()
     with pytest.raises(CapabilityError, match=r"tokenizers differ.*model\.draft"):
         run(engine, ask("Hello", decoding=DraftModel()))
+
+
+@pytest.mark.parametrize("outputs", [400, 448, 396])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.8, top_p=0.9)])
+def test_any_causal_model_may_draft(
+    outputs: int, sampling: Sampling, tiny_paths: dict[str, str], tmp_path: Path
+) -> None:
+    """A model of another architecture, with logits padded differently."""
+    config = GPT2Config(
+        vocab_size=outputs, n_embd=32, n_layer=1, n_head=2, n_positions=512, initializer_range=0.2
+    )
+    torch.manual_seed(0)
+    draft = save(GPT2LMHeadModel(config), tmp_path)
+    engine = LocalModels(target=tiny_paths["target"], draft=draft).build()
+    request = ask("List all cases.", sampling=sampling)
+    drafted = run(engine, replace(request, decoding=DraftModel()))[0]
+    assert drafted.usage.draft_tokens > 0
+    if sampling.temperature == 0:
+        assert drafted.token_ids == plain(engine, request).token_ids
 
 
 def test_ngrams_propose_what_followed_them_last() -> None:

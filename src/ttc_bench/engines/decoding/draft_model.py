@@ -12,6 +12,8 @@ from ttc_bench.engines.decoding.base import GREY, WHITE, WhiteBoxDecoding
 from ttc_bench.engines.decoding.speculation import Proposal, speculate
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ttc_bench.engines.runtime.context import DecodeContext
     from ttc_bench.engines.runtime.runner import Runner
     from ttc_bench.engines.runtime.sampler import Sampler
@@ -39,7 +41,8 @@ class DraftModel(WhiteBoxDecoding):
         """
         runner = context.load_draft()
         cache = runner.new_cache(context.capacity + self.k, [context.draft_meter])
-        speculate(context, ModelDrafter(runner, cache, context.sampler), self.k)
+        drafter = ModelDrafter(runner, cache, context.sampler, context.target.outputs)
+        speculate(context, drafter, self.k)
 
 
 class ModelDrafter:
@@ -49,10 +52,13 @@ class ModelDrafter:
         runner: Runs the draft model.
         cache: Its empty cache.
         sampler: The sample's sampler: drafts are drawn under the same settings.
+        outputs: Width of the target's logits. Models of one tokenizer may pad theirs differently;
+            what the target does not have is never drafted.
     """
 
-    def __init__(self, runner: Runner, cache: Any, sampler: Sampler) -> None:
+    def __init__(self, runner: Runner, cache: Any, sampler: Sampler, outputs: int) -> None:
         self._runner, self._cache, self._sampler = runner, cache, sampler
+        self._outputs = outputs
 
     def propose(self, sequence: list[int], limit: int) -> Proposal:
         """Return ``limit`` tokens that the draft model puts after ``sequence``."""
@@ -66,11 +72,17 @@ class ModelDrafter:
         pending = sequence[self._cache.length :]
         for _ in range(limit):
             tokens = torch.tensor([pending], device=self._runner.device)
-            logits = self._runner.forward(tokens, self._cache)[0]
+            logits = self._fit(self._runner.forward(tokens, self._cache)[0])
             pending = [self._choose(logits, proposal)]
         return proposal
 
-    def _choose(self, logits: Any, proposal: Proposal) -> int:
+    def _fit(self, logits: Tensor) -> Tensor:
+        from torch.nn.functional import pad
+
+        missing = self._outputs - len(logits)
+        return pad(logits, (0, missing), value=-float("inf")) if missing else logits
+
+    def _choose(self, logits: Tensor, proposal: Proposal) -> int:
         if self._sampler.greedy:
             token = int(logits.argmax())
         else:

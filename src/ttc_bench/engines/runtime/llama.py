@@ -79,6 +79,7 @@ class LlamaRunner:
         self.model = model
         self._threads = threads
         self.n_layers = len(base.layers)
+        self.outputs = head.out_features
         self.max_positions = int(config.max_position_embeddings)
         self.device: torch.device = base.embed_tokens.weight.device
         self.dtype: torch.dtype = base.embed_tokens.weight.dtype

@@ -66,11 +66,13 @@ class Runner(Protocol):
 
     Attributes:
         n_layers: Decoder layers of the model.
+        outputs: Width of the logits, which may exceed the tokenizer's vocabulary.
         max_positions: Length of the context window, in tokens.
         device: Where inputs must be.
     """
 
     n_layers: int
+    outputs: int
     max_positions: int
     device: torch.device
 
@@ -121,7 +123,9 @@ class GenericCache:
 
     def crop(self, length: int) -> None:
         """Forget everything from position ``length`` on."""
-        self.dynamic.crop(length)
+        if length < self.length:
+            # Negative: how many to remove.
+            self.dynamic.crop(length - self.length)
 
     def expand(self, meters: Sequence[Meter]) -> None:
         """Turn the single row into one row per meter."""
@@ -164,6 +168,7 @@ class GenericRunner:
         config = model.config.get_text_config()
         self.config = config
         self.n_layers = int(config.num_hidden_layers)
+        self.outputs = int(config.vocab_size)
         self.max_positions = int(getattr(config, "max_position_embeddings", None) or 2**31)
         self.device = model.device
         self.cost = parameter_cost(model, self.n_layers)
