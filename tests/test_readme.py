@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-
 from tests.conftest import ROOT, make_project
 
 README = (ROOT / "README.md").read_text()
