@@ -12,6 +12,7 @@ BETWEEN_LIBRARIES = re.compile(
     r"Add type hints to the `predict` method"
     r"|One or more dataset names contain '\.' characters"
     r"|register_new_resolver\(\) is deprecated"
+    r"|using the `ReadOnly` qualifier"
 )
 """Warnings that libraries give one another, about which a user can do nothing."""
 

@@ -46,7 +46,9 @@ class HostedModels(EngineParams):
 
     Attributes:
         target: LiteLLM's name of the model that answers: ``provider/model``.
-        draft: The same for a small model (cascades, speculation by steps).
+        draft: The same for a small model (cascades, speculation by steps). ``local/<path>`` is a
+            local one, which can prune prompts too.
+        verifier: Path of a local verifier; hosted models have no head that scores.
         api_base: Base address of an endpoint of one's own; null takes the provider's.
         draft_api_base: The same for the draft; null takes ``api_base`` if the draft has the
             target's provider.
@@ -72,6 +74,7 @@ class HostedModels(EngineParams):
 
     target: str = Field(min_length=1)
     draft: str | None = None
+    verifier: str | None = None
     api_base: str | None = None
     draft_api_base: str | None = None
     transport: Literal["auto", "direct", "litellm"] = "auto"
@@ -90,13 +93,43 @@ class HostedModels(EngineParams):
     logprobs: bool | None = None
     extra_body: dict[str, Any] = Field(default_factory=dict)
 
-    def build(self) -> HostedEngine:
+    def build(self) -> Engine:
         """Return the engine, every model resolved and no call made.
 
         Raises:
-            UserError: If a model is unknown to LiteLLM, or its key is missing.
+            UserError: If a model is unknown to LiteLLM, its key is missing, or a path is wrong.
         """
-        return HostedEngine(self)
+        hosted = HostedEngine(self)
+        helpers = self._helpers()
+        if helpers is None:
+            return hosted
+        from ttc_bench.engines.mixed import MixedEngine, Threaded
+
+        local = Threaded(helpers)
+        by_role: dict[ModelRole, Engine] = dict.fromkeys(hosted.roles(), hosted)
+        return MixedEngine({**by_role, **dict.fromkeys(local.roles(), local)})
+
+    @property
+    def local_draft(self) -> str | None:
+        """Path of the draft, if it is a local model."""
+        provider, _, path = (self.draft or "").partition("/")
+        return path if provider == "local" else None
+
+    def _helpers(self) -> Engine | None:
+        """Return an engine of the local models, without a target, if there are any."""
+        if self.local_draft is None and self.verifier is None:
+            return None
+        from ttc_bench.engines.local import LocalEngine, LocalModels
+
+        # No target: the hosted one answers. The model's own check asks for one.
+        paths: dict[str, Any] = {
+            "target": None,
+            "draft": self.local_draft,
+            "verifier": self.verifier,
+        }
+        engine = LocalEngine(LocalModels.model_construct(**paths))
+        engine.check()
+        return engine
 
 
 class HostedEngine(Engine):
@@ -175,7 +208,9 @@ class HostedEngine(Engine):
         Raises:
             CapabilityError: Always.
         """
-        raise CapabilityError("a hosted model has no verifier head: set a local verifier.")
+        raise CapabilityError(
+            "a hosted model has no head that scores: set model.verifier to the path of a local one."
+        )
 
     async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
         """Refuse: a hosted model does not report the surprisal of a prompt.
@@ -183,7 +218,9 @@ class HostedEngine(Engine):
         Raises:
             CapabilityError: Always.
         """
-        raise CapabilityError("a hosted model does not report surprisal: set a local draft.")
+        raise CapabilityError(
+            "a hosted model does not report surprisals: set model.draft to local/<path>."
+        )
 
     async def close(self) -> None:
         """Close the connections of the running event loop."""
@@ -226,7 +263,7 @@ def _lanes(models: HostedModels) -> dict[ModelRole, Lane]:
 def _addresses(models: HostedModels) -> list[tuple[ModelRole, str, str | None]]:
     """Return role, name and base address of every configured model."""
     found: list[tuple[ModelRole, str, str | None]] = [("target", models.target, models.api_base)]
-    if models.draft is not None:
+    if models.draft is not None and models.local_draft is None:
         same = models.draft.partition("/")[0] == models.target.partition("/")[0]
         base = models.draft_api_base or (models.api_base if same else None)
         found.append(("draft", models.draft, base))

@@ -46,7 +46,7 @@ class FaultServer:
     def engine(self, **settings: Any) -> HostedEngine:
         """Return an engine on this server."""
         given = {"target": "openai/known", "api_base": self.api_base, **settings}
-        return HostedModels(**given).build()
+        return HostedEngine(HostedModels(**given))
 
     def stop(self) -> None:
         """End the process."""

@@ -96,7 +96,7 @@ class Server:
             return await self.answer(request, body, entry)
         except ConnectionResetError:
             entry["gone"] = True
-            raise
+            return web.Response()
         finally:
             self.inside -= 1
             entry["left"] = time.perf_counter()
@@ -170,12 +170,12 @@ class Server:
         if fault == "hang":
             await asyncio.sleep(plan.hang_s)
         words = self.words(body, entry["identity"])
-        await response.write(event({"delta": {"role": "assistant", "content": ""}}))
         if fault == "empty":
             await response.write(b"data: " + json.dumps({"choices": []}).encode() + b"\n\n")
             await response.write(b"data: [DONE]\n\n")
             return response
-        itl_s = max(plan.itl_s, 0.1) if fault == "slow" else plan.itl_s
+        await response.write(event({"delta": {"role": "assistant", "content": ""}}))
+        itl_s = max(plan.itl_s, 0.05) if fault == "slow" else plan.itl_s
         for i, word in enumerate(words):
             due = entry["arrived"] + plan.ttft_s + i * itl_s
             if due > time.perf_counter():

@@ -131,8 +131,9 @@ def from_network(error: BaseException, began: bool) -> TryError:
         return TryError("connection", text, fatal=True)
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return TryError("timeout", text, retryable=True)
-    kind = "broken_stream" if began else "connection"
-    return TryError(kind, text, retryable=True)
+    if began:
+        return TryError("broken_stream", f"the stream broke off ({text})", retryable=True)
+    return TryError("connection", text, retryable=True)
 
 
 def from_event(error: Any, provider: str, model: str) -> TryError:

@@ -11,9 +11,6 @@ from contextlib import asynccontextmanager
 
 logger = logging.getLogger(__name__)
 
-_CALM_S = 1.0
-"""Refusals within this time tell of one overload, and count once."""
-
 
 class Gate:
     """Lets at most `limit` calls in: halved on a refusal, raised by one per full round of success.
@@ -31,25 +28,29 @@ class Gate:
         self._most, self._name = most, name
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._lowered_s = -_CALM_S
+        self._lowered_s = 0.0
 
     @asynccontextmanager
-    async def enter(self) -> AsyncIterator[None]:
-        """Wait for a place, first come, first served, and hold it."""
+    async def enter(self) -> AsyncIterator[float]:
+        """Wait for a place, first come, first served, and hold it; gives the time of entry."""
         await self._wait()
         try:
-            yield
+            yield time.perf_counter()
         finally:
             self._inside -= 1
             self._let_in()
 
-    def refused(self) -> None:
-        """Halve the limit, once per overload."""
-        now = time.perf_counter()
-        if now - self._lowered_s >= _CALM_S:
-            self._lowered_s = now
+    def refused(self, entered_s: float) -> None:
+        """Halve the limit, once per overload.
+
+        Args:
+            entered_s: When the refused call entered: one that entered under a higher limit tells
+                nothing about the present one.
+        """
+        if entered_s >= self._lowered_s:
+            self._lowered_s = time.perf_counter()
             self.limit = max(1.0, self.limit / 2)
-            logger.info("%s refuses calls: down to %d at a time", self._name, int(self.limit))
+            logger.debug("%s refuses calls: down to %d at a time", self._name, int(self.limit))
 
     def succeeded(self) -> None:
         """Raise the limit a little."""

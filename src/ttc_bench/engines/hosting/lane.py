@@ -109,12 +109,14 @@ class Passage:
 
     Attributes:
         ticket: Its slots in the rate limits.
+        entered_s: When it got its place.
         prompt_tokens: Estimated tokens of its prompt.
         tokens: Tokens to book: the estimate, until the answer tells.
         usd: Dollars to book; ``None`` books the most that it may have cost.
     """
 
     ticket: Ticket
+    entered_s: float
     prompt_tokens: int
     tokens: float
     usd: float | None = None
@@ -196,11 +198,12 @@ class Lane:
         asked_s = time.perf_counter()
         prompt_tokens = self._prompt_tokens(request)
         tokens = prompt_tokens + request.max_tokens
-        async with self._gate.enter():
+        async with self._gate.enter() as entered_s:
             held = await self._budget.hold(self._most_usd(request))
             passage = None
             try:
-                passage = Passage(await self._throttle.admit(tokens), prompt_tokens, tokens)
+                ticket = await self._throttle.admit(tokens)
+                passage = Passage(ticket, entered_s, prompt_tokens, tokens)
                 attempts.queue_s += time.perf_counter() - asked_s
                 yield passage
             finally:
@@ -264,7 +267,7 @@ class Lane:
         self, failure: TryError, answer: Answer, attempts: Attempts, passage: Passage
     ) -> None:
         if failure.error_type == "rate_limit":
-            self._gate.refused()
+            self._gate.refused(passage.entered_s)
             if failure.retry_after_s is None:
                 failure.retry_after_s = reported.pause_s(answer.headers, 0)
         if failure.retry_after_s is not None and failure.retryable:

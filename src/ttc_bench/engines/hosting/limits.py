@@ -18,6 +18,8 @@ GUARD_S = 0.03
 A limit of N per second is sustained at N / 1.03."""
 
 _POLL_S = 0.002
+_LOOK_AGAIN_S = 0.05
+"""Tokens come free when an answer turns out shorter than it might have been."""
 
 T = TypeVar("T")
 
@@ -135,7 +137,7 @@ class Throttle:
         """Wait for leave to send a request of about ``tokens`` tokens; first come, first served."""
         async with self._turn.get():
             while (wait_s := self._wait_s(tokens)) > 0:
-                await asyncio.sleep(wait_s)
+                await asyncio.sleep(min(wait_s, _LOOK_AGAIN_S))
             return Ticket(
                 tuple(window.take(1) for window in self._requests),
                 tuple(window.take(tokens) for window in self._tokens),
