@@ -1,0 +1,23 @@
+"""Greedy speculation is token-identical to plain decoding, over the whole test split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("benchmark", ["crm_sim", "worf_sim"])
+def test_every_answer_of_the_split_is_the_baselines(benchmark: str, answer: Any) -> None:
+    jobs = ingest(benchmark, [benchmark], None, {}, {})
+    assert len(jobs) >= 400
+    for job in jobs:
+        plain, _ = answer("baseline.greedy", job)
+        for name in ("speculative.draft_model", "speculative.prompt_lookup"):
+            fast, session = answer(name, job)
+            call = session.ledger.calls[0]
+            assert fast.source.token_ids == plain.source.token_ids, (name, job.id)
+            assert call.accepted_tokens <= call.draft_tokens
