@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def kedro_run(project: Path) -> KedroRun:
+def kedro_run(project: Path) -> Iterator[KedroRun]:
     """``kedro run`` in the test's own project, in this process."""
 
     def run(*arguments: str) -> Result:
@@ -49,7 +49,12 @@ def kedro_run(project: Path) -> KedroRun:
 
         return CliRunner().invoke(cli, ["run", *arguments])
 
-    return run
+    yield run
+    # A run that fails in a process of its own ends with it; here it would go on into other tests.
+    import mlflow
+
+    while mlflow.active_run():
+        mlflow.end_run("FAILED")
 
 
 @pytest.fixture
