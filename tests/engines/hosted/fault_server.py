@@ -38,6 +38,7 @@ class Plan:
         per_second: Requests in a second beyond which it answers 429.
         most_at_once: Requests in flight beyond which it answers 429.
         key: The key it wants.
+        echo_key: Whether its errors repeat the key that it was given.
         models: The models it knows; ``None`` is any.
         most_prompt: Longest prompt, in characters.
         extra_chunk: Merged into the last event (``x_groq``, ``metrics``).
@@ -58,6 +59,7 @@ class Plan:
     per_second: int | None = None
     most_at_once: int | None = None
     key: str | None = None
+    echo_key: bool = False
     models: list[str] | None = None
     most_prompt: int | None = None
     extra_chunk: dict[str, Any] = field(default_factory=dict)
@@ -149,7 +151,8 @@ class Server:
             headers = {"Retry-After": plan.retry_after} if plan.retry_after else {}
             return error(429, "Rate limit reached", "rate_limit_exceeded", headers)
         if entry["fault"] == "500":
-            return error(500, "The server had an error", "server_error")
+            about = f" while serving {given}" if plan.echo_key else ""
+            return error(500, f"The server had an error{about}", "server_error")
         return None
 
     def is_too_much(self) -> bool:

@@ -104,7 +104,8 @@ def from_litellm(error: Exception) -> TryError:
     """Return what an exception of ``litellm.acompletion`` means."""
     status = getattr(error, "status_code", None)
     text = str(getattr(error, "message", error))
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    response = getattr(error, "response", None)
+    headers = getattr(error, "litellm_response_headers", None) or getattr(response, "headers", {})
     kind = next((k for code, k in FATAL_CODES.items() if code in text), None)
     failure = _by_class(type(error).__name__, status if isinstance(status, int) else None)
     return TryError(

@@ -211,7 +211,8 @@ class ByLiteLLM(Transport):
                     model=endpoint.name,
                     messages=endpoint.messages(request.messages),
                     api_base=endpoint.address,
-                    api_key=endpoint.key or None,
+                    # OpenAI's client refuses to be without one, whatever the server wants.
+                    api_key=endpoint.key or "none",
                     stream=True,
                     timeout=self._timeouts.idle_s,
                     max_retries=0,

@@ -1,0 +1,157 @@
+"""``kedro run`` on hosted models: environments, keys, failures and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from tests.conftest import ROOT, KedroRun
+from tests.engines.hosted.conftest import FaultServer
+
+KEY = "sk-planted-0123456789abcdefghij"
+ARGUMENTS = ("--env=served", "--pipeline=baseline")
+
+
+@pytest.fixture
+def served(server: FaultServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose environment ``served`` is the fault server."""
+    # Not deleted but registered for deletion: what the run puts there goes with the test.
+    monkeypatch.setenv("OPENAI_API_KEY", "registered")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    model = {
+        "engine": "hosted",
+        "target": "openai/known",
+        "api_base": server.api_base,
+        "attempts": 1,
+    }
+    settings = {"benchmarks": ["crm_sim"], "limit": 40, "model": model}
+    (project / "conf" / "served").mkdir()
+    (project / "conf" / "served" / "parameters.yml").write_text(yaml.safe_dump(settings))
+    return project
+
+
+def everything_written(folder: Path) -> str:
+    """Return all that lies in ``folder``, tables and databases decoded."""
+    texts = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or "06_models" in path.parts or "local" in path.parts:
+            continue
+        texts.append(path.read_bytes().decode("utf-8", errors="replace"))
+        if path.suffix == ".parquet":
+            texts.append(json.dumps(pd.read_parquet(path).to_dict("list"), default=str))
+    return "\n".join(texts)
+
+
+def test_a_key_is_used_and_written_nowhere(
+    served: Path, server: FaultServer, kedro_run: KedroRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    local = served / "conf" / "local" / "credentials.yml"
+    local.write_text(yaml.safe_dump({"hosted": {"OPENAI_API_KEY": KEY}}))
+    server.plan(key=KEY, echo_key=True, fault_share=0.3, faults=["500", "cut"])
+    with caplog.at_level("DEBUG"):
+        result = kedro_run(*ARGUMENTS)
+    assert result.exit_code == 1, "fewer answers are valid than min_valid_share asks for"
+    assert "Traceback" not in result.output
+
+    log = server.log()
+    assert sum(entry["status"] == 200 for entry in log) > 20, "the key opened the door"
+    responses = pd.read_parquet(
+        served / "data" / "07_model_output" / "responses" / "baseline.greedy.parquet"
+    )
+    failed = responses[responses["status"] == "failed"]
+    assert len(responses) == 40
+    assert 0 < len(failed) == sum(not entry["done"] for entry in log)
+    assert set(failed["error_type"]) == {"server_error", "broken_stream"}
+    assert failed["error_message"].str.contains("key hidden").any(), "an error repeated the key"
+
+    summary = pd.read_parquet(served / "data" / "08_reporting" / "bench_summary.parquet")
+    assert int(summary["n_failed"].sum()) == len(failed)
+    assert "server_error: " in summary["failures"].iloc[0]
+
+    written = everything_written(served)
+    assert "openai/known" in written, "the search looks at what it should"
+    for text in (written, result.output, caplog.text):
+        assert KEY not in text
+        assert KEY[3:] not in text
+
+
+def test_a_wrong_key_ends_the_run_in_one_line_without_it(
+    served: Path, server: FaultServer, kedro_run: KedroRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    server.plan(key="another")
+    result = kedro_run(*ARGUMENTS)
+    assert result.exit_code == 1
+    (line,) = [part for part in result.output.splitlines() if part.startswith("Error")]
+    assert "Check the key in OPENAI_API_KEY" in line
+    assert KEY not in result.output
+    assert KEY not in everything_written(served)
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ("groq", "set the environment variable GROQ_API_KEY"),
+        ("openai", "set the environment variable OPENAI_API_KEY"),
+        ("vllm", "cannot be reached at http://localhost:8000/v1/chat/completions"),
+        ("ollama", "cannot be reached at http://localhost:11434/v1/chat/completions"),
+    ],
+)
+def test_what_an_environment_lacks_is_one_line(
+    project: Path,
+    kedro_run: KedroRun,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    words: str,
+) -> None:
+    for name in [name for name in os.environ if name.endswith("_API_KEY")]:
+        monkeypatch.delenv(name)
+    arguments = ("--pipeline=baseline", "--params=benchmarks=[crm_sim],limit=1")
+    result = kedro_run(f"--env={environment}", *arguments)
+    assert result.exit_code == 1
+    assert words in result.output
+    assert "Traceback" not in result.output
+    assert not list((project / "data").rglob("*.parquet"))
+
+
+def test_an_environment_runs_its_model_on_its_benchmarks(
+    project: Path, server: FaultServer, kedro_run: KedroRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_of_the_test_1234")
+    server.plan(key="gsk_of_the_test_1234")
+    result = kedro_run(
+        "--env=groq",
+        "--pipeline=self_consistency",
+        f"--params=benchmarks=[crm_sim],limit=2,model.api_base={server.api_base}",
+    )
+    assert result.exit_code == 0, result.output
+    folder = project / "data" / "07_model_output" / "responses"
+    for name in ("baseline.greedy", "self_consistency.majority", "self_consistency.adaptive"):
+        responses = pd.read_parquet(folder / f"{name}.parquet")
+        assert list(responses["status"]) == ["ok", "ok"]
+        assert set(responses["model"]) == {"groq/llama-3.3-70b-versatile"}
+        assert set(responses["engine"]) == {"hosted"}
+        assert responses["usd"].isna().all(), "LiteLLM lists no price: unknown, not zero"
+    assert {entry["model"] for entry in server.log()} == {"llama-3.3-70b-versatile"}
+    assert len(server.log()) == 2 * (1 + 8), "adaptive took its samples from the pool"
+
+
+def environment_settings(name: str) -> dict[str, Any]:
+    """Return the parameters of an environment of the project."""
+    found = yaml.safe_load((ROOT / "conf" / name / "parameters.yml").read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("name", ["groq", "openai", "vllm", "ollama"])
+def test_environments_name_the_real_benchmarks_and_valid_settings(name: str) -> None:
+    from ttc_bench.engines import engine_params
+
+    settings = environment_settings(name)
+    assert settings["benchmarks"] == ["crmarena", "worfbench"]
+    assert engine_params(settings["model"])
