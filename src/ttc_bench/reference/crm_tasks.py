@@ -8,7 +8,7 @@ with numbers, or sets of them).
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from typing_extensions import override
@@ -61,6 +61,14 @@ def running_sum(values: Sequence[int], slip: Slip) -> tuple[str, int]:
     return text, total
 
 
+def listed(rows: Iterable[str]) -> str:
+    """Return records as a list, each behind a dash.
+
+    A word has one token only behind a space; what is to be copied must not start a line.
+    """
+    return "\n".join(f"- {row}" for row in rows)
+
+
 def distinct(rng: random.Random, pool: Sequence[str], count: int) -> list[str]:
     """Return some different words of a pool."""
     return rng.sample(list(pool), count)
@@ -81,6 +89,11 @@ class CrmTask(Task):
     def phrase(self, style: int, **facts: object) -> str:
         """Return a paraphrase of the question."""
         return self.questions[style % len(self.questions)].format(**facts)
+
+    @override
+    def text(self, lines: Sequence[str]) -> str:
+        *steps, last = lines
+        return f"{listed(steps)}\n{last}" if steps else last
 
 
 class _Grouped(CrmTask):
@@ -117,7 +130,7 @@ class _Grouped(CrmTask):
     @override
     def ask(self, data: dict[str, Any], style: int) -> str:
         word = ("highest" if data["most"] else "lowest", "most" if data["most"] else "least")
-        rows = "\n".join(f"{n} {v}" for n, v in data["rows"])
+        rows = listed(f"{n} {v}" for n, v in data["rows"])
         return f"{self.phrase(style, word=word[0], amount=word[1])}\n{rows}"
 
     @override
@@ -189,7 +202,7 @@ class TransferCount(CrmTask):
 
     @override
     def ask(self, data: dict[str, Any], style: int) -> str:
-        rows = "\n".join(f"{case} {' > '.join(path)}" for case, path in data["cases"])
+        rows = listed(f"{case} {' > '.join(path)}" for case, path in data["cases"])
         return f"{self.phrase(style)}\n{rows}"
 
     @override
@@ -229,7 +242,7 @@ class MonthlyTrend(CrmTask):
 
     @override
     def ask(self, data: dict[str, Any], style: int) -> str:
-        rows = "\n".join(f"{month} {product}" for month, product in data["rows"])
+        rows = listed(f"{month} {product}" for month, product in data["rows"])
         return f"{self.phrase(style, product=data['product'])}\n{rows}"
 
     @override
@@ -282,7 +295,7 @@ class TopIssue(CrmTask):
     @override
     def ask(self, data: dict[str, Any], style: int) -> str:
         first, last = (MONTHS[i] for i in data["period"])
-        rows = "\n".join(f"{m} {p} {i}" for m, p, i in data["rows"])
+        rows = listed(f"{m} {p} {i}" for m, p, i in data["rows"])
         return f"{self.phrase(style, product=data['product'], first=first, last=last)}\n{rows}"
 
     @override
@@ -325,7 +338,7 @@ class CaseRouting(CrmTask):
 
     @override
     def ask(self, data: dict[str, Any], style: int) -> str:
-        rows = "\n".join(f"{n} {load} {' '.join(s)}" for n, load, s in data["agents"])
+        rows = listed(f"{n} {load} {' '.join(s)}" for n, load, s in data["agents"])
         return f"{self.phrase(style)}\n{rows}\nCases: {', '.join(data['cases'])}"
 
     @override
@@ -457,7 +470,7 @@ class NamedEntity(CrmTask):
     def ask(self, data: dict[str, Any], style: int) -> str:
         last, *before = reversed(data["gaps"])
         gaps = f"{last} days " + "".join(f"before the one {g} days " for g in before) + "ago"
-        rows = "\n".join(f"{d} {w} {code}" for d, w, code in data["rows"])
+        rows = listed(f"{d} {w} {code}" for d, w, code in data["rows"])
         text = self.phrase(style, today=data["today"], who=data["who"], gaps=gaps)
         return f"{text}\n{rows}"
 
@@ -502,7 +515,7 @@ class PolicyViolation(CrmTask):
 
     @override
     def ask(self, data: dict[str, Any], style: int) -> str:
-        articles = "\n".join(f"{code} {rule} limit {top}" for code, rule, top in data["articles"])
+        articles = listed(f"{code} {rule} limit {top}" for code, rule, top in data["articles"])
         amounts = ", ".join(f"{rule} {value}" for rule, value in data["amounts"])
         return f"{self.phrase(style)}\n{articles}\nAgent: {amounts}"
 
@@ -555,7 +568,7 @@ class PrivateInformation(CrmTask):
         text = self.phrase(style, asker=data["asker"], field=data["field"], of=of, who=who)
         kinds = {True: "public", False: "private"}
         rules = ", ".join(f"{f} {kinds[f in data['public']]}" for f in data["fields"])
-        rows = "\n".join(f"{n} {' '.join(values)}" for n, values in data["rows"])
+        rows = listed(f"{n} {' '.join(values)}" for n, values in data["rows"])
         return f"{text}\nRules: {rules}\nname {' '.join(data['fields'])}\n{rows}"
 
     @override

@@ -130,15 +130,19 @@ class Task(ABC):
 
     def gold(self, problem: Problem) -> str:
         """Return the gold solution as text."""
-        return "\n".join(self.solve(problem.data, Slip()))
+        return self.text(self.solve(problem.data, Slip()))
+
+    def text(self, lines: Sequence[str]) -> str:
+        """Return the lines of a solution as the model is to write them."""
+        return "\n".join(lines)
 
     def slipped(self, problem: Problem, rng: random.Random) -> tuple[str, int | None]:
         """Return a solution with one slip, and its first wrong step (None if none is wrong)."""
         probe = Slip()
         gold = self.solve(problem.data, probe)
         slip = Slip(rng.randrange(max(probe.count, 1)), rng)
-        text = "\n".join(self.solve(problem.data, slip))
-        return text, first_difference(text, "\n".join(gold))
+        text = self.text(self.solve(problem.data, slip))
+        return text, first_difference(text, self.text(gold))
 
 
 def first_difference(text: str, gold: str) -> int | None:
