@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+# Before torch loads its thread pool, as the engine does it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
@@ -101,7 +105,7 @@ def single_stream(engine: LocalEngine, requests: list[Request], rounds: int) -> 
 
     model = AutoModelForCausalLM.from_pretrained(engine.models.target, dtype=torch.float32).eval()
     prompts = [torch.tensor([engine.language_model().encode(r.messages)]) for r in requests]
-    all_threads = torch.get_num_threads()
+    all_threads = os.cpu_count() or 1
 
     def generate(threads: int) -> Contender:
         def work() -> int:
