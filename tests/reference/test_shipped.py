@@ -58,18 +58,24 @@ def test_the_draft_costs_at_most_a_third() -> None:
     assert cost("draft") <= cost("target") / 3
 
 
-def test_the_target_solves_easy_problems() -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+@pytest.mark.parametrize(("benchmark", "bar"), [("crm_sim", 0.55), ("worf_sim", 0.8)])
+def test_the_target_solves_easy_problems(benchmark: str, bar: float) -> None:
+    from ttc_bench.pipelines.train_reference.evaluation import Arm, held_out_jobs, run
+    from ttc_bench.reference.settings import EvaluationParams
 
-    from ttc_bench.reference.crm_tasks import CRM_TASKS
-    from ttc_bench.reference.evaluate import jobs_of, reward
-    from ttc_bench.reference.samples import generate
-    from ttc_bench.reference.sampling import complete, prompt_text
+    jobs = held_out_jobs(benchmark, EvaluationParams(samples=90, seed=1))
+    easy = [job for job in jobs if job.difficulty == "easy"]
+    folders = {role: FOLDER / role for role in ("target", "draft", "verifier")}
+    scores = run(Arm("greedy", "baseline.greedy"), easy, folders, seed=0)
+    assert scores["reward"].mean() > bar
 
-    model = AutoModelForCausalLM.from_pretrained(FOLDER / "target").eval()
+
+def test_a_name_is_the_same_token_in_the_records_and_in_the_answer() -> None:
+    from transformers import AutoTokenizer
+
+    from ttc_bench.reference.crm_tasks import NAMES, PRODUCTS, STATES
+
     tokenizer = AutoTokenizer.from_pretrained(FOLDER / "target")
-    problems = [p for p in generate(CRM_TASKS, 0, 60, "test") if p.level == "easy"]
-    texts = complete(model, tokenizer, [prompt_text(p) for p in problems])
-    jobs = jobs_of("crm_sim", problems)
-    rewards = [reward("crm_sim", t[0], job) for t, job in zip(texts, jobs, strict=True)]
-    assert sum(rewards) / len(rewards) > 0.4  # 0.6 when shipped; blind guessing gives 0.16
+    for word in (*NAMES, *PRODUCTS, *STATES):
+        for text in (f"q\n- {word} 12", f"- {word}: 3", f"Answer: {word}, 7"):
+            assert f"\u0120{word}" in tokenizer.tokenize(text)

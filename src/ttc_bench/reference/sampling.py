@@ -1,8 +1,7 @@
-"""Batched decoding for training data and quick evaluation; policies use the engines instead."""
+"""Batched decoding for the verifier's training data; policies use the engines instead."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +20,6 @@ MAX_NEW = 320
 def prompt_text(problem: Problem, chain: bool = True) -> str:
     """Return the chat of a problem up to where the assistant starts."""
     return "".join(piece.text for piece in opening(problem, chain))
-
-
-def first_layers(model: LlamaForCausalLM, count: int) -> LlamaForCausalLM:
-    """Return the model as it is when it stops after its first layers (weights shared)."""
-    early: Any = copy.copy(model)
-    early._modules = dict(model._modules)
-    early.model = copy.copy(model.model)
-    early.model._modules = dict(model.model._modules)
-    early.model.layers = model.model.layers[:count]
-    early.config = copy.deepcopy(model.config)
-    early.config.num_hidden_layers = count
-    early.model.config = early.config
-    return early  # type: ignore[no-any-return]
 
 
 @torch.inference_mode()

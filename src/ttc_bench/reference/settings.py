@@ -132,22 +132,22 @@ class VerifierParams(Params):
 
 
 class EvaluationParams(Params):
-    """The quick held-out evaluation that goes into the model card.
+    """The held-out evaluation that goes into the model card.
 
     Attributes:
         samples: Test samples per benchmark.
         votes: Samples per problem for majority, oracle and verifier.
-        voted: Test samples per benchmark on which those are measured.
         temperature: Temperature of the samples.
         exits: Early-exit layers of the target.
-        seed: Seed of the samples.
+        drafted: Tokens that the draft proposes at a time.
+        seed: Seed of the problems and of the samples; none that the recipe was tuned on.
     """
 
     samples: PositiveInt = 480
     votes: PositiveInt = 8
-    voted: PositiveInt = 480
-    temperature: PositiveFloat = 0.7
+    temperature: PositiveFloat = 0.8
     exits: tuple[PositiveInt, ...] = (4, 6)
+    drafted: PositiveInt = 4
     seed: int = 0
 
 
@@ -186,6 +186,6 @@ def smoke_recipe(checkpoints: str) -> RecipeParams:
                 "stages": [{"train": {**train, "distil_weight": 0.5}}],
             },
             "verifier": {"problems": 4, "samples": 2, "slips": 60, "train": train},
-            "evaluation": {"samples": 3, "voted": 3, "votes": 2, "exits": [2]},
+            "evaluation": {"samples": 3, "votes": 2, "exits": [2]},
         }
     )

@@ -64,7 +64,10 @@ def test_card_states_scores_chance_checksums_and_limits(made: tuple[Path, DataCa
         assert said in card
     found = catalog.load("reference.evaluation")
     assert set(found) == {"crm_sim", "worf_sim"}
-    assert 0 <= found["crm_sim"]["votes"]["oracle"] <= 1
+    rewards = found["crm_sim"]["rewards"]
+    assert {"greedy", "draft", "exit_2", "majority", "verifier", "oracle", "random"} <= set(rewards)
+    assert rewards["speculative"] == rewards["greedy"]
+    assert 0 <= rewards["random"]["mean"] <= rewards["oracle"]["mean"] <= 1
 
 
 def test_the_pipeline_is_found_and_lists_its_steps_in_order() -> None:

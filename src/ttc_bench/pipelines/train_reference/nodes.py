@@ -119,10 +119,12 @@ def train_verifier(recipe: RecipeParams, target: ReferenceModel) -> tuple[Refere
 def evaluate(
     recipe: RecipeParams, target: ReferenceModel, draft: ReferenceModel, verifier: ReferenceModel
 ) -> dict[str, Any]:
-    """Return held-out scores of the models."""
-    from ttc_bench.reference.evaluate import evaluate_models
+    """Return held-out scores of the stored models, by the product's own policies and metrics."""
+    from ttc_bench.pipelines.train_reference.evaluation import SIMULATED, evaluate_benchmark
 
-    return evaluate_models(target, draft, verifier, recipe.evaluation)
+    models = {"target": target, "draft": draft, "verifier": verifier}
+    folders = {name: model.folder for name, model in models.items() if model.folder is not None}
+    return {name: evaluate_benchmark(name, folders, recipe.evaluation) for name in SIMULATED}
 
 
 def write_card(
