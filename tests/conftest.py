@@ -19,6 +19,11 @@ REFERENCE = ROOT / "data" / "06_models" / "reference"
 KedroRun = Callable[..., Result]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch of the test that takes minutes."""
+    parser.addoption("--whole-split", action="store_true", help="check every sample of the split")
+
+
 def make_project(folder: Path) -> Path:
     """Copy configuration and link the models: what a run writes stays in ``folder``."""
     folder.mkdir(exist_ok=True)
