@@ -20,6 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from ttc_bench.errors import CapabilityError
+
 
 class CostModel(Protocol):
     """Prices the parts of a forward pass, in floating point operations per sequence."""
@@ -97,4 +99,4 @@ class ParameterCost:
 
     def propagation(self, count: int, positions: int) -> float:
         """Raise: this cost model does not know single projections."""
-        raise NotImplementedError("state propagation needs Llama-like layers")
+        raise CapabilityError("state propagation needs Llama-like layers")

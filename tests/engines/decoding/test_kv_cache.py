@@ -20,6 +20,7 @@ from ttc_bench.engines.decoding import CosineKV, StaticKV
 from ttc_bench.engines.local import LocalEngine
 from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter, attention
 from ttc_bench.engines.runtime.eviction import BudgetedCache, HeavyHitterCache, SinkCache
+from ttc_bench.errors import CapabilityError
 
 SHAPE = CacheShape(2, 2, 8, torch.float32, torch.device("cpu"))
 
@@ -199,7 +200,7 @@ def test_impossible_budgets_are_told(budget: float) -> None:
 
 def test_a_budgeted_cache_cannot_be_rewound() -> None:
     cache = SinkCache(SHAPE, 8, [Meter()], lambda _: 4, 1)
-    with pytest.raises(NotImplementedError, match="cropped"):
+    with pytest.raises(CapabilityError, match="cropped"):
         cache.crop(1)
 
 

@@ -9,6 +9,7 @@ cache is the same vector that a full cache would hold.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter, attention
+from ttc_bench.errors import CapabilityError
 
 QUERIES = 128
 """Prompt queries whose attention weights are held at a time."""
@@ -24,7 +26,7 @@ Budget = Callable[[int], int]
 """Positions that may be kept once a sequence is so many positions long."""
 
 
-class BudgetedCache(KVCache):
+class BudgetedCache(KVCache, ABC):
     """A cache of one sequence whose layers all hold ``held`` positions, in any order.
 
     Args:
@@ -56,7 +58,7 @@ class BudgetedCache(KVCache):
     def plan(self, queries: int) -> None:
         """Decide how many positions to evict and keep, before the layers run."""
         if queries > 1 and self.length > 0:
-            raise NotImplementedError("after the prompt a budgeted cache takes one token at a time")
+            raise CapabilityError("after the prompt a budgeted cache takes one token at a time")
         room = self._budget(self.length + queries)
         self._evicted = max(0, self._held + queries - room)
         self._planned = self._held + queries - self._evicted
@@ -67,13 +69,13 @@ class BudgetedCache(KVCache):
             return self.attend_prompt(layer, q, k, v)
         return self.attend_token(layer, q, k, v)
 
+    @abstractmethod
     def attend_prompt(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend within the whole prompt and keep what the budget allows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def attend_token(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Evict, store one token and attend to what is kept."""
-        raise NotImplementedError
 
     def advance(self, queries: int) -> None:
         """Count the new positions, after every layer has stored them."""
@@ -82,7 +84,7 @@ class BudgetedCache(KVCache):
 
     def crop(self, length: int) -> None:
         """Raise: what was evicted cannot come back."""
-        raise NotImplementedError("a budgeted cache cannot be cropped")
+        raise CapabilityError("a budgeted cache cannot be cropped")
 
 
 class SinkCache(BudgetedCache):
