@@ -343,6 +343,14 @@ class SampledVariant(Variant):
     temperature: float = Field(default=0.8, gt=0.0, le=5.0)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
 
+    def pool(self) -> dict[str, float]:
+        """Return the settings of the pool, as a policy notes them that draws all ``n`` at once.
+
+        Samples of equal settings are draws from one distribution. A policy that looks at samples
+        before it draws more notes no pool: how many it has depends on what they are.
+        """
+        return {"temperature": self.temperature, "top_p": self.top_p}
+
 
 class DecodingVariant(Decoding, Variant):
     """A variant that is a decoding: one greedy completion, produced in its own way."""

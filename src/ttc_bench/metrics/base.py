@@ -58,8 +58,8 @@ class Null:
 Value = float | int | bool | Null | None
 """One value of a metric; ``None`` is `NOT_REPORTED`."""
 
-Columns = Mapping[str, Sequence[Value]]
-"""Values of each metric, aligned with the rows of a batch."""
+Columns = Mapping[str, "Sequence[Value | str]"]
+"""Values of each metric, and texts of each note, aligned with the rows of a batch."""
 
 GROUP = ("model", "policy", "variant", "benchmark")
 """Columns that name a group: a figure of a whole group stands in each of its rows."""
@@ -193,31 +193,34 @@ class Family:
         metrics: Its metrics, in the order of their columns.
         compute: Computes the columns of a batch.
         default: Whether it is on unless the parameters say otherwise.
+        notes: Columns of text that it adds for later stages; no metrics.
     """
 
     name: str
     metrics: tuple[MetricSpec, ...]
     compute: Compute
     default: bool
+    notes: tuple[str, ...] = ()
 
 
 METRICS: Registry[Family] = Registry("metric family", "ttc_bench.metrics")
 
 
 def family(
-    name: str, metrics: Iterable[MetricSpec], *, default: bool = True
+    name: str, metrics: Iterable[MetricSpec], *, default: bool = True, notes: Sequence[str] = ()
 ) -> Callable[[Compute], Compute]:
     """Return a decorator that registers a function as the family ``name``.
 
     Args:
         name: Name of the family.
-        metrics: What it computes; the function returns exactly these columns.
+        metrics: What it computes; the function returns exactly these columns, and the notes.
         default: Whether it is on unless the parameters say otherwise.
+        notes: Columns of text that it adds for later stages; no metrics.
     """
     specs = tuple(replace(spec, family=name) for spec in metrics)
 
     def decorate(compute: Compute) -> Compute:
-        METRICS.register(name)(Family(name, specs, compute, default))
+        METRICS.register(name)(Family(name, specs, compute, default, tuple(notes)))
         return compute
 
     return decorate
@@ -227,6 +230,12 @@ def all_metrics() -> Iterator[MetricSpec]:
     """Yield every metric of every family, by family name."""
     for entry in METRICS.values():
         yield from entry.metrics
+
+
+def all_notes() -> Iterator[str]:
+    """Yield every column of text of every family."""
+    for entry in METRICS.values():
+        yield from entry.notes
 
 
 def ratio(above: float | None, below: float | None, reason: str) -> Value:

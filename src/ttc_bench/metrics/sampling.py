@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from math import comb
+from math import comb, isfinite
 from typing import NamedTuple
 
 from ttc_bench.benchmarks import BENCHMARKS
@@ -88,9 +88,14 @@ def _spec(
             "arXiv 1706.04599",
         ),
     ],
+    notes=["samples"],
 )
 def sampling(batch: ScoringBatch) -> Columns:
-    """Return what the samples of each response were worth."""
+    """Return what the samples of each response were worth.
+
+    The note ``samples`` holds the pool of the policies that draw one, for curves over fewer
+    samples; see `pool_note`.
+    """
     candidates = _candidates(batch)
     rewards = [r or 0.0 for r in batch.earlier["reward"]]
     confidence = _confidence(batch, candidates)
@@ -116,7 +121,44 @@ def sampling(batch: ScoringBatch) -> Columns:
             for c, hit in zip(confidence, correct, strict=True)
         ],
         "ece": _ece_column(batch, confidence, correct),
+        "samples": [
+            pool_note(c, info, batch.params.success)
+            for c, info in zip(candidates, batch.column("info"), strict=True)
+        ],
     }
+
+
+def pool_note(candidates: Candidates, info: str | None, success: float) -> str | None:
+    """Return what later stages need of a pool of independent samples, as one JSON object.
+
+    Its keys: ``pool`` (settings of the draws), ``rewards``, ``answers`` (a number per sample, equal
+    for equal answers; null is unreadable), ``scores`` (by the name of what scored the samples;
+    null is no finite score) and ``success`` (reward from which a sample counts as correct).
+
+    Args:
+        candidates: The samples of a response.
+        info: What the policy noted, as JSON.
+        success: Reward from which a sample counts as correct.
+
+    Returns:
+        The note; ``None`` for a policy that noted no ``pool``.
+    """
+    noted = json.loads(info) if info else {}
+    if "pool" not in noted or not candidates.rewards:
+        return None
+    numbers: dict[Hashable, int] = {}
+    scores = [score if isfinite(score) else None for score in noted.get("scores", ())]
+    found = {
+        "pool": noted["pool"],
+        "rewards": candidates.rewards,
+        "answers": [
+            None if answer is None else numbers.setdefault(answer, len(numbers))
+            for answer in candidates.answers
+        ],
+        "scores": {noted["scored_by"]: scores} if scores else {},
+        "success": success,
+    }
+    return json.dumps(found, separators=(",", ":"))
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:

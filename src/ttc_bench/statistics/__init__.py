@@ -1,5 +1,25 @@
 """Statistics where SQL is the wrong tool."""
 
+from ttc_bench.statistics.bootstrap import cluster_codes, mean_intervals
+from ttc_bench.statistics.comparison import (
+    Comparison,
+    Settings,
+    adjust,
+    compare,
+    judge,
+    pairs_needed,
+)
 from ttc_bench.statistics.intervals import Interval, mean_interval
 
-__all__ = ["Interval", "mean_interval"]
+__all__ = [
+    "Comparison",
+    "Interval",
+    "Settings",
+    "adjust",
+    "cluster_codes",
+    "compare",
+    "judge",
+    "mean_interval",
+    "mean_intervals",
+    "pairs_needed",
+]

@@ -1,9 +1,11 @@
-"""Bootstrap intervals of means; over paired differences they are paired intervals."""
+"""Bootstrap interval of one mean; over paired differences it is a paired interval."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
+
+from ttc_bench.statistics.bootstrap import cluster_codes, mean_intervals
 
 
 class Interval(NamedTuple):
@@ -15,42 +17,35 @@ class Interval(NamedTuple):
 
 
 def mean_interval(
-    values: Sequence[float], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+    values: Sequence[float],
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    clusters: Sequence[Hashable] | None = None,
 ) -> Interval:
     """Return the mean with its bias-corrected and accelerated bootstrap interval.
 
-    Source: Efron, "Better bootstrap confidence intervals" (1987), as in `scipy.stats.bootstrap`.
+    Source: Efron, "Better bootstrap confidence intervals" (1987), as in `scipy.stats.bootstrap`;
+    for many columns at once see `ttc_bench.statistics.bootstrap.mean_intervals`.
 
     Args:
         values: At least one value.
         confidence: Level of the interval.
         resamples: Bootstrap resamples.
         seed: Seed of the resampling.
+        clusters: The cluster of each value; whole clusters are resampled. ``None`` makes each
+            value its own.
 
     Raises:
         ValueError: If there is no value.
     """
     import numpy as np
-    from scipy.stats import bootstrap
 
     if not values:
         raise ValueError("the mean of no values is not defined")
-    data = np.asarray(values, dtype=float)
-    mean = float(data.mean())
-    if len(data) == 1:
-        return Interval(mean, None, None)
-    if np.ptp(data) == 0:
-        return Interval(mean, mean, mean)
-    # Where nearly all values are equal the acceleration of BCa is 0/0.
-    for method in ("BCa", "percentile"):
-        low, high = bootstrap(
-            (data,),
-            np.mean,
-            confidence_level=confidence,
-            n_resamples=resamples,
-            method=method,
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-        if np.isfinite(low) and np.isfinite(high):
-            break
-    return Interval(mean, float(low), float(high))
+    codes = None if clusters is None else cluster_codes(clusters)
+    data = np.asarray(values, dtype=float)[:, None]
+    mean, low, high = (
+        float(end[0]) for end in mean_intervals(data, codes, confidence, resamples, seed)
+    )
+    return Interval(mean, None, None) if np.isnan(low) else Interval(mean, low, high)

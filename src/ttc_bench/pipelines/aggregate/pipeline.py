@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Pipeline, node
 
+from ttc_bench.pipelines.aggregate.comparisons import comparisons
 from ttc_bench.pipelines.aggregate.nodes import (
     build_marts,
     check_valid_share,
@@ -15,6 +16,7 @@ from ttc_bench.pipelines.aggregate.nodes import (
     log_runs,
     show,
 )
+from ttc_bench.pipelines.aggregate.scaling import scaling
 
 
 def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipeline:
@@ -42,6 +44,18 @@ def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipelin
             inputs=["all_scores", "params:aggregate"],
             outputs="intervals",
             name="confidence",
+        ),
+        node(
+            comparisons,
+            inputs=["all_scores", "params:aggregate"],
+            outputs="comparisons",
+            name="comparisons",
+        ),
+        node(
+            scaling,
+            inputs=["all_scores", "params:aggregate"],
+            outputs="scaling",
+            name="scaling",
         ),
         node(
             show,

@@ -11,8 +11,21 @@ from ttc_bench.policies import Outcome, Requirements, SampledVariant, Session, v
 from ttc_bench.types import Job
 
 
+class _BestOfN(SampledVariant):
+    def pick(self, samples: Sequence[Completion], scores: Sequence[float]) -> Outcome:
+        """Return the sample of the highest score; the earliest of equal ones."""
+        best = max(range(len(samples)), key=lambda i: scores[i])
+        noted = {"picked": best, "score": scores[best], "scores": list(scores)}
+        return Outcome(
+            samples[best].text,
+            samples[best],
+            samples=tuple(sample.text for sample in samples),
+            info={**noted, "scored_by": self.name, "pool": self.pool()},
+        )
+
+
 @variant("best_of_n", "likelihood")
-class Likelihood(SampledVariant):
+class Likelihood(_BestOfN):
     """Keep the sample that the model itself finds most likely, per token."""
 
     requires: ClassVar[Requirements] = {
@@ -22,11 +35,11 @@ class Likelihood(SampledVariant):
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the sample of the highest mean log-probability."""
         samples = await session.sample(self.n, self.temperature, self.top_p)
-        return _pick(samples, [mean_logprob(sample) for sample in samples])
+        return self.pick(samples, [mean_logprob(sample) for sample in samples])
 
 
 @variant("best_of_n", "verifier")
-class Verifier(SampledVariant):
+class Verifier(_BestOfN):
     """Keep the sample that the verifier scores highest."""
 
     requires: ClassVar[Requirements] = {
@@ -38,20 +51,10 @@ class Verifier(SampledVariant):
         """Return the sample of the highest score."""
         samples = await session.sample(self.n, self.temperature, self.top_p)
         scores = await session.verify([sample.text for sample in samples])
-        return _pick(samples, scores)
+        return self.pick(samples, scores)
 
 
 def mean_logprob(sample: Completion) -> float:
     """Return the mean log-probability of a completion's tokens; minus infinity for none."""
     logprobs = sample.logprobs or ()
     return sum(logprobs) / len(logprobs) if logprobs else -math.inf
-
-
-def _pick(samples: Sequence[Completion], scores: Sequence[float]) -> Outcome:
-    best = max(range(len(samples)), key=lambda i: scores[i])
-    return Outcome(
-        samples[best].text,
-        samples[best],
-        samples=tuple(sample.text for sample in samples),
-        info={"picked": best, "score": scores[best], "scores": list(scores)},
-    )

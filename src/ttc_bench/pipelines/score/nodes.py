@@ -12,12 +12,14 @@ from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import (
     METRICS,
     NOT_REPORTED,
+    Columns,
     Family,
     Null,
     ScoreParams,
     ScoringBatch,
     Value,
     all_metrics,
+    all_notes,
 )
 from ttc_bench.metrics.encoder import using_encoder
 from ttc_bench.params import parse_params
@@ -47,9 +49,9 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> D
     """Return one row of metrics per response, in the order of the responses.
 
     The columns are always the same, whatever families are on: `IDENTITY`, ``replayed``,
-    ``encoder``, ``reward_rule``, every metric of the catalogue, and ``null_reasons``: a JSON
-    object that says for each reason which metrics are null by it. A failed response has
-    nothing but nulls.
+    ``encoder``, ``reward_rule``, every metric of the catalogue, every note (``samples``), and
+    ``null_reasons``: a JSON object that says for each reason which metrics are null by it. A failed
+    response has nothing but nulls.
 
     Args:
         responses: Table of `ttc_bench.responses.response_schema`.
@@ -97,14 +99,14 @@ def rescore(
     return {name: score_responses(load(), jobs, params) for name, load in sorted(stored.items())}
 
 
-def compute(batch: ScoringBatch) -> tuple[dict[str, Sequence[Value]], set[str]]:
+def compute(batch: ScoringBatch) -> tuple[dict[str, Sequence[Value | str]], set[str]]:
     """Return the columns of all families that are on, and the names of those that are off."""
     from tqdm import tqdm
 
     enabled = batch.params.enabled()
     enabled[FIRST] = METRICS[FIRST]
     order = sorted(enabled, key=lambda name: name != FIRST)
-    columns: dict[str, Sequence[Value]] = {}
+    columns: dict[str, Sequence[Value | str]] = {}
     with using_encoder(batch.params.encoder):
         for name in tqdm(order, desc="score", unit="family", mininterval=0.5, leave=False):
             columns.update(_checked(enabled[name], batch))
@@ -114,10 +116,11 @@ def compute(batch: ScoringBatch) -> tuple[dict[str, Sequence[Value]], set[str]]:
     return columns, {name for name in METRICS if name not in enabled}
 
 
-def _checked(entry: Family, batch: ScoringBatch) -> Mapping[str, Sequence[Value]]:
+def _checked(entry: Family, batch: ScoringBatch) -> Columns:
     """Compute a family and hold it to what it declares: no metric without a definition."""
     found = entry.compute(batch)
-    missing = [spec.name for spec in entry.metrics if spec.name not in found]
+    declared = (*(spec.name for spec in entry.metrics), *entry.notes)
+    missing = [name for name in declared if name not in found]
     if missing:
         raise RuntimeError(f"family {entry.name} did not compute {', '.join(missing)}")
     return found
@@ -144,14 +147,19 @@ class _Table:
         self.columns: dict[str, list[float | None]] = {
             spec.name: [None] * rows for spec in all_metrics()
         }
+        self.notes: dict[str, list[str | None]] = {name: [None] * rows for name in all_notes()}
         switched_off = [f"{name}.*" for name in sorted(off)]
         start = {"the family is switched off": switched_off} if switched_off else {}
         self._why: list[dict[str, list[str]]] = [
             {reason: list(names) for reason, names in start.items()} for _ in range(rows)
         ]
 
-    def add(self, name: str, values: Sequence[Value]) -> None:
+    def add(self, name: str, values: Sequence[Value | str]) -> None:
         """Place a column of the valid rows."""
+        if name in self.notes:
+            for row, value in zip(self._valid, values, strict=True):
+                self.notes[name][row] = value if isinstance(value, str) else None
+            return
         column = self.columns.setdefault(name, [None] * self._rows)
         for row, value in zip(self._valid, values, strict=True):
             column[row] = _number(value)
@@ -172,14 +180,14 @@ class _Table:
         return [shared.setdefault(text, text) for text in texts]
 
 
-def _reason(value: Value) -> str:
+def _reason(value: Value | str) -> str:
     if isinstance(value, Null):
         return value.reason
     return NOT_REPORTED if value is None else "not a finite number"
 
 
-def _number(value: Value) -> float | None:
-    if value is None or isinstance(value, Null):
+def _number(value: Value | str) -> float | None:
+    if value is None or isinstance(value, Null | str):
         return None
     number = float(value)
     return number if math.isfinite(number) else None
@@ -194,8 +202,9 @@ def _frame(identity: Mapping[str, Sequence[Any]], table: _Table) -> DataFrame:
         for name, values in identity.items()
     }
     numbers = {name: pa.array(values, pa.float64()) for name, values in table.columns.items()}
+    notes = {name: pa.array(values, pa.string()) for name, values in table.notes.items()}
     reasons = pa.array(table.reasons(), pa.string())
-    arrow = pa.table({**named, **numbers, "null_reasons": reasons})
+    arrow = pa.table({**named, **numbers, **notes, "null_reasons": reasons})
     frame: DataFrame = arrow.to_pandas(types_mapper=pd.ArrowDtype)
     return frame
 

@@ -18,7 +18,7 @@ class Majority(SampledVariant):
         samples = await session.sample(self.n, self.temperature, self.top_p)
         texts = tuple(sample.text for sample in samples)
         result = vote([session.parse(text) for text in texts])
-        return _outcome(texts, result)
+        return _outcome(texts, result, pool=self.pool())
 
 
 @variant("self_consistency", "adaptive")
@@ -60,6 +60,6 @@ class Adaptive(SampledVariant):
         return leads >= self.threshold
 
 
-def _outcome(texts: tuple[str, ...], result: Vote) -> Outcome:
-    info = {"confidence": result.share, "votes": result.votes, "samples": len(texts)}
+def _outcome(texts: tuple[str, ...], result: Vote, **noted: object) -> Outcome:
+    info = {"confidence": result.share, "votes": result.votes, "samples": len(texts), **noted}
     return Outcome(texts[result.index], samples=texts, info=info)

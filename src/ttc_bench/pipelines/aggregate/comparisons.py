@@ -1,0 +1,170 @@
+"""Every variant against the baseline and against every other, job by job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from ttc_bench.params import parse_params
+from ttc_bench.pipelines.aggregate.nodes import BASELINE, INTERVAL_METRICS, AggregateParams
+from ttc_bench.statistics import Comparison, adjust, compare, judge, pairs_needed
+from ttc_bench.types import DataFrame
+
+Name = tuple[str, str]
+"""Policy and variant."""
+
+SIDES = ("policy_a", "variant_a", "policy_b", "variant_b")
+
+COLUMNS = {
+    "model": "string",
+    "benchmark": "string",
+    "metric": "string",
+    **dict.fromkeys(SIDES, "string"),
+    "cluster": "string",
+    "n_pairs": "Int64",
+    "n_clusters": "Int64",
+    "difference": "Float64",
+    "difference_low": "Float64",
+    "difference_high": "Float64",
+    "p_value": "Float64",
+    "p_adjusted": "Float64",
+    "test": "string",
+    "effect_size": "Float64",
+    "effect": "string",
+    "n_needed": "Int64",
+    "verdict": "string",
+}
+
+
+def comparisons(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
+    """Return paired comparisons of all variants of each model and benchmark.
+
+    A pair is one job that both sides answered. Jobs of one task type may resemble each other:
+    where a benchmark has at least ``min_clusters`` of these, they are the clusters
+    (column ``cluster`` is ``task``), intervals and tests resample and flip whole task types, and
+    what they say holds for further task types too. With fewer task types a cluster method
+    promises more than it keeps, so each job is its own cluster (``job``) and the statement
+    is about further jobs of the same task types.
+
+    One row per model, benchmark, metric and pair, a minus b: first all against the baseline, then
+    all others. Columns: ``model, benchmark, metric, policy_a, variant_a, policy_b, variant_b,
+    cluster, n_pairs, n_clusters, difference, difference_low, difference_high, p_value, p_adjusted,
+    test, effect_size, effect, n_needed, verdict``; see `ttc_bench.statistics.Comparison`.
+    """
+    import pandas as pd
+
+    settings = parse_params(AggregateParams, params, "aggregate")
+    rows: list[dict[str, Any]] = []
+    for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True):
+        rows += [
+            {"model": model, "benchmark": benchmark, **row} for row in _compare(part, settings)
+        ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def clusters_of(tasks: Sequence[str], min_clusters: int) -> tuple[str, Any]:
+    """Return what a cluster is (``task`` or ``job``), and the cluster of each job.
+
+    Args:
+        tasks: Task type of each job.
+        min_clusters: Least task types that can be clusters.
+
+    Returns:
+        The word, and integers; ``None`` where each job is its own cluster.
+    """
+    from ttc_bench.statistics import cluster_codes
+
+    if len(set(tasks)) < min_clusters:
+        return "job", None
+    return "task", cluster_codes(tasks)
+
+
+def _compare(part: DataFrame, params: AggregateParams) -> list[dict[str, Any]]:
+    import numpy as np
+
+    jobs = part.drop_duplicates("job_id").set_index("job_id")["task"]
+    cluster, codes = clusters_of(jobs.tolist(), params.min_clusters)
+    pairs = _pairs(list(dict.fromkeys(zip(part["policy"], part["variant"], strict=True))))
+    if not pairs:
+        return []
+    tables = {metric: _values(part, metric, list(jobs.index)) for metric in INTERVAL_METRICS}
+    sides = [
+        np.column_stack([table[pair[side]] for table in tables.values() for pair in pairs])
+        for side in (0, 1)
+    ]
+    found = compare(sides[0], sides[1], codes, params.comparing())
+    rows = []
+    for number, (metric, table) in enumerate(tables.items()):
+        own = found[number * len(pairs) : (number + 1) * len(pairs)]
+        for pair, one in zip(pairs, adjust(own, params.confidence), strict=True):
+            rows.append(
+                {"metric": metric, "cluster": cluster, **_row(metric, pair, one, table, params)}
+            )
+    return rows
+
+
+def _pairs(names: Sequence[Name]) -> list[tuple[Name, Name]]:
+    """Return (a, b): everything against the baseline first, then every other pair."""
+    others = sorted(name for name in names if name != BASELINE)
+    first = [(name, BASELINE) for name in others] if BASELINE in names else []
+    return [*first, *((b, a) for a, b in combinations(others, 2))]
+
+
+def _values(part: DataFrame, metric: str, jobs: list[str]) -> dict[Name, Any]:
+    """Return the metric of each variant as an array over the jobs; NaN where there is none."""
+    import numpy as np
+
+    column = part[metric].where(part["status"] == "ok")
+    values = column.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+    place = {job: number for number, job in enumerate(jobs)}
+    tables: dict[Name, Any] = {}
+    for policy, variant, job, value in zip(
+        part["policy"], part["variant"], part["job_id"], values, strict=True
+    ):
+        own = tables.setdefault((policy, variant), np.full(len(jobs), np.nan))
+        own[place[job]] = value
+    return tables
+
+
+def _row(
+    metric: str,
+    pair: tuple[Name, Name],
+    comparison: Comparison,
+    table: dict[Name, Any],
+    params: AggregateParams,
+) -> dict[str, Any]:
+    settings = params.comparing()
+    scale, higher_is_better = _scale(metric, table[pair[1]])
+    verdict = judge(comparison, scale, higher_is_better, settings)
+    undecided = verdict == "undecided"
+    return {
+        **dict(zip(SIDES, (*pair[0], *pair[1]), strict=True)),
+        "n_pairs": comparison.n_pairs,
+        "n_clusters": comparison.n_clusters,
+        "difference": comparison.difference,
+        "difference_low": comparison.low,
+        "difference_high": comparison.high,
+        "p_value": comparison.p_value,
+        "p_adjusted": comparison.p_adjusted,
+        "test": comparison.test if comparison.n_pairs else None,
+        "effect_size": comparison.effect_size,
+        "effect": comparison.effect if comparison.effect_size is not None else None,
+        "n_needed": pairs_needed(comparison, scale, settings) if undecided else None,
+        "verdict": verdict,
+    }
+
+
+def _scale(metric: str, values: Any) -> tuple[float, bool]:
+    """Return the width of a metric's range, else its mean size, and its direction."""
+    import numpy as np
+
+    from ttc_bench.metrics.base import all_metrics
+
+    spec = next(spec for spec in all_metrics() if spec.name == metric)
+    low, high = spec.range
+    known = values[~np.isnan(values)]
+    size = float(np.abs(known).mean()) if len(known) else 0.0
+    width = size if low is None or high is None else high - low
+    # What has no good end of its own is a cost here: fewer tokens for the same answer.
+    return width, bool(spec.higher_is_better)
