@@ -1,6 +1,6 @@
 """Statistics where SQL is the wrong tool."""
 
-from ttc_bench.statistics.bootstrap import cluster_codes, mean_intervals
+from ttc_bench.statistics.bootstrap import cluster_codes, clusters_of, mean_intervals
 from ttc_bench.statistics.comparison import (
     Comparison,
     Settings,
@@ -17,6 +17,7 @@ __all__ = [
     "Settings",
     "adjust",
     "cluster_codes",
+    "clusters_of",
     "compare",
     "judge",
     "mean_interval",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ class Clusters(NamedTuple):
 
     Attributes:
         sums: Sum of each cluster, of shape (clusters, columns).
-        sizes: Values in each cluster, of shape (clusters,).
+        sizes: Values in each cluster, of shape (clusters, 1) or (clusters, columns).
     """
 
     sums: Floats
@@ -49,6 +49,25 @@ def cluster_codes(names: Sequence[Hashable]) -> Integers:
     return np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.int64)
 
 
+def clusters_of(
+    tasks: Sequence[Hashable], least: int
+) -> tuple[Literal["task", "job"], Integers | None]:
+    """Return what a cluster is, and the cluster of each job.
+
+    Source: with few clusters, cluster methods are too sure of themselves; "few" starts between
+    20 and 50 (Cameron and Miller, "A practitioner's guide to cluster-robust inference", 2015).
+
+    Args:
+        tasks: Task type of each job.
+        least: Fewest task types that can be clusters.
+
+    Returns:
+        ``task`` and integers; or ``job`` and ``None`` where there are fewer task types, and each
+        job is its own cluster.
+    """
+    return ("job", None) if len(set(tasks)) < least else ("task", cluster_codes(tasks))
+
+
 def by_cluster(values: Floats, clusters: Integers | None = None) -> Clusters:
     """Sum the rows of each cluster.
 
@@ -59,14 +78,38 @@ def by_cluster(values: Floats, clusters: Integers | None = None) -> Clusters:
     import numpy as np
 
     if clusters is None:
-        return Clusters(values, np.ones(len(values)))
+        return Clusters(values, np.ones((len(values), 1)))
     found, index = np.unique(clusters, return_inverse=True)
     if len(found) == len(values):
-        return Clusters(values, np.ones(len(values)))
+        return Clusters(values, np.ones((len(values), 1)))
     order = np.argsort(index, kind="stable")
     sizes = np.bincount(index)
     starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
-    return Clusters(np.add.reduceat(values[order], starts, axis=0), sizes.astype(float))
+    return Clusters(np.add.reduceat(values[order], starts, axis=0), sizes[:, None].astype(float))
+
+
+def without_gaps(
+    values: Floats, clusters: Integers | None = None
+) -> Iterator[tuple[Floats, Integers | None, list[int]]]:
+    """Yield blocks of columns that lack nothing, the cluster of each row, and which they are.
+
+    Columns of one block have the same rows; where each row is its own cluster, as many rows.
+
+    Args:
+        values: Shape (rows, columns); NaN is missing.
+        clusters: The cluster of each row.
+    """
+    import numpy as np
+
+    known = ~np.isnan(values)
+    patterns: dict[object, list[int]] = {}
+    for column in range(values.shape[1]):
+        own = known[:, column]
+        patterns.setdefault(own.sum() if clusters is None else own.tobytes(), []).append(column)
+    for columns in patterns.values():
+        rows = known[:, columns]
+        block = values[:, columns].T[rows.T].reshape(len(columns), -1).T
+        yield block, None if clusters is None else clusters[rows[:, 0]], columns
 
 
 def mean_intervals(
@@ -80,33 +123,60 @@ def mean_intervals(
 
     Whole clusters are drawn with replacement; bias and acceleration come from leaving out one
     cluster at a time. Without clusters and for one column this is `scipy.stats.bootstrap`, to
-    the draw. All columns share the resamples, so 2,000 resamples of 1,000 rows cost
-    one matrix product, however many columns there are.
+    the draw. Columns with as many clusters share the resamples, so 2,000 resamples of 1,000 rows
+    cost one matrix product, however many columns there are.
 
     Source: Efron, "Better bootstrap confidence intervals" (1987); clusters as in Field and
     Welsh, "Bootstrapping clustered data" (2007).
 
     Args:
-        values: Shape (rows, columns), at least one row, no NaN.
+        values: Shape (rows, columns); NaN is missing.
         clusters: The cluster of each row; ``None`` makes each row its own.
         confidence: Level of the intervals.
         resamples: Bootstrap resamples.
         seed: Seed of the resampling.
 
     Returns:
-        The intervals; the ends are NaN where there is one cluster, and both equal the mean where
-        all clusters have the same.
+        The intervals. A column without values has only NaN, the ends are NaN where there is one
+        cluster, and both equal the mean where all clusters have the same.
     """
     import numpy as np
 
-    data = by_cluster(np.asarray(values, dtype=float), clusters)
-    mean = data.sums.sum(axis=0) / data.sizes.sum()
+    found = Intervals(*(np.full(values.shape[1], np.nan) for _ in Intervals._fields))
+    alike: dict[int, list[tuple[list[int], Clusters]]] = {}
+    for block, own, columns in without_gaps(np.asarray(values, dtype=float), clusters):
+        data = by_cluster(block, own)
+        alike.setdefault(len(data.sizes), []).append((columns, data))
+    for count, parts in alike.items():
+        if count:
+            columns = [column for own_columns, _ in parts for column in own_columns]
+            part = _intervals(
+                _side_by_side([data for _, data in parts]), confidence, resamples, seed
+            )
+            for end, own_end in zip(found, part, strict=True):
+                end[columns] = own_end
+    return found
+
+
+def _side_by_side(parts: Sequence[Clusters]) -> Clusters:
+    """Return clusters that are as many as one table; only their sizes may differ by column."""
+    import numpy as np
+
+    if len(parts) == 1:
+        return parts[0]
+    sizes = [np.broadcast_to(part.sizes, part.sums.shape) for part in parts]
+    return Clusters(np.hstack([part.sums for part in parts]), np.hstack(sizes))
+
+
+def _intervals(data: Clusters, confidence: float, resamples: int, seed: int) -> Intervals:
+    import numpy as np
+
+    mean = data.sums.sum(axis=0) / data.sizes.sum(axis=0)
     if len(data.sizes) == 1:
         nothing = np.full(mean.shape, np.nan)
         return Intervals(mean, nothing, nothing)
     low, high = _bca(data, mean, confidence, resamples, seed)
-    own = data.sums / data.sizes[:, None]
-    same = np.ptp(own, axis=0) == 0
+    same = np.ptp(data.sums / data.sizes, axis=0) == 0
     return Intervals(mean, np.where(same, mean, low), np.where(same, mean, high))
 
 
@@ -116,12 +186,9 @@ def _bca(
     import numpy as np
     from scipy.special import ndtr, ndtri
 
-    parts = [
-        counts @ data.sums / (counts @ data.sizes)[:, None]
-        for counts in _draws(len(data.sizes), resamples, seed)
-    ]
-    drawn = np.concatenate(parts)
-    tie = _TIE * np.abs(data.sums / data.sizes[:, None]).max(axis=0)
+    draws = _draws(len(data.sizes), resamples, seed)
+    drawn = np.concatenate([counts @ data.sums / (counts @ data.sizes) for counts in draws])
+    tie = _TIE * np.abs(data.sums / data.sizes).max(axis=0)
     below = (drawn < mean - tie).mean(axis=0)
     not_above = (drawn <= mean + tie).mean(axis=0)
     bias = ndtri((below + not_above) / 2)
@@ -154,7 +221,7 @@ def _draws(clusters: int, resamples: int, seed: int) -> Iterator[Floats]:
 def _acceleration(data: Clusters) -> Floats:
     import numpy as np
 
-    without = (data.sums.sum(axis=0) - data.sums) / (data.sizes.sum() - data.sizes)[:, None]
+    without = (data.sums.sum(axis=0) - data.sums) / (data.sizes.sum(axis=0) - data.sizes)
     gaps = without.mean(axis=0) - without
     with np.errstate(all="ignore"):
         found: Floats = (gaps**3).sum(axis=0) / (6 * (gaps**2).sum(axis=0) ** 1.5)

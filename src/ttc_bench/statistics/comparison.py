@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ttc_bench.statistics.bootstrap import Floats, Integers, by_cluster, mean_intervals
+from ttc_bench.statistics.bootstrap import (
+    Floats,
+    Integers,
+    by_cluster,
+    mean_intervals,
+    without_gaps,
+)
 from ttc_bench.statistics.paired import (
     cohen_dz,
     cohen_g,
@@ -110,13 +116,19 @@ def compare(
         clusters = None
     differences = np.asarray(first - second, dtype=float)
     binary = _are_binary(first, second)
+    interval = mean_intervals(
+        differences, clusters, chosen.confidence, chosen.resamples, chosen.seed
+    )
     figures = {
+        "difference": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
         "p_value": _p_values(differences, clusters, binary, chosen),
         "g": cohen_g((differences == 1).sum(axis=0), (differences == -1).sum(axis=0)),
-        **{name: np.full(len(binary), np.nan) for name in _FIGURES},
+        **{name: np.full(len(binary), np.nan) for name in _DESCRIBED},
     }
-    for block, own, columns in _without_gaps(differences, clusters):
-        for name, values in _describe(block, own, chosen).items():
+    for block, own, columns in without_gaps(differences, clusters):
+        for name, values in _describe(block, own).items():
             figures[name][columns] = values
     return [
         _comparison(
@@ -126,7 +138,7 @@ def compare(
     ]
 
 
-_FIGURES = ("n_pairs", "n_clusters", "difference", "low", "high", "dz", "spread", "design")
+_DESCRIBED = ("n_pairs", "n_clusters", "dz", "spread", "design")
 
 
 def _comparison(figures: dict[str, float], binary: bool, clusters: Integers | None) -> Comparison:
@@ -145,26 +157,6 @@ def _comparison(figures: dict[str, float], binary: bool, clusters: Integers | No
         spread=known["spread"],
         design=known["design"] or 1.0,
     )
-
-
-def _without_gaps(
-    table: Floats, clusters: Integers | None
-) -> Iterator[tuple[Floats, Integers | None, list[int]]]:
-    """Yield blocks of columns that can be resampled together, their clusters, and which they are.
-
-    Independent rows only have to be as many; clustered ones have to be the same.
-    """
-    import numpy as np
-
-    known = ~np.isnan(table)
-    patterns: dict[object, list[int]] = {}
-    for column in range(table.shape[1]):
-        own = known[:, column]
-        patterns.setdefault(own.sum() if clusters is None else own.tobytes(), []).append(column)
-    for columns in patterns.values():
-        rows = known[:, columns]
-        block = table[:, columns].T[rows.T].reshape(len(columns), -1).T
-        yield block, None if clusters is None else clusters[rows[:, 0]], columns
 
 
 def _are_binary(first: Floats, second: Floats) -> NDArray[np.bool_]:
@@ -190,7 +182,7 @@ def _p_values(
     return found
 
 
-def _describe(differences: Floats, clusters: Integers | None, settings: Settings) -> dict[str, Any]:
+def _describe(differences: Floats, clusters: Integers | None) -> dict[str, Any]:
     """Return the figures of columns that have no gaps."""
     import numpy as np
 
@@ -198,21 +190,16 @@ def _describe(differences: Floats, clusters: Integers | None, settings: Settings
     if not rows:
         return {"n_pairs": 0, "n_clusters": 0}
     data = by_cluster(differences, clusters)
-    interval = mean_intervals(
-        differences, clusters, settings.confidence, settings.resamples, settings.seed
-    )
-    figures: dict[str, Any] = {
-        "difference": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
+    counts = {"n_pairs": rows, "n_clusters": len(data.sizes)}
+    if rows == 1:
+        return counts
+    same = np.ptp(differences, axis=0) == 0
+    return {
+        **counts,
+        "spread": np.where(same, 0.0, differences.std(axis=0, ddof=1)),
+        "dz": cohen_dz(differences),
+        "design": design_effect(data, differences),
     }
-    figures.update(n_pairs=rows, n_clusters=len(data.sizes))
-    if rows > 1:
-        same = np.ptp(differences, axis=0) == 0
-        figures["spread"] = np.where(same, 0.0, differences.std(axis=0, ddof=1))
-        figures["dz"] = cohen_dz(differences)
-        figures["design"] = design_effect(data, differences)
-    return figures
 
 
 def adjust(comparisons: Sequence[Comparison], confidence: float = 0.95) -> list[Comparison]:

@@ -107,7 +107,7 @@ def design_effect(clusters: Clusters, values: Floats) -> Floats:
     if groups in (1, rows):
         return np.ones(values.shape[1])
     mean = values.mean(axis=0)
-    gaps = clusters.sums - clusters.sizes[:, None] * mean
+    gaps = clusters.sums - clusters.sizes * mean
     robust = groups / (groups - 1) * (gaps**2).sum(axis=0) / rows**2
     plain = values.var(axis=0, ddof=1) / rows
     ratio = np.divide(robust, plain, out=np.ones_like(plain), where=plain > 0)

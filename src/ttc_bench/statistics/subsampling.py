@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 from ttc_bench.statistics.bootstrap import Floats, Integers
 
+Seed = int | tuple[int, ...]
+
 EXACT_SAMPLES = 32
 """Up to so many samples a vote is counted exactly; beyond, subsets are drawn."""
 
@@ -136,7 +138,7 @@ def _choose(n: int) -> Floats:
 
 
 def majority_curve(
-    answers: Sequence[int | None], rewards: Sequence[float], draws: int = 256, seed: int = 0
+    answers: Sequence[int | None], rewards: Sequence[float], draws: int = 256, seed: Seed = 0
 ) -> Curve:
     """Return the expected reward of the majority vote of k samples, for every k.
 
@@ -147,7 +149,7 @@ def majority_curve(
         answers: Answer of each sample as an integer; ``None`` is unreadable.
         rewards: Reward of each sample.
         draws: Random orders of the samples whose first k are a subset of size k.
-        seed: Seed of the orders.
+        seed: Seed of the orders; give each job its own, or their errors add up.
     """
     import numpy as np
 
@@ -157,11 +159,11 @@ def majority_curve(
         return Curve(majority_weights(tuple(answers)) @ values, np.zeros(n))
     selected = values[_drawn_votes(answers, draws, seed)]
     value, variance = selected.mean(axis=0), selected.var(axis=0, ddof=1) / draws
-    value[0], variance[0] = values.mean(), 0.0
+    value[0], variance[[0, -1]] = values.mean(), 0.0
     return Curve(value, variance)
 
 
-def _drawn_votes(answers: Sequence[int | None], draws: int, seed: int) -> Integers:
+def _drawn_votes(answers: Sequence[int | None], draws: int, seed: Seed) -> Integers:
     """Return which sample wins, of shape (draws, n), as each order's samples come in."""
     import numpy as np
 

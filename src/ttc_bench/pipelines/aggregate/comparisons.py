@@ -8,11 +8,15 @@ from typing import Any
 
 from ttc_bench.params import parse_params
 from ttc_bench.pipelines.aggregate.nodes import BASELINE, INTERVAL_METRICS, AggregateParams
-from ttc_bench.statistics import Comparison, adjust, compare, judge, pairs_needed
+from ttc_bench.pipelines.aggregate.pairing import Name, jobs_of, values_by_variant
+from ttc_bench.statistics import (
+    Comparison,
+    adjust,
+    compare,
+    judge,
+    pairs_needed,
+)
 from ttc_bench.types import DataFrame
-
-Name = tuple[str, str]
-"""Policy and variant."""
 
 SIDES = ("policy_a", "variant_a", "policy_b", "variant_b")
 
@@ -63,43 +67,29 @@ def comparisons(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def clusters_of(tasks: Sequence[str], min_clusters: int) -> tuple[str, Any]:
-    """Return what a cluster is (``task`` or ``job``), and the cluster of each job.
-
-    Args:
-        tasks: Task type of each job.
-        min_clusters: Least task types that can be clusters.
-
-    Returns:
-        The word, and integers; ``None`` where each job is its own cluster.
-    """
-    from ttc_bench.statistics import cluster_codes
-
-    if len(set(tasks)) < min_clusters:
-        return "job", None
-    return "task", cluster_codes(tasks)
-
-
 def _compare(part: DataFrame, params: AggregateParams) -> list[dict[str, Any]]:
     import numpy as np
 
-    jobs = part.drop_duplicates("job_id").set_index("job_id")["task"]
-    cluster, codes = clusters_of(jobs.tolist(), params.min_clusters)
+    jobs = jobs_of(part, params.min_clusters)
     pairs = _pairs(list(dict.fromkeys(zip(part["policy"], part["variant"], strict=True))))
     if not pairs:
         return []
-    tables = {metric: _values(part, metric, list(jobs.index)) for metric in INTERVAL_METRICS}
+    tables = {metric: values_by_variant(part, metric, jobs) for metric in INTERVAL_METRICS}
     sides = [
         np.column_stack([table[pair[side]] for table in tables.values() for pair in pairs])
         for side in (0, 1)
     ]
-    found = compare(sides[0], sides[1], codes, params.comparing())
+    found = compare(sides[0], sides[1], jobs.codes, params.comparing())
     rows = []
     for number, (metric, table) in enumerate(tables.items()):
         own = found[number * len(pairs) : (number + 1) * len(pairs)]
         for pair, one in zip(pairs, adjust(own, params.confidence), strict=True):
             rows.append(
-                {"metric": metric, "cluster": cluster, **_row(metric, pair, one, table, params)}
+                {
+                    "metric": metric,
+                    "cluster": jobs.cluster,
+                    **_row(metric, pair, one, table, params),
+                }
             )
     return rows
 
@@ -109,22 +99,6 @@ def _pairs(names: Sequence[Name]) -> list[tuple[Name, Name]]:
     others = sorted(name for name in names if name != BASELINE)
     first = [(name, BASELINE) for name in others] if BASELINE in names else []
     return [*first, *((b, a) for a, b in combinations(others, 2))]
-
-
-def _values(part: DataFrame, metric: str, jobs: list[str]) -> dict[Name, Any]:
-    """Return the metric of each variant as an array over the jobs; NaN where there is none."""
-    import numpy as np
-
-    column = part[metric].where(part["status"] == "ok")
-    values = column.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
-    place = {job: number for number, job in enumerate(jobs)}
-    tables: dict[Name, Any] = {}
-    for policy, variant, job, value in zip(
-        part["policy"], part["variant"], part["job_id"], values, strict=True
-    ):
-        own = tables.setdefault((policy, variant), np.full(len(jobs), np.nan))
-        own[place[job]] = value
-    return tables
 
 
 def _row(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic import Field
 
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.params import Params, parse_params
-from ttc_bench.statistics import Settings
+from ttc_bench.pipelines.aggregate.pairing import jobs_of, values_by_variant
+from ttc_bench.statistics import Settings, mean_intervals
 from ttc_bench.types import DataFrame
 
 logger = logging.getLogger(__name__)
@@ -93,38 +95,45 @@ def confidence(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
 
     One row per `GROUP` and metric of `INTERVAL_METRICS`: ``mean, mean_low, mean_high`` over valid
     responses, and ``difference, difference_low, difference_high, n_pairs`` over the jobs that
-    variant and baseline both answered (null without a baseline).
+    variant and baseline both answered (null without a baseline). Clusters are those of
+    `ttc_bench.pipelines.aggregate.comparisons.comparisons`.
     """
     import pandas as pd
 
     settings = parse_params(AggregateParams, params, "aggregate")
-    valid = all_scores[all_scores["status"] == "ok"]
-    rows = []
-    for (model, benchmark), part in valid.groupby(["model", "benchmark"], sort=True):
-        is_baseline = (part["policy"] == BASELINE[0]) & (part["variant"] == BASELINE[1])
-        baseline = part[is_baseline].set_index("job_id")
-        for (policy, variant), own in part.groupby(["policy", "variant"], sort=True):
-            for metric in INTERVAL_METRICS:
-                figures = _figures(own.set_index("job_id")[metric], baseline[metric], settings)
-                rows.append((model, benchmark, policy, variant, metric, *figures))
+    rows: list[tuple[Any, ...]] = []
+    for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True):
+        rows += [(model, benchmark, *row) for row in _figures(part, settings)]
     columns = [*GROUP, "metric", "mean", "mean_low", "mean_high", "n_pairs"]
     columns += ["difference", "difference_low", "difference_high"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _figures(own: Any, baseline: Any, params: AggregateParams) -> tuple[float | None, ...]:
-    from ttc_bench.statistics import mean_interval
+def _figures(part: DataFrame, params: AggregateParams) -> Iterator[tuple[Any, ...]]:
+    """Yield policy, variant, metric and its figures, of every variant with valid responses."""
+    import numpy as np
 
-    settings = (params.confidence, params.resamples, params.seed)
-    values = own.dropna().astype(float)
-    pairs = values.to_frame("own").join(baseline.dropna().astype(float).rename("base"), how="inner")
-    difference = (pairs["own"] - pairs["base"]).tolist()
-    nothing = (None, None, None)
-    return (
-        *(mean_interval(values.tolist(), *settings) if len(values) else nothing),
-        len(difference),
-        *(mean_interval(difference, *settings) if difference else nothing),
-    )
+    jobs = jobs_of(part, params.min_clusters)
+    tables = {metric: values_by_variant(part, metric, jobs) for metric in INTERVAL_METRICS}
+    valid = part[part["status"] == "ok"]
+    variants = sorted(set(zip(valid["policy"], valid["variant"], strict=True)))
+    keys = [(name, metric) for name in variants for metric in INTERVAL_METRICS]
+    if not keys:
+        return
+    nothing = np.full(len(jobs.ids), np.nan)
+    own = np.column_stack([tables[metric][name] for name, metric in keys])
+    base = np.column_stack([tables[metric].get(BASELINE, nothing) for _, metric in keys])
+    settings = (jobs.codes, params.confidence, params.resamples, params.seed)
+    means = mean_intervals(own, *settings)
+    differences = mean_intervals(own - base, *settings)
+    n_pairs = (~np.isnan(own - base)).sum(axis=0)
+    for column, (name, metric) in enumerate(keys):
+        mean, difference = ([_known(end[column]) for end in ends] for ends in (means, differences))
+        yield (*name, metric, *mean, int(n_pairs[column]), *difference)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def show(bench_summary: DataFrame, policy_vs_baseline: DataFrame, intervals: DataFrame) -> str:

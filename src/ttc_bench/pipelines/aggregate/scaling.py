@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ttc_bench.params import parse_params
-from ttc_bench.pipelines.aggregate.comparisons import clusters_of
 from ttc_bench.pipelines.aggregate.nodes import AggregateParams
+from ttc_bench.pipelines.aggregate.pairing import jobs_of
+from ttc_bench.statistics import cluster_codes, mean_intervals
 from ttc_bench.types import DataFrame
 
 COLUMNS = {
@@ -42,6 +44,22 @@ class Pool(NamedTuple):
     tasks: list[str]
 
 
+class Curve(NamedTuple):
+    """Expected reward by number of samples.
+
+    Attributes:
+        name: What selects the answer.
+        pool: The samples.
+        by_job: One array per job, of shape (samples,).
+        error: Standard error that drawn subsets add to the mean over jobs, of shape (samples,).
+    """
+
+    name: str
+    pool: Pool
+    by_job: list[Any]
+    error: Any
+
+
 def scaling(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
     """Return reward against samples drawn, for every k up to n, without a new sample.
 
@@ -60,15 +78,14 @@ def scaling(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
 
     settings = parse_params(AggregateParams, params, "aggregate")
     rows = []
-    if "samples" in all_scores.columns:
-        drawn = all_scores[(all_scores["status"] == "ok") & all_scores["samples"].notna()]
-        for (model, benchmark), part in drawn.groupby(["model", "benchmark"], sort=True):
-            for pool, found in _pools(part).items():
-                for curve in _curves(found, settings):
-                    rows += [
-                        {"model": model, "benchmark": benchmark, "pool": pool, **row}
-                        for row in curve
-                    ]
+    known = all_scores if "samples" in all_scores.columns else all_scores.assign(samples=None)
+    for (model, benchmark), part in known.groupby(["model", "benchmark"], sort=True):
+        clustered = jobs_of(part, settings.min_clusters).cluster == "task"
+        drawn = part[(part["status"] == "ok") & part["samples"].notna()]
+        for pool, found in _pools(drawn).items():
+            for curve in _curves(found, settings.seed):
+                for row in _points(curve, clustered, settings):
+                    rows.append({"model": model, "benchmark": benchmark, "pool": pool, **row})
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
@@ -89,72 +106,63 @@ def _pools(part: DataFrame) -> dict[str, list[Pool]]:
     return dict(sorted(found.items()))
 
 
-def _curves(pools: list[Pool], params: AggregateParams) -> Iterable[list[dict[str, Any]]]:
-    """Yield the rows of each curve."""
+def _curves(pools: list[Pool], seed: int) -> Iterator[Curve]:
+    """Yield every curve that sets of samples of equal settings allow; the largest comes first."""
     import numpy as np
 
+    from ttc_bench.statistics.subsampling import majority_curve, pass_at_k_curve
+
     largest = pools[0]
-    notes = largest.jobs.values()
-    rewards = {reward for note in notes for reward in note["rewards"]}
-    yield _curve("pass@k", largest, [_passed(note) for note in notes], params)
-    votes = [_voted(note, params.seed) for note in notes]
-    error = np.sqrt(sum(variance for _, variance in votes)) / len(votes)
-    yield _curve("majority@k", largest, [value for value, _ in votes], params, error)
-    if not rewards <= {0.0, 1.0}:
-        best = [_picked(note["rewards"], note["rewards"]) for note in notes]
-        yield _curve("oracle@k", largest, best, params)
+    notes = list(largest.jobs.values())
+    correct = [sum(reward >= note["success"] for reward in note["rewards"]) for note in notes]
+    passed = [pass_at_k_curve(count, largest.samples) for count in correct]
+    yield Curve("pass@k", largest, passed, np.zeros(largest.samples))
+    votes = [
+        majority_curve(note["answers"], note["rewards"], seed=(seed, number))
+        for number, note in enumerate(notes)
+    ]
+    error = np.sqrt(sum(vote.variance for vote in votes)) / len(votes)
+    yield Curve("majority@k", largest, [vote.value for vote in votes], error)
+    if not {reward for note in notes for reward in note["rewards"]} <= {0.0, 1.0}:
+        yield _picked("oracle@k", largest, [note["rewards"] for note in notes])
     scored: dict[str, Pool] = {}
     for pool in pools:
         for name in next(iter(pool.jobs.values()))["scores"]:
             scored.setdefault(name, pool)
     for name, pool in sorted(scored.items()):
-        picked = [_picked(note["scores"][name], note["rewards"]) for note in pool.jobs.values()]
-        yield _curve(f"best_of@k:{name}", pool, picked, params)
+        scores = [note["scores"][name] for note in pool.jobs.values()]
+        yield _picked(f"best_of@k:{name}", pool, scores)
 
 
-def _passed(note: Mapping[str, Any]) -> Any:
-    from ttc_bench.statistics.subsampling import pass_at_k_curve
-
-    correct = sum(reward >= note["success"] for reward in note["rewards"])
-    return pass_at_k_curve(correct, len(note["rewards"]))
-
-
-def _voted(note: Mapping[str, Any], seed: int) -> Any:
-    from ttc_bench.statistics.subsampling import majority_curve
-
-    return majority_curve(note["answers"], note["rewards"], seed=seed)
-
-
-def _picked(scores: list[float | None], rewards: list[float]) -> Any:
+def _picked(name: str, pool: Pool, scores: list[list[float | None]]) -> Curve:
+    """Return the curve of keeping the sample with the highest score; no score is the lowest."""
     import numpy as np
 
     from ttc_bench.statistics.subsampling import best_of_weights
 
-    known = [-np.inf if score is None else score for score in scores]
-    return best_of_weights(known) @ np.asarray(rewards, dtype=float)
+    by_job = [
+        best_of_weights([-math.inf if score is None else score for score in own])
+        @ np.asarray(note["rewards"], dtype=float)
+        for own, note in zip(scores, pool.jobs.values(), strict=True)
+    ]
+    return Curve(name, pool, by_job, np.zeros(pool.samples))
 
 
-def _curve(
-    name: str, pool: Pool, by_job: list[Any], params: AggregateParams, error: Any = None
-) -> list[dict[str, Any]]:
+def _points(curve: Curve, clustered: bool, params: AggregateParams) -> Iterator[dict[str, Any]]:
+    """Yield one row per k."""
     import numpy as np
 
-    from ttc_bench.statistics import mean_intervals
-
-    _, clusters = clusters_of(pool.tasks, params.min_clusters)
-    band = mean_intervals(
-        np.stack(by_job), clusters, params.confidence, params.resamples, params.seed
-    )
-    return [
-        {
-            "curve": name,
+    clusters = cluster_codes(curve.pool.tasks) if clustered else None
+    settings = (params.confidence, params.resamples, params.seed)
+    value, low, high = mean_intervals(np.stack(curve.by_job), clusters, *settings)
+    for k in range(curve.pool.samples):
+        yield {
+            "curve": curve.name,
             "k": k + 1,
-            "value": band.mean[k],
-            "low": band.low[k],
-            "high": band.high[k],
-            "simulation_error": 0.0 if error is None else error[k],
-            "n_jobs": len(pool.jobs),
-            "n_samples": pool.samples,
+            "value": value[k],
+            "low": low[k],
+            "high": high[k],
+            "simulation_error": curve.error[k],
+            "n_jobs": len(curve.pool.jobs),
+            "n_samples": curve.pool.samples,
         }
-        for k in range(pool.samples)
-    ]
