@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from itertools import combinations
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -80,3 +82,17 @@ def test_calibration_error_by_brute_force(pairs: list[tuple[float, float]]) -> N
 def test_calibration_of_a_perfect_and_of_a_wrong_oracle() -> None:
     assert expected_calibration_error([1.0, 1.0], [1.0, 1.0]) == 0.0
     assert expected_calibration_error([1.0, 1.0], [0.0, 0.0]) == 1.0
+
+
+def test_the_pool_is_noted_for_later_stages() -> None:
+    info = {"pool": {"temperature": 0.8}, "scores": [0.5, -inf, 0.25], "scored_by": "verifier"}
+    (note,) = sampled("b", "a", "b", info=info)["samples"]
+    assert json.loads(str(note)) == {
+        "pool": {"temperature": 0.8},
+        "rewards": [0.0, 1.0, 0.0],
+        "answers": [0, 1, 0],
+        "scores": {"verifier": [0.5, None, 0.25]},
+        "success": 1.0,
+    }
+    assert sampled("b", "a")["samples"] == [None], "a policy that noted no pool has none"
+    assert sampled(info=info)["samples"] == [None], "no sample, no pool"
