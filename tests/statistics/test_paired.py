@@ -127,6 +127,11 @@ def test_the_least_p_has_the_hardest_level_and_the_largest_none(p_values: list[f
     assert (np.diff(levels[order]) > 0).all()
 
 
+def test_equal_p_values_have_equal_levels() -> None:
+    levels = holm_levels(np.array([1.0, 0.01, np.nan, 1.0]), 0.06)
+    np.testing.assert_allclose(levels, [0.03, 0.02, np.nan, 0.03])
+
+
 def test_a_test_that_was_not_made_counts_for_nothing() -> None:
     found = holm(np.array([0.01, np.nan, 0.04]))
     np.testing.assert_allclose(found, [0.02, np.nan, 0.04])

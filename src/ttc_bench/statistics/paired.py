@@ -106,7 +106,7 @@ def holm(p_values: Floats) -> Floats:
 
 
 def holm_levels(p_values: Floats, alpha: float) -> Floats:
-    """Return the level that each p-value has to reach in Holm's procedure.
+    """Return the level that each p-value has to reach in Holm's procedure; equal ones share it.
 
     Args:
         p_values: Shape (tests,); a NaN is no test and stays.
@@ -114,10 +114,11 @@ def holm_levels(p_values: Floats, alpha: float) -> Floats:
     """
     import numpy as np
 
-    found = np.full(len(p_values), np.nan)
-    known = np.flatnonzero(~np.isnan(p_values))
-    order = known[np.argsort(p_values[known], kind="stable")]
-    found[order] = alpha / np.arange(len(order), 0, -1)
+    known = np.sort(p_values[~np.isnan(p_values)])
+    rank = np.searchsorted(known, p_values)
+    # A NaN sorts behind all others: it has no level.
+    left = np.where(np.isnan(p_values), np.nan, len(known) - rank)
+    found: Floats = alpha / left
     return found
 
 
