@@ -1,4 +1,4 @@
-"""Catalog datasets of the project: job files and the journal of completions."""
+"""Catalog datasets of the project: job files, the journal of completions, the warehouse."""
 
 from __future__ import annotations
 
@@ -113,6 +113,48 @@ class JournalDataset(AbstractDataset[Any, Journal]):
             UserError: Always.
         """
         raise UserError("the journal cannot be an output of a node: it is only appended to.")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class WarehouseDataset(AbstractDataset[Path, Any]):
+    """The DuckDB file in which dbt keeps its models, and what earlier runs left there.
+
+    Args:
+        filepath: The file; it need not exist yet.
+        metadata: Anything for tools such as kedro-viz.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """Return the path of the file, in a folder that exists.
+
+        Raises:
+            UserError: If the folder cannot be made.
+        """
+        try:
+            self._filepath.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot make the folder of the warehouse {self._filepath}: {error.strerror}."
+                " Make the folder above it writable or change its path in the catalog."
+            ) from error
+        return self._filepath
+
+    def save(self, data: Any) -> None:
+        """Refuse: dbt writes into the file.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError("the warehouse cannot be an output of a node: dbt writes into it.")
 
     def _exists(self) -> bool:
         return True

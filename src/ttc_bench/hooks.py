@@ -46,6 +46,19 @@ class Preflight:
             raise UserError("\n".join(dict.fromkeys(found)))
 
 
+class SessionName:
+    """Gives nodes the name of the session, which is the time it started."""
+
+    @hook_impl
+    def after_catalog_created(
+        self, catalog: CatalogProtocol[Any, Any], save_version: str | None
+    ) -> None:
+        """Add the parameter ``session_id``; where there is no session, it is the time now."""
+        from kedro.io.core import generate_timestamp
+
+        catalog["params:session_id"] = save_version or generate_timestamp()
+
+
 def parameter_faults(parameters: Mapping[str, Any], variants: Iterable[str]) -> list[str]:
     """Return one line per fault of the run's parameters.
 

@@ -3,12 +3,12 @@
 import kedro_mlflow  # noqa: F401  (raises its log level on import; quieten lowers it)
 
 from ttc_bench.credentials import Credentials
-from ttc_bench.hooks import Preflight
+from ttc_bench.hooks import Preflight, SessionName
 from ttc_bench.quiet import quieten
 
 quieten()
 
-HOOKS = (Credentials(), Preflight())
+HOOKS = (Credentials(), Preflight(), SessionName())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

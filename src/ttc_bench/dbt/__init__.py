@@ -14,11 +14,20 @@ from ttc_bench.types import DataFrame
 
 PROJECT = Path(__file__).parent
 
+NOT_READ = ("samples", "null_reasons")
+"""Columns of the scores that are long and that no model reads."""
 
-def build(scores: DataFrame, marts: Sequence[str]) -> dict[str, DataFrame]:
-    """Run and test the dbt project on ``scores`` and return some of its models by name.
 
-    Everything dbt writes goes to a temporary folder.
+def build(
+    tables: Mapping[str, DataFrame], warehouse: Path, marts: Sequence[str]
+) -> dict[str, DataFrame]:
+    """Run and test the dbt project and return some of its models by name.
+
+    Args:
+        tables: The sources by name: ``scores`` and ``scaling_curves``.
+        warehouse: The DuckDB file of the models. All models but ``history`` are made anew; dbt's
+            own files go to a temporary folder.
+        marts: Names of the models to return.
 
     Raises:
         DataError: If a model or a test fails; the message names it.
@@ -26,21 +35,37 @@ def build(scores: DataFrame, marts: Sequence[str]) -> dict[str, DataFrame]:
     import duckdb
 
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        scores.to_parquet(work / "scores.parquet")
-        database = work / "marts.duckdb"
-        _run(
-            work,
-            {"TTC_BENCH_SCORES": str(work / "scores.parquet"), "TTC_BENCH_MARTS": str(database)},
-        )
-        with duckdb.connect(str(database)) as connection:
-            return {name: connection.table(name).df() for name in marts}
+        invoke("build", _sources(tables, Path(folder)), warehouse, Path(folder))
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        return {name: connection.table(name).df() for name in marts}
 
 
-def _run(work: Path, variables: Mapping[str, str]) -> None:
+def _sources(tables: Mapping[str, DataFrame], folder: Path) -> dict[str, str]:
+    """Write the sources for DuckDB to read; return the environment that says where they are."""
+    places = {}
+    for name, table in tables.items():
+        place = folder / f"{name}.parquet"
+        table.drop(columns=[c for c in NOT_READ if c in table]).to_parquet(place)
+        places[f"TTC_BENCH_{name.upper()}"] = str(place)
+    return places
+
+
+def invoke(command: str, variables: Mapping[str, str], warehouse: Path, work: Path) -> None:
+    """Run a dbt command, e.g. ``build`` or ``docs generate``, on the project.
+
+    Args:
+        command: The command.
+        variables: Environment that the project reads: where its sources are.
+        warehouse: The DuckDB file.
+        work: Folder for what dbt writes: ``target`` and ``logs``.
+
+    Raises:
+        DataError: If it fails; the message names each model and test that did.
+    """
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    arguments = ["--quiet", "--no-use-colors", "--log-level-file", "none", "build"]
+    arguments = ["--quiet", "--no-use-colors", "--log-level-file", "none", *command.split()]
     places = {
         "--project-dir": PROJECT,
         "--profiles-dir": PROJECT,
@@ -49,8 +74,13 @@ def _run(work: Path, variables: Mapping[str, str]) -> None:
     }
     for option, place in places.items():
         arguments += [option, str(place)]
-    with _environment({**variables, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}):
-        result = dbtRunner().invoke(arguments)
+    settings = {"TTC_BENCH_WAREHOUSE": str(warehouse), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    try:
+        with _environment({**variables, **settings}):
+            result = dbtRunner().invoke(arguments)
+    finally:
+        # The adapter keeps the file open, and locked, as long as the process lives.
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     if result.exception is not None:
         raise DataError(f"dbt could not run: {result.exception}") from result.exception
     if not result.success:

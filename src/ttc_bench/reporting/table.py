@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ttc_bench.reporting.budgets import best_by_budget, worth
 from ttc_bench.reporting.rows import rows_of
 from ttc_bench.types import DataFrame
 
@@ -22,28 +23,48 @@ HEADINGS = (
     "speed",
     "tokens",
     "GFLOP",
+    "worth",
     "detail",
 )
-TEXT = ("policy.variant", "detail")
+TEXT = ("policy.variant", "worth", "detail")
 
 NOTE = """\
 reward: the benchmark's own, mean over valid responses; vs base: mean difference over the same jobs.
 [95%]: bootstrap interval (BCa), paired for differences. p50 s: median latency.
 speed: median over jobs of baseline time / own time. tokens, GFLOP: mean per response.
+worth: the costs by which no other variant is as good or better for less (F FLOPs, s seconds,
+t tokens, $ dollars); else < and the cheapest that is better by the first cost known. By means.
 r: calls were replayed from the journal with their first timings; samples that were first drawn
 in a larger batch carry that batch's time. Delete the journal to measure anew.
 """
 
+NO_BASELINE = "\n{benchmark}, model {model}: there is no baseline, so nothing is compared with it."
 
-def render(summary: DataFrame, versus: DataFrame, intervals: DataFrame) -> str:
-    """Return the summary as text, one table per model and benchmark."""
+ONE_JOB = "\n{benchmark}, model {model}: one job allows no interval; nothing is decided by it."
+
+
+def render(
+    summary: DataFrame,
+    versus: DataFrame,
+    intervals: DataFrame,
+    frontier: DataFrame,
+    choices: DataFrame,
+) -> str:
+    """Return the summary as text: by model and benchmark a table, and what each budget buys."""
     ratios = {_key(row, "metric"): row for row in rows_of(versus)}
     bounds = {_key(row, "metric"): row for row in rows_of(intervals)}
+    places = worth(frontier)
     parts = []
     for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
         rows = sorted(rows_of(part), key=lambda r: (r["policy"] != "baseline", r["policy"]))
-        cells = [list(HEADINGS), *(_cells(row, ratios, bounds) for row in rows)]
-        parts.append(f"\n{benchmark}, model {model}\n{_align(cells)}")
+        cells = [list(HEADINGS)]
+        cells += [_cells(row, ratios, bounds, places.get(_key(row), "-")) for row in rows]
+        if not any(row["policy"] == "baseline" for row in rows):
+            parts.append(NO_BASELINE.format(benchmark=benchmark, model=model))
+        if max(row["n"] for row in rows) == 1:
+            parts.append(ONE_JOB.format(benchmark=benchmark, model=model))
+        own = choices[(choices["model"] == model) & (choices["benchmark"] == benchmark)]
+        parts.append(f"\n{benchmark}, model {model}\n{_align(cells)}\n\n{best_by_budget(own)}")
     return "\n".join([*parts, "", NOTE])
 
 
@@ -84,7 +105,10 @@ def _key(row: Row, *more: str) -> tuple[Any, ...]:
 
 
 def _cells(
-    row: Row, ratios: Mapping[tuple[Any, ...], Row], bounds: Mapping[tuple[Any, ...], Row]
+    row: Row,
+    ratios: Mapping[tuple[Any, ...], Row],
+    bounds: Mapping[tuple[Any, ...], Row],
+    place: str,
 ) -> list[str]:
     key = _key(row)
     reward = bounds.get((*key, "reward"), {})
@@ -102,6 +126,7 @@ def _cells(
         "" if is_baseline or not ratio else f"{1 / ratio:.2f}x",
         _format(row["total_tokens_mean"], "{:.0f}"),
         _format((_number(row["flops_mean"]) or math.nan) / 1e9, "{:.2f}"),
+        place,
         _detail(row),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from ttc_bench.pipelines.aggregate.nodes import (
     collect_stored,
     confidence,
     log_runs,
+    name_run,
     show,
 )
+from ttc_bench.pipelines.aggregate.scaling import scaling
 
 PARAMS: dict[str, Any] = {"confidence": 0.95, "resamples": 200, "seed": 0}
 
@@ -39,6 +42,7 @@ def scores(
         "variant": variant,
         "status": ["failed" if reward is None else "ok" for reward in rewards],
         "error_type": ["timeout" if reward is None else None for reward in rewards],
+        "error_message": ["no answer in 60 s" if reward is None else None for reward in rewards],
         "replayed": False,
     }
     columns = {spec.name: np.nan for spec in all_metrics()}
@@ -49,6 +53,29 @@ def scores(
     return frame
 
 
+Marts = dict[str, pd.DataFrame]
+
+
+def marts_of(table: pd.DataFrame, warehouse: Path | None = None, run_id: str = "run 1") -> Marts:
+    """Build all marts of a table of scores, in a warehouse of its own unless one is given."""
+    named = name_run(table, run_id, {"limit": 4})
+    curves = scaling(named.assign(samples=None), PARAMS)
+    with TemporaryDirectory() as folder:
+        return build_marts(named, curves, warehouse or Path(folder) / "warehouse.duckdb")
+
+
+def shown(table: pd.DataFrame) -> str:
+    """Build the marts of a table of scores and return what the terminal shows."""
+    marts = marts_of(table)
+    return show(
+        marts["bench_summary"],
+        marts["policy_vs_baseline"],
+        confidence(table, PARAMS),
+        marts["frontier"],
+        marts["choices"],
+    )
+
+
 @pytest.fixture(scope="module")
 def run() -> pd.DataFrame:
     baseline = scores("baseline", "greedy", [1.0, 0.0, 0.0, 1.0])
@@ -57,14 +84,12 @@ def run() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def marts(run: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return build_marts(run)
+def marts(run: pd.DataFrame) -> Marts:
+    return marts_of(run)
 
 
-def test_summary_counts_valid_and_failed_by_reason(
-    marts: tuple[pd.DataFrame, pd.DataFrame],
-) -> None:
-    row = marts[0].set_index("policy").loc["speculative"]
+def test_summary_counts_valid_and_failed_by_reason(marts: Marts) -> None:
+    row = marts["bench_summary"].set_index("policy").loc["speculative"]
     assert (row["n"], row["n_valid"], row["n_failed"]) == (4, 3, 1)
     assert row["failures"] == "timeout: 1"
     assert row["reward_mean"] == 1.0, "the mean is over valid responses only"
@@ -74,15 +99,13 @@ def test_quantiles_are_numpys(run: pd.DataFrame) -> None:
     latency = np.array([0.1, 0.2, 0.3, 5.0])
     table = scores("baseline", "greedy", [1.0] * 4)
     table["latency_s"] = latency
-    row = build_marts(table)[0].iloc[0]
+    row = marts_of(table)["bench_summary"].iloc[0]
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
         assert row[f"latency_s_{name}"] == pytest.approx(np.quantile(latency, share))
 
 
-def test_comparison_is_paired_over_jobs_that_both_answered(
-    marts: tuple[pd.DataFrame, pd.DataFrame],
-) -> None:
-    versus = marts[1].set_index("metric")
+def test_comparison_is_paired_over_jobs_that_both_answered(marts: Marts) -> None:
+    versus = marts["policy_vs_baseline"].set_index("metric")
     assert versus.loc["reward", "n_pairs"] == 3
     assert versus.loc["reward", "mean_difference"] == pytest.approx(1 / 3)
     assert versus.loc["latency_s", "median_ratio"] == pytest.approx(0.5)
@@ -92,13 +115,13 @@ def test_comparison_is_paired_over_jobs_that_both_answered(
 def test_a_doubled_response_is_told_by_the_name_of_the_dbt_test() -> None:
     table = scores("baseline", "greedy", [1.0, 0.0])
     with pytest.raises(DataError, match="one_response_per_job_and_variant"):
-        build_marts(collect_scores(table, table.head(1)))
+        marts_of(collect_scores(table, table.head(1)))
 
 
 def test_a_lost_response_is_told_by_the_name_of_the_dbt_test() -> None:
     whole = scores("baseline", "greedy", [1.0, 0.0])
     with pytest.raises(DataError, match="variants_answer_the_same_jobs"):
-        build_marts(collect_scores(whole, scores("speculative", "draft_model", [1.0])))
+        marts_of(collect_scores(whole, scores("speculative", "draft_model", [1.0])))
 
 
 def test_intervals_hold_the_mean_and_pair_by_job(run: pd.DataFrame) -> None:
@@ -112,33 +135,32 @@ def test_intervals_hold_the_mean_and_pair_by_job(run: pd.DataFrame) -> None:
 
 def test_without_a_baseline_there_is_a_summary_and_no_difference() -> None:
     table = scores("cascade", "agreement", [1.0, 0.0])
-    summary, versus = build_marts(table)
-    intervals = confidence(table, PARAMS)
-    assert versus.empty
-    assert intervals["difference"].isna().all()
-    assert "cascade.agreement" in show(summary, versus, intervals)
+    marts = marts_of(table)
+    assert marts["policy_vs_baseline"].empty
+    assert marts["choices"]["quality_over_baseline"].isna().all()
+    assert confidence(table, PARAMS)["difference"].isna().all()
+    assert "no baseline" in shown(table)
 
 
 def test_all_failures_give_a_table_that_says_so() -> None:
     table = scores("baseline", "greedy", [None, None])
-    summary, versus = build_marts(table)
-    text = show(summary, versus, confidence(table, PARAMS))
+    text = shown(table)
     assert "0/2" in text
     assert "failed: timeout: 2" in text
+    assert "no response is valid" in text
+    failures = marts_of(table)["failures"].iloc[0]
+    assert (failures["n"], failures["share"]) == (2, 1.0)
+    assert failures["example"] == "no answer in 60 s"
 
 
-def test_too_many_failures_end_the_run_and_name_the_reason(
-    marts: tuple[pd.DataFrame, pd.DataFrame],
-) -> None:
+def test_too_many_failures_end_the_run_and_name_the_reason(marts: Marts) -> None:
     with pytest.raises(UserError, match=r"speculative\.draft_model .*1 of 4 .*timeout: 1"):
-        check_valid_share(marts[0], 0.95, {})
-    check_valid_share(marts[0], 0.75, {})
+        check_valid_share(marts["bench_summary"], 0.95, {})
+    check_valid_share(marts["bench_summary"], 0.75, {})
 
 
-def test_table_shows_the_baseline_first_and_the_speed_of_the_variant(
-    run: pd.DataFrame, marts: tuple[pd.DataFrame, pd.DataFrame]
-) -> None:
-    lines = show(*marts, confidence(run, PARAMS)).splitlines()
+def test_table_shows_the_baseline_first_and_the_speed_of_the_variant(run: pd.DataFrame) -> None:
+    lines = shown(run).splitlines()
     rows = [line for line in lines if line.startswith(("baseline.", "speculative."))]
     assert rows[0].startswith("baseline.greedy")
     assert "2.00x" in rows[1]
@@ -148,13 +170,12 @@ def test_table_shows_the_baseline_first_and_the_speed_of_the_variant(
 def test_table_marks_what_was_replayed() -> None:
     table = scores("baseline", "greedy", [1.0, 0.0])
     table["replayed"] = True
-    text = show(*build_marts(table), confidence(table, PARAMS))
-    assert "2/2r" in text
+    assert "2/2r" in shown(table)
 
 
 def test_runs_are_nested_and_writing_twice_changes_nothing(
     run: pd.DataFrame,
-    marts: tuple[pd.DataFrame, pd.DataFrame],
+    marts: Marts,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -163,7 +184,8 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     mlflow.set_experiment("test")
-    tables = (run, *marts, confidence(run, PARAMS), "the table")
+    own = (marts["bench_summary"], marts["policy_vs_baseline"])
+    tables = (run, *own, confidence(run, PARAMS), "the table")
     parameters = {"limit": 4, "speculative": {"draft_model": {"k": 4}}}
     with mlflow.start_run() as parent:
         first = log_runs(*tables, parameters)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -26,11 +29,27 @@ BASELINE = ("baseline", "greedy")
 INTERVAL_METRICS = ("reward", "latency_s", "flops", "total_tokens")
 """Metrics whose means get an interval."""
 
+MARTS = (
+    "bench_summary",
+    "policy_vs_baseline",
+    "failures",
+    "frontier",
+    "choices",
+    "scaling",
+    "history",
+)
+"""Models of the dbt project that are datasets of the catalog."""
+
+NOT_MEASURED = ("aggregate", "report", "compare", "train_reference", "min_valid_share")
+"""Parameters that change no response and no score."""
+
 
 class AggregateParams(Params):
     """Settings of the aggregate stage.
 
     Attributes:
+        run_id: Name of the run in the history; null takes the start of the session. A run of
+            the same name, model and configuration replaces its own rows there.
         confidence: Level of all intervals.
         resamples: Bootstrap resamples.
         permutations: Flips that a permutation test draws where it cannot try all.
@@ -40,6 +59,7 @@ class AggregateParams(Params):
         power: Chance of deciding a difference of the size seen, for the pairs that are needed.
     """
 
+    run_id: str | None = Field(default=None, min_length=1)
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     resamples: int = Field(default=2000, ge=100)
     permutations: int = Field(default=9999, ge=99)
@@ -78,16 +98,38 @@ def collect_stored(stored: dict[str, Callable[[], DataFrame]]) -> DataFrame:
     return collect_scores(*(load() for _, load in sorted(stored.items())))
 
 
-def build_marts(all_scores: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Return the marts ``bench_summary`` and ``policy_vs_baseline`` of the dbt project.
+def name_run(collected: DataFrame, session_id: str, parameters: Mapping[str, Any]) -> DataFrame:
+    """Return scores with ``run_id`` and ``config``, which tell this run from others.
+
+    Args:
+        collected: Scores of all variants.
+        session_id: Start of the Kedro session, the name of a run that has no other.
+        parameters: All parameters; ``config`` is a digest of those that are measured with.
+    """
+    settings = parse_params(AggregateParams, parameters.get("aggregate") or {}, "aggregate")
+    measured = {k: value for k, value in parameters.items() if k not in NOT_MEASURED}
+    text = json.dumps(measured, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return collected.assign(run_id=settings.run_id or session_id, config=digest)
+
+
+def build_marts(
+    all_scores: DataFrame, scaling_curves: DataFrame, warehouse: Path
+) -> dict[str, DataFrame]:
+    """Return the `MARTS` of the dbt project by name, and keep them in the warehouse.
+
+    Args:
+        all_scores: Scores of the run, with ``run_id`` and ``config``.
+        scaling_curves: What `ttc_bench.pipelines.aggregate.scaling.scaling` returns.
+        warehouse: DuckDB file that holds the history of earlier runs, or will.
 
     Raises:
         DataError: If a dbt test fails; the message names it.
     """
     from ttc_bench.dbt import build
 
-    marts = build(all_scores, ["bench_summary", "policy_vs_baseline"])
-    return marts["bench_summary"], marts["policy_vs_baseline"]
+    tables = {"scores": all_scores, "scaling_curves": scaling_curves}
+    return build(tables, warehouse, MARTS)
 
 
 def confidence(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
@@ -136,11 +178,17 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def show(bench_summary: DataFrame, policy_vs_baseline: DataFrame, intervals: DataFrame) -> str:
+def show(
+    bench_summary: DataFrame,
+    policy_vs_baseline: DataFrame,
+    intervals: DataFrame,
+    frontier: DataFrame,
+    choices: DataFrame,
+) -> str:
     """Print the table of the run, and return it as text."""
     from ttc_bench.reporting.table import render
 
-    text = render(bench_summary, policy_vs_baseline, intervals)
+    text = render(bench_summary, policy_vs_baseline, intervals, frontier, choices)
     print(text)
     return text
 

@@ -8,12 +8,14 @@ from kedro.pipeline import Pipeline, node
 
 from ttc_bench.pipelines.aggregate.comparisons import comparisons
 from ttc_bench.pipelines.aggregate.nodes import (
+    MARTS,
     build_marts,
     check_valid_share,
     collect_scores,
     collect_stored,
     confidence,
     log_runs,
+    name_run,
     show,
 )
 from ttc_bench.pipelines.aggregate.scaling import scaling
@@ -28,15 +30,21 @@ def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipelin
     # A node's own input names have no dots: Kedro keeps those for namespaces.
     names = {name.replace(".", "_"): name for name in inputs or ()}
     collect = (
-        node(collect_stored, "stored_scores", "all_scores", name="collect_scores")
+        node(collect_stored, "stored_scores", "collected_scores", name="collect_scores")
         if inputs is None
-        else node(collect_scores, list(names), "all_scores", name="collect_scores")
+        else node(collect_scores, list(names), "collected_scores", name="collect_scores")
     )
     summarise = [
         node(
+            name_run,
+            inputs=["collected_scores", "params:session_id", "parameters"],
+            outputs="all_scores",
+            name="name_run",
+        ),
+        node(
             build_marts,
-            inputs="all_scores",
-            outputs=["bench_summary", "policy_vs_baseline"],
+            inputs=["all_scores", "scaling_curves", "warehouse"],
+            outputs={name: name for name in MARTS},
             name="build_marts",
         ),
         node(
@@ -54,12 +62,12 @@ def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipelin
         node(
             scaling,
             inputs=["all_scores", "params:aggregate"],
-            outputs="scaling",
+            outputs="scaling_curves",
             name="scaling",
         ),
         node(
             show,
-            inputs=["bench_summary", "policy_vs_baseline", "intervals"],
+            inputs=["bench_summary", "policy_vs_baseline", "intervals", "frontier", "choices"],
             outputs="summary_table",
             name="show",
         ),

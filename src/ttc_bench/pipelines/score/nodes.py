@@ -38,6 +38,7 @@ IDENTITY = (
     "variant",
     "status",
     "error_type",
+    "error_message",
 )
 """Columns of the scores that name a response, before ``replayed`` and the metrics."""
 

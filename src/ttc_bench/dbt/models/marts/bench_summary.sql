@@ -1,21 +1,38 @@
 -- One row per model, benchmark, policy and variant. Metrics are over valid responses only.
+{%- set quantiles = {'p50': 1, 'p95': 2, 'p99': 3} %}
+with grouped as (
+    select
+        model,
+        benchmark,
+        policy,
+        variant,
+        count(*) as n,
+        count(*) filter (where is_valid) as n_valid,
+        count(*) filter (where not is_valid) as n_failed,
+        count(*) filter (where replayed) as n_replayed
+        {%- for metric in var('metrics') %},
+        avg({{ metric }}) filter (where is_valid) as {{ metric }}_mean,
+        quantile_cont({{ metric }}, [0.5, 0.95, 0.99]) filter (where is_valid) as {{ metric }}_quantiles
+        {%- endfor %}
+    from {{ ref('stg_scores') }}
+    group by model, benchmark, policy, variant
+)
 select
-    s.model,
-    s.benchmark,
-    s.policy,
-    s.variant,
-    count(*) as n,
-    count(*) filter (where s.is_valid) as n_valid,
-    count(*) filter (where not s.is_valid) as n_failed,
-    coalesce(any_value(f.failures), '') as failures,
-    count(*) filter (where s.replayed) as n_replayed
+    g.model,
+    g.benchmark,
+    g.policy,
+    g.variant,
+    g.n,
+    g.n_valid,
+    g.n_failed,
+    coalesce(f.failures, '') as failures,
+    g.n_replayed
     {%- for metric in var('metrics') %},
-    avg(s.{{ metric }}) filter (where s.is_valid) as {{ metric }}_mean,
-    quantile_cont(s.{{ metric }}, 0.5) filter (where s.is_valid) as {{ metric }}_p50,
-    quantile_cont(s.{{ metric }}, 0.95) filter (where s.is_valid) as {{ metric }}_p95,
-    quantile_cont(s.{{ metric }}, 0.99) filter (where s.is_valid) as {{ metric }}_p99
+    g.{{ metric }}_mean
+    {%- for name, place in quantiles.items() %},
+    g.{{ metric }}_quantiles[{{ place }}] as {{ metric }}_{{ name }}
     {%- endfor %}
-from {{ ref('stg_scores') }} as s
+    {%- endfor %}
+from grouped as g
 left join {{ ref('int_failures') }} as f using (model, benchmark, policy, variant)
-group by s.model, s.benchmark, s.policy, s.variant
-order by s.model, s.benchmark, s.policy, s.variant
+order by g.model, g.benchmark, g.policy, g.variant

@@ -1,27 +1,39 @@
 -- Each variant against baseline.greedy, job by job: only jobs that both answered count.
-select
-    v.model,
-    v.benchmark,
-    v.policy,
-    v.variant,
-    v.metric,
-    count(*) as n_pairs,
-    avg(b.value) as baseline_mean,
-    avg(v.value) as variant_mean,
-    avg(v.value - b.value) as mean_difference,
-    avg(v.value) / nullif(avg(b.value), 0) as ratio_of_means,
-    median(v.value / nullif(b.value, 0)) as median_ratio,
-    count(*) filter (where v.value > b.value) as n_above,
-    count(*) filter (where v.value < b.value) as n_below,
-    count(*) filter (where v.value = b.value) as n_equal
-from {{ ref('int_metric_values') }} as v
-inner join {{ ref('int_metric_values') }} as b
-    on
-        v.job_id = b.job_id
-        and v.model = b.model
-        and v.metric = b.metric
-        and b.policy = 'baseline'
-        and b.variant = 'greedy'
-where v.policy <> 'baseline'
-group by v.model, v.benchmark, v.policy, v.variant, v.metric
-order by v.model, v.benchmark, v.policy, v.variant, v.metric
+-- All metrics are aggregated in one pass; a row per metric comes after.
+with wide as materialized (
+    select
+        model,
+        benchmark,
+        policy,
+        variant
+        {%- for metric in var('metrics') %}
+        {%- set own = 'own_' ~ metric %}
+        {%- set base = 'base_' ~ metric %},
+        struct_pack(
+            n_pairs := count({{ own }}),
+            baseline_mean := avg({{ base }}),
+            variant_mean := avg({{ own }}),
+            mean_difference := avg({{ own }} - {{ base }}),
+            ratio_of_means := avg({{ own }}) / nullif(avg({{ base }}), 0),
+            median_ratio := median({{ own }} / nullif({{ base }}, 0)),
+            n_above := count(*) filter (where {{ own }} > {{ base }}),
+            n_below := count(*) filter (where {{ own }} < {{ base }}),
+            n_equal := count(*) filter (where {{ own }} = {{ base }})
+        ) as {{ metric }}
+        {%- endfor %}
+    from {{ ref('int_pairs') }}
+    group by model, benchmark, policy, variant
+),
+
+long as (
+    {%- for metric in var('metrics') %}
+    {{ 'union all' if not loop.first }}
+    select model, benchmark, policy, variant, '{{ metric }}' as metric, {{ metric }} as figures
+    from wide
+    {%- endfor %}
+)
+
+select model, benchmark, policy, variant, metric, unnest(figures)
+from long
+where figures.n_pairs > 0
+order by model, benchmark, policy, variant, metric

@@ -1,5 +1,7 @@
 -- One row per response: its identity, whether it is valid, and the metrics that are compared.
 select
+    run_id,
+    config,
     job_id,
     benchmark,
     task,
@@ -11,6 +13,7 @@ select
     status = 'ok' as is_valid,
     status,
     error_type,
+    error_message,
     replayed
     {%- for metric in var('metrics') %},
     {{ metric }}::double as {{ metric }}

@@ -1,0 +1,45 @@
+-- Mean reward and mean cost of each variant, by difficulty level and over all, for each cost that
+-- is known. Means are rounded: equal values summed in another order must not dominate each other.
+{%- set costs = var('costs') %}
+with wide as (
+    select
+        model,
+        benchmark,
+        policy,
+        variant,
+        case when grouping(difficulty) = 1 then 'all' else difficulty end as level
+        {%- for cost, column in costs.items() %},
+        count({{ column }}) as {{ cost }}_n,
+        favg(reward) filter (where {{ column }} is not null) as {{ cost }}_quality,
+        favg({{ column }}) as {{ cost }}_cost
+        {%- endfor %}
+    from {{ ref('stg_scores') }}
+    where is_valid and reward is not null
+    group by grouping sets (
+        (model, benchmark, policy, variant),
+        (model, benchmark, policy, variant, difficulty)
+    )
+),
+
+long as (
+    {%- for cost in costs %}
+    {{ 'union all' if not loop.first }}
+    select
+        model,
+        benchmark,
+        level,
+        '{{ cost }}' as cost_metric,
+        policy,
+        variant,
+        round({{ cost }}_quality, 12) as quality,
+        round({{ cost }}_cost, 12) as cost,
+        {{ cost }}_n as n
+    from wide
+    where level is not null and {{ cost }}_n > 0
+    {%- endfor %}
+)
+
+-- A cost that nobody pays, such as the dollars of a model of one's own, weighs nothing.
+select *
+from long
+qualify max(cost) over (partition by model, benchmark, cost_metric) > 0
