@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+WRITTEN = {"journal", "warehouse"}
+"""Inputs that a run writes to."""
+
 
 class Preflight:
     """Checks parameters, models and places to write to, and stops the run with all faults."""
@@ -100,7 +103,7 @@ STAGES = ("score", "aggregate", "compare", "train_reference")
 def path_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> list[str]:
     """Return one line per place that the run would write to and cannot."""
     lines = []
-    for name in sorted(pipeline.all_outputs() | (pipeline.inputs() & {"journal"})):
+    for name in sorted(pipeline.all_outputs() | (pipeline.inputs() & WRITTEN)):
         dataset = catalog.get(name)
         path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
         if path is not None and not _writable(Path(str(path))):

@@ -35,12 +35,12 @@ def build(
     import duckdb
 
     with tempfile.TemporaryDirectory() as folder:
-        invoke("build", _sources(tables, Path(folder)), warehouse, Path(folder))
+        invoke("build", write_sources(tables, Path(folder)), warehouse, Path(folder))
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         return {name: connection.table(name).df() for name in marts}
 
 
-def _sources(tables: Mapping[str, DataFrame], folder: Path) -> dict[str, str]:
+def write_sources(tables: Mapping[str, DataFrame], folder: Path) -> dict[str, str]:
     """Write the sources for DuckDB to read; return the environment that says where they are."""
     places = {}
     for name, table in tables.items():

@@ -3,77 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.pipelines.aggregate.support import PARAMS, Marts, marts_of, scores, shown
 
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.metrics.base import all_metrics
 from ttc_bench.pipelines.aggregate.nodes import (
-    build_marts,
     check_valid_share,
     collect_scores,
     collect_stored,
     confidence,
     log_runs,
-    name_run,
-    show,
 )
-from ttc_bench.pipelines.aggregate.scaling import scaling
-
-PARAMS: dict[str, Any] = {"confidence": 0.95, "resamples": 200, "seed": 0}
-
-
-def scores(
-    policy: str, variant: str, rewards: list[float | None], **metrics: float
-) -> pd.DataFrame:
-    """A table of scores as the score stage writes it; a reward of ``None`` is a failed row."""
-    identity = {
-        "job_id": [f"crm_sim/{number}" for number in range(len(rewards))],
-        "benchmark": "crm_sim",
-        "task": "handle_time",
-        "difficulty": "easy",
-        "model": "target",
-        "engine": "local",
-        "policy": policy,
-        "variant": variant,
-        "status": ["failed" if reward is None else "ok" for reward in rewards],
-        "error_type": ["timeout" if reward is None else None for reward in rewards],
-        "error_message": ["no answer in 60 s" if reward is None else None for reward in rewards],
-        "replayed": False,
-    }
-    columns = {spec.name: np.nan for spec in all_metrics()}
-    values = {**columns, "latency_s": 1.0, "flops": 2e9, "total_tokens": 100.0, **metrics}
-    frame = pd.DataFrame({**identity, **values, "reward": pd.array(rewards, dtype="Float64")})
-    failed = frame["status"] == "failed"
-    frame.loc[failed, list(values)] = np.nan
-    return frame
-
-
-Marts = dict[str, pd.DataFrame]
-
-
-def marts_of(table: pd.DataFrame, warehouse: Path | None = None, run_id: str = "run 1") -> Marts:
-    """Build all marts of a table of scores, in a warehouse of its own unless one is given."""
-    named = name_run(table, run_id, {"limit": 4})
-    curves = scaling(named.assign(samples=None), PARAMS)
-    with TemporaryDirectory() as folder:
-        return build_marts(named, curves, warehouse or Path(folder) / "warehouse.duckdb")
-
-
-def shown(table: pd.DataFrame) -> str:
-    """Build the marts of a table of scores and return what the terminal shows."""
-    marts = marts_of(table)
-    return show(
-        marts["bench_summary"],
-        marts["policy_vs_baseline"],
-        confidence(table, PARAMS),
-        marts["frontier"],
-        marts["choices"],
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,61 @@
+"""The documentation of the dbt project builds, and describes every column that there is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.pipelines.aggregate.support import PARAMS, scores
+
+from ttc_bench.dbt import invoke, write_sources
+from ttc_bench.dbt.describe import FILE, document
+from ttc_bench.pipelines.aggregate.nodes import MARTS, name_run
+from ttc_bench.pipelines.aggregate.scaling import scaling
+
+
+@pytest.fixture(scope="module")
+def docs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Manifest and catalog, as ``dbt docs generate`` writes them after a build."""
+    work = tmp_path_factory.mktemp("dbt")
+    named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", {})
+    curves = scaling(named.assign(samples=None), PARAMS)
+    variables = write_sources({"scores": named, "scaling_curves": curves}, work)
+    for command in ("build", "docs generate"):
+        invoke(command, variables, work / "warehouse.duckdb", work)
+    assert (work / "target" / "index.html").exists()
+    manifest, catalog = (
+        json.loads((work / "target" / f"{name}.json").read_text())
+        for name in ("manifest", "catalog")
+    )
+    return manifest, catalog
+
+
+def test_every_column_of_every_model_is_described(docs: Any) -> None:
+    manifest, catalog = docs
+    models = {k: n for k, n in manifest["nodes"].items() if n["resource_type"] == "model"}
+    assert {node["name"] for node in models.values()} >= set(MARTS)
+    missing = []
+    for key, node in models.items():
+        assert node["description"], node["name"]
+        described = {name for name, column in node["columns"].items() if column["description"]}
+        real = set(catalog["nodes"][key]["columns"])
+        missing += [f"{node['name']}.{column}" for column in sorted(real - described)]
+        assert set(node["columns"]) <= real, "what is described is there"
+    assert not missing
+
+
+def test_every_model_is_tested(docs: Any) -> None:
+    manifest, _ = docs
+    tests = [n for n in manifest["nodes"].values() if n["resource_type"] == "test"]
+    kinds = {n["test_metadata"]["name"] for n in tests if n.get("test_metadata")}
+    assert kinds >= {"unique", "not_null", "accepted_values", "relationships"}
+    tested = {model for n in tests for model in n["depends_on"]["nodes"]}
+    models = {k for k, n in manifest["nodes"].items() if n["resource_type"] == "model"}
+    assert models <= tested
+
+
+def test_descriptions_are_those_of_the_catalogue_of_metrics() -> None:
+    written = Path(FILE).read_text(encoding="utf-8")
+    assert written == document(), "run python -m ttc_bench.dbt.describe"

@@ -1,0 +1,184 @@
+"""The frontier and the choices are what a brute-force definition says, ties and gaps included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.pipelines.aggregate.support import marts_of, scores, shown
+
+from ttc_bench.pipelines.aggregate.nodes import collect_scores
+
+COSTS = {"flops": "flops", "latency_s": "latency_s", "total_tokens": "total_tokens"}
+COSTS["cost_usd"] = "usd"
+POINT = ["model", "benchmark", "level", "cost_metric"]
+
+# Small whole numbers, so that equal qualities and equal costs are frequent.
+JOB = st.fixed_dictionaries(
+    {
+        "reward": st.one_of(st.none(), st.sampled_from([0.0, 0.5, 1.0])),
+        "flops": st.integers(1, 3),
+        "latency_s": st.integers(1, 3),
+        "total_tokens": st.integers(1, 3),
+        "usd": st.one_of(st.none(), st.integers(0, 2)),
+    }
+)
+LEVELS = st.sampled_from([None, "easy", "hard"])
+
+
+@st.composite
+def benchmarks(draw: st.DrawFn) -> list[tuple[list[str | None], list[list[dict[str, Any]]]]]:
+    """Many benchmarks at once: levels of their jobs, and per variant what each job got."""
+    found = []
+    for _ in range(30):
+        jobs = draw(st.integers(1, 3))
+        levels = draw(st.lists(LEVELS, min_size=jobs, max_size=jobs))
+        variant = st.lists(JOB, min_size=jobs, max_size=jobs)
+        found.append((levels, draw(st.lists(variant, min_size=1, max_size=5))))
+    return found
+
+
+def table_of(drawn: list[tuple[list[str | None], list[list[dict[str, Any]]]]]) -> pd.DataFrame:
+    parts = []
+    for number, (levels, variants) in enumerate(drawn):
+        for place, rows in enumerate(variants):
+            name = ("baseline", "greedy") if place == 0 else ("policy", f"v{place}")
+            part = scores(*name, [row["reward"] for row in rows])
+            part["benchmark"] = f"b{number}"
+            part["job_id"] = f"b{number}/" + part.index.astype(str)
+            part["difficulty"] = pd.array(levels, dtype="string")
+            for column in COSTS.values():
+                values = np.array([row[column] for row in rows], dtype=float)
+                part[column] = np.where(part["status"] == "ok", values, np.nan)
+            parts.append(part)
+    return collect_scores(*parts)
+
+
+def points_of(table: pd.DataFrame) -> dict[tuple[str, ...], dict[str, tuple[float, float]]]:
+    """By definition: (quality, cost) of each variant, by model, benchmark, level and cost."""
+    found: dict[tuple[str, ...], dict[str, tuple[float, float]]] = {}
+    valid = table[table["status"] == "ok"]
+    for (benchmark, policy, variant), own in valid.groupby(["benchmark", "policy", "variant"]):
+        levels = ["all", *own["difficulty"].dropna().unique()]
+        for level in levels:
+            of_level = own if level == "all" else own[own["difficulty"] == level]
+            for cost, column in COSTS.items():
+                known = of_level[of_level[column].notna()]
+                if len(known):
+                    key = ("target", benchmark, level, cost)
+                    point = (float(known["reward"].mean()), float(known[column].mean()))
+                    found.setdefault(key, {})[f"{policy}.{variant}"] = point
+    paid = {
+        (key[1], key[3]) for key, points in found.items() if any(c > 0 for _, c in points.values())
+    }
+    return {key: points for key, points in found.items() if (key[1], key[3]) in paid}
+
+
+def dominators(points: dict[str, tuple[float, float]], name: str) -> list[str]:
+    """Who is no worse in either and better in one, the cheapest first."""
+    quality, cost = points[name]
+    better = [
+        (c, -q, other)
+        for other, (q, c) in points.items()
+        if q >= quality - 1e-9 and c <= cost + 1e-9 and (q > quality + 1e-9 or c < cost - 1e-9)
+    ]
+    return [other for _, _, other in sorted((round(c, 9), round(q, 9), o) for c, q, o in better)]
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(benchmarks())
+def test_frontier_and_choices_are_those_of_brute_force(drawn: Any) -> None:
+    table = table_of(drawn)
+    if (table["status"] == "failed").all():
+        return
+    marts = marts_of(table)
+    expected = points_of(table)
+    assert set(marts["frontier"][POINT].itertuples(index=False, name=None)) == set(expected)
+    for key, rows in marts["frontier"].groupby(POINT):
+        points = expected[key]
+        assert len(rows) == len(points)
+        for row in rows.itertuples():
+            name = f"{row.policy}.{row.variant}"
+            assert (row.quality, row.cost) == pytest.approx(points[name])
+            better = dominators(points, name)
+            assert row.on_frontier == (not better)
+            assert (None if row.on_frontier else row.dominated_by) == next(iter(better), None)
+    check_choices(marts["choices"], expected)
+
+
+def check_choices(choices: pd.DataFrame, expected: Any) -> None:
+    found = dict(list(choices.groupby(POINT)))
+    assert set(found) == set(expected)
+    for key, rows in found.items():
+        points = expected[key]
+        frontier = {name for name in points if not dominators(points, name)}
+        budgets = sorted({round(points[name][1], 9) for name in frontier})
+        assert rows["budget"].tolist() == pytest.approx(budgets)
+        for row in rows.itertuples():
+            affordable = [q for q, c in points.values() if c <= row.budget + 1e-9]
+            assert row.quality == pytest.approx(max(affordable))
+            assert row.cost <= row.budget
+            assert points[f"{row.policy}.{row.variant}"] == pytest.approx((row.quality, row.cost))
+
+
+def test_equal_variants_share_the_frontier_and_the_choice_is_one_of_them() -> None:
+    same = [scores(policy, "a", [1.0, 0.0]) for policy in ("cascade", "best_of_n")]
+    table = collect_scores(scores("baseline", "greedy", [1.0, 0.0]), *same)
+    marts = marts_of(table)
+    assert marts["frontier"]["on_frontier"].all()
+    assert marts["choices"].groupby(POINT).size().eq(1).all()
+    assert set(marts["choices"]["policy"]) == {"baseline"}
+
+
+def test_equal_means_summed_in_another_order_do_not_dominate_each_other() -> None:
+    rewards = [0.1, 0.2, 0.3, 0.7, 0.9, 0.6]
+    table = collect_scores(
+        scores("baseline", "greedy", list(rewards)),
+        scores("cascade", "a", list(reversed(rewards))),
+        scores("cascade", "b", sorted(rewards)),
+    )
+    assert marts_of(table)["frontier"]["on_frontier"].all()
+
+
+def test_two_models_are_weighed_apart() -> None:
+    small = scores("baseline", "greedy", [1.0, 0.0], flops=1e9)
+    large = scores("baseline", "greedy", [0.0, 0.0], flops=9e9).assign(model="large")
+    marts = marts_of(collect_scores(small, large))
+    assert marts["frontier"]["on_frontier"].all(), "each is the only one of its model"
+    text = shown(collect_scores(small, large))
+    assert "model target" in text
+    assert "model large" in text
+
+
+def test_one_sample_is_said_to_decide_nothing() -> None:
+    table = collect_scores(
+        scores("baseline", "greedy", [1.0]), scores("cascade", "a", [0.0], flops=1e9)
+    )
+    assert "one job" in shown(table)
+    assert marts_of(table)["frontier"]["n"].eq(1).all()
+
+
+def test_a_cost_that_nobody_pays_is_not_weighed() -> None:
+    free = scores("baseline", "greedy", [1.0, 0.0], usd=0.0)
+    assert "cost_usd" not in set(marts_of(free)["frontier"]["cost_metric"])
+    paid = collect_scores(free, scores("cascade", "a", [1.0, 1.0], usd=0.5))
+    assert "cost_usd" in set(marts_of(paid)["frontier"]["cost_metric"])
+
+
+def test_the_table_names_who_dominates_and_what_each_budget_buys() -> None:
+    table = collect_scores(
+        scores("baseline", "greedy", [1.0, 0.0]),
+        scores("cascade", "waste", [0.0, 0.0], flops=4e9, latency_s=3.0, total_tokens=500.0),
+        scores("best_of_n", "buys", [1.0, 1.0], flops=8e9, latency_s=2.0, total_tokens=400.0),
+    )
+    lines = shown(table).splitlines()
+    row = {line.split()[0]: line for line in lines if line.startswith(("ba", "ca", "be"))}
+    assert "< baseline.greedy" in row["cascade.waste"]
+    assert "F s t" in row["best_of_n.buys"]
+    steps = next(line for line in lines if line.strip().startswith("FLOPs"))
+    assert "2 GFLOP baseline.greedy 0.500 -> 8 GFLOP best_of_n.buys 1.000" in steps
+    assert any(line.strip().startswith("easy") for line in lines)

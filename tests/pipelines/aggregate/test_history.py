@@ -1,0 +1,77 @@
+"""Earlier runs stay; a run of the same name, model and configuration replaces its own rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tests.pipelines.aggregate.support import marts_of, scores
+
+from ttc_bench.errors import DataError
+from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run
+
+BASE = scores("baseline", "greedy", [1.0, 0.0])
+MORE = collect_scores(BASE, scores("cascade", "agreement", [1.0, 1.0]))
+
+
+def of_run(history: pd.DataFrame, run_id: str) -> pd.DataFrame:
+    own = history[history["run_id"] == run_id].drop(columns="recorded_at")
+    return own.sort_values(["policy", "variant"]).reset_index(drop=True)
+
+
+def test_runs_stay_and_the_same_run_replaces_only_its_own_rows(tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    first = marts_of(BASE, warehouse, "first")["history"]
+    second = marts_of(MORE, warehouse, "second")["history"]
+    assert len(second) == 3
+    again = marts_of(BASE.assign(reward=[1.0, 1.0]), warehouse, "second")["history"]
+    assert len(again) == 2, "the variant that the second time did not run is gone"
+    assert of_run(again, "second")["reward_mean"].tolist() == [1.0]
+    pd.testing.assert_frame_equal(of_run(again, "first"), of_run(first, "first"))
+
+
+def test_models_are_replaced_apart(tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    marts_of(BASE, warehouse, "run")
+    history = marts_of(BASE.assign(model="large"), warehouse, "run")["history"]
+    assert sorted(history["model"]) == ["large", "target"]
+
+
+def test_history_holds_the_summary(tmp_path: Path) -> None:
+    marts = marts_of(MORE, tmp_path / "warehouse.duckdb", "run")
+    summary = marts["bench_summary"]
+    pd.testing.assert_frame_equal(
+        of_run(marts["history"], "run")[summary.columns],
+        summary.sort_values(["policy", "variant"]).reset_index(drop=True),
+    )
+
+
+def test_scores_that_fail_a_test_leave_no_trace_in_the_history(tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    marts_of(BASE, warehouse, "good")
+    with pytest.raises(DataError, match="one_response_per_job_and_variant"):
+        marts_of(collect_scores(BASE, BASE.head(1)), warehouse, "bad")
+    assert set(marts_of(BASE, warehouse, "next")["history"]["run_id"]) == {"good", "next"}
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"aggregate": {"resamples": 100}}, True),
+        ({"min_valid_share": 0.5}, True),
+        ({"seed": 1}, False),
+        ({"cascade": {"agreement": {"n": 3}}}, False),
+    ],
+)
+def test_configuration_is_what_is_measured_with(change: dict[str, Any], same: bool) -> None:
+    parameters = {"seed": 0, "min_valid_share": 0.95, "aggregate": {"resamples": 200}}
+    one = name_run(BASE, "s", parameters)["config"].iloc[0]
+    other = name_run(BASE, "s", {**parameters, **change})["config"].iloc[0]
+    assert (one == other) is same
+
+
+def test_a_run_is_named_by_its_parameter_else_by_its_session() -> None:
+    assert set(name_run(BASE, "now", {})["run_id"]) == {"now"}
+    assert set(name_run(BASE, "now", {"aggregate": {"run_id": "nightly"}})["run_id"]) == {"nightly"}
