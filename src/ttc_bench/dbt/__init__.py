@@ -25,8 +25,9 @@ def build(
 
     Args:
         tables: The sources by name: ``scores`` and ``scaling_curves``.
-        warehouse: The DuckDB file of the models. All models but ``history`` are made anew; dbt's
-            own files go to a temporary folder.
+        warehouse: The DuckDB file of the models. All models but ``history`` are made anew. The
+            sources are kept beside it, so that its views can be read later; dbt's own files go
+            to a temporary folder.
         marts: Names of the models to return.
 
     Raises:
@@ -34,8 +35,9 @@ def build(
     """
     import duckdb
 
+    sources = write_sources(tables, warehouse.resolve().parent)
     with tempfile.TemporaryDirectory() as folder:
-        invoke("build", write_sources(tables, Path(folder)), warehouse, Path(folder))
+        invoke("build", sources, warehouse, Path(folder))
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         return {name: connection.table(name).df() for name in marts}
 

@@ -11,8 +11,8 @@ with grouped as (
         count(*) filter (where not is_valid) as n_failed,
         count(*) filter (where replayed) as n_replayed
         {%- for metric in var('metrics') %},
-        avg({{ metric }}) filter (where is_valid) as {{ metric }}_mean,
-        quantile_cont({{ metric }}, [0.5, 0.95, 0.99]) filter (where is_valid) as {{ metric }}_quantiles
+        avg({{ metric }}) as {{ metric }}_mean,
+        quantile_cont({{ metric }}, [0.5, 0.95, 0.99]) as {{ metric }}_quantiles
         {%- endfor %}
     from {{ ref('stg_scores') }}
     group by model, benchmark, policy, variant

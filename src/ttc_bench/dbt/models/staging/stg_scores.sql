@@ -1,4 +1,5 @@
 -- One row per response: its identity, whether it is valid, and the metrics that are compared.
+-- Failed responses have none of these, which a test holds the scores to.
 select
     run_id,
     config,
