@@ -56,10 +56,13 @@ class SessionName:
     def after_catalog_created(
         self, catalog: CatalogProtocol[Any, Any], save_version: str | None
     ) -> None:
-        """Add the parameter ``session_id``; where there is no session, it is the time now."""
+        """Add the dataset ``session_id``; where there is no session, it is the time now.
+
+        It is no parameter, as MLflow would log it and refuse a second session in the same run.
+        """
         from kedro.io.core import generate_timestamp
 
-        catalog["params:session_id"] = save_version or generate_timestamp()
+        catalog["session_id"] = save_version or generate_timestamp()
 
 
 def parameter_faults(parameters: Mapping[str, Any], variants: Iterable[str]) -> list[str]:
@@ -96,7 +99,7 @@ def parameter_faults(parameters: Mapping[str, Any], variants: Iterable[str]) -> 
     ]
 
 
-STAGES = ("score", "aggregate", "compare", "train_reference")
+STAGES = ("score", "aggregate", "compare", "estimate", "train_reference")
 """Top-level parameter groups that stages own and validate by themselves."""
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ttc_bench.errors import DataError
+from ttc_bench.errors import DataError, UserError
 from ttc_bench.types import DataFrame
 
 PROJECT = Path(__file__).parent
@@ -32,14 +32,31 @@ def build(
 
     Raises:
         DataError: If a model or a test fails; the message names it.
+        UserError: If another process has the warehouse open.
     """
     import duckdb
 
+    _check_unlocked(warehouse)
     sources = write_sources(tables, warehouse.resolve().parent)
     with tempfile.TemporaryDirectory() as folder:
         invoke("build", sources, warehouse, Path(folder))
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         return {name: connection.table(name).df() for name in marts}
+
+
+def _check_unlocked(warehouse: Path) -> None:
+    import duckdb
+
+    try:
+        duckdb.connect(str(warehouse)).close()
+    except duckdb.IOException as error:
+        if "lock" not in str(error).lower():
+            raise
+        raise UserError(
+            f"the warehouse {warehouse} is in use by another process, and DuckDB lets only one"
+            " write: end that one (a second run, or a DuckDB shell), then run"
+            " `kedro run --pipeline=aggregate`; the scores are stored."
+        ) from error
 
 
 def write_sources(tables: Mapping[str, DataFrame], folder: Path) -> dict[str, str]:

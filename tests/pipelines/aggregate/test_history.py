@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pandas as pd
 import pytest
 from tests.pipelines.aggregate.support import marts_of, scores
 
-from ttc_bench.errors import DataError
+from ttc_bench.errors import DataError, UserError
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run
 
 BASE = scores("baseline", "greedy", [1.0, 0.0])
@@ -75,3 +78,37 @@ def test_configuration_is_what_is_measured_with(change: dict[str, Any], same: bo
 def test_a_run_is_named_by_its_parameter_else_by_its_session() -> None:
     assert set(name_run(BASE, "now", {})["run_id"]) == {"now"}
     assert set(name_run(BASE, "now", {"aggregate": {"run_id": "nightly"}})["run_id"]) == {"nightly"}
+
+
+def test_history_grows_over_kedro_runs(
+    project: Path, kedro_process: Callable[..., subprocess.Popen[str]]
+) -> None:
+    small = "limit=2,benchmarks=[crm_sim]"
+    named = ("--pipeline=aggregate", f"--params={small},aggregate.run_id=nightly")
+    for arguments in (("--pipeline=baseline", f"--params={small}"), named, named):
+        run = kedro_process(*arguments)
+        output, _ = run.communicate()
+        assert run.returncode == 0, output
+    history = pd.read_parquet(project / "data" / "08_reporting" / "history.parquet")
+    runs = history.groupby("run_id").size()
+    assert len(runs) == 2
+    assert runs.eq(1).all(), "one variant on one benchmark, each run once"
+    assert "nightly" in runs.index
+    assert history["config"].nunique() == 1
+
+
+def test_a_warehouse_in_use_is_told_in_a_line(tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(warehouse)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(UserError, match="in use by another process") as error:
+            marts_of(BASE, warehouse, "run")
+        other.communicate("\n")
+    assert len(str(error.value).splitlines()) == 1

@@ -37,7 +37,7 @@ def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipelin
     summarise = [
         node(
             name_run,
-            inputs=["collected_scores", "params:session_id", "parameters"],
+            inputs=["collected_scores", "session_id", "parameters"],
             outputs="all_scores",
             name="name_run",
         ),
