@@ -10,6 +10,7 @@ from kedro.pipeline import Pipeline
 import ttc_bench.pipelines
 import ttc_bench.pipelines.aggregate.pipeline as aggregate
 import ttc_bench.pipelines.ingest_benchmarks.pipeline as ingest_benchmarks
+import ttc_bench.pipelines.report.pipeline as report
 from ttc_bench.pipelines.generate.pipeline import engine_pipeline, policy_pipeline
 from ttc_bench.policies import VARIANTS
 
@@ -32,7 +33,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def complete_pipeline(policies: list[str]) -> Pipeline:
-    """Return ingest -> generate -> score -> aggregate for some policies."""
+    """Return ingest -> generate -> score -> aggregate -> report for some policies."""
     runs = sum((policy_pipeline(policy) for policy in dict.fromkeys(policies)), Pipeline([]))
     scores = sorted(name for name in runs.outputs() if name.endswith(".scores"))
     return (
@@ -40,4 +41,5 @@ def complete_pipeline(policies: list[str]) -> Pipeline:
         + engine_pipeline()
         + runs
         + aggregate.create_pipeline(inputs=scores)
+        + report.create_pipeline()
     )

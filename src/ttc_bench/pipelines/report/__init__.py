@@ -1,0 +1,5 @@
+"""Stage 5: tables become pictures and one report."""
+
+from ttc_bench.pipelines.report.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,179 @@
+"""The report of a run: one HTML file that needs nothing else to be opened."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ttc_bench.reporting.budgets import worth
+from ttc_bench.reporting.colours import colour
+from ttc_bench.reporting.decision import BASELINE, change, decide
+from ttc_bench.reporting.plots import PICTURES
+from ttc_bench.reporting.rows import rows_of
+from ttc_bench.types import DataFrame
+
+GROUP = ("model", "benchmark", "policy", "variant")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as text.
+
+    Attributes:
+        headings: Names of the columns.
+        rows: One list of cells per row.
+    """
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def render(
+    tables: Mapping[str, DataFrame],
+    pictures: Mapping[str, bytes],
+    facts: Mapping[str, Any],
+    parameters: str,
+) -> str:
+    """Return the report as HTML with everything inlined.
+
+    Args:
+        tables: Tables of the aggregate stage by their name in the catalog.
+        pictures: PNG files by the name of the picture.
+        facts: Run, commit, seeds, versions and the like, by heading; see `provenance.facts`.
+        parameters: All parameters as text.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("ttc_bench.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    summary = tables["bench_summary"]
+    return environment.get_template("report.html.j2").render(
+        decisions=decide(tables["choices"], tables["comparisons"], summary),
+        summaries=[
+            (f"{benchmark}, model {model}", summary_sheet(part, tables))
+            for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True)
+        ],
+        pictures=[
+            (picture, base64.b64encode(pictures[picture.name]).decode()) for picture in PICTURES
+        ],
+        failures=plain_sheet(tables["failures"]),
+        details=[
+            ("Every pair of variants", comparison_sheet(tables["comparisons"])),
+            ("Frontier by difficulty and cost", plain_sheet(tables["frontier"])),
+            ("Best choice by budget", plain_sheet(tables["choices"])),
+            ("Scaling curves", plain_sheet(tables["scaling"])),
+        ],
+        facts=facts,
+        parameters=parameters,
+        colour=colour,
+    )
+
+
+def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
+    """Return one row per variant of one model and benchmark; the baseline comes first."""
+    bounds = {_key(r): r for r in rows_of(tables["intervals"]) if r["metric"] == "reward"}
+    versus = {
+        (r["model"], r["benchmark"], r["policy_a"], r["variant_a"]): r
+        for r in rows_of(tables["comparisons"])
+        if r["metric"] == "reward" and (r["policy_b"], r["variant_b"]) == BASELINE
+    }
+    places = worth(tables["frontier"])
+    rows = sorted(rows_of(summary), key=lambda r: (r["policy"] != "baseline", _key(r)))
+    headings = ("policy.variant", "valid", "reward", "against baseline", "p, Holm", "verdict")
+    more = ("p50 (s)", "p95 (s)", "tokens", "GFLOP", "US$", "worth")
+    cells = [
+        [
+            *_quality(r, bounds.get(_key(r)), versus.get(_key(r))),
+            *_costs(r),
+            places.get(_key(r), "-"),
+        ]
+        for r in rows
+    ]
+    return Sheet((*headings, *more), cells)
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in GROUP)
+
+
+def _quality(
+    row: Mapping[str, Any], bound: Mapping[str, Any] | None, versus: Mapping[str, Any] | None
+) -> list[str]:
+    reward = "-"
+    if bound is not None:
+        reward = cell(bound["mean"])
+        if known(bound["mean_low"]):
+            reward += f" [{bound['mean_low']:.3f}, {bound['mean_high']:.3f}]"
+    return [
+        f"{row['policy']}.{row['variant']}",
+        f"{row['n_valid']}/{row['n']}",
+        reward,
+        change(versus) if versus else "-",
+        cell(versus["p_adjusted"]) if versus else "-",
+        str(versus["verdict"]) if versus else "-",
+    ]
+
+
+def _costs(row: Mapping[str, Any]) -> list[str]:
+    flops = row["flops_mean"]
+    return [
+        cell(row["latency_s_p50"]),
+        cell(row["latency_s_p95"]),
+        cell(row["total_tokens_mean"]),
+        cell(flops * 1e-9 if known(flops) else None),
+        cell(row["usd_mean"]),
+    ]
+
+
+def comparison_sheet(comparisons: DataFrame) -> Sheet:
+    """Return the comparisons of rewards of all pairs, a against b."""
+    headings = ("model", "benchmark", "a", "b", "pairs", "a - b", "p, Holm", "test", "needed",
+                "verdict")  # fmt: skip
+    rows = [
+        [
+            str(r["model"]),
+            str(r["benchmark"]),
+            f"{r['policy_a']}.{r['variant_a']}",
+            f"{r['policy_b']}.{r['variant_b']}",
+            cell(r["n_pairs"]),
+            change(r),
+            cell(r["p_adjusted"]),
+            cell(r["test"]),
+            cell(r["n_needed"]),
+            str(r["verdict"]),
+        ]
+        for r in rows_of(comparisons)
+        if r["metric"] == "reward"
+    ]
+    return Sheet(headings, rows)
+
+
+def plain_sheet(table: DataFrame) -> Sheet:
+    """Return a table as it is, its numbers to four figures."""
+    rows = [[cell(value) for value in row.values()] for row in rows_of(table)]
+    return Sheet([str(name) for name in table.columns], rows)
+
+
+def known(value: Any) -> bool:
+    """Return whether there is a value: neither None nor NaN nor NA."""
+    import pandas as pd
+
+    return bool(pd.notna(value))
+
+
+def cell(value: Any) -> str:
+    """Return a value as text; what is not known is a dash."""
+    import numbers
+
+    if not known(value):
+        return "-"
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return f"{float(value):.4g}"
+    return str(value)

@@ -1,0 +1,69 @@
+"""Where a report comes from: run, commit, seeds, versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ttc_bench import __version__
+from ttc_bench.types import DataFrame
+
+PACKAGES = (
+    "torch", "transformers", "kedro", "kedro-datasets", "kedro-mlflow", "mlflow", "litellm",
+    "dbt-core", "dbt-duckdb", "duckdb", "pandas", "numpy", "scipy", "matplotlib", "plotly",
+)  # fmt: skip
+"""Packages whose versions can change a figure or how it is shown."""
+
+
+def facts(all_scores: DataFrame, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return what identifies the run, by heading."""
+    model = parameters.get("model") or {}
+    found = {
+        "run": _each(all_scores, "run_id"),
+        "configuration digest": _each(all_scores, "config"),
+        "commit": commit(),
+        "models": _each(all_scores, "model"),
+        "model settings": ", ".join(f"{key}: {value}" for key, value in model.items()),
+        "benchmarks": _each(all_scores, "benchmark"),
+        "responses": str(len(all_scores)),
+        "replayed from the journal": str(int(all_scores["replayed"].fillna(False).sum())),
+        "seed of sampling": str(parameters.get("seed")),
+        "seed of resampling": str((parameters.get("aggregate") or {}).get("seed", 0)),
+        "ttc-bench": __version__,
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()},"
+        f" {os.cpu_count()} processors",
+    }
+    return {**found, **{name: _version(name) for name in PACKAGES}}
+
+
+def commit() -> str:
+    """Return the commit of the code, and whether it was changed since; else that it is unknown."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def _each(scores: DataFrame, column: str) -> str:
+    if column not in scores.columns:
+        return "unknown"
+    return ", ".join(sorted({str(value) for value in scores[column].dropna()})) or "none"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
