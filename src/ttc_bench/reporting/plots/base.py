@@ -199,3 +199,13 @@ def name_rows(axes: Any, names: list[tuple[str, str]], shown: bool, step: int = 
     axes.set_yticks(places, [label(name) if shown else "" for name in names])
     for tick, name in zip(axes.get_yticklabels(), names, strict=False):
         tick.set_color(colour(name[0]))
+
+
+def log_axis(axes: Any) -> None:
+    """Make the x axis logarithmic, with plain numbers at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())

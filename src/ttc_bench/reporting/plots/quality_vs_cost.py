@@ -13,6 +13,7 @@ from ttc_bench.reporting.plots.base import (
     canvas,
     finish,
     label,
+    log_axis,
     panels,
     say,
     styled,
@@ -68,7 +69,7 @@ def _points(axes: Any, points: DataFrame, bounds: DataFrame, cost: Cost) -> None
 
     order = variants_of(points)
     by_name = {(r["policy"], r["variant"]): r for r in rows_of(bounds)}
-    axes.set_xscale("log")
+    log_axis(axes)
     axes.set_xlabel(f"mean {_unit(cost)} of a response (log scale)")
     axes.set_ylabel("mean reward")
     steps = points[points["on_frontier"].astype(bool)].sort_values("cost")

@@ -76,7 +76,8 @@ def _curves(axes: Any, part: DataFrame) -> None:
         own = curve.sort_values("k").astype({"k": int})
         tint, look = look_of(str(name))
         value, low, high = (own[key].astype(float) for key in ("value", "low", "high"))
-        axes.fill_between(own["k"], low, high, color=tint, alpha=0.1, lw=0)
+        if look.policy:
+            axes.fill_between(own["k"], low, high, color=tint, alpha=0.1, lw=0)
         axes.plot(own["k"], value, look.dash, color=tint, lw=2, marker="o", ms=3.5)
         ends.append((float(value.iloc[-1]), str(name), tint))
     axes.set_xscale("log", base=2)

@@ -13,6 +13,7 @@ from ttc_bench.reporting.plots.base import (
     each,
     finish,
     label,
+    log_axis,
     name_rows,
     numbers,
     panels,
@@ -57,7 +58,7 @@ def still(axis: Axis) -> Any:
         figure, axes = canvas(rows, columns, (6.2, height))
         for panel, own in each(axes, found, "No response was scored."):
             if axis.log:
-                own.set_xscale("log")
+                log_axis(own)
             means = panel.of(intervals)
             means = means[means["metric"] == axis.metric]
             own.set_ylim(-len(names) + 0.4, 0.6)
