@@ -43,6 +43,7 @@ def place_labels(axes: Any, labels: Sequence[Label]) -> None:
         axes: Matplotlib axes whose limits and layout are final.
         labels: The most important first.
     """
+    from matplotlib.patheffects import withStroke
     from matplotlib.transforms import Bbox
 
     renderer = axes.figure.canvas.get_renderer()
@@ -64,6 +65,7 @@ def place_labels(axes: Any, labels: Sequence[Label]) -> None:
                 weight="bold" if required else "normal",
                 color=colour,
                 zorder=6,
+                path_effects=[withStroke(linewidth=2, foreground="white")],
                 arrowprops={"arrowstyle": "-", "lw": 0.5, "color": colour} if far else None,
             )
             note.set_in_layout(False)

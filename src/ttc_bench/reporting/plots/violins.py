@@ -122,6 +122,9 @@ def _density(values: Any, axis: Axis) -> tuple[Any, Any]:
     width = max(1.06 * data.std() * len(data) ** -0.2, 0.02)
     low, high = data.min() - 2 * width, data.max() + 2 * width
     if axis.limits:
+        # Right and wrong answers are two heaps, not a slope between them.
+        width = min(width, 0.06 * (axis.limits[1] - axis.limits[0]))
+        low, high = data.min() - 2 * width, data.max() + 2 * width
         low, high = max(low, axis.limits[0]), min(high, axis.limits[1])
     grid = np.linspace(low, high, 160)
     unique, count = np.unique(data, return_counts=True)
