@@ -162,24 +162,13 @@ def resolve(
         UserError: If there is no such provider, no key, or no way to read its stream here.
     """
     library = litellm()
-    try:
-        model, provider, key, base = library.get_llm_provider(name, api_base=api_base)
-    except Exception as error:
-        raise UserError(
-            f"parameter model: LiteLLM knows no provider for {name!r}. Names are provider/model,"
-            " e.g. groq/llama-3.3-70b-versatile, hosted_vllm/<model>, ollama_chat/<model>."
-        ) from error
-    key, variable = _key(library, name, provider, key, has_own_address=api_base is not None)
-    base = api_base or base or _ADDRESSES.get(provider) or _local(provider)
+    model, provider, found_key, found_base = _provider(library, name, api_base)
+    key, variable = _key(library, name, provider, found_key, api_base is not None)
+    base = api_base or found_base or _ADDRESSES.get(provider) or _local(provider)
     _check_address(base)
-    direct = _direct(model, provider, key, base) if transport != "litellm" else None
+    direct = _reached(transport, model, provider, key, base)
     dialect = _dialect(provider) if direct else provider
     supported = frozenset(library.get_supported_openai_params(model, dialect) or ())
-    if transport == "direct" and direct is None:
-        raise UserError(
-            f"parameter model.transport: {provider} does not speak OpenAI's protocol;"
-            " set it to auto or litellm."
-        )
     url, headers = direct or (None, {})
     return Endpoint(
         name=name,
@@ -197,6 +186,43 @@ def resolve(
         logprobs=_logprobs(provider, supported, api_base, logprobs),
         extra_body=dict(extra_body or {}),
     )
+
+
+def _provider(
+    library: Any, name: str, api_base: str | None
+) -> tuple[str, str, str | None, str | None]:
+    """Return model, provider, key and base address as LiteLLM splits and finds them.
+
+    Raises:
+        UserError: If it knows no such provider.
+    """
+    try:
+        model, provider, key, base = library.get_llm_provider(name, api_base=api_base)
+    except Exception as error:
+        raise UserError(
+            f"parameter model: LiteLLM knows no provider for {name!r}. Names are provider/model,"
+            " e.g. groq/llama-3.3-70b-versatile, hosted_vllm/<model>, ollama_chat/<model>."
+        ) from error
+    return model, provider, key, base
+
+
+def _reached(
+    transport: str, model: str, provider: str, key: str, base: str | None
+) -> tuple[str, dict[str, str]] | None:
+    """Return address and headers where the stream is read here; ``None`` if LiteLLM calls.
+
+    Raises:
+        UserError: If it must be read here and cannot.
+    """
+    if transport == "litellm":
+        return None
+    direct = _direct(model, provider, key, base)
+    if transport == "direct" and direct is None:
+        raise UserError(
+            f"parameter model.transport: {provider} does not speak OpenAI's protocol;"
+            " set it to auto or litellm."
+        )
+    return direct
 
 
 def _key(
