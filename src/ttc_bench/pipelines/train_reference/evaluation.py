@@ -66,7 +66,8 @@ def evaluate_benchmark(
         params: How much to evaluate.
     """
     jobs = held_out_jobs(name, params)
-    scores = {arm.name: run(arm, jobs, folders, params.seed) for arm in arms(params)}
+    pool = Journal()
+    scores = {arm.name: run(arm, jobs, folders, params.seed, pool) for arm in arms(params)}
     greedy, picked = scores["greedy"], scores["verifier"]
     drawn = {"oracle": picked["oracle_reward"], "random": picked["mean_sample_reward"]}
     rewards = {**{arm: found["reward"] for arm, found in scores.items()}, **drawn}
@@ -99,11 +100,13 @@ def _source(params: EvaluationParams) -> SimParams:
     return SimParams(seed=params.seed, count=params.samples)
 
 
-def run(arm: Arm, jobs: Sequence[Job], folders: Mapping[str, Path], seed: int) -> DataFrame:
-    """Return the scores of one arm, one row per job."""
+def run(
+    arm: Arm, jobs: Sequence[Job], folders: Mapping[str, Path], seed: int, pool: Journal
+) -> DataFrame:
+    """Return the scores of one arm, one row per job; samples in the pool are not drawn again."""
     roles = {**folders, "target": folders[arm.model]}
     engine = engine_params({"engine": "local", **{k: str(v) for k, v in roles.items()}}).build()
-    responses = generate(arm.variant, jobs, engine, Journal(), dict(arm.settings), seed)
+    responses = generate(arm.variant, jobs, engine, pool, dict(arm.settings), seed)
     families = {family: family in FAMILIES for family in METRICS}
     return score_responses(responses, jobs, ScoreParams(families=families))
 

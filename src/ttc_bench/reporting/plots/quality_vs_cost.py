@@ -186,7 +186,10 @@ def _traces(points: DataFrame, cost: Cost, bounds: DataFrame) -> list[Any]:
 
 
 def _error(bound: Any) -> dict[str, Any]:
-    if bound is None:
+    import pandas as pd
+
+    # One response has a mean and no interval.
+    if bound is None or pd.isna(bound["mean_low"]):
         return {}
     above, below = bound["mean_high"] - bound["mean"], bound["mean"] - bound["mean_low"]
     return {"array": [above], "arrayminus": [below], "thickness": 0.6}
