@@ -75,6 +75,7 @@ def parameter_faults(parameters: Mapping[str, Any], variants: Iterable[str]) -> 
     from ttc_bench.benchmarks import BENCHMARKS
     from ttc_bench.metrics.base import ScoreParams
     from ttc_bench.pipelines.aggregate.nodes import AggregateParams
+    from ttc_bench.pipelines.compare.sides import CompareParams
     from ttc_bench.policies import VARIANTS
     from ttc_bench.run_params import RunParams
 
@@ -95,6 +96,7 @@ def parameter_faults(parameters: Mapping[str, Any], variants: Iterable[str]) -> 
         *_caught(_prompting_faults, parameters),
         *faults(ScoreParams, parameters.get("score") or {}, "score"),
         *faults(AggregateParams, parameters.get("aggregate") or {}, "aggregate"),
+        *faults(CompareParams, parameters.get("compare") or {}, "compare"),
         *(line for name in variants for line in _variant_faults(name, parameters)),
     ]
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.params import Params, parse_params
+from ttc_bench.params import Params, parse_params, plain
 from ttc_bench.pipelines.aggregate.pairing import jobs_of, values_by_variant
 from ttc_bench.statistics import Settings, mean_intervals
 from ttc_bench.types import DataFrame
@@ -108,7 +108,7 @@ def name_run(collected: DataFrame, session_id: str, parameters: Mapping[str, Any
     """
     settings = parse_params(AggregateParams, parameters.get("aggregate") or {}, "aggregate")
     measured = {k: value for k, value in parameters.items() if k not in NOT_MEASURED}
-    text = json.dumps(measured, sort_keys=True, default=str)
+    text = json.dumps(plain(measured), sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return collected.assign(run_id=settings.run_id or session_id, config=digest)
 

@@ -18,6 +18,7 @@ from ttc_bench.pipelines.aggregate.nodes import (
     name_run,
     show,
 )
+from ttc_bench.pipelines.aggregate.runs import keep_run
 from ttc_bench.pipelines.aggregate.scaling import scaling
 
 
@@ -40,6 +41,12 @@ def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipelin
             inputs=["collected_scores", "session_id", "parameters"],
             outputs="all_scores",
             name="name_run",
+        ),
+        node(
+            keep_run,
+            inputs=["all_scores", "parameters"],
+            outputs=["kept_scores", "kept_settings"],
+            name="keep_run",
         ),
         node(
             build_marts,

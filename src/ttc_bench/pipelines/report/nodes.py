@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ttc_bench.params import plain
 from ttc_bench.types import DataFrame
 
 TABLES = (
@@ -50,5 +51,5 @@ def write_report(parameters: Mapping[str, Any], all_scores: DataFrame, **inputs:
     from ttc_bench.reporting.provenance import facts
 
     tables = {name: inputs.pop(name) for name in TABLES}
-    text = yaml.safe_dump(dict(parameters), sort_keys=True, allow_unicode=True)
+    text = yaml.safe_dump(plain(parameters), sort_keys=True, allow_unicode=True)
     return render(tables, inputs, facts(all_scores, parameters), text)
