@@ -38,6 +38,14 @@ def test_summary_counts_valid_and_failed_by_reason(marts: Marts) -> None:
     assert row["reward_mean"] == 1.0, "the mean is over valid responses only"
 
 
+def test_a_figure_over_nulls_says_how_many_it_had() -> None:
+    table = scores("baseline", "greedy", [1.0, 0.0, None, 1.0])
+    table.loc[0, "flops"] = np.nan
+    row = marts_of(table)["bench_summary"].iloc[0]
+    assert (row["flops_nulls"], row["flops_mean"]) == (1, 2e9)
+    assert (row["reward_nulls"], row["usd_nulls"]) == (0, 3), "of the three valid responses"
+
+
 def test_quantiles_are_numpys(run: pd.DataFrame) -> None:
     latency = np.array([0.1, 0.2, 0.3, 5.0])
     table = scores("baseline", "greedy", [1.0] * 4)
