@@ -151,6 +151,7 @@ class Lane:
         self._backoff = wait_random_exponential(multiplier=patience.backoff_s, max=30.0)
         self._dead: TryError | None = None
         self._has_answered = False
+        self._leaves_stop = False
         self._tokens_per_byte = 0.3
 
     async def ask(self, request: Request, index: int, seed: int) -> Completion:
@@ -233,9 +234,11 @@ class Lane:
                 "no_logprobs", "sends no log-probabilities: set model.logprobs=false", fatal=True
             )
         reported_usage, price = answer.counts(), self.endpoint.price
+        text, stop = _cut("".join(answer.text), request.stop)
+        self._note_stop(stop, answer, bool(request.stop))
         return Completion(
             index=index,
-            text=_cut("".join(answer.text), request.stop),
+            text=text,
             token_ids=(),
             logprobs=tuple(answer.logprobs) if self.endpoint.logprobs else None,
             finish_reason=finish,
@@ -247,6 +250,18 @@ class Lane:
             extra=_extra(answer, attempts, reported_usage is not None),
             broken=tuple(attempts.broken),
         )
+
+    def _note_stop(self, stop: str | None, answer: Answer, was_asked: bool) -> None:
+        """Tell a stop string from the end of the turn where the endpoint does not.
+
+        A server that has left a stop string in its text leaves all of them in: where none is, the
+        model ended its turn by itself.
+        """
+        if "stop_reason" in answer.facts or not was_asked or answer.finish not in ("stop", "eos"):
+            return
+        self._leaves_stop = self._leaves_stop or stop is not None
+        if self._leaves_stop:
+            answer.facts["stop_reason"] = stop
 
     def _succeeded(
         self, request: Request, completion: Completion, answer: Answer, passage: Passage
@@ -344,9 +359,10 @@ def _finish(answer: Answer) -> FinishReason:
     return _FINISHES[answer.finish]
 
 
-def _cut(text: str, stop: tuple[str, ...]) -> str:
-    """Return ``text`` up to the first stop string: some servers leave it in."""
-    return text[: min((i for s in stop if (i := text.find(s)) >= 0), default=len(text))]
+def _cut(text: str, stop: tuple[str, ...]) -> tuple[str, str | None]:
+    """Return ``text`` up to the first stop string, and that string: some servers leave it in."""
+    found = min(((i, s) for s in stop if (i := text.find(s)) >= 0), default=None)
+    return (text, None) if found is None else (text[: found[0]], found[1])
 
 
 def _bytes(request: Request) -> int:
