@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 from ttc_bench.engines.base import BrokenCall, CallError, Completion, FinishReason, Request, Usage
 from ttc_bench.engines.hosting import reported
 from ttc_bench.engines.hosting.answer import Answer
+from ttc_bench.engines.hosting.counters import Counters
 from ttc_bench.engines.hosting.endpoint import Endpoint
 from ttc_bench.engines.hosting.failures import TryError
 from ttc_bench.engines.hosting.gate import Gate
@@ -132,6 +133,7 @@ class Lane:
         gate: Its concurrency.
         budget: The budget of the run.
         patience: When to give up.
+        counters: The server's counters of speculation, if they are to be read.
     """
 
     def __init__(
@@ -142,11 +144,12 @@ class Lane:
         gate: Gate,
         budget: Budget,
         patience: Patience,
+        counters: Counters | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._transport = transport
         self._throttle, self._gate, self._budget = throttle, gate, budget
-        self._patience = patience
+        self._patience, self._counters = patience, counters
         self._redact = Redactor([endpoint.key])
         self._backoff = wait_random_exponential(multiplier=patience.backoff_s, max=30.0)
         self._dead: TryError | None = None
@@ -185,13 +188,24 @@ class Lane:
             try:
                 if self._dead is not None:
                     raise TryError(self._dead.error_type, str(self._dead), fatal=True)
-                await self._transport.ask(request, seed, answer, passage.ticket.sent)
+                await self._carry(request, seed, answer, passage)
                 completion = self._completion(request, index, answer, attempts, passage)
             except TryError as failure:
                 self._failed(failure, answer, attempts, passage)
                 raise
             self._succeeded(request, completion, answer, passage)
             return completion
+
+    async def _carry(self, request: Request, seed: int, answer: Answer, passage: Passage) -> None:
+        """Let the transport ask; read the counters around it, where they are wanted."""
+        counters = self._counters
+        before = await counters.now() if counters else None
+        await self._transport.ask(request, seed, answer, passage.ticket.sent)
+        usage = answer.counts()
+        if counters and usage and reported.speculation(answer.facts) == (None, None):
+            risen = await counters.since(before, usage.completion_tokens)
+            if risen is not None:
+                reported.note_counters(answer.facts, risen.drafted, risen.accepted)
 
     @asynccontextmanager
     async def _passage(self, request: Request, attempts: Attempts) -> AsyncIterator[Passage]:
