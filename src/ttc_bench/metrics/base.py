@@ -137,8 +137,8 @@ class ScoringBatch:
         jobs: The job of each response.
         columns: Columns of the response table as lists; a null is ``None``.
         params: Settings of the stage.
-        earlier: Metrics computed before this family; ``reward`` is always there, except for
-            the family that computes it.
+        earlier: The metrics of the family ``benchmark``, ``reward`` among them; nothing for that
+            family itself.
     """
 
     jobs: Sequence[Job]

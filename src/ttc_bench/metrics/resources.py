@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
+
+T = TypeVar("T")
 
 _NOT_MONITORED = Null("not monitored in this run")
 _REPLAYED = Null("every call was replayed from the journal: nothing ran")
@@ -203,7 +206,7 @@ class _Gpu:
         count = self._nvml.nvmlDeviceGetTotalEnergyConsumption
         return self._ask(lambda: float(count(self._handle)) / 1000)
 
-    def _ask(self, question: Any) -> Any:
+    def _ask(self, question: Callable[[], T]) -> T | None:
         try:
             return question()
         except self._nvml.NVMLError:

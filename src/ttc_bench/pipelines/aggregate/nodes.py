@@ -40,7 +40,7 @@ MARTS = (
 )
 """Models of the dbt project that are datasets of the catalog."""
 
-NOT_MEASURED = ("aggregate", "report", "compare", "train_reference", "min_valid_share")
+NOT_MEASURED = ("aggregate", "report", "compare", "judge", "train_reference", "min_valid_share")
 """Parameters that change no response and no score."""
 
 

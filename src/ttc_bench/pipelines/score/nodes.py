@@ -125,8 +125,8 @@ def compute(batch: ScoringBatch) -> tuple[dict[str, Sequence[Value | str]], set[
         for name in tqdm(order, desc="score", unit="family", mininterval=0.5, leave=False):
             columns.update(_checked(enabled[name], batch))
             if name == FIRST:
-                reward = [_number(value) for value in columns["reward"]]
-                batch = ScoringBatch(batch.jobs, batch.columns, batch.params, {"reward": reward})
+                first = {key: [_number(v) for v in values] for key, values in columns.items()}
+                batch = ScoringBatch(batch.jobs, batch.columns, batch.params, first)
     return columns, {name for name in METRICS if name not in enabled}
 
 
