@@ -22,11 +22,14 @@ from ttc_bench.pipelines.aggregate.runs import keep_run
 from ttc_bench.pipelines.aggregate.scaling import scaling
 
 
-def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipeline:
+def create_pipeline(
+    inputs: Sequence[str] | None = None, stored: Sequence[str] = ("mlflow_runs",), **_: object
+) -> Pipeline:
     """Return scores -> dbt marts -> intervals -> table and MLflow.
 
     Args:
         inputs: Names of the scores datasets; ``None`` takes every table of scores that is stored.
+        stored: Datasets that are written before too many failures end the run.
     """
     # A node's own input names have no dots: Kedro keeps those for namespaces.
     names = {name.replace(".", "_"): name for name in inputs or ()}
@@ -93,7 +96,7 @@ def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipelin
         ),
         node(
             check_valid_share,
-            inputs=["bench_summary", "params:min_valid_share", "mlflow_runs"],
+            inputs=["bench_summary", "params:min_valid_share", *stored],
             outputs=None,
             name="check_valid_share",
         ),
