@@ -8,6 +8,7 @@ the reward comes first, then ``summary/`` and ``usage/``.
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import tempfile
@@ -30,6 +31,9 @@ SCORES = "scores.parquet"
 
 JOBS = "data/05_model_input/jobs.jsonl"
 """Where the questions of a run come from, as the catalog has it."""
+
+ALL_SCORES = "data/08_reporting/all_scores.parquet"
+"""Where its scores are, as the catalog has it."""
 
 
 @dataclass(frozen=True)
@@ -164,20 +168,27 @@ def _questions(benchmark: str, scores: DataFrame) -> Any:
 
     columns = [n for n in ("job_id", "task", "difficulty", "question") if n in scores.columns]
     asked = scores[columns].drop_duplicates("job_id").sort_values("job_id", ignore_index=True)
-    return mlflow.data.from_pandas(_plain(asked), source=JOBS, name=benchmark)
+    return mlflow.data.from_pandas(_plain(asked), source=_local(JOBS), name=benchmark)
 
 
 def _responses(key: str, scores: DataFrame) -> Any:
-    """Return the scores of one group as an MLflow dataset, whose source is the run's artifact."""
+    """Return the scores of one group as an MLflow dataset."""
     import mlflow
 
     columns = [n for n in ("job_id", "status", "reward", "latency_s") if n in scores.columns]
     return mlflow.data.from_pandas(
         _plain(scores[columns].reset_index(drop=True)),
-        source=mlflow.get_artifact_uri(SCORES),
+        source=_local(ALL_SCORES),
         name=key,
         targets="reward",
     )
+
+
+def _local(path: str) -> Any:
+    """Return a file of the project as MLflow's source; a plain path it would have to guess at."""
+    from mlflow.data.dataset_source_registry import get_dataset_source_from_json
+
+    return get_dataset_source_from_json(json.dumps({"uri": path}), "local")
 
 
 def _plain(table: DataFrame) -> DataFrame:

@@ -157,7 +157,8 @@ def confidence(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
     columns = [*GROUP, "metric", "mean", "mean_low", "mean_high", "n_pairs"]
     columns += ["difference", "difference_low", "difference_high"]
     columns += [f"{name}_{end}" for name in QUANTILES for end in ("low", "high")]
-    return pd.DataFrame(rows, columns=columns)
+    figures = [name for name in columns[5:] if name != "n_pairs"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(figures, "float64"))
 
 
 def _figures(
