@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttc_bench.voting import vote
+from ttc_bench.voting import scores_of_answers, vote
 
 ANSWERS = st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=12)
 
@@ -37,3 +38,7 @@ def test_an_unreadable_answer_never_wins_over_a_readable_one(answers: list[str |
 def test_no_sample_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one"):
         vote([])
+
+
+def test_an_unreadable_sample_has_no_score() -> None:
+    assert scores_of_answers(["a", None, "b"], [0.1, 0.9, 0.2]) == [0.1, -math.inf, 0.2]

@@ -1,7 +1,8 @@
-"""Voting on answers: a plain count, in which an unreadable answer has no vote."""
+"""Voting and picking: an unreadable answer has no vote, and no score."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -42,3 +43,16 @@ def vote(answers: Sequence[Hashable]) -> Vote:
     (winner, votes), *others = counts.most_common(2)
     runner_up = others[0][1] if others else 0
     return Vote(list(answers).index(winner), votes, runner_up, votes / len(answers))
+
+
+def scores_of_answers(answers: Sequence[Hashable], scores: Sequence[float]) -> list[float]:
+    """Return ``scores``, minus infinity for samples that hold no answer.
+
+    Args:
+        answers: One canonical answer per sample; ``None`` is unreadable.
+        scores: How good each sample's text was found.
+    """
+    return [
+        -math.inf if answer is None else score
+        for answer, score in zip(answers, scores, strict=True)
+    ]

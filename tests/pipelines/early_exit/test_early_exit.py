@@ -30,13 +30,3 @@ def test_the_bill_counts_the_layers_that_ran(share: float, answer: Any, jobs: li
     _, early = answer("early_exit.fixed_layer", jobs[0], layers=share)
     call = early.ledger.calls[0]
     assert call.layers_run / call.forward_passes == round(share * depth)
-
-
-def test_agreeing_probes_end_the_reasoning(answer: Any, jobs: list[Job]) -> None:
-    for job in jobs[:4]:
-        outcome, session = answer("early_exit.consistency", job, interval=4, k=1)
-        probes = [call for call in session.ledger.calls if call.purpose == "probe"]
-        assert outcome.info["probes"] == len(probes)
-        if outcome.info["exited"]:
-            assert session.parse(outcome.text) is not None
-            assert session.ledger.calls[-1].purpose == "probe"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.errors import UserError
 from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest, merge, prompting_of
+from ttc_bench.types import Job
 
 SIMULATED = ("crm_sim", "worf_sim")
+PLAN = "Node:\n1: Search.\n2: Count.\nEdges: (START,1) (1,2) (2,END)"
 
 
 @pytest.mark.parametrize("name", SIMULATED)
@@ -36,6 +41,28 @@ def test_few_shot_examples_come_from_the_train_side(name: str) -> None:
         assert users[-1] == bare.messages[-1].content
         assert not scored & set(users[:-1])
         assert all(benchmark.parse(answer, job) is not None for answer in answers)
+
+
+def test_an_example_that_is_itself_scored_is_told(tmp_path: Path) -> None:
+    """A train file that holds scored samples would give answers away."""
+
+    def record(question: str, name: str) -> dict[str, object]:
+        said = zip(("system", "user", "assistant"), ("You plan.", question, PLAN), strict=True)
+        turns = [{"role": role, "content": content} for role, content in said]
+        return {"source": "os", "conversations": turns, "target": "graph", "id": name}
+
+    files = {"scored": [record(q, q) for q in "ab"], "leaking": [record("b", "x")],
+             "apart": [record("c", "y")]}  # fmt: skip
+    for name, records in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(records))
+
+    def jobs(train: str) -> list[Job]:
+        source = {"path": str(tmp_path / "scored.json"), "train_path": str(tmp_path / train)}
+        return ingest("worfbench", ["worfbench"], 1, {"shots": 1}, source)
+
+    with pytest.raises(UserError, match="example x is also a scored sample"):
+        jobs("leaking.json")
+    assert [m.content for m in jobs("apart.json")[0].messages if m.role == "user"] == ["c", "a"]
 
 
 @pytest.mark.parametrize("name", SIMULATED)

@@ -9,26 +9,6 @@ import pytest
 from ttc_bench.types import Job
 
 
-@pytest.mark.parametrize("rounds", [0, 1, 2])
-def test_rounds_keep_the_limit_and_a_pass_ends_them(
-    rounds: int, answer: Any, jobs: list[Job]
-) -> None:
-    for job in jobs:
-        outcome, session = answer("self_refine.feedback", job, rounds=rounds)
-        purposes = [call.purpose for call in session.ledger.calls]
-        assert purposes.count("revise") == outcome.info["rounds"] <= rounds
-        assert purposes.count("critique") <= rounds
-        if outcome.info["passed"]:
-            assert purposes[-1] == "critique", "nothing is asked after the critique passed"
-
-
-def test_no_round_is_the_baseline(answer: Any, jobs: list[Job]) -> None:
-    for job in jobs:
-        refined, _ = answer("self_refine.feedback", job, rounds=0)
-        plain, _ = answer("baseline.greedy", job)
-        assert refined.text == plain.text
-
-
 @pytest.mark.parametrize("waits", [0, 1, 2])
 def test_budget_forcing_keeps_the_jobs_token_budget(
     waits: int, answer: Any, jobs: list[Job]

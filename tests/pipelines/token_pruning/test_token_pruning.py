@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,20 +72,6 @@ def test_only_facts_are_pruned_never_instructions() -> None:
     assert open_text("user", "Who?", True) == []
     assert open_text("user", "an example\nrecord", False) == []
     assert open_text("assistant", "an example\nAnswer: x", False) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [("token_pruning.top_p", {"p": 1.0}), ("token_pruning.entropy", {"threshold_nats": 0.0})],
-)
-def test_keeping_everything_is_the_baseline(
-    name: str, settings: dict[str, float], answer: Any, jobs: list[Job]
-) -> None:
-    for job in jobs:
-        pruned, _ = answer(name, job, **settings)
-        plain, _ = answer("baseline.greedy", job)
-        assert pruned.text == plain.text
-        assert pruned.info["prompt_share_kept"] == 1.0
 
 
 def test_pruning_shortens_the_prompt_and_the_bill_says_so(answer: Any, jobs: list[Job]) -> None:

@@ -9,13 +9,18 @@ from typing import ClassVar
 from ttc_bench.engines.base import Capability, Completion
 from ttc_bench.policies import Outcome, Requirements, SampledVariant, Session, variant
 from ttc_bench.types import Job
+from ttc_bench.voting import scores_of_answers
 
 
 class _BestOfN(SampledVariant):
-    def pick(self, samples: Sequence[Completion], scores: Sequence[float]) -> Outcome:
-        """Return the sample of the highest score; the earliest of equal ones."""
+    def pick(
+        self, session: Session, samples: Sequence[Completion], scores: Sequence[float]
+    ) -> Outcome:
+        """Return the sample of the highest score that holds an answer; the earliest of equals."""
+        answers = [session.parse(sample.text) for sample in samples]
+        scores = scores_of_answers(answers, scores)
         best = max(range(len(samples)), key=lambda i: scores[i])
-        noted = {"picked": best, "score": scores[best], "scores": list(scores)}
+        noted = {"picked": best, "score": scores[best], "scores": scores}
         return Outcome(
             samples[best].text,
             samples[best],
@@ -35,7 +40,7 @@ class Likelihood(_BestOfN):
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the sample of the highest mean log-probability."""
         samples = await session.sample(self.n, self.temperature, self.top_p)
-        return self.pick(samples, [mean_logprob(sample) for sample in samples])
+        return self.pick(session, samples, [mean_logprob(sample) for sample in samples])
 
 
 @variant("best_of_n", "verifier")
@@ -51,7 +56,7 @@ class Verifier(_BestOfN):
         """Return the sample of the highest score."""
         samples = await session.sample(self.n, self.temperature, self.top_p)
         scores = await session.verify([sample.text for sample in samples])
-        return self.pick(samples, scores)
+        return self.pick(session, samples, scores)
 
 
 def mean_logprob(sample: Completion) -> float:

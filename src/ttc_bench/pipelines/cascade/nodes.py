@@ -29,7 +29,11 @@ class _Cascade(Variant):
     threshold: float = Field(default=0.9, ge=0.0, le=1.0)
 
     async def _decide(self, session: Session, confidence: float, small: Outcome) -> Outcome:
-        """Return the small model's answer, or the target's if the small one is unsure."""
+        """Return the small model's answer, or the target's if the small one is unsure.
+
+        A text without a readable answer earns no confidence, however sure its tokens are.
+        """
+        confidence = 0.0 if session.parse(small.text) is None else confidence
         escalates = confidence < self.threshold or self.threshold == 1.0
         info = {"confidence": confidence, "escalated": escalates}
         if not escalates:

@@ -9,7 +9,7 @@ from typing import Any
 from ttc_bench.benchmarks import BENCHMARKS, Benchmark, Prompting
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.params import Params, parse_params, unknown
-from ttc_bench.types import Job
+from ttc_bench.types import Job, Sample
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def ingest(
 
     Raises:
         DataError: If the source cannot be read or holds no sample.
-        UserError: If a setting is wrong.
+        UserError: If a setting is wrong, or a few-shot example is itself scored.
     """
     if name not in selected:
         logger.info("%s: not among the selected benchmarks, skipped", name)
@@ -40,11 +40,30 @@ def ingest(
     benchmark: Benchmark[Params] = BENCHMARKS[name]
     params = parse_params(benchmark.params, dict(source), f"sources.{name}")
     settings = prompting_of(name, prompting)
-    samples = benchmark.load(params)[:limit]
-    if not samples:
+    scored = benchmark.load(params)
+    if not scored:
         raise DataError(f"{name}: the source holds no sample.")
+    samples = scored[:limit]
     logger.info("%s: %d samples", name, len(samples))
+    if settings.shots:
+        shown = [e for s in samples for e in benchmark.examples(s, settings.shots, params)]
+        _check_examples(name, shown, scored)
     return [benchmark.render(sample, settings, params) for sample in samples]
+
+
+def _check_examples(name: str, shown: Sequence[Sample], scored: Sequence[Sample]) -> None:
+    """Raise if a few-shot example is a sample of the scored side, whatever its id.
+
+    Raises:
+        UserError: Naming the first one.
+    """
+    questions = {sample.messages for sample in scored}
+    leaked = next((example for example in shown if example.messages in questions), None)
+    if leaked is not None:
+        raise UserError(
+            f"{name}: the few-shot example {leaked.id} is also a scored sample. Take it out of"
+            f" the file of sources.{name}.train_path, or set prompting.shots to 0."
+        )
 
 
 def ingest_node(

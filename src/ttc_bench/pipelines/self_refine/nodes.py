@@ -17,6 +17,8 @@ from ttc_bench.types import Job, Message
 class Feedback(Variant):
     """Answer, critique the answer, revise it, until the critique passes (arXiv 2303.17651).
 
+    An answer that the benchmark cannot read does not pass, whatever the critique says.
+
     Attributes:
         rounds: Most rounds of critique and revision; 0 is the plain answer.
         critique_prompt: User turn that asks for a critique.
@@ -38,7 +40,7 @@ class Feedback(Variant):
             (critique,) = await session.complete(
                 session.request(messages=asked, purpose="critique")
             )
-            passed = critique.text.strip().casefold().startswith(self.pass_word.casefold())
+            passed = self._passes(critique.text) and session.parse(texts[-1]) is not None
             if passed:
                 break
             asked = (*asked, _said(critique.text), _asked(self.revise_prompt))
@@ -46,6 +48,9 @@ class Feedback(Variant):
             texts.append(draft.text)
         info = {"rounds": len(texts) - 1, "passed": passed}
         return Outcome(texts[-1], draft, samples=tuple(texts), info=info)
+
+    def _passes(self, critique: str) -> bool:
+        return critique.strip().casefold().startswith(self.pass_word.casefold())
 
 
 @variant("self_refine", "budget_forcing")

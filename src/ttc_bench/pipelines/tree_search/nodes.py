@@ -13,6 +13,7 @@ from ttc_bench.partial import Partial, grow
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
 from ttc_bench.reference.formats import STEP_SEPARATOR
 from ttc_bench.types import Job
+from ttc_bench.voting import scores_of_answers
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Beam(_Search):
                 else:
                     grown += await self._expand(session, branch.partial, self.width, step)
             branches = _best(grown, self.beams)
-        return _outcome(branches)
+        return _outcome(session, branches)
 
 
 @variant("tree_search", "dvts")
@@ -102,7 +103,7 @@ class DiverseVerifierTreeSearch(_Search):
         """Return the best solution of all subtrees."""
         first = await self._first_steps(session)
         subtrees = [first[i :: self.beams] for i in range(self.beams)]
-        return _outcome([await self._descend(session, subtree) for subtree in subtrees])
+        return _outcome(session, [await self._descend(session, tree) for tree in subtrees])
 
     async def _descend(self, session: Session, subtree: list[Branch]) -> Branch:
         (branch,) = _best(subtree, 1)
@@ -119,10 +120,11 @@ def _best(branches: Sequence[Branch], count: int) -> list[Branch]:
     return sorted(branches, key=lambda branch: branch.score, reverse=True)[:count]
 
 
-def _outcome(finalists: Sequence[Branch]) -> Outcome:
-    best = _best(finalists, 1)[0]
-    return Outcome(
-        best.partial.text,
-        samples=tuple(branch.partial.text for branch in finalists),
-        info={"score": best.score, "scores": [branch.score for branch in finalists]},
+def _outcome(session: Session, finalists: Sequence[Branch]) -> Outcome:
+    """Return the best finalist that holds an answer."""
+    texts = tuple(branch.partial.text for branch in finalists)
+    scores = scores_of_answers(
+        [session.parse(text) for text in texts], [branch.score for branch in finalists]
     )
+    best = max(range(len(texts)), key=lambda i: scores[i])
+    return Outcome(texts[best], samples=texts, info={"score": scores[best], "scores": scores})
