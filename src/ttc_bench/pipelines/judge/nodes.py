@@ -38,6 +38,8 @@ IDENTITY = ("job_id", "benchmark", "model", "policy", "variant")
 _SEEN_AS = {"A": "win", "B": "loss", "C": "tie"}
 _BEHIND = {"A": "loss", "B": "win", "C": "tie"}
 
+_BILL = ("calls", "prompt_tokens", "completion_tokens", "usd", "spent_calls", "spent_usd")
+
 _UNREADABLE = "the judge's reply is not in the form asked for"
 _SWITCHED_OFF = "switched off by judge.{name}"
 
@@ -196,18 +198,17 @@ async def _judge_all(
 
 async def _judge(item: Item, session: Session, params: JudgeParams) -> Judgement:
     replies: dict[str, str] = {}
-    said = {
+    said: dict[str, Any] = {
         **await _graded(item, session, params, replies),
         **await _compared(item, session, params, replies),
     }
     bill = session.ledger.totals()
-    names = ("calls", "prompt_tokens", "completion_tokens", "usd", "spent_calls", "spent_usd")
+    said.update({f"judge_{name}": bill[name] for name in _BILL})
     return Judgement(
         judge_model=session.engine.model_name(),
         judge_correct_from=params.correct_from,
         judge_replies=json.dumps(replies),
         **said,
-        **{f"judge_{name}": bill[name] for name in names},  # type: ignore[arg-type]
     )
 
 
