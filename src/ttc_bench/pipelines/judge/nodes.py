@@ -208,7 +208,7 @@ async def _judge(item: Item, session: Session, params: JudgeParams) -> Judgement
         judge_model=session.engine.model_name(),
         judge_correct_from=params.correct_from,
         judge_replies=json.dumps(replies),
-        **said,  # type: ignore[arg-type]
+        **said,
     )
 
 
