@@ -164,19 +164,19 @@ def _log(
 
 def _questions(benchmark: str, scores: DataFrame) -> Any:
     """Return the questions of a benchmark as an MLflow dataset: equal ones have one digest."""
-    import mlflow
+    from mlflow.data import pandas_dataset
 
     columns = [n for n in ("job_id", "task", "difficulty", "question") if n in scores.columns]
     asked = scores[columns].drop_duplicates("job_id").sort_values("job_id", ignore_index=True)
-    return mlflow.data.from_pandas(_plain(asked), source=_local(JOBS), name=benchmark)
+    return pandas_dataset.from_pandas(_plain(asked), source=_local(JOBS), name=benchmark)
 
 
 def _responses(key: str, scores: DataFrame) -> Any:
     """Return the scores of one group as an MLflow dataset."""
-    import mlflow
+    from mlflow.data import pandas_dataset
 
     columns = [n for n in ("job_id", "status", "reward", "latency_s") if n in scores.columns]
-    return mlflow.data.from_pandas(
+    return pandas_dataset.from_pandas(
         _plain(scores[columns].reset_index(drop=True)),
         source=_local(ALL_SCORES),
         name=key,
