@@ -35,6 +35,7 @@ def test_a_suite_skips_what_cannot_run_and_says_why() -> None:
         "cascade.agreement",
         "cascade.confidence",
         "speculative.draft_model",
+        "speculative.served",
         "speculative.step",
         "token_pruning.entropy",
         "token_pruning.top_p",

@@ -74,7 +74,9 @@ def parameter_faults(parameters: Mapping[str, Any], variants: Iterable[str]) -> 
     """
     from ttc_bench.benchmarks import BENCHMARKS
     from ttc_bench.metrics.base import ScoreParams
+    from ttc_bench.metrics.judge import JudgeParams
     from ttc_bench.pipelines.aggregate.nodes import AggregateParams
+    from ttc_bench.pipelines.compare.sides import CompareParams
     from ttc_bench.policies import VARIANTS
     from ttc_bench.run_params import RunParams
 
@@ -94,12 +96,14 @@ def parameter_faults(parameters: Mapping[str, Any], variants: Iterable[str]) -> 
         ),
         *_caught(_prompting_faults, parameters),
         *faults(ScoreParams, parameters.get("score") or {}, "score"),
+        *faults(JudgeParams, parameters.get("judge") or {}, "judge"),
         *faults(AggregateParams, parameters.get("aggregate") or {}, "aggregate"),
+        *faults(CompareParams, parameters.get("compare") or {}, "compare"),
         *(line for name in variants for line in _variant_faults(name, parameters)),
     ]
 
 
-STAGES = ("score", "aggregate", "compare", "estimate", "train_reference")
+STAGES = ("score", "judge", "aggregate", "compare", "estimate", "train_reference")
 """Top-level parameter groups that stages own and validate by themselves."""
 
 

@@ -64,6 +64,17 @@ def parse_params(model: type[P], data: Any, where: str) -> P:
     return model.model_validate(data)
 
 
+def plain(value: Any) -> Any:
+    """Return parameters as plain data: Kedro hands those with a typed owner over as models."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
 def _line(model: type[BaseModel], fault: Mapping[str, Any], where: str) -> str:
     path = ".".join(str(part) for part in (where, *fault["loc"]) if str(part))
     if fault["type"] == "extra_forbidden":

@@ -40,6 +40,6 @@ def complete_pipeline(policies: list[str]) -> Pipeline:
         ingest_benchmarks.create_pipeline()
         + engine_pipeline()
         + runs
-        + aggregate.create_pipeline(inputs=scores)
+        + aggregate.create_pipeline(inputs=scores, stored=("mlflow_runs", "mlflow_report"))
         + report.create_pipeline()
     )

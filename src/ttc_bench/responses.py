@@ -135,6 +135,17 @@ class Ledger:
         return known[-1] if known else None
 
 
+RESOURCES = (
+    "peak_rss_bytes",
+    "cpu_share",
+    "gpu_name",
+    "gpu_share",
+    "gpu_memory_bytes",
+    "energy_j",
+)
+"""Readings of the machine, of the whole run of a variant; see `metrics.resources`."""
+
+
 @dataclass(frozen=True)
 class Response:
     """What a policy returned for one job.
@@ -157,6 +168,8 @@ class Response:
         itl_s: Gaps between the tokens of the completion behind the answer.
         samples: Candidate texts that a sampling policy chose from.
         info: What the policy noted, e.g. ``{"confidence": 0.75, "rounds": 2}``.
+        mean_logprob: Mean log-probability of the tokens of the completion behind the answer.
+        resources: What the machine gave while the variant ran, by the names of `RESOURCES`.
         ledger: The bill.
     """
 
@@ -178,12 +191,16 @@ class Response:
     itl_s: tuple[float, ...] = ()
     samples: tuple[str, ...] = ()
     info: Mapping[str, Any] = field(default_factory=dict)
+    mean_logprob: float | None = None
+    resources: Mapping[str, Any] = field(default_factory=dict)
 
     def to_row(self) -> dict[str, Any]:
         """Return the Parquet row: identity, answer, totals of the bill, and the bill itself."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "ledger"}
+        nested = ("ledger", "resources")
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in nested}
         return {
             **own,
+            **{name: self.resources.get(name) for name in RESOURCES},
             "itl_s": list(self.itl_s),
             "samples": list(self.samples),
             "info": json.dumps(dict(self.info), sort_keys=True),
@@ -209,6 +226,7 @@ TEXT_COLUMNS = (
     "error_message",
     "info",
     "bill",
+    "gpu_name",
 )
 INTEGER_COLUMNS = (
     "calls",
@@ -217,6 +235,8 @@ INTEGER_COLUMNS = (
     "retries",
     "spent_calls",
     "spent_tokens",
+    "peak_rss_bytes",
+    "gpu_memory_bytes",
 )
 FLOAT_COLUMNS = (
     "ttft_s",
@@ -231,6 +251,10 @@ FLOAT_COLUMNS = (
     "padding_share",
     "spent_flops",
     "spent_usd",
+    "mean_logprob",
+    "cpu_share",
+    "gpu_share",
+    "energy_j",
 )
 
 

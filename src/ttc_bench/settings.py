@@ -5,10 +5,11 @@ import kedro_mlflow  # noqa: F401  (raises its log level on import; quieten lowe
 from ttc_bench.credentials import Credentials
 from ttc_bench.hooks import Preflight, SessionName
 from ttc_bench.quiet import quieten
+from ttc_bench.tracking import Tracking
 
 quieten()
 
-HOOKS = (Credentials(), Preflight(), SessionName())
+HOOKS = (Credentials(), Preflight(), SessionName(), Tracking())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

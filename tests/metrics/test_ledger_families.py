@@ -8,7 +8,6 @@ from support import batch_of, is_null, make_call, make_job, make_response, run
 
 from ttc_bench.metrics.base import Null
 from ttc_bench.metrics.latency import percentile
-from ttc_bench.metrics.resources import Monitor
 from ttc_bench.responses import Ledger
 
 JOB = make_job()
@@ -108,23 +107,3 @@ def test_the_price_of_a_correct_answer_is_the_groups() -> None:
     assert found["usd_per_correct"][:2] == [pytest.approx(0.4)] * 2
     assert found["usd_per_correct"][2] == Null("no answer of the group is correct")
     assert found["usd_per_correct"][3] is None
-
-
-def test_resources_come_from_the_row_or_are_null() -> None:
-    batch = batch_of([(JOB, make_response(JOB))])
-    assert is_null(run("resources", batch)["peak_rss_bytes"][0])
-    columns = {**batch.columns, "peak_rss_bytes": [7]}
-    batch = type(batch)(batch.jobs, columns, batch.params, batch.earlier)
-    assert run("resources", batch)["peak_rss_bytes"] == [7]
-
-
-def test_the_monitor_reads_this_process() -> None:
-    with Monitor(interval=0.01) as monitor:
-        block = bytearray(80 * 2**20)
-        block[:: 2**12] = b"x" * len(block[:: 2**12])
-        sum(i * i for i in range(300_000))
-    reading = monitor.reading
-    assert reading.peak_rss_bytes is not None
-    assert reading.peak_rss_bytes > 80 * 2**20
-    assert reading.cpu_share is not None
-    assert 0.0 < reading.cpu_share <= 1.0

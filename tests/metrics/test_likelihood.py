@@ -51,12 +51,13 @@ def test_the_family_without_and_with_a_model(causal: Path) -> None:
     job = make_job(references=("bob",))
     private = make_job(id="crmarena/2", reward_metric="privacy_rejection", references=(None,))
     pairs = [
-        (job, make_response(job, "ann", info={"mean_logprob": -0.5})),
+        (job, make_response(job, "ann", mean_logprob=-0.5)),
         (job, make_response(job, "")),
         (private, make_response(private, "bob " * 100)),
     ]
     off = run("likelihood", batch_of(pairs))
-    assert off["mean_logprob"] == [-0.5, None, None]
+    assert off["mean_logprob"][0] == -0.5
+    assert all(map(is_null, off["mean_logprob"][1:]))
     assert all(map(is_null, off["response_perplexity"]))
     found = run("likelihood", batch_of(pairs, likelihood_model=str(causal)))
     assert float(found["response_perplexity"][0]) > 1.0  # type: ignore[arg-type]

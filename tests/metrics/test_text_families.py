@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 from support import PLAN, batch_of, is_null, make_job, make_response, run, workflow_job
 
 from ttc_bench.errors import UserError
-from ttc_bench.metrics.base import Null
+from ttc_bench.metrics.base import Null, ScoreParams
 from ttc_bench.metrics.bertscore import bert_scores
 from ttc_bench.metrics.encoder import EMBEDDED, Encoder, encoder_path, get_encoder
 from ttc_bench.metrics.ngrams import Counts, overlap, overlaps
@@ -95,6 +95,24 @@ def test_any_sentence_transformers_model_can_be_the_encoder() -> None:
     folder = encoder_path(EMBEDDED)
     difference = Encoder(folder).embed(SENTENCES) - get_encoder(EMBEDDED).embed(SENTENCES)
     assert abs(difference).max() < 1e-6
+
+
+def test_one_parameter_takes_the_published_encoders() -> None:
+    published = ScoreParams(encoder="published")
+    assert published.sentence_encoder() == "sentence-transformers/all-mpnet-base-v2"
+    assert published.token_encoder() == "roberta-large"
+    assert ScoreParams().sentence_encoder() == ScoreParams().token_encoder() == EMBEDDED
+    assert ScoreParams(bert_score_model="published").sentence_encoder() == EMBEDDED
+
+
+def test_any_encoder_serves_both_families() -> None:
+    folder = encoder_path(EMBEDDED)
+    job = make_job(references=("The case was closed.",))
+    batch = [(job, make_response(job, f"Answer: {SENTENCES[0]}"))]
+    for name in ("semantic", "bert_score"):
+        for metric, (value,) in run(name, batch_of(batch, encoder=folder)).items():
+            (embedded,) = run(name, batch_of(batch))[metric]
+            assert value == pytest.approx(embedded, abs=1e-6)
 
 
 def test_an_encoder_that_is_not_there_is_one_line(

@@ -7,18 +7,25 @@ the server is this project's ``timed_server.py``; with ``--guidellm`` it is Guid
 
     --guidellm PATH        the guidellm executable
     --peers PYTHON         a Python with inspect-ai; without it that peer is left out
+    --only NAME ...        these clients only, beside the bare one
+
+A client's call is one completion. A whole run goes from jobs to results on the disk: journal and
+rows here, the log file of an evaluation there. Inspect AI's calls do not stream: its TTFT is the
+time of the whole answer.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import os
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -140,6 +147,61 @@ async def inspect_ai(api_base: str) -> tuple[Ask, Callable[[], Awaitable[None]]]
     return ask, close
 
 
+async def ours_whole(api_base: str, calls: int, concurrency: int) -> list[Timed]:
+    """A whole run of ours: jobs to rows, every completion in a journal on the disk."""
+    from ttc_bench.engines.hosted import HostedModels
+    from ttc_bench.journal import Journal
+    from ttc_bench.pipelines.generate.nodes import generate
+    from ttc_bench.types import Job, Message
+
+    jobs = [
+        Job(
+            id=f"crm_sim/{i}",
+            benchmark="crm_sim",
+            task="any",
+            messages=(Message(role="user", content=f"{i} {PROMPT}"),),
+            references=("word",),
+            reward_metric="exact_match",
+            max_tokens=TOKENS,
+        )
+        for i in range(calls)
+    ]
+    engine = HostedModels(
+        target=f"openai/{MODEL}",
+        api_base=api_base,
+        requests_per_s=10_000,
+        concurrency=concurrency,
+    ).build()
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder) / "journal.jsonl")
+        node = functools.partial(generate, "baseline.greedy", jobs, engine, journal, {}, 0)
+        rows = await asyncio.to_thread(node)
+    assert (rows["status"] == "ok").all()
+    gaps = [len(row) for row in rows["itl_s"]]
+    return [(ttft_s, gap + 1) for ttft_s, gap in zip(rows["ttft_s"], gaps, strict=True)]
+
+
+async def inspect_whole(api_base: str, calls: int, concurrency: int) -> list[Timed]:
+    """A whole evaluation of Inspect AI: samples to its log file."""
+    from inspect_ai import Task, eval_async
+    from inspect_ai.dataset import Sample
+    from inspect_ai.model import GenerateConfig, get_model
+
+    model = get_model(f"openai-api/mock/{MODEL}", base_url=api_base, api_key="none")
+    task = Task(
+        dataset=[Sample(input=f"{i} {PROMPT}") for i in range(calls)],
+        config=GenerateConfig(max_connections=concurrency, max_tokens=TOKENS, temperature=0.0),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        (log,) = await eval_async(task, model=model, log_dir=folder, max_samples=concurrency)
+        assert log.status == "success", log.error
+        assert log.samples
+        return [(sample.total_time or 0.0, 0) for sample in log.samples]
+
+
+WHOLE = {"ours, whole run": ours_whole, "inspect-ai, whole run": inspect_whole}
+"""From jobs to results on the disk: these take their own turns."""
+
 CLIENTS = {
     "bare": bare,
     "ours": ours,
@@ -148,7 +210,8 @@ CLIENTS = {
     "litellm": litellm_alone,
     "inspect-ai": inspect_ai,
 }
-OURS = ("bare", "ours", "ours by litellm", "openai SDK", "litellm")
+PEERS = ("inspect-ai", "inspect-ai, whole run")
+"""Clients that run under the Python of ``--peers``."""
 
 
 def body(i: int) -> dict[str, Any]:
@@ -165,6 +228,9 @@ def body(i: int) -> dict[str, Any]:
 
 async def measure(name: str, api_base: str, calls: int, concurrency: int) -> dict[str, Any]:
     """Run one client: a few calls to warm up, then all of them."""
+    if name in WHOLE:
+        await WHOLE[name](api_base, 4, concurrency)
+        return await figures(WHOLE[name](api_base, calls, concurrency), calls)
     ask, close = await CLIENTS[name](api_base)
     places = asyncio.Semaphore(concurrency)
 
@@ -172,12 +238,21 @@ async def measure(name: str, api_base: str, calls: int, concurrency: int) -> dic
         async with places:
             return await ask(i)
 
+    async def all_calls() -> list[Timed]:
+        return await asyncio.gather(*(call(i) for i in range(calls)))
+
     for i in range(4):
         await call(-i)
-    cpu, start = time.process_time(), time.perf_counter()
-    timed = await asyncio.gather(*(call(i) for i in range(calls)))
-    wall_s, cpu_s = time.perf_counter() - start, time.process_time() - cpu
+    found = await figures(all_calls(), calls)
     await close()
+    return found
+
+
+async def figures(work: Awaitable[list[Timed]], calls: int) -> dict[str, Any]:
+    """Await the work and return what it took."""
+    cpu, start = time.process_time(), time.perf_counter()
+    timed = await work
+    wall_s, cpu_s = time.perf_counter() - start, time.process_time() - cpu
     first = sorted(ttft_s for ttft_s, _ in timed)
     return {
         "wall_s": wall_s,
@@ -238,7 +313,7 @@ def wait_for(address: str) -> None:
 
 def run(name: str, address: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run one client in a process of its own."""
-    python = sys.executable if name in OURS else options.peers
+    python = options.peers if name in PEERS else sys.executable
     command = [python, __file__, "--client", name, "--address", address]
     command += ["--calls", str(options.calls), "--concurrency", str(options.concurrency)]
     environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
@@ -257,7 +332,8 @@ def main() -> None:
         coroutine = measure(options.client, options.address, options.calls, options.concurrency)
         print(json.dumps(asyncio.run(coroutine)))
         return
-    names = [name for name in CLIENTS if name in OURS or options.peers]
+    names = [name for name in (*CLIENTS, *WHOLE) if name not in PEERS or options.peers]
+    names = [name for name in names if not options.only or name in ("bare", *options.only)]
     seen: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     with served(options.guidellm) as address:
         for _ in range(options.rounds):
@@ -269,12 +345,12 @@ def main() -> None:
         f" (TTFT {TTFT_MS} ms, ITL {ITL_MS} ms, {TOKENS} tokens), median of {options.rounds};"
         f" load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     )
-    print(f"{'client':16} {'wall s':>7} {'req/s':>6} {'CPU ms':>7} {'TTFT p50':>9} {'p95':>7}"
+    print(f"{'client':21} {'wall s':>7} {'req/s':>6} {'CPU ms':>7} {'TTFT p50':>9} {'p95':>7}"
           f" {'timed':>6} {'wall':>6} {'CPU':>6} {'MB':>5}")  # fmt: skip
     table = {name: medians(rounds) for name, rounds in seen.items()}
     for name, row in table.items():
         print(
-            f"{name:16} {row['wall_s']:7.2f} {row['rate']:6.1f} {row['cpu_ms']:7.2f}"
+            f"{name:21} {row['wall_s']:7.2f} {row['rate']:6.1f} {row['cpu_ms']:7.2f}"
             f" {row['ttft_p50_ms']:9.1f} {row['ttft_p95_ms']:7.1f} {row['tokens']:6.0f}"
             f" {row['wall_s'] / table['bare']['wall_s']:5.2f}x"
             f" {row['cpu_ms'] / table['bare']['cpu_ms']:5.2f}x {row['peak_mb']:5.0f}"
@@ -292,6 +368,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--guidellm")
     parser.add_argument("--peers")
+    parser.add_argument("--only", nargs="*", help="clients beside the bare one")
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--concurrency", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)

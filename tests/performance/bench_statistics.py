@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ttc_bench.dbt.describe import metrics
 from ttc_bench.pipelines.aggregate.comparisons import comparisons
 from ttc_bench.pipelines.aggregate.nodes import confidence
 from ttc_bench.pipelines.aggregate.scaling import scaling
@@ -33,6 +34,7 @@ def table(variants: int, jobs: int, tasks: int, failing: float, seed: int = 0) -
     for number in range(variants):
         known = rng.random(jobs) >= failing
         values = {
+            **{name: rng.gamma(2.0, 50.0, jobs) for name in metrics()},
             "reward": (rng.random(jobs) < ease + 0.01 * number).astype(float),
             "latency_s": rng.exponential(1 + 0.1 * number, jobs),
             "flops": rng.normal(2e9, 1e8, jobs),

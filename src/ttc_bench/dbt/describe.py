@@ -116,11 +116,13 @@ def _history() -> dict[str, Any]:
 
 
 def _figures() -> list[dict[str, Any]]:
-    return [
-        _column(f"{name}_{suffix}", f"{title} over valid responses. {text}")
-        for name, text in _definitions()
-        for suffix, title in STATISTICS.items()
-    ]
+    columns = []
+    for name, text in _definitions():
+        for suffix, title in STATISTICS.items():
+            columns.append(_column(f"{name}_{suffix}", f"{title} over valid responses. {text}"))
+        nulls = f"Valid responses that do not have it, and are in none of its figures. {text}"
+        columns.append(_column(f"{name}_nulls", nulls))
+    return columns
 
 
 def _definitions() -> Iterator[tuple[str, str]]:

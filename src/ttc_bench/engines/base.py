@@ -22,7 +22,8 @@ from ttc_bench.types import Message
 if TYPE_CHECKING:
     from ttc_bench.engines.batching import BatchSchedule
 
-ModelRole = Literal["target", "draft", "verifier"]
+ModelRole = Literal["target", "draft", "verifier", "served"]
+"""Who is asked; ``served`` is the target at an endpoint that speculates by itself."""
 FinishReason = Literal["stop", "length"]
 
 

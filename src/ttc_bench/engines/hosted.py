@@ -52,6 +52,11 @@ class HostedModels(EngineParams):
         api_base: Base address of an endpoint of one's own; null takes the provider's.
         draft_api_base: The same for the draft; null takes ``api_base`` if the draft has the
             target's provider.
+        served: The target at an endpoint that speculates by itself, where it has another name.
+        served_api_base: Base address of that endpoint; alone, it serves the target's name.
+        counters: Read the Prometheus counters of vLLM and SGLang around every call, for servers
+            that do not report speculation per request. Their rise belongs to a call only if
+            nothing else runs, so the run then makes one call at a time, everywhere.
         transport: ``direct`` reads the event stream here, ``litellm`` lets LiteLLM call, ``auto``
             is direct wherever the provider speaks OpenAI's protocol.
         concurrency: Most calls in flight at once, on each endpoint; it falls by itself while the
@@ -77,6 +82,9 @@ class HostedModels(EngineParams):
     verifier: str | None = None
     api_base: str | None = None
     draft_api_base: str | None = None
+    served: str | None = None
+    served_api_base: str | None = None
+    counters: bool = False
     transport: Literal["auto", "direct", "litellm"] = "auto"
     concurrency: int = Field(default=50, ge=1)
     requests_per_s: float | None = Field(default=100.0, ge=1.0)
@@ -108,6 +116,11 @@ class HostedModels(EngineParams):
         local = Threaded(helpers)
         by_role: dict[ModelRole, Engine] = dict.fromkeys(hosted.roles(), hosted)
         return MixedEngine({**by_role, **dict.fromkeys(local.roles(), local)})
+
+    @property
+    def most_at_once(self) -> int:
+        """Most calls in flight at once: a single one where counters tell them apart."""
+        return 1 if self.counters else self.concurrency
 
     @property
     def local_draft(self) -> str | None:
@@ -144,7 +157,7 @@ class HostedEngine(Engine):
 
     def __init__(self, models: HostedModels) -> None:
         self.models = models
-        self.concurrency = models.concurrency
+        self.concurrency = models.most_at_once
         self._lanes = _lanes(models)
         is_direct = all(lane.endpoint.is_direct for lane in self._lanes.values())
         self.name = "hosted" if is_direct else "hosted by litellm"
@@ -267,10 +280,14 @@ def _addresses(models: HostedModels) -> list[tuple[ModelRole, str, str | None]]:
         same = models.draft.partition("/")[0] == models.target.partition("/")[0]
         base = models.draft_api_base or (models.api_base if same else None)
         found.append(("draft", models.draft, base))
+    if models.served is not None or models.served_api_base is not None:
+        base = models.served_api_base or models.api_base
+        found.append(("served", models.served or models.target, base))
     return found
 
 
 def _lane(models: HostedModels, name: str, api_base: str | None, budget: Budget) -> Lane:
+    from ttc_bench.engines.hosting.counters import Counters
     from ttc_bench.engines.hosting.endpoint import resolve
     from ttc_bench.engines.hosting.gate import Gate
     from ttc_bench.engines.hosting.lane import Lane, Patience
@@ -294,10 +311,10 @@ def _lane(models: HostedModels, name: str, api_base: str | None, budget: Budget)
     )
     timeouts = Timeouts(models.timeout_s, models.idle_timeout_s)
     transport = (Direct if endpoint.is_direct else ByLiteLLM)(endpoint, timeouts)
-    gate = Gate(models.concurrency, name)
-    return Lane(
-        endpoint, transport, throttle, gate, budget, Patience(models.attempts, models.max_wait_s)
-    )
+    gate = Gate(models.most_at_once, name)
+    patience = Patience(models.attempts, models.max_wait_s)
+    counters = Counters(endpoint.address) if models.counters and endpoint.address else None
+    return Lane(endpoint, transport, throttle, gate, budget, patience, counters)
 
 
 def _seed(sampling: Sampling, index: int) -> int:

@@ -16,7 +16,12 @@ from pydantic import Field, field_validator
 
 from ttc_bench.benchmarks.answers import answer_text
 from ttc_bench.errors import UserError
-from ttc_bench.metrics.encoder import EMBEDDED
+from ttc_bench.metrics.encoder import (
+    EMBEDDED,
+    PUBLISHED,
+    PUBLISHED_SENTENCES,
+    PUBLISHED_TOKENS,
+)
 from ttc_bench.params import Params, unknown
 from ttc_bench.registry import Registry
 from ttc_bench.types import Job
@@ -74,11 +79,11 @@ class ScoreParams(Params):
 
     Attributes:
         families: Families to switch on or off; one that is not named keeps its own default.
-        encoder: Sentence encoder of WorFEval, BERTScore and semantic similarity:
-            ``embedded``, a Hugging Face name (``sentence-transformers/all-mpnet-base-v2``) or
-            a folder. Scores of different encoders do not compare.
-        bert_score_model: Model of BERTScore; ``None`` takes the encoder. The published
-            figures use ``roberta-large``.
+        encoder: Encoder of WorFEval, semantic similarity and BERTScore: ``embedded`` works
+            offline, ``published`` takes those of the published figures (all-mpnet-base-v2, and
+            roberta-large for BERTScore), and any other is a Hugging Face name or a folder.
+            Scores of different encoders do not compare.
+        bert_score_model: Another model for BERTScore; ``None`` takes the one of ``encoder``.
         pass_at: The k of pass@k.
         success: Reward from which an answer counts as correct.
         likelihood_model: Folder or Hugging Face name of a causal language model for the
@@ -87,7 +92,7 @@ class ScoreParams(Params):
 
     families: dict[str, bool] = Field(default_factory=dict)
     encoder: str = Field(default=EMBEDDED, min_length=1)
-    bert_score_model: str | None = None
+    bert_score_model: str | None = Field(default=None, min_length=1)
     pass_at: tuple[int, ...] = (1, 2, 4, 8)
     success: float = Field(default=1.0, gt=0.0, le=1.0)
     likelihood_model: str | None = None
@@ -98,6 +103,15 @@ class ScoreParams(Params):
         if not set(value) <= set(PASS_AT):
             raise ValueError(f"each k must be one of {', '.join(map(str, PASS_AT))}")
         return value
+
+    def sentence_encoder(self) -> str:
+        """Return the name of the encoder of sentences."""
+        return PUBLISHED_SENTENCES if self.encoder == PUBLISHED else self.encoder
+
+    def token_encoder(self) -> str:
+        """Return the name of the model of BERTScore."""
+        chosen = self.bert_score_model or self.encoder
+        return PUBLISHED_TOKENS if chosen == PUBLISHED else chosen
 
     def enabled(self) -> dict[str, Family]:
         """Return the families to compute, by name.
@@ -123,8 +137,8 @@ class ScoringBatch:
         jobs: The job of each response.
         columns: Columns of the response table as lists; a null is ``None``.
         params: Settings of the stage.
-        earlier: Metrics computed before this family; ``reward`` is always there, except for
-            the family that computes it.
+        earlier: The metrics of the family ``benchmark``, ``reward`` among them; nothing for that
+            family itself.
     """
 
     jobs: Sequence[Job]

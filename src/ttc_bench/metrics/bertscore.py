@@ -21,7 +21,6 @@ from ttc_bench.metrics.encoder import EMBEDDED, encoder_path, one_thread, quietl
 Score = tuple[float, float, float]
 """Precision, recall and F1."""
 
-_LAYERS = {EMBEDDED: 6}  # bert-score knows the best layer of the published models itself
 _KEEP_BYTES = 256 * 2**20
 _KEEP_PAIRS = 65_536
 _MANY = 16  # pairs from which a second thread pays
@@ -60,10 +59,12 @@ class _Matcher:
         import torch
         from bert_score import model2layers
         from bert_score.utils import get_model, get_tokenizer
+        from transformers import AutoConfig
 
-        layers = _LAYERS.get(name) or model2layers.get(name)
+        # bert-score knows the best layer of the published models; of any other, take the last.
+        layers = model2layers.get(name)
         if layers is None:
-            raise ValueError("bert-score knows no layer for it")
+            layers = AutoConfig.from_pretrained(encoder_path(name)).num_hidden_layers
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer = get_tokenizer(encoder_path(name))
         self._model = quietly(get_model, encoder_path(name), layers).to(self._device)

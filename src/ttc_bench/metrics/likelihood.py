@@ -7,7 +7,6 @@ because scoring makes no model call that was not asked for.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -21,6 +20,7 @@ from ttc_bench.types import Message
 
 _OFF = Null("score.likelihood_model names no model")
 _EMPTY = Null("no token to predict")
+_UNKNOWN = Null("the answer is no single completion, or its model tells no log-probabilities")
 _SOURCE = "language model named by score.likelihood_model"
 
 
@@ -32,7 +32,7 @@ _SOURCE = "language model named by score.likelihood_model"
             "nat/token",
             (None, 0.0),
             True,
-            "Mean log-probability of the answer's tokens, as the policy noted it.",
+            "Mean log-probability of the tokens of the completion behind the answer.",
             "answering model",
         ),
         MetricSpec(
@@ -55,9 +55,7 @@ _SOURCE = "language model named by score.likelihood_model"
 )
 def likelihood(batch: ScoringBatch) -> Columns:
     """Return likelihoods; see the module."""
-    noted = [
-        json.loads(info).get("mean_logprob") if info else None for info in batch.column("info")
-    ]
+    noted = [_UNKNOWN if value is None else value for value in batch.column("mean_logprob")]
     name = batch.params.likelihood_model
     if name is None:
         off: list[Value] = [_OFF] * len(batch)

@@ -1,44 +1,80 @@
 """What the machine gave while a policy ran: memory, processor, accelerator, energy.
 
-`Monitor` samples this process and, where there is an NVIDIA GPU, its driver (NVML). A run
-that monitors writes the readings of the whole node into each response row, under the names
-of the metrics; without them the metrics are null.
+`Monitor` samples this process and, where there is an NVIDIA GPU, its driver (NVML). The generate
+stage writes the readings of a variant's whole run into each of its responses. With a hosted model
+they are the client's, not the model's.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 
+T = TypeVar("T")
+
 _NOT_MONITORED = Null("not monitored in this run")
+_REPLAYED = Null("every call was replayed from the journal: nothing ran")
+_NO_GPU = Null("NVML found no GPU")
+_NOT_COUNTED = Null("the driver of the GPU does not count it")
 
 
 def _spec(name: str, unit: str, top: float | None, definition: str, source: str) -> MetricSpec:
     return MetricSpec(name, unit, (0.0, top), None if top else False, definition, source)
 
 
-_METRICS = [
-    _spec("peak_rss_bytes", "bytes", None, "Largest resident memory of the process.", "psutil"),
-    _spec("cpu_share", "1", 1.0, "Processor time over wall time and cores.", "psutil"),
-    _spec("gpu_share", "1", 1.0, "Mean share of time a GPU kernel ran.", "NVML"),
+_OF_PROCESS = [
+    _spec(
+        "peak_rss_bytes",
+        "bytes",
+        None,
+        "Largest resident memory of the process while the variant ran, sampled.",
+        "psutil",
+    ),
+    _spec(
+        "cpu_share",
+        "1",
+        1.0,
+        "Processor time of the process over wall time and the cores it may use.",
+        "psutil",
+    ),
+]
+_OF_GPU = [
+    _spec("gpu_share", "1", 1.0, "Mean share of time a GPU kernel ran, of any process.", "NVML"),
     _spec("gpu_memory_bytes", "bytes", None, "Largest memory in use on the GPU.", "NVML"),
     _spec("energy_j", "J", None, "Energy the GPU used, where the driver counts it.", "NVML"),
 ]
 
 
-@family("resources", _METRICS)
+@family("resources", [*_OF_PROCESS, *_OF_GPU])
 def resources(batch: ScoringBatch) -> Columns:
-    """Return the readings that the run wrote into its rows."""
+    """Return the readings of the run of each response's variant."""
+    replayed, gpus = batch.column("replayed"), batch.column("gpu_name")
+    monitored = [peak is not None for peak in batch.column("peak_rss_bytes")]
+    rows = list(zip(replayed, monitored, gpus, strict=True))
     columns: dict[str, list[Value]] = {}
-    for spec in _METRICS:
-        values = batch.column(spec.name)
-        columns[spec.name] = [_NOT_MONITORED if value is None else value for value in values]
+    for spec in (*_OF_PROCESS, *_OF_GPU):
+        values = zip(batch.column(spec.name), rows, strict=True)
+        columns[spec.name] = [_value(value, *row, spec in _OF_GPU) for value, row in values]
     return columns
+
+
+def _value(
+    value: float | None, replayed: bool | None, monitored: bool, gpu: str | None, of_gpu: bool
+) -> Value:
+    if replayed:
+        return _REPLAYED
+    if value is not None:
+        return value
+    if not monitored or not of_gpu:
+        return _NOT_MONITORED
+    return _NO_GPU if gpu is None else _NOT_COUNTED
 
 
 @dataclass(frozen=True)
@@ -47,7 +83,8 @@ class Reading:
 
     Attributes:
         peak_rss_bytes: Largest resident memory of this process, in bytes.
-        cpu_share: Processor time over wall time and cores, in [0, 1].
+        cpu_share: Processor time over wall time and the cores it may use, in [0, 1].
+        gpu_name: Name of the GPU.
         gpu_share: Mean utilisation of the GPU, in [0, 1].
         gpu_memory_bytes: Largest memory in use on the GPU, in bytes.
         energy_j: Energy that the GPU used, in joules.
@@ -55,6 +92,7 @@ class Reading:
 
     peak_rss_bytes: int | None = None
     cpu_share: float | None = None
+    gpu_name: str | None = None
     gpu_share: float | None = None
     gpu_memory_bytes: int | None = None
     energy_j: float | None = None
@@ -65,22 +103,22 @@ class Monitor:
     """Samples resources in a thread between ``with`` and its end.
 
     Attributes:
-        interval: Seconds between two samples.
+        interval_s: Seconds between two samples.
         reading: The result, once the block has ended.
     """
 
-    interval: float = 0.2
+    interval_s: float = 0.2
     reading: Reading = field(default_factory=Reading)
 
     def __enter__(self) -> Monitor:
         import psutil  # type: ignore[import-untyped]
 
         self._process = psutil.Process()
-        self._cores = psutil.cpu_count() or 1
         self._gpu = _Gpu.open()
         self._started, self._busy = time.monotonic(), self._cpu_seconds()
         self._peak = 0
         self._done = threading.Event()
+        self._sample()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -95,7 +133,7 @@ class Monitor:
         self._thread.join()
         self._sample()
         wall = max(time.monotonic() - self._started, 1e-9)
-        share = (self._cpu_seconds() - self._busy) / wall / self._cores
+        share = (self._cpu_seconds() - self._busy) / wall / _cores()
         own = Reading(self._peak, min(max(share, 0.0), 1.0))
         self.reading = self._gpu.read(own) if self._gpu else own
 
@@ -104,7 +142,7 @@ class Monitor:
         return float(times.user + times.system)
 
     def _watch(self) -> None:
-        while not self._done.wait(self.interval):
+        while not self._done.wait(self.interval_s):
             self._sample()
 
     def _sample(self) -> None:
@@ -113,19 +151,28 @@ class Monitor:
             self._gpu.sample()
 
 
+def _cores() -> int:
+    """Return how many cores this process may use, which a container or taskset may limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class _Gpu:
-    """The first GPU, by NVML."""
+    """The first GPU that this process sees, by NVML."""
 
     def __init__(self, nvml: Any) -> None:
         self._nvml = nvml
-        self._handle = nvml.nvmlDeviceGetHandleByIndex(0)
+        self._handle = _first_visible(nvml)
+        name = nvml.nvmlDeviceGetName(self._handle)
+        self._name = name.decode() if isinstance(name, bytes) else str(name)
         self._shares: list[float] = []
-        self._memory = 0
+        self._memory: list[int] = []
         self._energy = self._joules()
 
     @classmethod
     def open(cls) -> _Gpu | None:
-        """Return the GPU, or ``None`` where there is no driver or no GPU."""
+        """Return the GPU, or ``None`` where there is no driver, no GPU, or none to be seen."""
         try:
             import pynvml
         except ImportError:
@@ -137,22 +184,43 @@ class _Gpu:
             return None
 
     def sample(self) -> None:
-        nvml = self._nvml
-        try:
-            self._shares.append(nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu / 100)
-            self._memory = max(self._memory, nvml.nvmlDeviceGetMemoryInfo(self._handle).used)
-        except nvml.NVMLError:  # some drivers do not count utilisation
-            return
+        """Read utilisation and memory; what the driver does not count stays unknown."""
+        nvml, gpu = self._nvml, self._handle
+        share = self._ask(lambda: float(nvml.nvmlDeviceGetUtilizationRates(gpu).gpu) / 100)
+        memory = self._ask(lambda: int(nvml.nvmlDeviceGetMemoryInfo(gpu).used))
+        self._shares += [] if share is None else [share]
+        self._memory += [] if memory is None else [memory]
 
     def read(self, own: Reading) -> Reading:
         """Return ``own`` with the figures of the GPU."""
         energy = self._joules()
-        used = None if energy is None or self._energy is None else energy - self._energy
-        share = sum(self._shares) / len(self._shares) if self._shares else None
-        return Reading(own.peak_rss_bytes, own.cpu_share, share, self._memory or None, used)
+        return replace(
+            own,
+            gpu_name=self._name,
+            gpu_share=sum(self._shares) / len(self._shares) if self._shares else None,
+            gpu_memory_bytes=max(self._memory, default=None),
+            energy_j=None if energy is None or self._energy is None else energy - self._energy,
+        )
 
     def _joules(self) -> float | None:
+        count = self._nvml.nvmlDeviceGetTotalEnergyConsumption
+        return self._ask(lambda: float(count(self._handle)) / 1000)
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
         try:
-            return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
+            return question()
         except self._nvml.NVMLError:
             return None
+
+
+def _first_visible(nvml: Any) -> Any:
+    """Return the device that CUDA numbers 0; NVML itself does not heed CUDA_VISIBLE_DEVICES.
+
+    Raises:
+        NVMLError: If there is no such device.
+    """
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    if first.lstrip("-").isdigit():
+        # A negative number hides all devices, which no index of NVML's is.
+        return nvml.nvmlDeviceGetHandleByIndex(int(first) if int(first) >= 0 else 2**31)
+    return nvml.nvmlDeviceGetHandleByUUID(first)

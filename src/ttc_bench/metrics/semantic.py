@@ -1,8 +1,8 @@
 """Closeness in meaning, by the vectors of a language model.
 
-The encoder's name stands in the column ``encoder``: scores of different encoders do not
-compare. Both families work offline with the embedded encoder; set ``score.encoder`` and
-``score.bert_score_model`` for the published ones (all-mpnet-base-v2, roberta-large).
+The encoders' names stand in the columns ``encoder`` and ``bert_encoder``: scores of different
+encoders do not compare. Both families work offline with the embedded encoder;
+``score.encoder: published`` takes the published ones (all-mpnet-base-v2, roberta-large).
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ def _spec(name: str, definition: str) -> MetricSpec:
 def bert_score(batch: ScoringBatch) -> Columns:
     """Return BERTScore of each answer with its reference."""
     pairs = _pairs(batch)
-    name = batch.params.bert_score_model or batch.params.encoder
     full = [pair for pair in pairs if pair[0].strip() and pair[1].strip()]
-    found = dict(zip(full, bert_scores(full, name), strict=True))
+    found = dict(zip(full, bert_scores(full, batch.params.token_encoder()), strict=True))
     rows = [found.get(pair, (EMPTY,) * 3) for pair in pairs]
     names = ("bert_precision", "bert_recall", "bert_f1")
     columns: list[list[Value]] = [[row[i] for row in rows] for i in range(3)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ttc_bench.reporting.budgets import worth
 from ttc_bench.reporting.colours import colour
@@ -13,6 +13,9 @@ from ttc_bench.reporting.decision import BASELINE, change, decide
 from ttc_bench.reporting.plots import PICTURES
 from ttc_bench.reporting.rows import rows_of
 from ttc_bench.types import DataFrame
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 GROUP = ("model", "benchmark", "policy", "variant")
 
@@ -44,35 +47,43 @@ def render(
         facts: Run, commit, seeds, versions and the like, by heading; see `provenance.facts`.
         parameters: All parameters as text.
     """
+    summary = tables["bench_summary"]
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            decisions=decide(tables["choices"], tables["comparisons"], summary),
+            summaries=[
+                (f"{benchmark}, model {model}", summary_sheet(part, tables))
+                for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True)
+            ],
+            pictures=[
+                (picture, base64.b64encode(pictures[picture.name]).decode()) for picture in PICTURES
+            ],
+            failures=plain_sheet(tables["failures"]),
+            details=[
+                ("Every pair of variants", comparison_sheet(tables["comparisons"])),
+                ("Frontier by difficulty and cost", plain_sheet(tables["frontier"])),
+                ("Best choice by budget", plain_sheet(tables["choices"])),
+                ("Scaling curves", plain_sheet(tables["scaling"])),
+            ],
+            facts=facts,
+            parameters=parameters,
+            colour=colour,
+        )
+    )
+
+
+def environment() -> Environment:
+    """Return the environment of the templates: all text is escaped, nothing may be missing."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("ttc_bench.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    summary = tables["bench_summary"]
-    return environment.get_template("report.html.j2").render(
-        decisions=decide(tables["choices"], tables["comparisons"], summary),
-        summaries=[
-            (f"{benchmark}, model {model}", summary_sheet(part, tables))
-            for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True)
-        ],
-        pictures=[
-            (picture, base64.b64encode(pictures[picture.name]).decode()) for picture in PICTURES
-        ],
-        failures=plain_sheet(tables["failures"]),
-        details=[
-            ("Every pair of variants", comparison_sheet(tables["comparisons"])),
-            ("Frontier by difficulty and cost", plain_sheet(tables["frontier"])),
-            ("Best choice by budget", plain_sheet(tables["choices"])),
-            ("Scaling curves", plain_sheet(tables["scaling"])),
-        ],
-        facts=facts,
-        parameters=parameters,
-        colour=colour,
     )
 
 

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,15 @@ def facts(all_scores: DataFrame, parameters: Mapping[str, Any]) -> dict[str, str
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()},"
         f" {os.cpu_count()} processors",
     }
-    return {**found, **{name: _version(name) for name in PACKAGES}}
+    return {**found, **versions()}
 
 
+def versions() -> dict[str, str]:
+    """Return the version of each of `PACKAGES`."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+@lru_cache(maxsize=1)
 def commit() -> str:
     """Return the commit of the code, and whether it was changed since; else that it is unknown."""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ttc_bench.reporting.budgets import best_by_budget, worth
@@ -64,17 +64,22 @@ def render(
         if max(row["n"] for row in rows) == 1:
             parts.append(ONE_JOB.format(benchmark=benchmark, model=model))
         own = choices[(choices["model"] == model) & (choices["benchmark"] == benchmark)]
-        parts.append(f"\n{benchmark}, model {model}\n{_align(cells)}\n\n{best_by_budget(own)}")
+        parts.append(f"\n{benchmark}, model {model}\n{align(cells)}\n\n{best_by_budget(own)}")
     return "\n".join([*parts, "", NOTE])
 
 
-def _align(cells: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells as lines of aligned columns, the first row over a rule."""
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADINGS))]
+def align(cells: Sequence[Sequence[str]], text: Collection[str] = TEXT) -> str:
+    """Return rows of cells as lines of aligned columns, the first row over a rule.
+
+    Args:
+        cells: The headings, then the rows.
+        text: Headings of the columns that are flush left.
+    """
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     lines = [
         "  ".join(
-            cell.ljust(width) if name in TEXT else cell.rjust(width)
-            for name, cell, width in zip(HEADINGS, row, widths, strict=True)
+            cell.ljust(width) if name in text else cell.rjust(width)
+            for name, cell, width in zip(cells[0], row, widths, strict=True)
         ).rstrip()
         for row in cells
     ]

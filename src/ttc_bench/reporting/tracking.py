@@ -1,7 +1,14 @@
-"""MLflow: one nested run per policy, variant and benchmark under the run of the pipeline."""
+"""MLflow: one nested run per policy, variant and benchmark under the run of the pipeline.
+
+Names are chosen for the views of MLflow, which sort by name: the comparison of runs opens with the
+first parameters that differ and the first metric, and charts are grouped by what stands before the
+slash. So ``policy``, ``variant`` and the variant's settings (``variant.n``) follow each other, and
+the reward comes first, then ``summary/`` and ``usage/``.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import tempfile
@@ -18,6 +25,15 @@ KEY = "ttc_bench.key"
 """Tag that identifies a nested run within its parent, so that writing twice changes nothing."""
 
 PARENT = "mlflow.parentRunId"
+
+SCORES = "scores.parquet"
+"""Artifact of a nested run: its responses with all metrics."""
+
+JOBS = "data/05_model_input/jobs.jsonl"
+"""Where the questions of a run come from, as the catalog has it."""
+
+ALL_SCORES = "data/08_reporting/all_scores.parquet"
+"""Where its scores are, as the catalog has it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,8 @@ def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) ->
     with _parent_run() as parent:
         mlflow.log_text(table, "summary.txt")
         mlflow.set_tags(_tags())
+        for benchmark, scores in figures.scores.groupby("benchmark", sort=True):
+            mlflow.log_input(_questions(str(benchmark), scores), context="benchmark")
         for row in rows_of(figures.summary):
             group = {name: row[name] for name in ("model", "benchmark", "policy", "variant")}
             key = "/".join(str(value) for value in group.values())
@@ -59,10 +77,44 @@ def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) ->
                 run_id=_existing(parent, key),
                 run_name=f"{group['policy']}.{group['variant']} {group['benchmark']}",
                 nested=True,
+                log_system_metrics=False,
             ) as run:
                 _log(key, group, row, figures, parameters)
                 ids[key] = run.info.run_id
     return ids
+
+
+def log_parent(
+    tables: Mapping[str, DataFrame],
+    stills: Mapping[str, bytes],
+    interactive: Mapping[str, Any],
+    report: str,
+) -> dict[str, str]:
+    """Log what speaks of all variants to the run of the pipeline; return its id.
+
+    Pictures as PNG and as HTML that MLflow shows, tables as CSV, and the report.
+
+    Args:
+        tables: Tables by name.
+        stills: PNG files by the name of the picture.
+        interactive: Plotly figures by the name of the picture.
+        report: The report as HTML.
+    """
+    import mlflow
+
+    with _parent_run() as parent, tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "plots").mkdir()
+        (place / "tables").mkdir()
+        (place / "report.html").write_text(report, encoding="utf-8")
+        for name, png in stills.items():
+            (place / "plots" / f"{name}.png").write_bytes(png)
+        for name, figure in interactive.items():
+            figure.write_html(place / "plots" / f"{name}.html", include_plotlyjs="cdn")
+        for name, table in tables.items():
+            table.to_csv(place / "tables" / f"{name}.csv", index=False)
+        mlflow.log_artifacts(folder)
+    return {"parent": parent}
 
 
 @contextmanager
@@ -102,25 +154,76 @@ def _log(
     mlflow.set_tags({KEY: key, **group, "engine": str(scores["engine"].iloc[0]), **_tags()})
     mlflow.log_params(_settings(group, parameters))
     mlflow.log_metrics(_metrics(row, figures, group))
+    mlflow.log_input(_questions(str(group["benchmark"]), scores), context="benchmark")
+    mlflow.log_input(_responses(key, scores), context="scores")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "scores.parquet"
+        path = Path(folder) / SCORES
         scores.to_parquet(path)
         mlflow.log_artifact(str(path))
+
+
+def _questions(benchmark: str, scores: DataFrame) -> Any:
+    """Return the questions of a benchmark as an MLflow dataset: equal ones have one digest."""
+    from mlflow.data import pandas_dataset
+
+    columns = [n for n in ("job_id", "task", "difficulty", "question") if n in scores.columns]
+    asked = scores[columns].drop_duplicates("job_id").sort_values("job_id", ignore_index=True)
+    return pandas_dataset.from_pandas(_plain(asked), source=_local(JOBS), name=benchmark)
+
+
+def _responses(key: str, scores: DataFrame) -> Any:
+    """Return the scores of one group as an MLflow dataset."""
+    from mlflow.data import pandas_dataset
+
+    columns = [n for n in ("job_id", "status", "reward", "latency_s") if n in scores.columns]
+    return pandas_dataset.from_pandas(
+        _plain(scores[columns].reset_index(drop=True)),
+        source=_local(ALL_SCORES),
+        name=key,
+        targets="reward",
+    )
+
+
+def _local(path: str) -> Any:
+    """Return a file of the project as MLflow's source; a plain path it would have to guess at."""
+    from mlflow.data.dataset_source_registry import get_dataset_source_from_json
+
+    return get_dataset_source_from_json(json.dumps({"uri": path}), "local")
+
+
+def _plain(table: DataFrame) -> DataFrame:
+    """Return a table of text and floats: MLflow's schemas know no other missing value."""
+    import pandas as pd
+
+    numeric = {name: pd.api.types.is_numeric_dtype(table[name]) for name in table}
+    return table.astype({name: "float64" if yes else "object" for name, yes in numeric.items()})
 
 
 def _metrics(
     row: Mapping[str, Any], figures: Figures, group: Mapping[str, Any]
 ) -> dict[str, float]:
+    """Return the figures of a group by the name under which MLflow shows them."""
     found = {name: value for name, value in row.items() if name not in group}
     for line in rows_of(_where(figures.intervals, group)):
         metric = line["metric"]
-        for end in ("low", "high"):
-            found[f"{metric}_mean_{end}"] = line[f"mean_{end}"]
-        for name in ("difference", "difference_low", "difference_high"):
-            found[f"{metric}_{name}"] = line[name]
+        found[f"{metric}_mean"] = line["mean"]
+        for name, value in line.items():
+            if name.endswith(("_low", "_high")) or name == "difference":
+                found[f"{metric}_{name}"] = value
     for line in rows_of(_where(figures.versus, group)):
         found[f"{line['metric']}_median_ratio"] = line["median_ratio"]
-    return {name: float(value) for name, value in found.items() if _is_figure(value)}
+    return {_shown(name): float(value) for name, value in found.items() if _is_figure(value)}
+
+
+USAGE = ("flops", "latency_s", "total_tokens", "usd")
+"""Metrics of which MLflow shows a section of their own."""
+
+
+def _shown(name: str) -> str:
+    if name.startswith("reward_"):
+        return name
+    is_usage = any(name.startswith(f"{metric}_") for metric in USAGE)
+    return f"{'usage' if is_usage else 'summary'}/{name}"
 
 
 def _is_figure(value: Any) -> bool:
@@ -132,7 +235,7 @@ def _settings(group: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[s
     name = str(group["variant"]).partition("[")[0]
     own = (parameters.get(str(group["policy"])) or {}).get(name) or {}
     common = {key: parameters.get(key) for key in ("limit", "seed", "prompting", "model")}
-    return {**group, **_flat("", common), **_flat(f"{group['policy']}.{name}.", own)}
+    return {**group, **_flat("", common), **_flat("variant.", own)}
 
 
 def _flat(prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:

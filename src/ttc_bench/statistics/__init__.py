@@ -10,6 +10,7 @@ from ttc_bench.statistics.comparison import (
     pairs_needed,
 )
 from ttc_bench.statistics.intervals import Interval, mean_interval
+from ttc_bench.statistics.quantiles import quantile_interval
 
 __all__ = [
     "Comparison",
@@ -23,4 +24,5 @@ __all__ = [
     "mean_interval",
     "mean_intervals",
     "pairs_needed",
+    "quantile_interval",
 ]

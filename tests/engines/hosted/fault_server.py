@@ -45,6 +45,10 @@ class Plan:
         headers: Headers of every answer.
         logprobs: Whether it sends log-probabilities when asked.
         stop_text: Text that it leaves at the end of an answer.
+        counters: Whose Prometheus counters it shows at ``/metrics``: ``vllm`` or ``sglang``.
+        accepted: Drafted tokens that every answer accepts, by those counters.
+        drafts_per_pass: Tokens drafted per verification pass.
+        others: Tokens that it generates for somebody else during every answer.
     """
 
     ttft_s: float = 0.0
@@ -66,6 +70,10 @@ class Plan:
     headers: dict[str, str] = field(default_factory=dict)
     logprobs: bool = True
     stop_text: str = ""
+    counters: str | None = None
+    accepted: int = 0
+    drafts_per_pass: int = 3
+    others: int = 0
 
 
 class Server:
@@ -76,6 +84,24 @@ class Server:
         self.log: list[dict[str, Any]] = []
         self.tries: Counter[str] = Counter()
         self.inside = 0
+        self.generated = self.passes = self.accepted = 0
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        if self.plan.counters is None:
+            return web.Response(status=404)
+        tokens = {"generation_tokens_total": self.generated}
+        if self.plan.counters == "vllm":
+            tokens["spec_decode_num_draft_tokens_total"] = self.passes * self.plan.drafts_per_pass
+            tokens["spec_decode_num_accepted_tokens_total"] = self.accepted
+        else:
+            tokens["spec_verify_calls_total"] = self.passes
+            tokens["spec_num_draft_tokens"] = self.plan.drafts_per_pass + 1
+        lines = ["# TYPE any counter", 'python_info{version="3"} 1.0']
+        lines += [
+            f'{self.plan.counters}:{name}{{model_name="known",engine="0"}} {float(value)}'
+            for name, value in tokens.items()
+        ]
+        return web.Response(text="\n".join(lines) + "\n")
 
     async def control(self, request: web.Request) -> web.Response:
         self.plan = Plan(**{**asdict(Plan()), **await request.json()})
@@ -221,6 +247,9 @@ class Server:
         await response.write(b"data: " + json.dumps(last).encode() + b"\n\n")
         await response.write(b"data: [DONE]\n\n")
         entry["done"] = True
+        self.generated += count + self.plan.others
+        self.accepted += self.plan.accepted
+        self.passes += count - 1 - self.plan.accepted
 
     def words(self, body: dict[str, Any], identity: str) -> list[str]:
         dice = random.Random(identity)
@@ -247,6 +276,7 @@ async def serve() -> None:
     app = web.Application()
     app.router.add_post("/control", server.control)
     app.router.add_get("/log", server.show_log)
+    app.router.add_get("/metrics", server.metrics)
     app.router.add_post("/v1/chat/completions", server.chat)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, failure, one
 
@@ -36,9 +37,15 @@ def test_a_refusal_is_waited_for(server: FaultServer) -> None:
     assert second["arrived"] - first["arrived"] >= 0.5
 
 
-def test_a_bad_key_is_fatal_and_hidden(server: FaultServer) -> None:
+def test_a_bad_key_is_fatal_and_hidden(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    planted = "sk-planted-0123456789abcdefghij"
+    monkeypatch.setenv("OPENAI_API_KEY", planted)
     server.plan(key="another")
-    error = failure(server.engine(transport="litellm"), ask("hello"))
+    with caplog.at_level("DEBUG"):
+        error = failure(server.engine(transport="litellm"), ask("hello"))
+    assert planted not in caplog.text + str(error)
     assert (error.error_type, error.fatal) == ("bad_key", True)
     assert "Check the key in OPENAI_API_KEY" in str(error)
     assert len(server.log()) == 1

@@ -240,6 +240,17 @@ def test_a_stop_string_that_the_server_leaves_in_is_cut_off(server: FaultServer)
     assert completion.finish_reason == "stop"
 
 
+def test_what_ended_an_answer_is_known_once_a_server_has_left_a_stop_string_in(
+    server: FaultServer,
+) -> None:
+    engine, request = server.engine(), ask("hello", stop=("END",))
+    assert "stop_reason" not in one(engine, request).extra, "nothing tells: it is not made up"
+    server.plan(stop_text=" END of it")
+    assert one(engine, request).extra["stop_reason"] == "END"
+    server.plan()
+    assert one(engine, request).extra["stop_reason"] is None, "the model ended its turn"
+
+
 def test_an_answer_cut_by_its_budget_says_so(server: FaultServer) -> None:
     completion = one(server.engine(), ask("hello", max_tokens=3))
     assert completion.finish_reason == "length"

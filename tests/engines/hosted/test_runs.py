@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,22 @@ def everything_written(folder: Path) -> str:
         texts.append(path.read_bytes().decode("utf-8", errors="replace"))
         if path.suffix == ".parquet":
             texts.append(json.dumps(pd.read_parquet(path).to_dict("list"), default=str))
+        if path.suffix == ".db":
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                texts += database.iterdump()
+        if path.suffix == ".duckdb":
+            texts += rows_of(path)
     return "\n".join(texts)
+
+
+def rows_of(warehouse: Path) -> list[str]:
+    """Return all rows of a DuckDB file, whose strings are compressed."""
+    import duckdb
+
+    with contextlib.closing(duckdb.connect(str(warehouse), read_only=True)) as database:
+        views = database.execute("select schema_name, table_name from duckdb_tables()").fetchall()
+        tables = [f'"{schema}"."{name}"' for schema, name in views]
+        return [str(row) for t in tables for row in database.execute(f"from {t}").fetchall()]
 
 
 def test_a_key_is_used_and_written_nowhere(
@@ -73,8 +90,11 @@ def test_a_key_is_used_and_written_nowhere(
     assert int(summary["n_failed"].sum()) == len(failed)
     assert "server_error: " in summary["failures"].iloc[0]
 
+    kinds = {path.suffix for path in served.rglob("*") if path.is_file()}
+    assert {".db", ".duckdb", ".html", ".jsonl", ".parquet", ".png", ".json"} <= kinds
     written = everything_written(served)
-    assert "openai/known" in written, "the search looks at what it should"
+    assert "INSERT INTO \"params\" VALUES('model.target','openai/known'" in written, "MLflow"
+    assert "openai/known" in (served / "data" / "08_reporting" / "report.html").read_text()
     for text in (written, result.output, caplog.text):
         assert KEY not in text
         assert KEY[3:] not in text

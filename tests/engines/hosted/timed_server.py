@@ -61,11 +61,30 @@ class Timed(asyncio.Protocol):
         prompt = body["messages"][-1]["content"]
         entry = {"prompt": prompt, "arrived": self.arrived, "marks": []}
         self.log.append(entry)
-        self.transport.write(HEAD + chunk({"delta": {"role": "assistant", "content": ""}}))
         first = self.arrived + self.ttft_s * random.Random(prompt).uniform(0.6, 1.4)
+        if not body.get("stream"):
+            return self.answer_whole(first)
+        self.transport.write(HEAD + chunk({"delta": {"role": "assistant", "content": ""}}))
         for i in range(self.tokens):
             at = self.loop.time() + first + i * self.itl_s - time.perf_counter()
             self.loop.call_at(at, self.write_token, entry, i + 1 == self.tokens)
+        return None
+
+    def answer_whole(self, first: float) -> None:
+        """Answer a request that does not stream: all at once, when its last token is due."""
+        message = {"role": "assistant", "content": " word" * self.tokens}
+        data = {
+            "id": "any",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "timed",
+            "choices": [{"index": 0, "message": message, "finish_reason": "length"}],
+            "usage": {"prompt_tokens": 9, "completion_tokens": self.tokens, "total_tokens": 9},
+        }
+        body = json.dumps(data).encode()
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        at = self.loop.time() + first + (self.tokens - 1) * self.itl_s - time.perf_counter()
+        self.loop.call_at(at, self.transport.write, head.encode() + b"\r\n\r\n" + body)
 
     def write_token(self, entry: dict[str, Any], is_last: bool) -> None:
         entry["marks"].append(time.perf_counter())

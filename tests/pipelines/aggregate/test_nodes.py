@@ -38,6 +38,14 @@ def test_summary_counts_valid_and_failed_by_reason(marts: Marts) -> None:
     assert row["reward_mean"] == 1.0, "the mean is over valid responses only"
 
 
+def test_a_figure_over_nulls_says_how_many_it_had() -> None:
+    table = scores("baseline", "greedy", [1.0, 0.0, None, 1.0])
+    table.loc[0, "flops"] = np.nan
+    row = marts_of(table)["bench_summary"].iloc[0]
+    assert (row["flops_nulls"], row["flops_mean"]) == (1, 2e9)
+    assert (row["reward_nulls"], row["usd_nulls"]) == (0, 3), "of the three valid responses"
+
+
 def test_quantiles_are_numpys(run: pd.DataFrame) -> None:
     latency = np.array([0.1, 0.2, 0.3, 5.0])
     table = scores("baseline", "greedy", [1.0] * 4)
@@ -138,11 +146,27 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(
     found = mlflow.search_runs(filter_string=f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
     assert len(found) == 2
     own = found.set_index("tags.policy").loc["speculative"]
-    assert own["params.speculative.draft_model.k"] == "4"
+    assert own["params.variant.k"] == "4"
     assert own["metrics.reward_mean"] == 1.0
-    assert own["metrics.latency_s_median_ratio"] == 0.5
+    assert own["metrics.usage/latency_s_median_ratio"] == 0.5
+    summary = marts["bench_summary"].set_index("policy").loc["speculative"]
+    intervals = confidence(run, PARAMS).set_index(["policy", "metric"]).loc["speculative"]
+    for metric, row in intervals.iterrows():
+        prefix = next(p for p in ("", "usage/", "summary/") if f"metrics.{p}{metric}_mean" in own)
+        for name in ("mean", "p50", "p95", "p99"):
+            logged = own[f"metrics.{prefix}{metric}_{name}"]
+            assert logged == pytest.approx(summary[f"{metric}_{name}"])
+            for end in ("low", "high"):
+                bound = own.get(f"metrics.{prefix}{metric}_{name}_{end}", np.nan)
+                assert bound == pytest.approx(row[f"{name}_{end}"], nan_ok=True)
     artifacts = mlflow.MlflowClient().list_artifacts(own["run_id"])
     assert [file.path for file in artifacts] == ["scores.parquet"]
+    inputs = mlflow.get_run(own["run_id"]).inputs.dataset_inputs
+    names = {one.dataset.name for one in inputs}
+    assert names == {"crm_sim", "target/crm_sim/speculative/draft_model"}
+    shared = mlflow.get_run(parent.info.run_id).inputs.dataset_inputs
+    assert [one.dataset.name for one in shared] == ["crm_sim"]
+    assert shared[0].dataset.digest in {one.dataset.digest for one in inputs}
 
 
 def test_stored_scores_are_needed() -> None:

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import METRICS, ScoreParams, all_metrics
 from ttc_bench.pipelines.score.nodes import IDENTITY, rescore, score_responses
-from ttc_bench.responses import Call, Ledger, Response, to_frame
+from ttc_bench.responses import (
+    FLOAT_COLUMNS,
+    INTEGER_COLUMNS,
+    Call,
+    Ledger,
+    Response,
+    to_frame,
+)
 from ttc_bench.types import Job, Message
 
 PLAN = "Node:\n1: Search the files.\n2: Count the words.\nEdges: (START,1) (1,2) (2,END)"
@@ -84,7 +91,7 @@ def test_the_columns_are_the_same_whatever_is_on() -> None:
     all_on = scored(*GOLD.values(), families=dict.fromkeys(METRICS, True))
     all_off = scored(*GOLD.values(), families=dict.fromkeys(METRICS, False))
     assert list(all_on.columns) == list(all_off.columns)
-    expected = [*IDENTITY, "replayed", "encoder", "reward_rule"]
+    expected = [*IDENTITY, "replayed", "encoder", "bert_encoder", "reward_rule", "question"]
     expected += [*(spec.name for spec in all_metrics()), "samples", "null_reasons"]
     assert list(all_on.columns) == expected
     assert all_off["reward"].to_list() == [1.0] * 4
@@ -94,7 +101,8 @@ def test_the_columns_are_the_same_whatever_is_on() -> None:
 
 def test_every_null_has_a_reason_and_nothing_else_has() -> None:
     scores = scored(*GOLD.values(), families=QUICK)
-    off = {spec.name for spec in all_metrics() if spec.family in ("bert_score", "semantic")}
+    on = ScoreParams(families=QUICK).enabled()
+    off = {spec.name for spec in all_metrics() if spec.family not in on}
     for row in range(len(scores)):
         named = {name for name in why(scores, row) if "*" not in name}
         null = {spec.name for spec in all_metrics() if pd.isna(scores[spec.name].iloc[row])}
@@ -179,6 +187,34 @@ def test_infinite_and_missing_numbers_are_null() -> None:
     scores = score_responses(frame, JOBS, ScoreParams(families=QUICK))
     assert scores[["flops", "ttft_s", "kv_share_kept"]].isna().all().all()
     assert why(scores, 0)["flops"] == "not a finite number"
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+@pytest.mark.parametrize("name", [*INTEGER_COLUMNS, *FLOAT_COLUMNS])
+def test_a_number_that_is_not_there_is_null_and_never_zero(
+    name: str, missing: float | None
+) -> None:
+    frame = table(GOLD["exact"])
+    frame[name] = pd.Series([missing], dtype="float64")
+    for stored in (frame, frame.drop(columns=[name])):
+        scores = score_responses(stored, JOBS, ScoreParams(families=QUICK))
+        assert scores["reward"].to_list() == [1.0]
+        if name in scores:
+            assert scores[name].isna().all()
+            assert name in why(scores, 0)
+
+
+def test_an_empty_reference_has_defined_scores() -> None:
+    empty = [j.model_copy(update={"references": ("",)}) for j in JOBS]
+    frame = table(*("" for _ in empty))
+    scores = score_responses(frame, empty, ScoreParams(families={"likelihood": False}))
+    assert scores["reward"].notna().to_list() == [name != "plan" for name in GOLD]
+    for spec in all_metrics():
+        low, high = spec.range
+        for value in scores[spec.name].dropna():
+            assert low is None or value >= low - 1e-9, (spec.name, value)
+            assert high is None or value <= high + 1e-9, (spec.name, value)
+    assert scores[["bert_f1", "semantic_similarity"]].isna().all().all(), "no text, no vector"
 
 
 def test_plain_settings_are_parsed_and_faults_are_told() -> None:

@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 from ttc_bench.engines.base import BrokenCall, CallError, Completion, FinishReason, Request, Usage
 from ttc_bench.engines.hosting import reported
 from ttc_bench.engines.hosting.answer import Answer
+from ttc_bench.engines.hosting.counters import Counters
 from ttc_bench.engines.hosting.endpoint import Endpoint
 from ttc_bench.engines.hosting.failures import TryError
 from ttc_bench.engines.hosting.gate import Gate
@@ -132,6 +133,7 @@ class Lane:
         gate: Its concurrency.
         budget: The budget of the run.
         patience: When to give up.
+        counters: The server's counters of speculation, if they are to be read.
     """
 
     def __init__(
@@ -142,15 +144,17 @@ class Lane:
         gate: Gate,
         budget: Budget,
         patience: Patience,
+        counters: Counters | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._transport = transport
         self._throttle, self._gate, self._budget = throttle, gate, budget
-        self._patience = patience
+        self._patience, self._counters = patience, counters
         self._redact = Redactor([endpoint.key])
         self._backoff = wait_random_exponential(multiplier=patience.backoff_s, max=30.0)
         self._dead: TryError | None = None
         self._has_answered = False
+        self._leaves_stop = False
         self._tokens_per_byte = 0.3
 
     async def ask(self, request: Request, index: int, seed: int) -> Completion:
@@ -184,13 +188,24 @@ class Lane:
             try:
                 if self._dead is not None:
                     raise TryError(self._dead.error_type, str(self._dead), fatal=True)
-                await self._transport.ask(request, seed, answer, passage.ticket.sent)
+                await self._carry(request, seed, answer, passage)
                 completion = self._completion(request, index, answer, attempts, passage)
             except TryError as failure:
                 self._failed(failure, answer, attempts, passage)
                 raise
             self._succeeded(request, completion, answer, passage)
             return completion
+
+    async def _carry(self, request: Request, seed: int, answer: Answer, passage: Passage) -> None:
+        """Let the transport ask; read the counters around it, where they are wanted."""
+        counters = self._counters
+        before = await counters.now() if counters else None
+        await self._transport.ask(request, seed, answer, passage.ticket.sent)
+        usage = answer.counts()
+        if counters and usage and reported.speculation(answer.facts) == (None, None):
+            risen = await counters.since(before, usage.completion_tokens)
+            if risen is not None:
+                reported.note_counters(answer.facts, risen.drafted, risen.accepted)
 
     @asynccontextmanager
     async def _passage(self, request: Request, attempts: Attempts) -> AsyncIterator[Passage]:
@@ -233,9 +248,11 @@ class Lane:
                 "no_logprobs", "sends no log-probabilities: set model.logprobs=false", fatal=True
             )
         reported_usage, price = answer.counts(), self.endpoint.price
+        text, stop = _cut("".join(answer.text), request.stop)
+        self._note_stop(stop, answer, bool(request.stop))
         return Completion(
             index=index,
-            text=_cut("".join(answer.text), request.stop),
+            text=text,
             token_ids=(),
             logprobs=tuple(answer.logprobs) if self.endpoint.logprobs else None,
             finish_reason=finish,
@@ -247,6 +264,18 @@ class Lane:
             extra=_extra(answer, attempts, reported_usage is not None),
             broken=tuple(attempts.broken),
         )
+
+    def _note_stop(self, stop: str | None, answer: Answer, was_asked: bool) -> None:
+        """Tell a stop string from the end of the turn where the endpoint does not.
+
+        A server that has left a stop string in its text leaves all of them in: where none is, the
+        model ended its turn by itself.
+        """
+        if "stop_reason" in answer.facts or not was_asked or answer.finish not in ("stop", "eos"):
+            return
+        self._leaves_stop = self._leaves_stop or stop is not None
+        if self._leaves_stop:
+            answer.facts["stop_reason"] = stop
 
     def _succeeded(
         self, request: Request, completion: Completion, answer: Answer, passage: Passage
@@ -344,9 +373,10 @@ def _finish(answer: Answer) -> FinishReason:
     return _FINISHES[answer.finish]
 
 
-def _cut(text: str, stop: tuple[str, ...]) -> str:
-    """Return ``text`` up to the first stop string: some servers leave it in."""
-    return text[: min((i for s in stop if (i := text.find(s)) >= 0), default=len(text))]
+def _cut(text: str, stop: tuple[str, ...]) -> tuple[str, str | None]:
+    """Return ``text`` up to the first stop string, and that string: some servers leave it in."""
+    found = min(((i, s) for s in stop if (i := text.find(s)) >= 0), default=None)
+    return (text, None) if found is None else (text[: found[0]], found[1])
 
 
 def _bytes(request: Request) -> int:

@@ -56,6 +56,12 @@ def speculation(facts: Mapping[str, Any]) -> tuple[int | None, int | None]:
     return drafted, accepted
 
 
+def note_counters(facts: dict[str, Any], drafted: int, accepted: int) -> None:
+    """Add what the server's counters tell about the call to ``facts``."""
+    told = dict(zip(_SPECULATION, (drafted, accepted), strict=True))
+    facts["speculation"] = {**told, "source": "counters"}
+
+
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers worth keeping: rate limits and the request's id, never a key."""
     return {k.lower(): v for k, v in headers.items() if _KEPT_HEADERS.match(k.lower())}

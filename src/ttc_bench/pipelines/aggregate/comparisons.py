@@ -68,13 +68,30 @@ def comparisons(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
 
 
 def _compare(part: DataFrame, params: AggregateParams) -> list[dict[str, Any]]:
+    pairs = _pairs(list(dict.fromkeys(zip(part["policy"], part["variant"], strict=True))))
+    return compare_pairs(part, pairs, INTERVAL_METRICS, params)
+
+
+def compare_pairs(
+    part: DataFrame,
+    pairs: Sequence[tuple[Name, Name]],
+    metrics: Sequence[str],
+    params: AggregateParams,
+) -> list[dict[str, Any]]:
+    """Return one row per metric and pair, first minus second; see `comparisons`.
+
+    Args:
+        part: Scores that are one family of comparisons, e.g. of one model and benchmark.
+        pairs: Which (policy, variant) are compared.
+        metrics: Columns of the scores; the tests of each are corrected for the number of pairs.
+        params: How sure to be.
+    """
     import numpy as np
 
-    jobs = jobs_of(part, params.min_clusters)
-    pairs = _pairs(list(dict.fromkeys(zip(part["policy"], part["variant"], strict=True))))
     if not pairs:
         return []
-    tables = {metric: values_by_variant(part, metric, jobs) for metric in INTERVAL_METRICS}
+    jobs = jobs_of(part, params.min_clusters)
+    tables = {metric: values_by_variant(part, metric, jobs) for metric in metrics}
     sides = [
         np.column_stack([table[pair[side]] for table in tables.values() for pair in pairs])
         for side in (0, 1)
@@ -84,13 +101,8 @@ def _compare(part: DataFrame, params: AggregateParams) -> list[dict[str, Any]]:
     for number, (metric, table) in enumerate(tables.items()):
         own = found[number * len(pairs) : (number + 1) * len(pairs)]
         for pair, one in zip(pairs, adjust(own, params.confidence), strict=True):
-            rows.append(
-                {
-                    "metric": metric,
-                    "cluster": jobs.cluster,
-                    **_row(metric, pair, one, table, params),
-                }
-            )
+            row = _row(metric, pair, one, table, params)
+            rows.append({"metric": metric, "cluster": jobs.cluster, **row})
     return rows
 
 

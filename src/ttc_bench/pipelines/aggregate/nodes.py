@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import Field
 
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.params import Params, parse_params
+from ttc_bench.params import Params, parse_params, plain
 from ttc_bench.pipelines.aggregate.pairing import jobs_of, values_by_variant
-from ttc_bench.statistics import Settings, mean_intervals
+from ttc_bench.statistics import Settings, mean_intervals, quantile_interval
 from ttc_bench.types import DataFrame
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,10 @@ BASELINE = ("baseline", "greedy")
 """The policy and variant that all others are compared with."""
 
 INTERVAL_METRICS = ("reward", "latency_s", "flops", "total_tokens")
-"""Metrics whose means get an interval."""
+"""Metrics by which all variants are compared with each other."""
+
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+"""Quantiles of the summary."""
 
 MARTS = (
     "bench_summary",
@@ -40,7 +43,7 @@ MARTS = (
 )
 """Models of the dbt project that are datasets of the catalog."""
 
-NOT_MEASURED = ("aggregate", "report", "compare", "train_reference", "min_valid_share")
+NOT_MEASURED = ("aggregate", "report", "compare", "judge", "train_reference", "min_valid_share")
 """Parameters that change no response and no score."""
 
 
@@ -108,7 +111,7 @@ def name_run(collected: DataFrame, session_id: str, parameters: Mapping[str, Any
     """
     settings = parse_params(AggregateParams, parameters.get("aggregate") or {}, "aggregate")
     measured = {k: value for k, value in parameters.items() if k not in NOT_MEASURED}
-    text = json.dumps(measured, sort_keys=True, default=str)
+    text = json.dumps(plain(measured), sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return collected.assign(run_id=settings.run_id or session_id, config=digest)
 
@@ -133,33 +136,47 @@ def build_marts(
 
 
 def confidence(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
-    """Return means and paired differences to the baseline, with bootstrap intervals.
+    """Return every figure of the summary with its interval, and differences to the baseline.
 
-    One row per `GROUP` and metric of `INTERVAL_METRICS`: ``mean, mean_low, mean_high`` over valid
-    responses, and ``difference, difference_low, difference_high, n_pairs`` over the jobs that
-    variant and baseline both answered (null without a baseline). Clusters are those of
+    One row per `GROUP` and metric of the summary that the variant has: ``mean, mean_low,
+    mean_high`` over valid responses by BCa bootstrap; ``difference, difference_low,
+    difference_high, n_pairs`` over the jobs that variant and baseline both answered (null without
+    a baseline); and ``p50_low, p50_high`` and so on, the intervals of the summary's quantiles by
+    ranks, null where there are too few responses to bound one. Clusters are those of
     `ttc_bench.pipelines.aggregate.comparisons.comparisons`.
     """
     import pandas as pd
 
+    from ttc_bench.dbt.describe import metrics
+
     settings = parse_params(AggregateParams, params, "aggregate")
+    known = [name for name in metrics() if name in all_scores.columns]
     rows: list[tuple[Any, ...]] = []
     for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True):
-        rows += [(model, benchmark, *row) for row in _figures(part, settings)]
+        rows += [(model, benchmark, *row) for row in _figures(part, known, settings)]
     columns = [*GROUP, "metric", "mean", "mean_low", "mean_high", "n_pairs"]
     columns += ["difference", "difference_low", "difference_high"]
-    return pd.DataFrame(rows, columns=columns)
+    columns += [f"{name}_{end}" for name in QUANTILES for end in ("low", "high")]
+    figures = [name for name in columns[5:] if name != "n_pairs"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(figures, "float64"))
 
 
-def _figures(part: DataFrame, params: AggregateParams) -> Iterator[tuple[Any, ...]]:
+def _figures(
+    part: DataFrame, metrics: list[str], params: AggregateParams
+) -> Iterator[tuple[Any, ...]]:
     """Yield policy, variant, metric and its figures, of every variant with valid responses."""
     import numpy as np
 
     jobs = jobs_of(part, params.min_clusters)
-    tables = {metric: values_by_variant(part, metric, jobs) for metric in INTERVAL_METRICS}
+    tables = {metric: values_by_variant(part, metric, jobs) for metric in metrics}
     valid = part[part["status"] == "ok"]
     variants = sorted(set(zip(valid["policy"], valid["variant"], strict=True)))
-    keys = [(name, metric) for name in variants for metric in INTERVAL_METRICS]
+    keys = [
+        (name, metric)
+        for name in variants
+        for metric in metrics
+        if not np.isnan(tables[metric][name]).all()
+    ]
     if not keys:
         return
     nothing = np.full(len(jobs.ids), np.nan)
@@ -171,7 +188,14 @@ def _figures(part: DataFrame, params: AggregateParams) -> Iterator[tuple[Any, ..
     n_pairs = (~np.isnan(own - base)).sum(axis=0)
     for column, (name, metric) in enumerate(keys):
         mean, difference = ([_known(end[column]) for end in ends] for ends in (means, differences))
-        yield (*name, metric, *mean, int(n_pairs[column]), *difference)
+        ranks = _quantiles(own[:, column], jobs.codes, params.confidence)
+        yield (*name, metric, *mean, int(n_pairs[column]), *difference, *ranks)
+
+
+def _quantiles(values: Any, clusters: Any, confidence: float) -> list[float | None]:
+    """Return the ends of the intervals of `QUANTILES`."""
+    found = (quantile_interval(values, share, clusters, confidence) for share in QUANTILES.values())
+    return [_known(end) for interval in found for end in interval]
 
 
 def _known(value: float) -> float | None:
@@ -211,14 +235,14 @@ def log_runs(
 def check_valid_share(
     bench_summary: DataFrame,
     min_valid_share: float,
-    mlflow_runs: dict[str, str],  # noqa: ARG001
+    *stored: object,  # noqa: ARG001
 ) -> None:
     """End the run non-zero if too many responses failed; all that it has is stored by now.
 
     Args:
         bench_summary: The summary.
         min_valid_share: Least share of valid responses of every variant and benchmark.
-        mlflow_runs: Taken only to come after everything that a run stores.
+        stored: Taken only to come after everything that a run stores.
 
     Raises:
         UserError: Naming every variant below the share, and why its responses failed.

@@ -18,14 +18,18 @@ from ttc_bench.pipelines.aggregate.nodes import (
     name_run,
     show,
 )
+from ttc_bench.pipelines.aggregate.runs import keep_run
 from ttc_bench.pipelines.aggregate.scaling import scaling
 
 
-def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipeline:
+def create_pipeline(
+    inputs: Sequence[str] | None = None, stored: Sequence[str] = ("mlflow_runs",), **_: object
+) -> Pipeline:
     """Return scores -> dbt marts -> intervals -> table and MLflow.
 
     Args:
         inputs: Names of the scores datasets; ``None`` takes every table of scores that is stored.
+        stored: Datasets that are written before too many failures end the run.
     """
     # A node's own input names have no dots: Kedro keeps those for namespaces.
     names = {name.replace(".", "_"): name for name in inputs or ()}
@@ -40,6 +44,12 @@ def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipelin
             inputs=["collected_scores", "session_id", "parameters"],
             outputs="all_scores",
             name="name_run",
+        ),
+        node(
+            keep_run,
+            inputs=["all_scores", "parameters"],
+            outputs=["kept_scores", "kept_settings"],
+            name="keep_run",
         ),
         node(
             build_marts,
@@ -86,7 +96,7 @@ def create_pipeline(inputs: Sequence[str] | None = None, **_: object) -> Pipelin
         ),
         node(
             check_valid_share,
-            inputs=["bench_summary", "params:min_valid_share", "mlflow_runs"],
+            inputs=["bench_summary", "params:min_valid_share", *stored],
             outputs=None,
             name="check_valid_share",
         ),

@@ -8,12 +8,14 @@ import itertools
 import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import CallError, Engine
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.journal import Journal
+from ttc_bench.metrics.resources import Monitor
 from ttc_bench.params import parse_params
 from ttc_bench.policies import (
     VARIANTS,
@@ -61,7 +63,10 @@ def generate(
     for label, variant in sweep(name, settings).items():
         check_capabilities(variant.needs(), engine, name)
         sessions = [Session(engine, journal, job, seed) for job in jobs]
-        responses += asyncio.run(_run(label, variant, sessions))
+        with Monitor() as monitor:
+            answered = asyncio.run(_run(label, variant, sessions))
+        readings = asdict(monitor.reading)
+        responses += [replace(response, resources=readings) for response in answered]
     return to_frame(responses)
 
 
@@ -180,7 +185,12 @@ def respond(
         itl_s=outcome.source.timing.itl_s if outcome.source else (),
         samples=outcome.samples,
         info=outcome.info,
+        mean_logprob=_mean(outcome.source.logprobs) if outcome.source else None,
     )
+
+
+def _mean(values: Sequence[float] | None) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _failure(job: Job, error: Exception) -> dict[str, Any]:

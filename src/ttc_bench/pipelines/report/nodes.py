@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ttc_bench.params import plain
 from ttc_bench.types import DataFrame
 
 TABLES = (
@@ -50,5 +51,27 @@ def write_report(parameters: Mapping[str, Any], all_scores: DataFrame, **inputs:
     from ttc_bench.reporting.provenance import facts
 
     tables = {name: inputs.pop(name) for name in TABLES}
-    text = yaml.safe_dump(dict(parameters), sort_keys=True, allow_unicode=True)
+    text = yaml.safe_dump(plain(parameters), sort_keys=True, allow_unicode=True)
     return render(tables, inputs, facts(all_scores, parameters), text)
+
+
+TRACKED = ("frontier", "choices", "scaling", "comparisons", "failures")
+"""Tables that MLflow shows with the run of the pipeline."""
+
+
+def log_report(report_html: str, **inputs: Any) -> dict[str, str]:
+    """Log pictures, tables and the report to the MLflow run of the pipeline; return its id.
+
+    Args:
+        report_html: The report.
+        inputs: The `TRACKED` tables, and every picture, still and interactive, by name.
+    """
+    from ttc_bench.reporting.plots import PICTURES
+    from ttc_bench.reporting.tracking import log_parent
+
+    return log_parent(
+        {name: inputs[name] for name in TRACKED},
+        {picture.name: inputs[picture.name] for picture in PICTURES},
+        {picture.name: inputs[f"{picture.name}_interactive"] for picture in PICTURES},
+        report_html,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-from ttc_bench.pipelines.report.nodes import TABLES, drawing, write_report
+from ttc_bench.pipelines.report.nodes import TABLES, TRACKED, drawing, log_report, write_report
 from ttc_bench.reporting.plots import PICTURES
 
 
@@ -26,4 +26,11 @@ def create_pipeline(**_: object) -> Pipeline:
         outputs="report_html",
         name="write_report",
     )
-    return Pipeline([*pictures, report], tags="report")
+    both = (name for p in PICTURES for name in (p.name, f"{p.name}_interactive"))
+    tracked = node(
+        log_report,
+        inputs={name: name for name in ("report_html", *TRACKED, *both)},
+        outputs="mlflow_report",
+        name="log_report",
+    )
+    return Pipeline([*pictures, report, tracked], tags="report")

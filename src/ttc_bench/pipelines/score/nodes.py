@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -50,9 +51,9 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> D
     """Return one row of metrics per response, in the order of the responses.
 
     The columns are always the same, whatever families are on: `IDENTITY`, ``replayed``,
-    ``encoder``, ``reward_rule``, every metric of the catalogue, every note (``samples``), and
-    ``null_reasons``: a JSON object that says for each reason which metrics are null by it. A failed
-    response has nothing but nulls.
+    ``encoder``, ``bert_encoder``, ``reward_rule``, ``question`` (see `question_of`), every metric
+    of the catalogue, every note (``samples``), and ``null_reasons``: a JSON object that says for
+    each reason which metrics are null by it. A failed response has nothing but nulls.
 
     Args:
         responses: Table of `ttc_bench.responses.response_schema`.
@@ -76,8 +77,20 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> D
     table.fail(responses, valid)
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
     rules = [REWARD_RULES[job.reward_metric] for job in answered]
-    encoder = [settings.encoder] * len(answered)
-    return _frame({**identity, "encoder": encoder, "reward_rule": rules}, table)
+    named = {"encoder": settings.sentence_encoder(), "bert_encoder": settings.token_encoder()}
+    encoders = {name: [value] * len(answered) for name, value in named.items()}
+    asked = {"question": [question_of(job) for job in answered]}
+    return _frame({**identity, **encoders, "reward_rule": rules, **asked}, table)
+
+
+def question_of(job: Job) -> str:
+    """Return a digest of what a job asks and of its gold answers, whatever the prompting is.
+
+    Runs are compared question by question, and a generated benchmark has the same job ids for
+    every seed of its source: only those of the same digest are the same question.
+    """
+    asked = json.dumps([job.benchmark, job.messages[-1].content, job.references])
+    return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 
 def rescore(
@@ -108,12 +121,12 @@ def compute(batch: ScoringBatch) -> tuple[dict[str, Sequence[Value | str]], set[
     enabled[FIRST] = METRICS[FIRST]
     order = sorted(enabled, key=lambda name: name != FIRST)
     columns: dict[str, Sequence[Value | str]] = {}
-    with using_encoder(batch.params.encoder):
+    with using_encoder(batch.params.sentence_encoder()):
         for name in tqdm(order, desc="score", unit="family", mininterval=0.5, leave=False):
             columns.update(_checked(enabled[name], batch))
             if name == FIRST:
-                reward = [_number(value) for value in columns["reward"]]
-                batch = ScoringBatch(batch.jobs, batch.columns, batch.params, {"reward": reward})
+                first = {key: [_number(v) for v in values] for key, values in columns.items()}
+                batch = ScoringBatch(batch.jobs, batch.columns, batch.params, first)
     return columns, {name for name in METRICS if name not in enabled}
 
 

@@ -104,6 +104,25 @@ class Step(Variant):
         return read_digit(reply.text)
 
 
+@variant("speculative", "served")
+class Served(Variant):
+    """The same model at an endpoint that speculates by itself; the baseline is the one without.
+
+    What is drafted and accepted is what the endpoint reports (vLLM per request, or the counters of
+    vLLM and SGLang), and unknown where it reports nothing. Greedy answers should be the baseline's.
+    """
+
+    requires: ClassVar[Requirements] = {
+        "target": frozenset({Capability.GENERATE}),
+        "served": frozenset({Capability.GENERATE}),
+    }
+
+    async def answer(self, job: Job, session: Session) -> Outcome:
+        """Return the answer of the endpoint that speculates."""
+        (completion,) = await session.complete(session.request(role="served"))
+        return Outcome(completion.text, completion)
+
+
 def read_digit(reply: str) -> float:
     """Return the first digit that stands alone in a reply, over 9; 0 if there is none."""
     found = re.search(r"(?<![\d.])\d(?!\.?\d)", reply)

@@ -1,4 +1,5 @@
--- One row per model, benchmark, policy and variant. Metrics are over valid responses only.
+-- One row per model, benchmark, policy and variant. Metrics are over valid responses only; nulls are
+-- the valid responses that do not have the metric.
 {%- set quantiles = {'p50': 1, 'p95': 2, 'p99': 3} %}
 with grouped as (
     select
@@ -11,6 +12,7 @@ with grouped as (
         count(*) filter (where not is_valid) as n_failed,
         count(*) filter (where replayed) as n_replayed
         {%- for metric in var('metrics') %},
+        count({{ metric }}) as {{ metric }}_known,
         avg({{ metric }}) as {{ metric }}_mean,
         quantile_cont({{ metric }}, [0.5, 0.95, 0.99]) as {{ metric }}_quantiles
         {%- endfor %}
@@ -31,7 +33,8 @@ select
     g.{{ metric }}_mean
     {%- for name, place in quantiles.items() %},
     g.{{ metric }}_quantiles[{{ place }}] as {{ metric }}_{{ name }}
-    {%- endfor %}
+    {%- endfor %},
+    g.n_valid - g.{{ metric }}_known as {{ metric }}_nulls
     {%- endfor %}
 from grouped as g
 left join {{ ref('int_failures') }} as f using (model, benchmark, policy, variant)

@@ -1,0 +1,70 @@
+"""Wiring of the comparison of two runs."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node
+
+from ttc_bench.pipelines.compare.nodes import (
+    changed_answers,
+    changed_settings,
+    changes,
+    draw_changes,
+    load_sides,
+    show_changes,
+    write_changes,
+)
+from ttc_bench.pipelines.compare.sides import choose_sides
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Return two runs that were kept -> what changed, as tables, picture, text and HTML."""
+    return Pipeline(
+        [
+            node(
+                choose_sides,
+                inputs=["kept_settings", "params:compare"],
+                outputs="sides",
+                name="choose_sides",
+            ),
+            node(
+                load_sides,
+                inputs=["kept_scores", "sides"],
+                outputs=["compared_scores", "not_compared"],
+                name="load_sides",
+            ),
+            node(
+                changes,
+                inputs=["compared_scores", "params:aggregate"],
+                outputs="run_changes",
+                name="changes",
+            ),
+            node(changed_answers, "compared_scores", "changed_answers", name="changed_answers"),
+            node(changed_settings, "sides", "changed_settings", name="changed_settings"),
+            node(
+                draw_changes,
+                inputs="run_changes",
+                outputs=["changes_plot", "changes_plot_interactive"],
+                name="draw_changes",
+            ),
+            node(
+                show_changes,
+                inputs=["sides", "run_changes", "changed_settings", "not_compared"],
+                outputs="changes_table",
+                name="show_changes",
+            ),
+            node(
+                write_changes,
+                inputs=[
+                    "sides",
+                    "run_changes",
+                    "changed_answers",
+                    "changed_settings",
+                    "not_compared",
+                    "changes_plot",
+                ],
+                outputs="changes_html",
+                name="write_changes",
+            ),
+        ],
+        tags="compare",
+    )

@@ -1,0 +1,238 @@
+"""What changed between two runs, as text and as one HTML file."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from ttc_bench.reporting.decision import change
+from ttc_bench.reporting.html import Sheet, cell, environment, known, plain_sheet
+from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.table import align
+from ttc_bench.types import DataFrame
+
+Row = Mapping[str, Any]
+
+GROUP = ["model_before", "model_after", "benchmark"]
+
+MOST_SETTINGS = 20
+"""Changed settings that the terminal shows."""
+
+HEADINGS = (
+    "policy.variant",
+    "pairs",
+    "before",
+    "after",
+    "change of reward",
+    "p, Holm",
+    "up",
+    "down",
+    "verdict",
+    "time",
+    "tokens",
+    "FLOPs",
+    "US$",
+)
+LEFT = ("policy.variant", "verdict")
+
+COSTS = ("latency_s", "total_tokens", "flops", "usd")
+"""Metrics of the last columns."""
+
+NOTE = """\
+pairs: questions that both runs answered validly; before, after: mean reward over these.
+change: after minus before with its interval (BCa, paired). p: corrected for the variants (Holm).
+up, down: questions with a higher, a lower reward. time, tokens, FLOPs, US$: change of the mean in
+per cent; * where it is better or worse by the same tests. Replayed calls keep their first times.
+"""
+
+
+class Run(Protocol):
+    """What is told of a run that was kept."""
+
+    @property
+    def run(self) -> str:
+        """Its name."""
+
+    @property
+    def model(self) -> str:
+        """Its model."""
+
+    @property
+    def config(self) -> str:
+        """Digest of its configuration."""
+
+    @property
+    def recorded_at(self) -> str:
+        """When it was kept."""
+
+    @property
+    def commit(self) -> str:
+        """Commit of the code."""
+
+
+def render(
+    pairs: Iterable[tuple[Run, Run]],
+    changes: DataFrame,
+    settings: DataFrame,
+    not_compared: DataFrame,
+) -> str:
+    """Return what changed as text: the runs, their settings, a table per benchmark, what is left.
+
+    Args:
+        pairs: Before and after, by model.
+        changes: One row per variant and metric.
+        settings: Settings that differ.
+        not_compared: What only one of the runs has.
+    """
+    parts = [f"{side}: {text}" for pair in pairs for side, text in described(pair)]
+    parts.append(_settings(settings))
+    parts += [f"\n{line}" for line in headlines(changes)]
+    for key, part in changes.groupby(GROUP, sort=True):
+        sheet = changes_sheet(part)
+        parts.append(f"\n{title(key)}\n{align([list(sheet.headings), *sheet.rows], LEFT)}")
+    if len(not_compared):
+        parts.append("\nNot compared:")
+        parts += [f"  {line}" for line in left_out(not_compared)]
+    return "\n".join([*parts, "", NOTE])
+
+
+def described(pair: tuple[Run, Run]) -> list[tuple[str, str]]:
+    """Return one line per side: run, model, configuration, commit and time."""
+    return [
+        (
+            side,
+            f"run {one.run}, model {one.model}, configuration {one.config},"
+            f" commit {one.commit[:12]}, kept {one.recorded_at[:19]} UTC",
+        )
+        for side, one in zip(("before", "after "), pair, strict=True)
+    ]
+
+
+def title(key: Sequence[Any]) -> str:
+    """Return the heading of a model pair and benchmark."""
+    before, after, benchmark = key
+    return f"{benchmark}, model {before}" + ("" if before == after else f" -> {after}")
+
+
+def _settings(settings: DataFrame) -> str:
+    if not len(settings):
+        return "\nNo setting changed, nor code, nor versions."
+    distinct = settings.drop_duplicates(["setting", "before", "after"])
+    lines = [f"  {r['setting']}: {r['before']} -> {r['after']}" for r in rows_of(distinct)]
+    more = len(lines) - MOST_SETTINGS
+    rest = [f"  and {more} more, see changes.html"] if more > 0 else []
+    return "\n".join(["\nChanged settings:", *lines[:MOST_SETTINGS], *rest])
+
+
+def headlines(changes: DataFrame) -> list[str]:
+    """Return what changed in one sentence per model pair and benchmark."""
+    if not len(changes):
+        return [
+            "Nothing can be compared: no variant was run on the same question by both, see below."
+        ]
+    found = []
+    for key, part in changes[changes["metric"] == "reward"].groupby(GROUP, sort=True):
+        rows = rows_of(part)
+        count = Counter(str(row["verdict"]) for row in rows)
+        text = ", ".join(f"{count[v]} {v}" for v in ("better", "worse", "equal", "undecided"))
+        up, down, pairs = (int(part[name].sum()) for name in ("n_up", "n_down", "n_pairs"))
+        line = f"{title(key)}: of {len(rows)} variants {text} by reward;"
+        line += f" of {pairs} rewards {up} rose and {down} fell."
+        decided = [row for row in rows if row["verdict"] in ("better", "worse")]
+        if decided:
+            most = max(decided, key=lambda row: abs(row["difference"]))
+            line += f" The largest change: {_name(most)}, {change(most)}."
+        found.append(line)
+    return found
+
+
+def changes_sheet(part: DataFrame) -> Sheet:
+    """Return one row per variant of one model pair and benchmark."""
+    by_name: dict[str, dict[str, Row]] = {}
+    for row in rows_of(part):
+        by_name.setdefault(_name(row), {})[row["metric"]] = row
+    return Sheet(HEADINGS, [_cells(name, rows) for name, rows in by_name.items()])
+
+
+def _name(row: Row) -> str:
+    return f"{row['policy']}.{row['variant']}"
+
+
+def _cells(name: str, rows: Mapping[str, Row]) -> list[str]:
+    reward = rows["reward"]
+    means = (f"{reward[k]:.3f}" if known(reward[k]) else "-" for k in ("mean_before", "mean_after"))
+    return [
+        name,
+        cell(reward["n_pairs"]),
+        *means,
+        change(reward) if known(reward["difference"]) else "-",
+        f"{reward['p_adjusted']:.3f}" if known(reward["p_adjusted"]) else "-",
+        cell(reward["n_up"]),
+        cell(reward["n_down"]),
+        verdict(reward),
+        *(percent(rows.get(metric)) for metric in COSTS),
+    ]
+
+
+def verdict(row: Row) -> str:
+    """Return the verdict, and for an undecided one the pairs that would decide it."""
+    if row["verdict"] == "undecided" and known(row["n_needed"]):
+        return f"undecided, about {int(row['n_needed'])} pairs needed"
+    return str(row["verdict"])
+
+
+def percent(row: Row | None) -> str:
+    """Return the change of a mean in per cent, with a star where the tests decide it."""
+    if row is None or not known(row["difference"]) or not row["mean_before"]:
+        return "-"
+    share = 100 * row["difference"] / row["mean_before"]
+    return f"{share:+.1f}%{'*' if row['verdict'] in ('better', 'worse') else ' '}"
+
+
+def left_out(not_compared: DataFrame) -> list[str]:
+    """Return one line per benchmark and reason: how many questions of which variants."""
+    lines = []
+    for (benchmark, reason), part in not_compared.groupby(["benchmark", "reason"], sort=True):
+        names = [_name(row) for row in rows_of(part)]
+        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        most = int(part["n_questions"].max())
+        lines.append(f"{benchmark}, {reason}: {shown} ({most} questions)")
+    return lines
+
+
+def render_html(
+    pairs: Iterable[tuple[Run, Run]],
+    changes: DataFrame,
+    tables: Mapping[str, DataFrame],
+    picture: bytes,
+) -> str:
+    """Return what changed as HTML with everything inlined.
+
+    Args:
+        pairs: Before and after, by model.
+        changes: One row per variant and metric.
+        tables: ``answers``, ``settings`` and ``not_compared``.
+        picture: The picture of the changes as PNG.
+    """
+    from ttc_bench.reporting.plots.changes_plot import PICTURE
+
+    return (
+        environment()
+        .get_template("changes.html.j2")
+        .render(
+            runs=[line for pair in pairs for line in described(pair)],
+            headlines=headlines(changes),
+            settings=plain_sheet(tables["settings"]),
+            sheets=[(title(k), changes_sheet(p)) for k, p in changes.groupby(GROUP, sort=True)],
+            picture=PICTURE,
+            image=base64.b64encode(picture).decode(),
+            left_out=left_out(tables["not_compared"]),
+            details=[
+                ("Every metric", plain_sheet(changes)),
+                ("Answers that changed", plain_sheet(tables["answers"])),
+            ],
+            note=NOTE,
+        )
+    )

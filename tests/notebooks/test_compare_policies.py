@@ -1,0 +1,46 @@
+"""The notebook runs from top to bottom on the catalog of a run, and shows what was measured."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from tests.conftest import ROOT, KedroRun
+from tests.pipelines.aggregate.support import scores
+
+NOTEBOOK = ROOT / "notebooks" / "compare_policies.ipynb"
+
+
+def shown(notebook: nbformat.NotebookNode) -> str:
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", ()))
+    return "\n".join(
+        str(output.get("text") or output.get("data", {}).get("text/plain")) for output in outputs
+    )
+
+
+def test_notebook_runs_on_the_catalog(project: Path, kedro_run: KedroRun) -> None:
+    folder = project / "data" / "07_model_output" / "scores"
+    folder.mkdir(parents=True)
+    rewards = {"baseline.greedy": [0.0, 0.0, 1.0] * 12, "cascade.agreement": [1.0, 0.0, 1.0] * 12}
+    for name, own in rewards.items():
+        scores(*name.split("."), own).to_parquet(folder / f"{name}.parquet")
+    result = kedro_run("--pipelines=aggregate,report")
+    assert result.exit_code == 0, result.output
+    (project / "notebooks").mkdir()
+    place = shutil.copy(NOTEBOOK, project / "notebooks")
+    notebook = nbformat.read(place, as_version=4)
+    NotebookClient(
+        notebook, timeout=120, resources={"metadata": {"path": str(project / "notebooks")}}
+    ).execute()
+    text = shown(notebook)
+    assert "cascade.agreement answers better than the baseline: +0.333" in text
+    assert "cascade.agreement minus baseline.greedy" in text
+    images = [o for cell in notebook.cells for o in cell.get("outputs", ()) if "data" in o]
+    assert any("image/png" in output["data"] for output in images)
+
+
+def test_notebook_is_stored_without_outputs() -> None:
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    assert not [cell for cell in cells if cell.get("outputs")]

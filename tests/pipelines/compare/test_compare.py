@@ -1,0 +1,182 @@
+"""Two runs side by side: paired by question, sides told apart, and what has no partner is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.pipelines.aggregate.support import PARAMS, scores
+
+from ttc_bench.errors import UserError
+from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run
+from ttc_bench.pipelines.aggregate.runs import keep_run
+from ttc_bench.pipelines.compare.nodes import (
+    changed_answers,
+    changed_settings,
+    changes,
+    load_sides,
+    show_changes,
+)
+from ttc_bench.pipelines.compare.sides import Sides, choose_sides
+
+
+class Store:
+    """Runs as the catalog keeps them."""
+
+    def __init__(self) -> None:
+        self.scores: dict[str, Callable[[], pd.DataFrame]] = {}
+        self.settings: dict[str, Callable[[], dict[str, Any]]] = {}
+
+    def keep(self, run: str, table: pd.DataFrame, **parameters: Any) -> None:
+        asked = table if "question" in table else table.assign(question=table["job_id"])
+        kept, settings = keep_run(name_run(asked, run, parameters), parameters)
+        self.scores |= {key: lambda part=part: part for key, part in kept.items()}
+        self.settings |= {key: lambda one=one: one for key, one in settings.items()}
+
+    def choose(self, **params: Any) -> Sides:
+        return choose_sides(self.settings, params)
+
+    def compare(self, **params: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return load_sides(self.scores, self.choose(**params))
+
+
+def names(sides: Sides) -> list[tuple[str, str, str, str]]:
+    return [(old.run, old.model, new.run, new.model) for old, new in sides.pairs]
+
+
+@pytest.fixture
+def store() -> Store:
+    rng = np.random.default_rng(0)
+    before = rng.integers(0, 2, 40).astype(float)
+    after = np.where(rng.random(40) < 0.5, 1.0, before)
+    found = Store()
+    found.keep("monday", scores("baseline", "greedy", list(before)), limit=40, seed=0)
+    table = scores("baseline", "greedy", [*after[:38], None, *after[39:]], latency_s=0.5)
+    more = scores("cascade", "agreement", list(after))
+    found.keep("tuesday", collect_scores(table, more), limit=40, seed=1)
+    return found
+
+
+def test_change_is_after_minus_before_over_what_both_answered(store: Store) -> None:
+    table, left_out = store.compare()
+    found = changes(table, PARAMS).set_index("metric")
+    sides = {
+        side: part.set_index("job_id")["reward"].astype(float)
+        for side, part in table.groupby("side")
+    }
+    difference = (sides["after"] - sides["before"]).dropna()
+    reward = found.loc["reward"]
+    assert reward["n_pairs"] == len(difference) == 39
+    assert reward["difference"] == pytest.approx(difference.mean())
+    assert reward["mean_after"] - reward["mean_before"] == pytest.approx(difference.mean())
+    assert reward["difference_low"] < reward["difference"] < reward["difference_high"]
+    assert (reward["n_up"], reward["n_down"]) == ((difference > 0).sum(), 0)
+    assert reward["verdict"] == "better"
+    assert found.loc["latency_s", "difference"] == pytest.approx(-0.5)
+    assert left_out["reason"].tolist() == ["variant run only after"]
+    assert left_out["policy"].tolist() == ["cascade"]
+
+
+def test_sides_swap_by_their_names(store: Store) -> None:
+    there = changes(store.compare()[0], PARAMS)
+    back = changes(store.compare(before={"run": "tuesday"}, after={"run": "monday"})[0], PARAMS)
+    both = there.merge(back, on="metric", suffixes=("", "_back"))
+    ways = [both[name].dropna().astype(float) for name in ("difference", "difference_back")]
+    assert len(ways[0]) == 4
+    assert np.allclose(ways[0], -ways[1])
+    assert dict(zip(back["metric"], back["verdict"], strict=True))["reward"] == "worse"
+
+
+def test_answers_and_settings_that_changed_are_told(store: Store) -> None:
+    answers = changed_answers(store.compare()[0])
+    fixed = answers[answers["status_after"] == "ok"]
+    assert (fixed["reward_after"].astype(float) > fixed["reward_before"].astype(float)).all()
+    assert answers.query("status_after == 'failed'")["job_id"].tolist() == ["crm_sim/38"]
+    settings = changed_settings(store.choose()).set_index("setting")
+    assert settings.loc["seed", ["before", "after"]].tolist() == ["0", "1"]
+    assert "limit" not in settings.index
+
+
+def test_another_question_under_the_same_id_is_no_pair(store: Store) -> None:
+    table = scores("baseline", "greedy", [1.0] * 40)
+    changed = table["job_id"].where(table.index >= 10, "another " + table["job_id"])
+    store.keep("wednesday", table.assign(question=changed), limit=40, seed=2)
+    compared, left_out = store.compare()
+    assert compared["job_id"].nunique() == 30
+    row = left_out[left_out["policy"] == "baseline"].iloc[0]
+    assert (row["reason"], row["n_questions"]) == ("another question under the same id", 10)
+
+
+def test_two_models_of_one_run(store: Store) -> None:
+    small = scores("baseline", "greedy", [0.0] * 30).assign(model="small")
+    large = scores("baseline", "greedy", [1.0] * 30).assign(model="org/large: v1")
+    store.keep("both", collect_scores(small, large))
+    sides = {"before": {"model": "small"}, "after": {"model": "org/large: v1"}}
+    assert names(store.choose(**sides)) == [("both", "small", "both", "org/large: v1")]
+    found = changes(store.compare(**sides)[0], PARAMS).set_index("metric")
+    assert found.loc["reward", "difference"] == 1.0
+    assert found.loc["reward", "verdict"] == "better"
+
+
+def test_runs_of_the_same_models_are_paired_by_model(store: Store) -> None:
+    both = collect_scores(
+        *(scores("baseline", "greedy", [1.0]).assign(model=name) for name in ("a", "b"))
+    )
+    store.keep("one", both)
+    store.keep("two", both)
+    assert names(store.choose()) == [("one", "a", "two", "a"), ("one", "b", "two", "b")]
+    store.keep("three", both.replace({"model": {"a": "c", "b": "d"}}))
+    with pytest.raises(UserError, match=r"none in common: name one of each"):
+        store.choose()
+
+
+def test_last_run_is_compared_with_the_one_before_it(store: Store) -> None:
+    assert names(store.choose()) == [("monday", "target", "tuesday", "target")]
+    store.keep("monday", scores("baseline", "greedy", [1.0]), limit=40, seed=0)
+    assert names(store.choose()) == [("tuesday", "target", "monday", "target")]
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"after": {"run": "tuesdy"}}, r"compare\.after\.run: unknown run 'tuesdy'.*'tuesday'"),
+        ({"before": {"model": "x"}}, r"compare\.before\.model: unknown model 'x'.*target"),
+        ({"before": {"runs": "x"}}, r"compare\.before\.runs: unknown key.*'run'"),
+        ({"after": {"run": "monday"}}, r"nothing to compare run 'monday' with.*Kept are"),
+    ],
+)
+def test_what_is_not_there_is_told_in_a_line(
+    store: Store, params: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UserError, match=says) as error:
+        store.choose(**params)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_without_runs_it_says_how_to_make_one() -> None:
+    with pytest.raises(UserError, match="no run is kept yet"):
+        Store().choose()
+
+
+def test_nothing_in_common_is_said(store: Store) -> None:
+    store.keep("wednesday", scores("self_refine", "feedback", [1.0]))
+    table, left_out = store.compare()
+    text = show_changes(
+        store.choose(), changes(table, PARAMS), changed_settings(store.choose()), left_out
+    )
+    assert "Nothing can be compared" in text
+    assert "variant run only after: self_refine.feedback" in text
+
+
+def test_one_question_has_a_change_and_no_interval() -> None:
+    store = Store()
+    for run, reward in (("a", 0.0), ("b", 1.0)):
+        store.keep(run, scores("baseline", "greedy", [reward]))
+    table, left_out = store.compare()
+    found = changes(table, PARAMS)
+    text = show_changes(store.choose(), found, changed_settings(store.choose()), left_out)
+    assert "+1.000 [no interval]" in text
+    assert set(found["verdict"]) == {"undecided"}
