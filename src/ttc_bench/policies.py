@@ -129,6 +129,10 @@ class Session:
         """Return the answer in ``text``, read by the benchmark's own parser."""
         return BENCHMARKS[self.job.benchmark].parse(text, self.job)
 
+    def can_force_answer(self) -> bool:
+        """Return whether writing the marker of the answer makes a model answer this job."""
+        return BENCHMARKS[self.job.benchmark].marked
+
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return ``request.n`` completions; only those not in the journal are computed.
 

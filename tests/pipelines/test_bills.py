@@ -24,7 +24,11 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", list(VARIANTS))
+LOCAL = [name for name, cls in VARIANTS.items() if "served" not in cls.requires]
+"""All but speculation inside a server, whose bill is tested with the hosted engine."""
+
+
+@pytest.mark.parametrize("name", LOCAL)
 def test_the_ledger_is_the_sum_of_its_calls_and_a_replay_is_free(
     name: str, answer: Any, jobs: list[Job]
 ) -> None:

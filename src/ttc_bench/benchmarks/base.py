@@ -42,12 +42,15 @@ class Benchmark(ABC, Generic[P]):
         params: Class of the benchmark's own source parameters.
         max_tokens: Default completion budget of one call.
         stop: Strings that end an answer.
+        marked: Whether answers stand behind a marker (``Answer:``), so that writing it after
+            unfinished reasoning makes a model answer.
     """
 
     name: ClassVar[str]
     params: ClassVar[type[Params]]
     max_tokens: ClassVar[int] = 512
     stop: ClassVar[tuple[str, ...]] = ()
+    marked: ClassVar[bool] = True
 
     @abstractmethod
     def load(self, params: P) -> list[Sample]:

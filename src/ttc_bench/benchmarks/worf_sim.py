@@ -23,6 +23,7 @@ class WorfSim(Benchmark[SimParams]):
     name: ClassVar[str] = "worf_sim"
     params: ClassVar[type[Params]] = SimParams
     max_tokens: ClassVar[int] = 320
+    marked: ClassVar[bool] = False
 
     def load(self, params: SimParams) -> list[Sample]:
         """Return the generated test split; see `Benchmark.load`."""

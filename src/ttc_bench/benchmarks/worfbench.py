@@ -50,6 +50,7 @@ class WorFBench(Benchmark[WorFBenchParams]):
     name: ClassVar[str] = "worfbench"
     params: ClassVar[type[Params]] = WorFBenchParams
     max_tokens: ClassVar[int] = 1024
+    marked: ClassVar[bool] = False
 
     def load(self, params: WorFBenchParams) -> list[Sample]:
         """Return every prompt of the source; see `Benchmark.load`."""

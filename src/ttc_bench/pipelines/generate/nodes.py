@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -126,7 +126,7 @@ async def _run(label: str, variant: Variant, sessions: Sequence[Session]) -> lis
     name = f"{variant.policy}.{label}"
     bar = tqdm(total=len(sessions), desc=name, unit="job", mininterval=interval)
     try:
-        async with contextlib.aclosing(variant.outcomes(sessions)) as outcomes:
+        async with contextlib.aclosing(_outcomes(name, variant, sessions)) as outcomes:
             async for session, outcome in outcomes:
                 done[session.job.id] = respond(label, variant, session, outcome)
                 bar.update()
@@ -135,6 +135,23 @@ async def _run(label: str, variant: Variant, sessions: Sequence[Session]) -> lis
         await engine.close()
     report(name, done.values())
     return [done[session.job.id] for session in sessions]
+
+
+async def _outcomes(
+    name: str, variant: Variant, sessions: Sequence[Session]
+) -> AsyncGenerator[tuple[Session, Outcome | Exception], None]:
+    """Yield every session with its outcome; a variant that breaks as a whole fails the rest."""
+    waiting = {session.job.id: session for session in sessions}
+    try:
+        async with contextlib.aclosing(variant.outcomes(sessions)) as outcomes:
+            async for session, outcome in outcomes:
+                del waiting[session.job.id]
+                yield session, outcome
+    except Exception as error:
+        is_told = isinstance(error, UserError)
+        logger.error("%s broke: %s", name, error, exc_info=None if is_told else error)
+        for session in waiting.values():
+            yield session, CallError(type(error).__name__, str(error))
 
 
 def respond(

@@ -57,7 +57,7 @@ class Feedback(Variant):
 class BudgetForcing(Variant):
     """Force more thinking with "Wait", or end it with "Answer:" (s1, arXiv 2501.19393).
 
-    An answer that comes without the marker, such as a workflow, is left as it is: it has no point
+    An answer that comes without the marker, such as a workflow, is the plain one: it has no point
     at which it could be made to wait.
 
     Attributes:
@@ -83,6 +83,9 @@ class BudgetForcing(Variant):
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the thinking and the answer; together they keep the job's token budget."""
+        if not session.can_force_answer():
+            (plain,) = await session.complete(session.request())
+            return Outcome(plain.text, plain, info={"waits": 0, "thinking_tokens": 0})
         most = self._most_thinking(job)
         thinking, waited = Partial(), 0
         while True:
