@@ -68,9 +68,8 @@ class Answer:
             raise EventError(event["error"])
         for choice in event.get("choices") or ():
             self._take_choice(choice, now)
-        if event.get("usage"):
-            self.usage = event["usage"]
-        if not event.keys().isdisjoint(reported.FIELDS):
+        if not reported.FIELDS.isdisjoint(event):
+            self.usage = event.get("usage") or self.usage
             reported.take(event, self.facts)
 
     @property
