@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import subprocess
@@ -14,19 +13,25 @@ from urllib.request import urlopen
 
 import pytest
 from tests.engines.hosted.conftest import FaultServer
-from tests.engines.hosted.support import ask, complete, one, percentile
+from tests.engines.hosted.support import ask, complete, one
 
 from ttc_bench.engines.base import Completion
 from ttc_bench.engines.hosted import HostedModels
 
-CONCURRENCY, CALLS, TRIALS = 50, 200, 5
+CALLS, TOKENS = 150, 24
 
 
 @pytest.fixture(scope="module")
 def timed() -> Iterator[str]:
     """Address of a server with TTFT 200 ms +-40%, ITL 20 ms, 24 tokens."""
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "timed_server.py"), "0.2", "0.02", "24"],
+        [
+            sys.executable,
+            str(Path(__file__).parent / "timed_server.py"),
+            "0.2",
+            "0.02",
+            str(TOKENS),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -39,54 +44,25 @@ def timed() -> Iterator[str]:
 
 
 def test_times_are_those_of_the_servers_own_log(timed: str) -> None:
-    """A busy machine delays both sides: the engine has a few trials to show what it can do."""
+    """Nothing is seen before it was sent, token by token; how close, bench_timing.py tells."""
     engine = HostedModels(
         target="openai/timed", api_base=f"{timed}/v1", requests_per_s=None
     ).build()
-
-    async def run() -> dict[str, Completion]:
-        places = asyncio.Semaphore(CONCURRENCY)
-
-        async def call(text: str) -> tuple[str, Completion]:
-            async with places:
-                return text, (await engine.complete(ask(text)))[0]
-
-        try:
-            return dict(await asyncio.gather(*(call(f"job {i}") for i in range(CALLS))))
-        finally:
-            await engine.close()
-
-    def errors_ms(share: float, ours: list[float], theirs: list[float]) -> float:
-        return abs(percentile(ours, share) - percentile(theirs, share)) * 1000
-
-    seen = []
-    for _ in range(TRIALS):
-        completions = asyncio.run(run())
-        with urlopen(timed) as answer:
-            log: dict[str, Any] = {entry["prompt"]: entry for entry in json.load(answer)}
-        assert log.keys() == completions.keys()
-        ours = [c.timing.ttft_s or 0.0 for c in completions.values()]
-        theirs = [log[text]["marks"][0] - log[text]["arrived"] for text in completions]
-        gaps = [gap for c in completions.values() for gap in c.timing.itl_s]
-        assert len(gaps) == CALLS * 23, "every token has its time"
-        their_gaps = [
-            b - a for entry in log.values() for a, b in itertools.pairwise(entry["marks"])
-        ]
-        for text, completion in completions.items():
-            marks, timing = log[text]["marks"], completion.timing
-            whole = (timing.ttft_s or 0.0) + sum(timing.itl_s)
-            assert timing.latency_s == pytest.approx(whole)
-            assert timing.latency_s > marks[-1] - log[text]["arrived"] - 0.002
-        seen.append(
-            (
-                errors_ms(0.5, ours, theirs),
-                errors_ms(0.95, ours, theirs),
-                errors_ms(0.5, gaps, their_gaps),
-            )
-        )
-        if seen[-1][0] <= 2 and seen[-1][1] <= 10 and seen[-1][2] <= 2:
-            return
-    pytest.fail(f"off by (TTFT p50, TTFT p95, gap p50) ms in every trial: {seen}")
+    texts = [f"job {i}" for i in range(CALLS)]
+    completions = dict(zip(texts, complete(engine, [ask(text) for text in texts]), strict=True))
+    with urlopen(timed) as answer:
+        log: dict[str, Any] = {entry["prompt"]: entry for entry in json.load(answer)}
+    assert log.keys() == completions.keys()
+    for text, completion in completions.items():
+        assert isinstance(completion, Completion)
+        timing, entry = completion.timing, log[text]
+        assert timing.ttft_s is not None
+        assert len(timing.itl_s) == TOKENS - 1, "every token has its time"
+        ours = list(itertools.accumulate(timing.itl_s, initial=timing.ttft_s))
+        theirs = [mark - entry["arrived"] for mark in entry["marks"]]
+        assert all(seen >= sent for seen, sent in zip(ours, theirs, strict=True))
+        assert timing.latency_s == pytest.approx(ours[-1])
+        assert timing.latency_s < 5, "the wait for a place is no latency"
 
 
 def test_the_wait_in_our_own_limiter_is_kept_apart(server: FaultServer) -> None:

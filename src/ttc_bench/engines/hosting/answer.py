@@ -68,9 +68,9 @@ class Answer:
             raise EventError(event["error"])
         for choice in event.get("choices") or ():
             self._take_choice(choice, now)
-        if event.get("usage"):
-            self.usage = event["usage"]
-        reported.take(event, self.facts)
+        if not reported.FIELDS.isdisjoint(event):
+            self.usage = event.get("usage") or self.usage
+            reported.take(event, self.facts)
 
     @property
     def began(self) -> bool:
@@ -129,10 +129,13 @@ class Answer:
         text = delta.get("content")
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         if text or reasoning:
-            tokens = (choice.get("logprobs") or {}).get("content") or ()
-            self.logprobs += [token["logprob"] for token in tokens]
-            # Tokens of one bundle came together: with gaps of zero between them.
-            self.marks += [now] * max(1, len(tokens))
+            tokens = (choice.get("logprobs") or {}).get("content")
+            if tokens:
+                self.logprobs += [token["logprob"] for token in tokens]
+                # Tokens of one bundle came together: with gaps of zero between them.
+                self.marks += [now] * len(tokens)
+            else:
+                self.marks.append(now)
         if reasoning:
             self.reasoning.append(reasoning)
         if text:

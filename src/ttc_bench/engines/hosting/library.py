@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import sys
 from typing import Any
 
 
@@ -15,8 +17,13 @@ def litellm() -> Any:
     not name.
     """
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    is_new = "litellm" not in sys.modules
     import litellm as library
 
+    if is_new:
+        # Half a million objects that never go: to look through them again and again for garbage
+        # would hold up every stream, and with it its clock.
+        gc.freeze()
     library.suppress_debug_info = True
     library.telemetry = False
     library.disable_hf_tokenizer_download = True

@@ -11,6 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+FIELDS = frozenset({"usage", "x_groq", "metrics", "system_fingerprint"})
+"""Fields of an event that `take` reads; most events have none."""
+
 _GROQ_TIMES = ("queue_time", "prompt_time", "completion_time", "total_time")
 _SPECULATION = {"num_draft_tokens": "draft_tokens", "num_accepted_draft_tokens": "accepted_tokens"}
 _KEPT_HEADERS = re.compile(r"^(x-ratelimit-|retry-after|x-request-id$|x-groq-region$)")

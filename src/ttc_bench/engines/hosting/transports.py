@@ -23,6 +23,7 @@ from ttc_bench.engines.hosting.sse import EventReader
 if TYPE_CHECKING:
     import aiohttp
 
+_DECODER = json.JSONDecoder()
 _CONNECT_S = 15.0
 _END_S = 1.0
 """How long a connection may take to close the stream after its last event."""
@@ -239,7 +240,11 @@ class ByLiteLLM(Transport):
 
 def _event(data: bytes) -> Mapping[str, Any]:
     try:
-        event = json.loads(data)
+        # As json.loads, which guesses the encoding and looks for white space twice: half the time.
+        text = data.decode().strip()
+        event, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            raise ValueError("there is more than one value")
     except ValueError as error:
         raise failures.TryError(
             "malformed", f"an event is not JSON: {data[:80]!r}", retryable=True
