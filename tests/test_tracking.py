@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 def test_one_line_of_configuration_sends_a_run_to_a_server(
-    project: Path, kedro_run: KedroRun, server: str, tmp_path: Path
+    server: str, project: Path, kedro_run: KedroRun, tmp_path: Path
 ) -> None:
     import mlflow
 
@@ -84,6 +85,8 @@ def test_one_line_of_configuration_sends_a_run_to_a_server(
     parent = next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
     assert len(runs) == 2
     assert any(name.startswith("system/") for name in parent.data.metrics)
+    left = [thread for thread in threading.enumerate() if thread.name == "SystemMetricsMonitor"]
+    assert not left, "nodes open the run again, but one monitor is enough"
     logged = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert logged >= {"report.html", "plots", "tables", "summary.txt"}
     assert list((tmp_path / "server" / "artifacts").rglob("report.html"))

@@ -15,16 +15,40 @@ EMBEDDED = ("sqlite:", "file:")
 INTERVAL_S = 5
 """Seconds between two readings of the system metrics."""
 
+SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
+
 
 class Tracking:
-    """Prepares the configuration before kedro-mlflow reads it."""
+    """Prepares the configuration before kedro-mlflow reads it; one monitor for the whole run."""
+
+    _wanted = "true"
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Turn system metrics on unless the environment says otherwise, and settle artifacts."""
-        os.environ.setdefault("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+        os.environ.setdefault(SWITCH, "true")
         os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(INTERVAL_S))
         context.config_loader["mlflow"] = with_place(context.config_loader["mlflow"])
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self) -> None:
+        """Turn the switch off once the run is open and its monitor runs.
+
+        kedro-mlflow opens the run again before every node, and MLflow would start one more monitor
+        each time: a suite of sixty nodes runs out of connections to the store.
+        """
+        self._wanted = os.environ.get(SWITCH, self._wanted)
+        os.environ[SWITCH] = "false"
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Put the switch back for the next run of this process."""
+        os.environ[SWITCH] = self._wanted
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Put the switch back; see `after_pipeline_run`."""
+        os.environ[SWITCH] = self._wanted
 
 
 def with_place(config: dict[str, Any]) -> dict[str, Any]:
