@@ -170,7 +170,7 @@ def smoke_recipe(checkpoints: str) -> RecipeParams:
         "batch_tokens": 2048,
         "parts": 2,
         "workers": 1,
-        "max_minutes": 0.2,
+        "max_minutes": 5,
     }
     exits = {"layer_dropout": 0.1, "exit_weight": 0.2, "exits": [1, 2, 3]}
     return RecipeParams.model_validate(
@@ -179,7 +179,10 @@ def smoke_recipe(checkpoints: str) -> RecipeParams:
             "data": {"tokenizer_texts": 200, "vocab_size": 600, "easy_pools": 1},
             "target": {
                 "size": size,
-                "stages": [{"train": {**train, "stop_at": 0.3}}, {"train": {**train, **exits}}],
+                "stages": [
+                    {"train": {**train, "stop_at": 0.3}},
+                    {"train": {**train, **exits, "max_tokens": 90_000}},
+                ],
             },
             "draft": {
                 "size": {**size, "layers": 2},
