@@ -134,8 +134,8 @@ def our_similarity(pairs: Pairs) -> Any:
     return (both[0::2] * both[1::2]).sum(axis=1)
 
 
-def big_table(rows: int) -> str:
-    """Score many responses with every family but the encoders' and say what it took."""
+def big_table(rows: int, params: ScoreParams) -> str:
+    """Score many responses and say what it took."""
     jobs = [_job(i) for i in range(rows // VARIANTS)]
     answers = [pairs[i % len(pairs)][0] for pairs in make_suite(400, 100) for i in range(len(jobs))]
     responses = [
@@ -152,9 +152,7 @@ def big_table(rows: int) -> str:
     del responses
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     start = time.perf_counter()
-    scores = score_responses(
-        table, jobs, ScoreParams(families={"semantic": False, "bert_score": False})
-    )
+    scores = score_responses(table, jobs, params)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return (
@@ -178,7 +176,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=100, help="jobs of the text suite")
     parser.add_argument("--encoder-jobs", type=int, default=20, help="jobs of the encoder suite")
     parser.add_argument("--rows", type=int, default=40_000, help="responses of the memory test")
+    parser.add_argument(
+        "--every-family", action="store_true", help="only the memory test, encoders included"
+    )
     options = parser.parse_args()
+    if options.every_family:
+        print(big_table(options.rows, ScoreParams()))
+        return
     print(f"{'':46} {'plain/s':>10} {'ours/s':>10} {'times':>8} {'difference':>12}")
     unique = make_suite(options.jobs, 100, seed=1)[-1:]
     suite = make_suite(options.jobs, 100)
@@ -193,7 +197,7 @@ def main() -> None:
     bertscore.bert_scores([("a", "b")], encoder.EMBEDDED)
     own: Any = lambda pairs: bertscore.bert_scores(pairs, encoder.EMBEDDED)  # noqa: E731
     print(compare("BERTScore, 50 words, suite", score, own, suite))
-    print(big_table(options.rows))
+    print(big_table(options.rows, ScoreParams(families={"semantic": False, "bert_score": False})))
 
 
 if __name__ == "__main__":
