@@ -152,8 +152,20 @@ class EvaluationParams(Params):
 
 
 class RecipeParams(Params):
-    """The whole recipe of the reference models."""
+    """The whole recipe of the reference models.
 
+    Attributes:
+        checkpoints: Where checkpoints lie; runs that find one there continue it.
+        start: Folder of an earlier target, which takes the place of the tokenizer and of all
+            stages of the target but the last; ``None`` starts from nothing.
+        data: What the models are trained on.
+        target: The target.
+        draft: The draft.
+        verifier: The verifier.
+        evaluation: The held-out evaluation.
+    """
+
+    start: str | None = None
     checkpoints: str = "data/06_models/reference/checkpoints"
     data: DataParams = DataParams()
     target: LanguageModelParams = LanguageModelParams()

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from ttc_bench.reference.batches import IGNORE, Batch
+from ttc_bench.reference.muon import WideMuon, has_bfloat16
 from ttc_bench.reference.network import hidden_states, skipped
 from ttc_bench.reference.settings import TrainParams
 
@@ -54,8 +55,8 @@ def rate(share: float, params: TrainParams) -> float:
 
 
 def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Return bfloat16 arithmetic for a device."""
-    return torch.autocast(device.type, torch.bfloat16)
+    """Return bfloat16 arithmetic for a device that has it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
 class Optimiser:
@@ -75,8 +76,10 @@ class Optimiser:
         matrices = [p for n, p in named if p.ndim == 2 and "layers." in n]
         others = [p for n, p in named if p.ndim != 2 or "layers." not in n]
         self.peaks = (params.matrix_lr, params.other_lr)
+        native = has_bfloat16(next(model.parameters()).device)
+        muon = torch.optim.Muon if native else WideMuon
         self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(
+            muon(
                 matrices,
                 lr=params.matrix_lr,
                 weight_decay=0.05,

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ttc_bench.reference.datasets import ReferenceModel
+from ttc_bench.reference.datasets import ReferenceModel, ReferenceModelDataset
 from ttc_bench.reference.settings import LanguageModelParams, RecipeParams
 
 Curve = list[dict[str, float]]
@@ -28,9 +28,11 @@ def make_corpus(recipe: RecipeParams) -> list[str]:
 
 
 def make_tokenizer(recipe: RecipeParams, corpus: list[str]) -> Any:
-    """Return the tokenizer."""
+    """Return the tokenizer, that of the models that the recipe starts from if it does."""
     from ttc_bench.reference.tokenizer import train_tokenizer
 
+    if recipe.start:
+        return ReferenceModelDataset(recipe.start).load().tokenizer
     return train_tokenizer(corpus, recipe.data.vocab_size)
 
 
@@ -38,8 +40,13 @@ def train_target(recipe: RecipeParams, tokenizer: Any) -> tuple[ReferenceModel, 
     """Train the target with layer dropout and early-exit losses; resumes after a kill."""
     from ttc_bench.reference.network import new_model
 
-    model = new_model(recipe.target.size, tokenizer, recipe.target.stages[0].train.seed)
-    curve = _train_language(recipe, recipe.target, "target", model, tokenizer)
+    if recipe.start:
+        model = ReferenceModelDataset(recipe.start).load().model
+        params = recipe.target.model_copy(update={"stages": recipe.target.stages[-1:]})
+    else:
+        params = recipe.target
+        model = new_model(params.size, tokenizer, params.stages[0].train.seed)
+    curve = _train_language(recipe, params, "target", model, tokenizer)
     return ReferenceModel(model, tokenizer), curve
 
 
