@@ -129,10 +129,6 @@ class Session:
         """Return the answer in ``text``, read by the benchmark's own parser."""
         return BENCHMARKS[self.job.benchmark].parse(text, self.job)
 
-    def can_force_answer(self) -> bool:
-        """Return whether writing the marker of the answer makes a model answer this job."""
-        return BENCHMARKS[self.job.benchmark].marked
-
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return ``request.n`` completions; only those not in the journal are computed.
 
@@ -281,15 +277,23 @@ class Variant(Params):
         policy: Name of the policy; set by `variant`.
         name: Name of the variant; set by `variant`.
         requires: What each model role must be able to do, whatever the settings.
+        needs_marker: Whether it works only where answers stand behind a marker (``Answer:``). It
+            is not run on other benchmarks: a plain answer under its name would be no measurement.
     """
 
     policy: ClassVar[str]
     name: ClassVar[str]
     requires: ClassVar[Requirements] = GENERATE
+    needs_marker: ClassVar[bool] = False
 
     def needs(self) -> Requirements:
         """Return what each model role must be able to do at these settings."""
         return self.requires
+
+    @classmethod
+    def suits(cls, benchmark: str) -> bool:
+        """Return whether the variant can do what it claims on a benchmark."""
+        return BENCHMARKS[benchmark].marked or not cls.needs_marker
 
     @abstractmethod
     async def answer(self, job: Job, session: Session) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.conftest import REFERENCE
 
+from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine
 from ttc_bench.journal import Journal
@@ -30,6 +31,12 @@ def engine() -> Engine:
 def jobs() -> list[Job]:
     """A few jobs of either simulated benchmark, of every difficulty."""
     return [job for name in ("crm_sim", "worf_sim") for job in ingest(name, [name], 2, {}, {})]
+
+
+@pytest.fixture(scope="session")
+def marked_jobs(jobs: list[Job]) -> list[Job]:
+    """Those of the jobs whose answers stand behind a marker."""
+    return [job for job in jobs if BENCHMARKS[job.benchmark].marked]
 
 
 @pytest.fixture(scope="session")

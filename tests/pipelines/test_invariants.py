@@ -29,6 +29,7 @@ from ttc_bench.types import Job
 
 JOBS = [job for name in ("crm_sim", "worf_sim") for job in ingest(name, [name], 6, {}, {})]
 job = st.sampled_from(JOBS)
+reasoned = st.sampled_from([job for job in JOBS if job.benchmark == "crm_sim"])
 
 
 def drawn(examples: int) -> Callable[[Any], Any]:
@@ -137,7 +138,7 @@ def test_a_hook_counts_the_layers_of_a_confident_exit(
 
 
 @drawn(5)
-@given(job=job, k=st.integers(1, 3), interval=st.integers(4, 24))
+@given(job=reasoned, k=st.integers(1, 3), interval=st.integers(4, 24))
 def test_reasoning_ends_when_k_probes_agree(answer: Any, job: Job, k: int, interval: int) -> None:
     outcome, session = answer("early_exit.consistency", job, k=k, interval=interval)
     probes = [call for call in session.ledger.calls if call.purpose == "probe"]
@@ -318,7 +319,7 @@ def test_rounds_keep_the_limit_and_end_when_the_critique_passes(
 
 
 @drawn(5)
-@given(job=job, waits=st.integers(0, 3), max_tokens=st.integers(40, 256))
+@given(job=reasoned, waits=st.integers(0, 3), max_tokens=st.integers(40, 256))
 def test_forced_thinking_keeps_the_token_budget(
     answer: Any, job: Job, waits: int, max_tokens: int
 ) -> None:

@@ -15,6 +15,7 @@ from ttc_bench.policies import VARIANTS
 from ttc_bench.reporting.colours import COLOURS, colour
 from ttc_bench.reporting.html import render
 from ttc_bench.reporting.plots import PICTURES
+from ttc_bench.reporting.table import not_run
 
 EVIL = "<script>alert(1)</script> $x^ & <img src=http://evil.example/x.png>"
 
@@ -237,6 +238,22 @@ def test_what_is_not_decided_is_called_undecided() -> None:
     assert "about 777 questions would be needed" in page.shown
     assert "There is no baseline" in Page(report(tables(**CASES["no baseline"]))).shown
     assert "No response is valid" in Page(report(tables(**CASES["all failures"]))).shown
+
+
+def test_a_variant_that_one_benchmark_lacks_is_named_there() -> None:
+    found = tables()
+    everywhere = {name: table.copy() for name, table in found.items()}
+    for name, table in found.items():
+        if "benchmark" not in table or table.empty:
+            continue
+        policy = table["policy_a" if "policy_a" in table else "policy"]
+        other = table[policy != "cascade"].assign(benchmark="worf_sim")
+        everywhere[name] = pd.concat([table, other], ignore_index=True)
+    line = "Not run on worf_sim, whose answers have no marker: cascade.confidence."
+    assert not_run(everywhere["bench_summary"], "m", "worf_sim") == ["cascade.confidence"]
+    assert not_run(everywhere["bench_summary"], "m", "crm_sim") == []
+    assert Page(report(everywhere)).shown.count(line) == 1
+    assert "Not run" not in Page(report(found)).shown
 
 
 @pytest.mark.parametrize("case", CASES)

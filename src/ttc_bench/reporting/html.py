@@ -12,6 +12,7 @@ from ttc_bench.reporting.colours import colour
 from ttc_bench.reporting.decision import BASELINE, change, decide
 from ttc_bench.reporting.plots import PICTURES
 from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.table import NOT_RUN, not_run
 from ttc_bench.types import DataFrame
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ def render(
             ],
             pictures=[
                 (picture, base64.b64encode(pictures[picture.name]).decode()) for picture in PICTURES
+            ],
+            absent=[
+                NOT_RUN.format(benchmark=benchmark, names=", ".join(names)).strip()
+                for model, benchmark in summary.groupby(["model", "benchmark"]).groups
+                if (names := not_run(summary, model, benchmark))
             ],
             failures=plain_sheet(tables["failures"]),
             details=[

@@ -12,6 +12,20 @@ from ttc_bench.pipelines.generate.nodes import generate
 from ttc_bench.types import Job
 
 
+@pytest.mark.parametrize("name", ["early_exit.consistency", "self_refine.budget_forcing"])
+def test_a_variant_that_needs_a_marker_has_no_row_where_there_is_none(
+    name: str, engine: Engine, jobs: list[Job], marked_jobs: list[Job],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """A plain answer under its name would be taken for a measurement."""
+    table = generate(name, jobs, engine, Journal(), {}, seed=0)
+    assert list(table["job_id"]) == [job.id for job in marked_jobs]
+    assert set(table["benchmark"]) == {"crm_sim"}
+    assert f"{name}: not run on worf_sim, whose answers have no marker" in caplog.text
+    others = [job for job in jobs if job not in marked_jobs]
+    assert generate(name, others, engine, Journal(), {}, seed=0).empty
+
+
 def test_a_variant_that_cannot_start_fails_every_job_and_goes_no_further(
     engine: Engine, jobs: list[Job], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -39,8 +39,8 @@ class Consistency(Variant):
     After every ``interval`` tokens of reasoning the answer is forced by the marker; when the last
     ``k`` forced answers agree, the last one is the answer. (The answer as the sign that enough has
     been thought: Dynasor, arXiv 2412.20993.) A model that begins its answer by itself writes it to
-    the end; then, and if no probes agree, the answer is the plain one. So is that to a benchmark
-    whose answers have no marker, such as a workflow: there is nothing to probe.
+    the end; then, and if no probes agree, the answer is the plain one. A benchmark whose answers
+    have no marker, such as workflows, has nothing to probe: there it is not run.
 
     Attributes:
         interval: Tokens of reasoning between probes.
@@ -52,6 +52,7 @@ class Consistency(Variant):
     requires: ClassVar[Requirements] = {
         "target": frozenset({Capability.GENERATE, Capability.CONTINUE})
     }
+    needs_marker: ClassVar[bool] = True
 
     interval: int = Field(default=24, ge=1)
     k: int = Field(default=2, ge=1)
@@ -60,9 +61,6 @@ class Consistency(Variant):
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the reasoning up to where its answers agree."""
-        if not session.can_force_answer():
-            (plain,) = await session.complete(session.request())
-            return Outcome(plain.text, plain, info={"probes": 0, "exited": False})
         chain, probes = Partial(), list[Hashable]()
         while not chain.is_ended:
             is_answering = session.parse(chain.text) is not None

@@ -93,7 +93,8 @@ def estimate(
             if missing := missing_capabilities(point.needs(), rehearsal):
                 logger.info("%s: left out, it needs %s", name, " and ".join(missing))
                 continue
-            sessions = [Session(rehearsal, draft, job, parameters["seed"]) for job in jobs]
+            suited = [job for job in jobs if point.suits(job.benchmark)]
+            sessions = [Session(rehearsal, draft, job, parameters["seed"]) for job in suited]
             asyncio.run(_rehearse(f"{policy}.{label}", point, sessions))
             rows += _bill(policy, label, sessions)
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)

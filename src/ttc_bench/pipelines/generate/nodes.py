@@ -45,6 +45,8 @@ def generate(
 ) -> DataFrame:
     """Return the responses of one policy variant, one row per job and sweep point.
 
+    Jobs of a benchmark that the variant does not suit are left out, and the log says so.
+
     Args:
         name: ``{policy}.{variant}``.
         jobs: The jobs of the run.
@@ -60,9 +62,12 @@ def generate(
     if not jobs:
         raise DataError("there is no job to run: run the pipeline ingest_benchmarks first.")
     responses: list[Response] = []
-    for label, variant in sweep(name, settings).items():
+    suited = [job for job in jobs if VARIANTS[name].suits(job.benchmark)]
+    for benchmark in sorted({job.benchmark for job in jobs} - {job.benchmark for job in suited}):
+        logger.warning("%s: not run on %s, whose answers have no marker", name, benchmark)
+    for label, variant in sweep(name, settings).items() if suited else ():
         check_capabilities(variant.needs(), engine, name)
-        sessions = [Session(engine, journal, job, seed) for job in jobs]
+        sessions = [Session(engine, journal, job, seed) for job in suited]
         with Monitor() as monitor:
             answered = asyncio.run(_run(label, variant, sessions))
         readings = asdict(monitor.reading)

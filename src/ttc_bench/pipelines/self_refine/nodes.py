@@ -57,8 +57,8 @@ class Feedback(Variant):
 class BudgetForcing(Variant):
     """Force more thinking with "Wait", or end it with "Answer:" (s1, arXiv 2501.19393).
 
-    An answer that comes without the marker, such as a workflow, is the plain one: it has no point
-    at which it could be made to wait.
+    An answer that comes without a marker, such as a workflow, has no point at which it could be
+    made to wait: on such benchmarks it is not run.
 
     Attributes:
         waits: How often the end of the thinking is replaced by ``wait``; 0 adds no thinking.
@@ -73,6 +73,7 @@ class BudgetForcing(Variant):
     requires: ClassVar[Requirements] = {
         "target": frozenset({Capability.GENERATE, Capability.CONTINUE})
     }
+    needs_marker: ClassVar[bool] = True
 
     waits: int = Field(default=1, ge=0)
     min_thinking_tokens: int | None = Field(default=None, ge=1)
@@ -83,9 +84,6 @@ class BudgetForcing(Variant):
 
     async def answer(self, job: Job, session: Session) -> Outcome:
         """Return the thinking and the answer; together they keep the job's token budget."""
-        if not session.can_force_answer():
-            (plain,) = await session.complete(session.request())
-            return Outcome(plain.text, plain, info={"waits": 0, "thinking_tokens": 0})
         most = self._most_thinking(job)
         thinking, waited = Partial(), 0
         while True:
