@@ -21,8 +21,9 @@ from ttc_bench.types import Job, Message
 
 KILLS = int(os.environ.get("TTC_KILLS", "6"))
 JOBS, SAMPLES, CONCURRENCY = 40 * KILLS, 2, 20
-LATE_S = 0.05
-"""An answer that left the server this shortly before a kill may not have been journalled."""
+LATE_S = 0.5
+"""An answer that left the server this shortly before a kill may not have been read: a client that
+waits for a busy processor has requests in flight that the server is done with."""
 
 
 def jobs() -> list[Job]:
@@ -52,7 +53,7 @@ def run(api_base: str, path: str) -> None:
     frame.to_parquet(f"{path}.parquet")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(60 + 20 * KILLS)
 def test_kills_lose_nothing_and_repeat_only_what_was_in_flight(
     server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
