@@ -22,10 +22,16 @@ class Tracking:
     """Prepares the configuration before kedro-mlflow reads it; one monitor for the whole run."""
 
     _wanted = "true"
+    _given: str | None = None
+    """The run that the caller had opened before kedro's, and closes again."""
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Turn system metrics on unless the environment says otherwise, and settle artifacts."""
+        import mlflow
+
+        given = mlflow.active_run()
+        self._given = given.info.run_id if given else None
         os.environ.setdefault(SWITCH, "true")
         os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(INTERVAL_S))
         context.config_loader["mlflow"] = with_place(context.config_loader["mlflow"])
@@ -40,10 +46,18 @@ class Tracking:
         self._wanted = os.environ.get(SWITCH, self._wanted)
         os.environ[SWITCH] = "false"
 
-    @hook_impl
+    @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
-        """Put the switch back for the next run of this process."""
+        """Put the switch back for the next run of this process, and leave no run open.
+
+        What kedro-mlflow opens again before every node it closes once: the next run of the process
+        would go on in this one.
+        """
+        import mlflow
+
         os.environ[SWITCH] = self._wanted
+        while (run := mlflow.active_run()) and run.info.run_id != self._given:
+            mlflow.end_run()
 
     @hook_impl
     def on_pipeline_error(self) -> None:

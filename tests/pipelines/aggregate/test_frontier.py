@@ -34,7 +34,7 @@ LEVELS = st.sampled_from([None, "easy", "hard"])
 def benchmarks(draw: st.DrawFn) -> list[tuple[list[str | None], list[list[dict[str, Any]]]]]:
     """Many benchmarks at once: levels of their jobs, and per variant what each job got."""
     found = []
-    for _ in range(30):
+    for _ in range(60):
         jobs = draw(st.integers(1, 3))
         levels = draw(st.lists(LEVELS, min_size=jobs, max_size=jobs))
         variant = st.lists(JOB, min_size=jobs, max_size=jobs)
@@ -89,7 +89,7 @@ def dominators(points: dict[str, tuple[float, float]], name: str) -> list[str]:
     return [other for _, _, other in sorted((round(c, 9), round(q, 9), o) for c, q, o in better)]
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(benchmarks())
 def test_frontier_and_choices_are_those_of_brute_force(drawn: Any) -> None:
     table = table_of(drawn)

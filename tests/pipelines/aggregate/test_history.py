@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas as pd
 import pytest
+from tests.conftest import KedroRun
 from tests.pipelines.aggregate.support import marts_of, scores
 
 from ttc_bench.errors import DataError, UserError
@@ -80,15 +81,13 @@ def test_a_run_is_named_by_its_parameter_else_by_its_session() -> None:
     assert set(name_run(BASE, "now", {"aggregate": {"run_id": "nightly"}})["run_id"]) == {"nightly"}
 
 
-def test_history_grows_over_kedro_runs(
-    project: Path, kedro_process: Callable[..., subprocess.Popen[str]]
-) -> None:
+def test_history_grows_over_kedro_runs(project: Path, kedro_run: KedroRun) -> None:
     small = "limit=2,benchmarks=[crm_sim]"
     named = ("--pipeline=aggregate", f"--params={small},aggregate.run_id=nightly")
     for arguments in (("--pipeline=baseline", f"--params={small}"), named, named):
-        run = kedro_process(*arguments)
-        output, _ = run.communicate()
-        assert run.returncode == 0, output
+        run = kedro_run(*arguments)
+        assert run.exit_code == 0, run.output
+        assert mlflow.active_run() is None, "the next run of a process gets a run of its own"
     history = pd.read_parquet(project / "data" / "08_reporting" / "history.parquet")
     runs = history.groupby("run_id").size()
     assert len(runs) == 2

@@ -9,6 +9,7 @@ from kedro.runner import SequentialRunner
 from kedro_datasets.json import JSONDataset
 
 from ttc_bench.pipelines.train_reference import create_pipeline
+from ttc_bench.pipelines.train_reference.nodes import make_tokenizer, train_target
 from ttc_bench.reference.datasets import ReferenceModelDataset
 from ttc_bench.reference.settings import smoke_recipe
 
@@ -63,12 +64,27 @@ def test_card_states_scores_chance_checksums_and_limits(made: tuple[Path, DataCa
     card = catalog.load("reference.card")
     for said in ("What these models are not", "blind guess", "SHA-256", "target/model.safetensors"):
         assert said in card
+    unseen = card.partition("## What these figures do not show")[2]
+    assert "crm_sim: that majority of 2 samples answer better than the greedy target" in unseen
     found = catalog.load("reference.evaluation")
     assert set(found) == {"crm_sim", "worf_sim"}
     rewards = found["crm_sim"]["rewards"]
     assert {"greedy", "draft", "exit_2", "majority", "verifier", "oracle", "random"} <= set(rewards)
     assert rewards["speculative"] == rewards["greedy"]
     assert 0 <= rewards["random"]["mean"] <= rewards["oracle"]["mean"] <= 1
+
+
+def test_a_recipe_goes_on_from_an_earlier_target_with_its_last_stage(
+    made: tuple[Path, DataCatalog], tmp_path: Path
+) -> None:
+    folder, catalog = made
+    recipe = smoke_recipe(str(tmp_path)).model_copy(update={"start": str(folder / "target")})
+    tokenizer = make_tokenizer(recipe, [])
+    assert tokenizer.get_vocab() == catalog.load("reference.target").tokenizer.get_vocab()
+    _, curve = train_target(recipe, tokenizer)
+    stage = recipe.target.stages[-1].train
+    assert curve[-1]["tokens"] <= stage.max_tokens + stage.batch_tokens
+    assert curve[0]["loss"] < catalog.load("reference.target_curve")[0]["loss"]
 
 
 def test_the_pipeline_is_found_and_lists_its_steps_in_order() -> None:
