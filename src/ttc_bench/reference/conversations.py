@@ -47,9 +47,9 @@ def question_text(problem: Problem) -> str:
     return TASKS[problem.task].ask(problem.data, problem.style)
 
 
-def gold_text(problem: Problem, ways: random.Random | None = None) -> str:
-    """Return the gold solution of a problem, by another way where ``ways`` draws one."""
-    return TASKS[problem.task].gold(problem, ways)
+def gold_text(problem: Problem) -> str:
+    """Return the gold solution of a problem."""
+    return TASKS[problem.task].gold(problem)
 
 
 def opening(problem: Problem, chain: bool = True) -> Pieces:
@@ -61,9 +61,9 @@ def opening(problem: Problem, chain: bool = True) -> Pieces:
     ]
 
 
-def plain(problem: Problem, rng: random.Random) -> Pieces:
+def plain(problem: Problem, _rng: random.Random) -> Pieces:
     """Question and worked solution."""
-    return [*opening(problem), Piece(gold_text(problem, rng) + END, True)]
+    return [*opening(problem), Piece(gold_text(problem) + END, True)]
 
 
 def answer_only(problem: Problem, _rng: random.Random) -> Pieces:
@@ -86,8 +86,8 @@ def few_shot(problem: Problem, rng: random.Random) -> Pieces:
 def draft_of(problem: Problem, rng: random.Random) -> tuple[str, int | None]:
     """Return a right or slipped solution and its first wrong step."""
     if rng.random() < 0.4:
-        return gold_text(problem, rng), None
-    return TASKS[problem.task].slipped(problem, rng, rng)
+        return gold_text(problem), None
+    return TASKS[problem.task].slipped(problem, rng)
 
 
 def critique(problem: Problem, rng: random.Random) -> Pieces:
@@ -106,7 +106,7 @@ def revise(problem: Problem, rng: random.Random) -> Pieces:
     return [
         *critique(problem, rng),
         Piece(turn_start("user") + f.REVISE_PROMPT + END + turn_start("assistant")),
-        Piece(gold_text(problem, rng) + END, True),
+        Piece(gold_text(problem) + END, True),
     ]
 
 
@@ -114,13 +114,12 @@ def wait(problem: Problem, rng: random.Random) -> Pieces:
     """Budget forcing: a first pass, ``Wait``, and the steps gone over again."""
     draft, _ = draft_of(problem, rng)
     first = "\n".join(line for line in draft.split("\n") if not line.startswith(f.ANSWER_PREFIX))
-    again = Piece(gold_text(problem, rng) + END, True)
-    return [*opening(problem), Piece(f"{first}\n{f.WAIT}\n"), again]
+    return [*opening(problem), Piece(f"{first}\n{f.WAIT}\n"), Piece(gold_text(problem) + END, True)]
 
 
 def forced_answer(problem: Problem, rng: random.Random) -> Pieces:
     """Reasoning that is cut off, then ``Answer:``."""
-    *steps, last = gold_text(problem, rng).split("\n")
+    *steps, last = gold_text(problem).split("\n")
     words = "\n".join(steps).replace("\n", " \n").split(" ")
     kept = " ".join(words[: rng.randint(0, len(words) - 1)]).replace(" \n", "\n")
     kept = f"{kept}\n" if kept and not kept.endswith("\n") else kept

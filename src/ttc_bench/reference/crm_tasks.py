@@ -100,7 +100,6 @@ class _Grouped(CrmTask):
     """Groups of numbers, of which the lowest or highest total or average wins."""
 
     styles: ClassVar[int] = 3
-    free_order: ClassVar[bool] = True
     pool: ClassVar[tuple[str, ...]]
     mean: ClassVar[bool]
     sizes: ClassVar[tuple[tuple[tuple[int, int], tuple[int, int], int], ...]]
@@ -137,8 +136,8 @@ class _Grouped(CrmTask):
     @override
     def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
         lines, results = [], {}
-        for name in slip.order(dict.fromkeys(n for n, _ in data["rows"])):
-            values = slip.items(slip.turn(v for n, v in data["rows"] if n == name))
+        for name in dict.fromkeys(n for n, _ in data["rows"]):
+            values = slip.items([v for n, v in data["rows"] if n == name])
             text, total = running_sum(values, slip)
             if self.mean:
                 total = slip.number(total // len(values))
@@ -184,7 +183,6 @@ class TransferCount(CrmTask):
 
     name: ClassVar[str] = "transfer_count"
     styles: ClassVar[int] = 3
-    free_order: ClassVar[bool] = True
     questions = (
         "Who made the most transfers? Return all agents with the top count, and the count.",
         "Cases pass from agent to agent. Which agents passed on the most? Return them and "
@@ -211,13 +209,12 @@ class TransferCount(CrmTask):
     def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
         given = [(a, case) for case, path in data["cases"] for a in path[:-1]]
         lines, counts = [], {}
-        agents = list(dict.fromkeys(a for a, _ in given))
-        for agent in slip.order(agents):
-            cases = slip.items(slip.turn(case for a, case in given if a == agent))
+        for agent in dict.fromkeys(a for a, _ in given):
+            cases = slip.items([case for a, case in given if a == agent])
             counts[agent] = slip.number(len(cases))
             lines.append(f"{agent}: {' '.join(cases)} = {counts[agent]}")
         top = max(counts.values())
-        best = slip.items([a for a in agents if counts[a] == top])
+        best = slip.items([a for a, n in counts.items() if n == top])
         return [*lines, answer(*best, top)]
 
 
@@ -226,7 +223,6 @@ class MonthlyTrend(CrmTask):
 
     name: ClassVar[str] = "monthly_trend_analysis"
     styles: ClassVar[int] = 3
-    free_order: ClassVar[bool] = True
     questions = (
         "In which months were the most {product} cases? Return the months and the count.",
         "Which month had the highest number of {product} cases? Return all such months and "
@@ -255,7 +251,7 @@ class MonthlyTrend(CrmTask):
         counts = {m: slip.number(months.count(m)) for m in dict.fromkeys(months)}
         top = max(counts.values())
         best = slip.items([m for m, n in counts.items() if n == top])
-        return [*(f"{m}: {counts[m]}" for m in slip.order(counts)), answer(*best, top)]
+        return [*(f"{m}: {n}" for m, n in counts.items()), answer(*best, top)]
 
 
 class TopIssue(CrmTask):
@@ -304,10 +300,8 @@ class TopIssue(CrmTask):
 
     @override
     def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
-        matches = self.matches(data)
-        found = slip.items(slip.turn(matches)) or matches
-        issues = sorted(dict.fromkeys(found), key=matches.index)
-        counts = {i: slip.number(found.count(i)) for i in issues}
+        found = slip.items(self.matches(data)) or self.matches(data)
+        counts = {i: slip.number(found.count(i)) for i in dict.fromkeys(found)}
         top = max(counts.values())
         best = slip.items([i for i, n in counts.items() if n == top])
         lines = [f"found: {' '.join(found)}", *(f"{i}: {n}" for i, n in counts.items())]
@@ -352,8 +346,8 @@ class CaseRouting(CrmTask):
         load = {n: count for n, count, _ in data["agents"]}
         lines, chosen = [], []
         for case in data["cases"]:
-            able = slip.items(slip.turn(n for n, _, s in data["agents"] if case in s))
-            best = slip.choice(min((n for n in load if n in able), key=load.__getitem__), able)
+            able = slip.items([n for n, _, skills in data["agents"] if case in skills])
+            best = slip.choice(min(able, key=lambda n: load[n]), able)
             lines.append(f"{case}: {' '.join(f'{n} {load[n]}' for n in able)} > {best}")
             load[best] = slip.number(load[best] + 1)
             chosen.append(best)
@@ -365,7 +359,6 @@ class LeadQualification(CrmTask):
 
     name: ClassVar[str] = "lead_qualification"
     styles: ClassVar[int] = 3
-    free_order: ClassVar[bool] = True
     questions = (
         "Which of Budget, Authority, Need, Timeline does the lead fail? Return them or None.",
         "Is the lead qualified? Return the failed BANT factors, or None.",
@@ -405,7 +398,7 @@ class LeadQualification(CrmTask):
     @override
     def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
         cost_text, cost = self._product(data["units"], data["price"], slip)
-        days_text, days = running_sum(slip.turn(data["steps"]), slip)
+        days_text, days = running_sum(data["steps"], slip)
         checks = {
             "Budget": slip.choice(cost <= data["budget"], (True, False)),
             "Authority": slip.choice(data["role"] in data["deciders"], (True, False)),
@@ -419,8 +412,8 @@ class LeadQualification(CrmTask):
             f"{days_text} of {data['limit']}",
         )
         lines = [
-            f"{factor}: {fact} {'ok' if checks[factor] else 'fail'}"
-            for factor, fact in slip.order(zip(checks, facts, strict=True))
+            f"{factor}: {fact} {'ok' if ok else 'fail'}"
+            for (factor, ok), fact in zip(checks.items(), facts, strict=True)
         ]
         failed = [factor for factor, ok in checks.items() if not ok]
         return [*lines, answer(*(failed or ["None"]))]
@@ -499,7 +492,6 @@ class PolicyViolation(CrmTask):
 
     name: ClassVar[str] = "policy_violation_identification"
     styles: ClassVar[int] = 3
-    free_order: ClassVar[bool] = True
     questions = (
         "Which policy articles are violated? Return the article ids, or None.",
         "Did the agent break a limit? Return the ids of the violated articles or None.",
@@ -530,13 +522,12 @@ class PolicyViolation(CrmTask):
     @override
     def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
         lines, violated = [], []
-        for code, rule, top in slip.order(data["articles"]):
-            values = slip.items(slip.turn(v for r, v in data["amounts"] if r == rule))
+        for code, rule, top in data["articles"]:
+            values = slip.items([v for r, v in data["amounts"] if r == rule])
             text, total = running_sum(values, slip)
             over = slip.choice(total > top, (True, False))
             lines.append(f"{code} {rule}: {text} of {top} {'over' if over else 'ok'}")
             violated += [code] if over else []
-        violated = [code for code, _, _ in data["articles"] if code in violated]
         return [*lines, answer(*(violated or ["None"]))]
 
 
@@ -545,7 +536,6 @@ class PrivateInformation(CrmTask):
 
     name: ClassVar[str] = "private_customer_information"
     styles: ClassVar[int] = 3
-    free_order: ClassVar[bool] = True
     questions = (
         "{asker} asks: what is {of} {field}{who}?",
         "{asker} wants to know {of} {field}{who}.",
@@ -587,13 +577,12 @@ class PrivateInformation(CrmTask):
         public = slip.choice(data["field"] in data["public"], (True, False))
         rule = f"{data['field']} is {'public' if public else 'private'}"
         who = f"{data['who']} is {'the asker' if own else 'another'}"
-        steps = slip.order((rule, who))
         if not own and not public:
-            return [*steps, answer(REFUSAL)]
+            return [rule, who, answer(REFUSAL)]
         rows = dict(data["rows"])
         name = slip.choice(data["who"], list(rows))
         place = data["fields"].index(slip.choice(data["field"], data["fields"]))
-        return [*steps, answer(rows[name][place])]
+        return [rule, who, answer(rows[name][place])]
 
 
 CRM_TASKS: tuple[Task, ...] = (

@@ -7,11 +7,9 @@ import json
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
-
-from typing_extensions import override
 
 from ttc_bench.reference.formats import STEP_SEPARATOR, solution_lines
 
@@ -19,10 +17,6 @@ Side = Literal["train", "test"]
 LEVELS = ("easy", "medium", "hard")
 TEST_SHARE = 10
 """One canonical problem in this many belongs to the test side."""
-
-USUAL = 0.2
-"""Share of derivations in the order of the facts beyond those that have it by chance, so that
-greedy decoding has one order to prefer."""
 
 T = TypeVar("T")
 
@@ -34,40 +28,15 @@ class Slip:
     so yields the gold derivation; one with a ``target`` changes the result of that number, and
     everything that the solver derives from it follows: a slip as a reasoner makes it.
 
-    Where steps or operands may come in any order, the solver asks for one; the plain slip takes
-    that of the facts, one with ``ways`` often another. Samples of a model that has seen several
-    ways to an answer differ in more than their mistakes, which is what a vote over reasoning
-    paths lives on (self-consistency, arXiv 2203.11171).
-
     Args:
         target: Which result to change, counted from 0; ``None`` changes nothing.
         rng: Source of the changes.
-        ways: Source of the orders; ``None`` keeps the order of the facts.
     """
 
-    def __init__(
-        self,
-        target: int | None = None,
-        rng: random.Random | None = None,
-        ways: random.Random | None = None,
-    ) -> None:
+    def __init__(self, target: int | None = None, rng: random.Random | None = None) -> None:
         self.target = target
         self.rng = rng or random.Random(0)
-        self.ways = ways
         self.count = 0
-
-    def order(self, steps: Iterable[T]) -> list[T]:
-        """Return steps that do not build on each other in the order they are taken."""
-        found = list(steps)
-        if self.ways is not None and self.ways.random() > USUAL:
-            self.ways.shuffle(found)
-        return found
-
-    def turn(self, values: Iterable[T]) -> list[T]:
-        """Return what one step reads or adds up, forwards or backwards."""
-        found = list(values)
-        backwards = self.ways is not None and self.ways.random() > 0.5 + USUAL / 2
-        return found[::-1] if backwards else found
 
     def number(self, value: int) -> int:
         """Return a computed number."""
@@ -95,14 +64,6 @@ class Slip:
     def _hit(self) -> bool:
         self.count += 1
         return self.count - 1 == self.target
-
-
-class Backwards(Slip):
-    """The plain slip, but each step reads and adds from the last value to the first."""
-
-    @override
-    def turn(self, values: Iterable[T]) -> list[T]:
-        return list(values)[::-1]
 
 
 @dataclass(frozen=True)
@@ -147,13 +108,11 @@ class Task(ABC):
         name: Task type, as in the benchmark that it mirrors.
         benchmark: Benchmark that it belongs to.
         styles: Number of paraphrases of its question.
-        free_order: Whether the steps before the answer may come in any order.
     """
 
     name: ClassVar[str]
     benchmark: ClassVar[str]
     styles: ClassVar[int] = 1
-    free_order: ClassVar[bool] = False
 
     @abstractmethod
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
@@ -176,21 +135,19 @@ class Task(ABC):
             if problem.side() == side:
                 return problem
 
-    def gold(self, problem: Problem, ways: random.Random | None = None) -> str:
-        """Return the gold solution as text, by another way where ``ways`` draws one."""
-        return self.text(self.solve(problem.data, Slip(ways=ways)))
+    def gold(self, problem: Problem) -> str:
+        """Return the gold solution as text."""
+        return self.text(self.solve(problem.data, Slip()))
 
     def text(self, lines: Sequence[str]) -> str:
         """Return the lines of a solution as the model is to write them."""
         return "\n".join(lines)
 
-    def slipped(
-        self, problem: Problem, rng: random.Random, ways: random.Random | None = None
-    ) -> tuple[str, int | None]:
+    def slipped(self, problem: Problem, rng: random.Random) -> tuple[str, int | None]:
         """Return a solution with one slip, and its first wrong step (None if none is wrong)."""
         probe = Slip()
         self.solve(problem.data, probe)
-        slip = Slip(rng.randrange(max(probe.count, 1)), rng, ways)
+        slip = Slip(rng.randrange(max(probe.count, 1)), rng)
         text = self.text(self.solve(problem.data, slip))
         mistake = self.mistake(problem, text)
         return text, mistake and mistake.step
@@ -198,32 +155,25 @@ class Task(ABC):
     def mistake(self, problem: Problem, text: str) -> Mistake | None:
         """Return where a solution goes wrong first, or ``None`` if it is right.
 
-        A step is right if it is one of the gold derivation, forwards or backwards, in its place
-        (any place before the answer for tasks of free order) and not yet taken. A text that
-        stops early is wrong at the step it lacks.
+        The derivations are deterministic, so a step that differs from the gold one is an error.
+        A text that stops early is wrong at the step it lacks.
         """
-        ways = (self.text(self.solve(problem.data, slip)) for slip in (Slip(), Backwards()))
-        steps = list(zip(*map(solution_lines, ways), strict=True))
-        left = list(range(len(steps)))
-        place = 0
+        steps = solution_lines(self.gold(problem))
+        number, place = 1, 0
         for line in text.split(STEP_SEPARATOR):
-            number = len(steps) - len(left) + 1
-            due = left[:-1] if self.free_order and len(left) > 1 else left[:1]
             for step in solution_lines(line):
-                found = next((i for i in due if step in steps[i]), None)
-                if found is None:
-                    right = (shared_start(line, way) for i in due for way in steps[i])
-                    return Mistake(number, place + max(right, default=0))
-                left.remove(found)
+                right = steps[number - 1] if number <= len(steps) else ""
+                if step != right:
+                    return Mistake(number, place + shared_start(line, right))
+                number += 1
             place += len(line) + len(STEP_SEPARATOR)
-        return Mistake(len(steps) - len(left) + 1, len(text)) if left else None
+        return Mistake(number, len(text)) if number <= len(steps) else None
 
 
 def shared_start(a: str, b: str) -> int:
     """Return how many characters two texts share at their start."""
-    return next(
-        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
-    )
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 def stream(tasks: Sequence[Task], seed: int, side: Side) -> Iterator[Problem]:
