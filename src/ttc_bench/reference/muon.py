@@ -28,7 +28,7 @@ class WideMuon(torch.optim.Muon):
 
     @override
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             alike: dict[torch.Size, list[torch.Tensor]] = defaultdict(list)
             for weight in group["params"]:

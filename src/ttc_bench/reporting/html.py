@@ -12,7 +12,7 @@ from ttc_bench.reporting.colours import colour
 from ttc_bench.reporting.decision import BASELINE, change, decide
 from ttc_bench.reporting.plots import PICTURES
 from ttc_bench.reporting.rows import rows_of
-from ttc_bench.reporting.table import NOT_RUN, not_run
+from ttc_bench.reporting.table import absent_lines
 from ttc_bench.types import DataFrame
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ def render(
             pictures=[
                 (picture, base64.b64encode(pictures[picture.name]).decode()) for picture in PICTURES
             ],
-            absent=[
-                NOT_RUN.format(benchmark=benchmark, names=", ".join(names)).strip()
-                for model, benchmark in summary.groupby(["model", "benchmark"]).groups
-                if (names := not_run(summary, model, benchmark))
-            ],
+            absent=absent_lines(summary),
             failures=plain_sheet(tables["failures"]),
             details=[
                 ("Every pair of variants", comparison_sheet(tables["comparisons"])),

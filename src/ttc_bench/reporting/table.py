@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 from ttc_bench.reporting.budgets import best_by_budget, worth
@@ -40,7 +40,7 @@ in a larger batch carry that batch's time. Delete the journal to measure anew.
 
 NO_BASELINE = "\n{benchmark}, model {model}: there is no baseline, so nothing is compared with it."
 
-NOT_RUN = "\nNot run on {benchmark}, whose answers have no marker: {names}."
+NOT_RUN = "Not run on {benchmark}, whose answers have no marker: {names}."
 
 ONE_JOB = "\n{benchmark}, model {model}: one job allows no interval; nothing is decided by it."
 
@@ -66,18 +66,27 @@ def render(
         if max(row["n"] for row in rows) == 1:
             parts.append(ONE_JOB.format(benchmark=benchmark, model=model))
         if absent := not_run(summary, model, benchmark):
-            parts.append(NOT_RUN.format(benchmark=benchmark, names=", ".join(absent)))
+            parts.append("\n" + NOT_RUN.format(benchmark=benchmark, names=", ".join(absent)))
         own = choices[(choices["model"] == model) & (choices["benchmark"] == benchmark)]
         parts.append(f"\n{benchmark}, model {model}\n{align(cells)}\n\n{best_by_budget(own)}")
     return "\n".join([*parts, "", NOTE])
 
 
-def not_run(summary: DataFrame, model: str, benchmark: str) -> list[str]:
+def not_run(summary: DataFrame, model: Hashable, benchmark: Hashable) -> list[str]:
     """Return the variants that ran on other benchmarks of the model, but not on this one."""
     names = summary["policy"] + "." + summary["variant"]
     own = summary["model"] == model
     here = own & (summary["benchmark"] == benchmark)
     return sorted(set(names[own]) - set(names[here]))
+
+
+def absent_lines(summary: DataFrame) -> list[str]:
+    """Return a line per model and benchmark that lacks variants which ran on another one."""
+    lines = []
+    for (model, benchmark), _ in summary.groupby(["model", "benchmark"], sort=True):
+        if names := not_run(summary, model, benchmark):
+            lines.append(NOT_RUN.format(benchmark=benchmark, names=", ".join(names)))
+    return lines
 
 
 def align(cells: Sequence[Sequence[str]], text: Collection[str] = TEXT) -> str:
