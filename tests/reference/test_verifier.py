@@ -15,7 +15,6 @@ from ttc_bench.reference.verifier import (
     Judged,
     collate_judged,
     encode_judged,
-    judge,
     score_rows,
     verifier_from,
 )
@@ -23,49 +22,35 @@ from ttc_bench.reference.verifier import (
 SIZE = ModelParams(layers=2, width=32, heads=2, inner=64)
 
 
-def judged(right: int | None) -> Judged:
+def judged(wrong: int | None) -> Judged:
     problem = TASKS["handle_time"].problem(random.Random(0), "easy", "train")
-    return Judged(prompt_text(problem), gold_text(problem), right)
+    return Judged(prompt_text(problem), gold_text(problem), wrong)
 
 
-def labels_of(tokenizer: Any, row: Judged) -> list[tuple[str, int]]:
-    (coded,) = encode_judged(tokenizer, [row])
-    words = tokenizer.convert_ids_to_tokens(coded.ids)
-    return [(w, y) for w, y in zip(words, coded.learn, strict=True) if y != IGNORE]
-
-
-def test_every_token_of_the_solution_is_right_until_the_mistake(tiny_tokenizer: Any) -> None:
-    row = judged(len("-"))
-    found = labels_of(tiny_tokenizer, row)
-    _, labels = zip(*found, strict=True)
-    whole = tiny_tokenizer.tokenize(row.text)
-    assert len(found) == len(whole) + 1
-    right = len(tiny_tokenizer.tokenize("-"))
-    assert labels == (1,) * right + (0,) * (len(found) - right)
-
-
-def test_a_number_that_is_half_right_is_wrong(tiny_tokenizer: Any) -> None:
-    problem = TASKS["handle_time"].problem(random.Random(0), "easy", "train")
-    text = gold_text(problem) + "7"
-    row = judge(problem, text)
-    assert row.right == len(text) - 1
-    assert [y for _, y in labels_of(tiny_tokenizer, row)][-2:] == [0, 0]
+def test_labels_stand_at_line_ends_breaks_and_the_end(tiny_tokenizer: Any) -> None:
+    row = judged(2)
+    (coded,) = encode_judged(tiny_tokenizer, [row])
+    labels = [label for label in coded.learn if label != IGNORE]
+    lines = row.text.split("\n")
+    # A line end and a break per line; the last line has the end token instead of a break.
+    assert labels == [1, 1] + [0, 0] * (len(lines) - 1)
 
 
 def test_a_right_solution_is_right_everywhere(tiny_tokenizer: Any) -> None:
-    assert {y for _, y in labels_of(tiny_tokenizer, judged(None))} == {1}
+    (coded,) = encode_judged(tiny_tokenizer, [judged(None)])
+    assert {label for label in coded.learn if label != IGNORE} == {1}
 
 
-def test_a_solution_that_stops_early_is_wrong_at_its_end(tiny_tokenizer: Any) -> None:
-    problem = TASKS["handle_time"].problem(random.Random(0), "easy", "train")
-    row = judge(problem, gold_text(problem).rpartition("\n")[0])
-    *before, (last, label) = labels_of(tiny_tokenizer, row)
-    assert (last, label) == (tiny_tokenizer.eos_token, 0)
-    assert {y for _, y in before} == {1}
+def test_the_header_of_a_workflow_is_no_step(tiny_tokenizer: Any) -> None:
+    problem = TASKS["shop"].problem(random.Random(0), "easy", "train")
+    row = Judged(prompt_text(problem), gold_text(problem), 1)
+    (coded,) = encode_judged(tiny_tokenizer, [row])
+    labels = [label for label in coded.learn if label != IGNORE]
+    assert labels[:4] == [1, 1, 0, 0]
 
 
 def test_labels_are_not_shifted(tiny_tokenizer: Any) -> None:
-    (coded,) = encode_judged(tiny_tokenizer, [judged(0)])
+    (coded,) = encode_judged(tiny_tokenizer, [judged(1)])
     batch = collate_judged([coded], 0)
     end = tiny_tokenizer.eos_token_id
     assert batch.inputs[0, -1] == end

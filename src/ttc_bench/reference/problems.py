@@ -9,9 +9,9 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
-from ttc_bench.reference.formats import STEP_SEPARATOR, solution_lines
+from ttc_bench.reference.formats import solution_lines
 
 Side = Literal["train", "test"]
 LEVELS = ("easy", "medium", "hard")
@@ -94,13 +94,6 @@ class Problem:
         return "test" if int(self.key()[:12], 16) % TEST_SHARE == 0 else "train"
 
 
-class Mistake(NamedTuple):
-    """Where a solution goes wrong first: the step, from 1, and the character, from 0."""
-
-    step: int
-    place: int
-
-
 class Task(ABC):
     """A task type: makes problems, asks them and solves them.
 
@@ -146,34 +139,25 @@ class Task(ABC):
     def slipped(self, problem: Problem, rng: random.Random) -> tuple[str, int | None]:
         """Return a solution with one slip, and its first wrong step (None if none is wrong)."""
         probe = Slip()
-        self.solve(problem.data, probe)
+        gold = self.solve(problem.data, probe)
         slip = Slip(rng.randrange(max(probe.count, 1)), rng)
         text = self.text(self.solve(problem.data, slip))
-        mistake = self.mistake(problem, text)
-        return text, mistake and mistake.step
-
-    def mistake(self, problem: Problem, text: str) -> Mistake | None:
-        """Return where a solution goes wrong first, or ``None`` if it is right.
-
-        The derivations are deterministic, so a step that differs from the gold one is an error.
-        A text that stops early is wrong at the step it lacks.
-        """
-        steps = solution_lines(self.gold(problem))
-        number, place = 1, 0
-        for line in text.split(STEP_SEPARATOR):
-            for step in solution_lines(line):
-                right = steps[number - 1] if number <= len(steps) else ""
-                if step != right:
-                    return Mistake(number, place + shared_start(line, right))
-                number += 1
-            place += len(line) + len(STEP_SEPARATOR)
-        return Mistake(number, len(text)) if number <= len(steps) else None
+        return text, first_difference(text, self.text(gold))
 
 
-def shared_start(a: str, b: str) -> int:
-    """Return how many characters two texts share at their start."""
-    pairs = enumerate(zip(a, b, strict=False))
-    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
+def first_difference(text: str, gold: str) -> int | None:
+    """Return the number (from 1) of the first step that is not the gold step, or ``None``.
+
+    The derivations are deterministic, so a step that differs from the gold one is an error.
+    A text that stops early is wrong at the step it lacks.
+    """
+    ours, theirs = solution_lines(text), solution_lines(gold)
+    for number, (a, b) in enumerate(zip(ours, theirs, strict=False), start=1):
+        if a != b:
+            return number
+    if len(ours) == len(theirs):
+        return None
+    return min(len(ours), len(theirs)) + 1
 
 
 def stream(tasks: Sequence[Task], seed: int, side: Side) -> Iterator[Problem]:

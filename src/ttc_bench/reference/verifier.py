@@ -1,9 +1,9 @@
 """The verifier: a process reward model, trained on the target's own samples and on slips.
 
-Input is a question with a (partial) solution. At every token of the solution, the end token
-included, the model says how likely it is that the solution is right so far. Labels at every
-token show which one was the mistake; those at the ends of steps alone left the model to guess,
-and it learnt which problems are hard instead. They come from code (see `Task.mistake`).
+Input is a question with a (partial) solution. At the last token of every step, at the line
+break after it and at the end token, the model says how likely it is that the solution is right
+so far. The labels come from code: derivations are deterministic, so the first step that is not
+the gold step is the first wrong one (see `first_difference`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 
 from ttc_bench.reference.batches import IGNORE, Batch, Encoded, collate, cut
-from ttc_bench.reference.conversations import TASKS, draft_of
+from ttc_bench.reference.conversations import draft_of, gold_text
 from ttc_bench.reference.crm_tasks import CRM_TASKS
+from ttc_bench.reference.formats import solution_lines
 from ttc_bench.reference.network import hidden_states
-from ttc_bench.reference.problems import LEVELS, Problem
+from ttc_bench.reference.problems import LEVELS, Problem, first_difference
 from ttc_bench.reference.sampling import complete, prompt_text
 from ttc_bench.reference.settings import TrainParams
 from ttc_bench.reference.tokenizer import END
@@ -33,17 +34,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """A solution and how much of it is right.
+    """A solution and its first wrong step.
 
     Attributes:
         prompt: Chat up to where the assistant starts.
         text: The solution.
-        right: Characters before the first mistake; ``None`` if there is none.
+        wrong: First wrong step, counted from 1; ``None`` if there is none.
     """
 
     prompt: str
     text: str
-    right: int | None
+    wrong: int | None
 
 
 def draw_problems(rng: random.Random, count: int, worf_share: float) -> list[Problem]:
@@ -68,21 +69,15 @@ def judge_samples(
     prompts = [prompt_text(p) for p in problems]
     samples = complete(model, tokenizer, prompts, count, temperature, seed)
     return [
-        judge(problem, text)
-        for problem, texts in zip(problems, samples, strict=True)
+        Judged(prompt, text, first_difference(text, gold_text(problem)))
+        for prompt, problem, texts in zip(prompts, problems, samples, strict=True)
         for text in dict.fromkeys(texts)
     ]
 
 
-def judge(problem: Problem, text: str) -> Judged:
-    """Return a solution, judged by code."""
-    mistake = TASKS[problem.task].mistake(problem, text)
-    return Judged(prompt_text(problem), text, mistake and mistake.place)
-
-
 def judge_slips(problems: Sequence[Problem], rng: random.Random) -> list[Judged]:
     """Return gold and slipped solutions, judged by code."""
-    return [judge(p, draft_of(p, rng)[0]) for p in problems]
+    return [Judged(prompt_text(p), *draft_of(p, rng)) for p in problems]
 
 
 def encode_judged(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Judged]) -> list[Encoded]:
@@ -93,13 +88,20 @@ def encode_judged(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Judged]) ->
 
 
 def _labels(offsets: Sequence[tuple[int, int]], row: Judged) -> list[Any]:
-    """Label every token of the solution and the end token."""
-    first, last = len(row.prompt), len(row.prompt) + len(row.text)
-    right = len(row.text) + len(END) if row.right is None else row.right
-    return [
-        int(end <= first + right) if first < end <= last + len(END) else IGNORE
-        for _, end in offsets
-    ]
+    """Label the token that ends each line, its line break, and the end token."""
+    marks: dict[int, int] = {}
+    at, step = len(row.prompt), 0
+    for line in row.text.split("\n"):
+        step += len(solution_lines(line))
+        right = int(row.wrong is None or step < row.wrong)
+        marks[at + len(line)] = right
+        marks[at + len(line) + 1] = right
+        at += len(line) + 1
+    whole = int(row.wrong is None)
+    marks[at - 1] = whole
+    marks[at - 1 + len(END)] = whole
+    first = len(row.prompt)
+    return [marks.get(end, IGNORE) if end > first else IGNORE for _, end in offsets]
 
 
 def collate_judged(rows: Sequence[Encoded], pad: int) -> Batch:
