@@ -100,6 +100,14 @@ def test_answers_and_settings_that_changed_are_told(store: Store) -> None:
     assert "limit" not in settings.index
 
 
+def test_the_recipe_of_the_models_is_no_setting_of_a_run(store: Store) -> None:
+    recipe = {"verifier": {"slips": 3000}}
+    store.keep("friday", scores("baseline", "greedy", [1.0] * 40), seed=2, train_reference=recipe)
+    settings = changed_settings(store.choose())
+    assert "seed" in set(settings["setting"])
+    assert not settings["setting"].str.startswith("train_reference").any()
+
+
 def test_another_question_under_the_same_id_is_no_pair(store: Store) -> None:
     table = scores("baseline", "greedy", [1.0] * 40)
     changed = table["job_id"].where(table.index >= 10, "another " + table["job_id"])

@@ -193,10 +193,13 @@ def changed_settings(sides: Sides) -> DataFrame:
 
 
 def _settings(one: Kept) -> dict[str, Any]:
+    # Kedro fills in the recipe's defaults in some runs and not in others; no run of policies
+    # trains, and which weights it used is in its model.
+    parameters = {k: v for k, v in one.parameters.items() if k != "train_reference"}
     return {
         "commit": one.commit,
         **{f"version of {name}": version for name, version in one.versions.items()},
-        **_flat("", one.parameters),
+        **_flat("", parameters),
     }
 
 
