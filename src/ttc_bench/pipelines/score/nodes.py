@@ -72,8 +72,8 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> D
     batch = ScoringBatch.of(responses.iloc[valid], [answered[row] for row in valid], settings)
     columns, off = compute(batch)
     table = _Table(len(answered), valid, off)
-    for name, values in columns.items():
-        table.add(name, values)
+    for name in list(columns):
+        table.add(name, columns.pop(name))
     table.fail(responses, valid)
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
     rules = [REWARD_RULES[job.reward_metric] for job in answered]
@@ -156,11 +156,13 @@ class _Table:
     """Metric columns of all rows, filled from those of the valid rows."""
 
     def __init__(self, rows: int, valid: Sequence[int], off: Iterable[str]) -> None:
+        import pyarrow as pa
+
         self._valid = valid
         self._rows = rows
-        self.columns: dict[str, list[float | None]] = {
-            spec.name: [None] * rows for spec in all_metrics()
-        }
+        # Arrow's columns take a quarter of the memory of lists of Python's floats.
+        nothing = pa.nulls(rows, pa.float64())
+        self.columns: dict[str, pa.Array] = {spec.name: nothing for spec in all_metrics()}
         self.notes: dict[str, list[str | None]] = {name: [None] * rows for name in all_notes()}
         switched_off = [f"{name}.*" for name in sorted(off)]
         start = {"the family is switched off": switched_off} if switched_off else {}
@@ -174,11 +176,14 @@ class _Table:
             for row, value in zip(self._valid, values, strict=True):
                 self.notes[name][row] = value if isinstance(value, str) else None
             return
-        column = self.columns.setdefault(name, [None] * self._rows)
+        import pyarrow as pa
+
+        column: list[float | None] = [None] * self._rows
         for row, value in zip(self._valid, values, strict=True):
             column[row] = _number(value)
             if column[row] is None:
                 self._why[row].setdefault(_reason(value), []).append(name)
+        self.columns[name] = pa.array(column, pa.float64())
 
     def fail(self, responses: DataFrame, valid: Sequence[int]) -> None:
         """Give the rows that failed their reason."""
@@ -215,10 +220,9 @@ def _frame(identity: Mapping[str, Sequence[Any]], table: _Table) -> DataFrame:
         name: pa.array(_clean(values), pa.bool_() if name == "replayed" else pa.string())
         for name, values in identity.items()
     }
-    numbers = {name: pa.array(values, pa.float64()) for name, values in table.columns.items()}
     notes = {name: pa.array(values, pa.string()) for name, values in table.notes.items()}
     reasons = pa.array(table.reasons(), pa.string())
-    arrow = pa.table({**named, **numbers, **notes, "null_reasons": reasons})
+    arrow = pa.table({**named, **table.columns, **notes, "null_reasons": reasons})
     frame: DataFrame = arrow.to_pandas(types_mapper=pd.ArrowDtype)
     return frame
 
