@@ -46,11 +46,11 @@ class WideMuon(torch.optim.Muon):
             weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=scale)
 
     def _momentum(self, weight: torch.Tensor, momentum: float) -> torch.Tensor:
+        assert weight.grad is not None
         state = self.state[weight]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(weight)
         moved: torch.Tensor = state["momentum_buffer"].lerp_(weight.grad, 1 - momentum)
-        assert weight.grad is not None
         return weight.grad.lerp(moved, momentum)
 
 

@@ -61,7 +61,7 @@ def render(
             pictures=[
                 (picture, base64.b64encode(pictures[picture.name]).decode()) for picture in PICTURES
             ],
-            absent=absent_lines(summary),
+            absent=list(absent_lines(summary).values()),
             failures=plain_sheet(tables["failures"]),
             details=[
                 ("Every pair of variants", comparison_sheet(tables["comparisons"])),

@@ -55,7 +55,7 @@ def render(
     """Return the summary as text: by model and benchmark a table, and what each budget buys."""
     ratios = {_key(row, "metric"): row for row in rows_of(versus)}
     bounds = {_key(row, "metric"): row for row in rows_of(intervals)}
-    places = worth(frontier)
+    places, absent = worth(frontier), absent_lines(summary)
     parts = []
     for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
         rows = sorted(rows_of(part), key=lambda r: (r["policy"] != "baseline", r["policy"]))
@@ -65,8 +65,8 @@ def render(
             parts.append(NO_BASELINE.format(benchmark=benchmark, model=model))
         if max(row["n"] for row in rows) == 1:
             parts.append(ONE_JOB.format(benchmark=benchmark, model=model))
-        if absent := not_run(summary, model, benchmark):
-            parts.append("\n" + NOT_RUN.format(benchmark=benchmark, names=", ".join(absent)))
+        if line := absent.get((model, benchmark)):
+            parts.append(f"\n{line}")
         own = choices[(choices["model"] == model) & (choices["benchmark"] == benchmark)]
         parts.append(f"\n{benchmark}, model {model}\n{align(cells)}\n\n{best_by_budget(own)}")
     return "\n".join([*parts, "", NOTE])
@@ -80,12 +80,13 @@ def not_run(summary: DataFrame, model: Hashable, benchmark: Hashable) -> list[st
     return sorted(set(names[own]) - set(names[here]))
 
 
-def absent_lines(summary: DataFrame) -> list[str]:
-    """Return a line per model and benchmark that lacks variants which ran on another one."""
-    lines = []
+def absent_lines(summary: DataFrame) -> dict[tuple[Hashable, Hashable], str]:
+    """Return a line for each model and benchmark that lacks variants which ran on another one."""
+    lines: dict[tuple[Hashable, Hashable], str] = {}
     for (model, benchmark), _ in summary.groupby(["model", "benchmark"], sort=True):
         if names := not_run(summary, model, benchmark):
-            lines.append(NOT_RUN.format(benchmark=benchmark, names=", ".join(names)))
+            line = NOT_RUN.format(benchmark=benchmark, names=", ".join(names))
+            lines[model, benchmark] = line
     return lines
 
 

@@ -61,11 +61,13 @@ def generate(
     """
     if not jobs:
         raise DataError("there is no job to run: run the pipeline ingest_benchmarks first.")
-    responses: list[Response] = []
     suited = [job for job in jobs if VARIANTS[name].suits(job.benchmark)]
     for benchmark in sorted({job.benchmark for job in jobs} - {job.benchmark for job in suited}):
         logger.warning("%s: not run on %s, whose answers have no marker", name, benchmark)
-    for label, variant in sweep(name, settings).items() if suited else ():
+    if not suited:
+        return to_frame([])
+    responses: list[Response] = []
+    for label, variant in sweep(name, settings).items():
         check_capabilities(variant.needs(), engine, name)
         sessions = [Session(engine, journal, job, seed) for job in suited]
         with Monitor() as monitor:
