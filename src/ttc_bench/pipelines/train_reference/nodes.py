@@ -15,9 +15,11 @@ Curve = list[dict[str, float]]
 
 
 def make_corpus(recipe: RecipeParams) -> list[str]:
-    """Return the texts that the tokenizer is trained on."""
+    """Return the texts that the tokenizer is trained on; none if there is one already."""
     from ttc_bench.reference.conversations import draw
 
+    if recipe.start:
+        return []
     data = recipe.data
     rng = random.Random(f"corpus-{data.seed}")
     texts = []
