@@ -21,7 +21,7 @@ from ttc_bench.metrics.encoder import EMBEDDED, encoder_path, one_thread, quietl
 Score = tuple[float, float, float]
 """Precision, recall and F1."""
 
-_KEEP_BYTES = 256 * 2**20
+_KEEP_BYTES = 96 * 2**20
 _KEEP_PAIRS = 65_536
 _MANY = 16  # pairs from which a second thread pays
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ttc_bench.errors import DataError
@@ -70,10 +70,9 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> D
     answered = _jobs_of(responses, jobs)
     valid = [row for row, status in enumerate(responses["status"]) if status == "ok"]
     batch = ScoringBatch.of(responses.iloc[valid], [answered[row] for row in valid], settings)
-    columns, off = compute(batch)
-    table = _Table(len(answered), valid, off)
-    for name in list(columns):
-        table.add(name, columns.pop(name))
+    table = _Table(len(answered), valid, settings)
+    for columns in compute(batch):
+        table.add(columns)
     table.fail(responses, valid)
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
     rules = [REWARD_RULES[job.reward_metric] for job in answered]
@@ -113,21 +112,20 @@ def rescore(
     return {name: score_responses(load(), jobs, params) for name, load in sorted(stored.items())}
 
 
-def compute(batch: ScoringBatch) -> tuple[dict[str, Sequence[Value | str]], set[str]]:
-    """Return the columns of all families that are on, and the names of those that are off."""
+def compute(batch: ScoringBatch) -> Iterator[Columns]:
+    """Yield the columns of each family that is on, as soon as it is done."""
     from tqdm import tqdm
 
     enabled = batch.params.enabled()
     enabled[FIRST] = METRICS[FIRST]
     order = sorted(enabled, key=lambda name: name != FIRST)
-    columns: dict[str, Sequence[Value | str]] = {}
     with using_encoder(batch.params.sentence_encoder()):
         for name in tqdm(order, desc="score", unit="family", mininterval=0.5, leave=False):
-            columns.update(_checked(enabled[name], batch))
+            columns = _checked(enabled[name], batch)
             if name == FIRST:
                 first = {key: [_number(v) for v in values] for key, values in columns.items()}
                 batch = ScoringBatch(batch.jobs, batch.columns, batch.params, first)
-    return columns, {name for name in METRICS if name not in enabled}
+            yield columns
 
 
 def _checked(entry: Family, batch: ScoringBatch) -> Columns:
@@ -155,9 +153,10 @@ def _jobs_of(responses: DataFrame, jobs: Sequence[Job]) -> list[Job]:
 class _Table:
     """Metric columns of all rows, filled from those of the valid rows."""
 
-    def __init__(self, rows: int, valid: Sequence[int], off: Iterable[str]) -> None:
+    def __init__(self, rows: int, valid: Sequence[int], params: ScoreParams) -> None:
         import pyarrow as pa
 
+        off = set(METRICS) - {*params.enabled(), FIRST}
         self._valid = valid
         self._rows = rows
         # Arrow's columns take a quarter of the memory of lists of Python's floats.
@@ -170,8 +169,12 @@ class _Table:
             {reason: list(names) for reason, names in start.items()} for _ in range(rows)
         ]
 
-    def add(self, name: str, values: Sequence[Value | str]) -> None:
-        """Place a column of the valid rows."""
+    def add(self, columns: Columns) -> None:
+        """Place columns of the valid rows."""
+        for name, values in columns.items():
+            self._add(name, values)
+
+    def _add(self, name: str, values: Sequence[Value | str]) -> None:
         if name in self.notes:
             for row, value in zip(self._valid, values, strict=True):
                 self.notes[name][row] = value if isinstance(value, str) else None
