@@ -1,11 +1,13 @@
 """Training: the forward pass is Hugging Face's, the loss falls, a kill loses little."""
 
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import psutil
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from ttc_bench.reference.network import dropout_rates, export, hidden_states, ne
 from ttc_bench.reference.settings import DataParams, ModelParams, TrainParams
 from ttc_bench.reference.training import Progress, language_loss, rate, train
 
+T = TypeVar("T")
 SIZE = ModelParams(layers=4, width=32, heads=2, inner=64)
 DATA = DataParams(levels={"easy": 1.0})
 
@@ -124,6 +127,37 @@ def test_two_workers_do_what_one_does(tiny_tokenizer: Any, tmp_path: Path) -> No
     assert progress.step == 3
     for (name, a), b in zip(alone.named_parameters(), team.parameters(), strict=True):
         assert torch.allclose(a, b, atol=2e-3), name
+
+
+def test_a_kill_leaves_no_worker_behind(tiny_tokenizer: Any, tmp_path: Path) -> None:
+    context = torch.multiprocessing.get_context("spawn")
+    work = partial(run, workers=2, checkpoint_minutes=1e-6)
+    trainer = context.Process(target=work, args=(tiny_tokenizer, tmp_path, 9999))
+    trainer.start()
+    wait_for((tmp_path / "checkpoint-1.pt").exists)
+    (worker,) = children(trainer.pid)
+    trainer.kill()
+    try:
+        worker.wait(30)
+    except psutil.TimeoutExpired:
+        worker.kill()
+        raise
+
+
+def children(pid: int | None) -> list[psutil.Process]:
+    """Return the processes that a process started with `multiprocessing`."""
+    found = psutil.Process(pid).children()
+    return [c for c in found if any("spawn_main" in word for word in c.cmdline())]
+
+
+def wait_for(found: Callable[[], T]) -> T:
+    """Return what a function finds, once it does."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if result := found():
+            return result
+        time.sleep(0.1)
+    raise TimeoutError
 
 
 def test_rate_rises_holds_and_ends_at_zero() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -386,9 +388,19 @@ def _work(
     threads = torch.get_num_threads()
     if team.size > 1:
         torch.set_num_threads(1)
+    if rank:
+        threading.Thread(target=_end_with_the_parent, daemon=True).start()
     trainer = Trainer(model, params, feed, folder, loss, team, rank)
     trainer.restore()
     team.meet()
     progress = trainer.run(max_steps)
     torch.set_num_threads(threads)
     return progress
+
+
+def _end_with_the_parent() -> None:
+    """End this process with the one that started it, which may be killed while others wait."""
+    parent = torch.multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
