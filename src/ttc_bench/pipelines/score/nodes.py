@@ -116,16 +116,19 @@ def compute(batch: ScoringBatch) -> Iterator[Columns]:
     """Yield the columns of each family that is on, as soon as it is done."""
     from tqdm import tqdm
 
-    enabled = batch.params.enabled()
-    enabled[FIRST] = METRICS[FIRST]
-    order = sorted(enabled, key=lambda name: name != FIRST)
+    order = _families(batch.params)
     with using_encoder(batch.params.sentence_encoder()):
         for name in tqdm(order, desc="score", unit="family", mininterval=0.5, leave=False):
-            columns = _checked(enabled[name], batch)
+            columns = _checked(METRICS[name], batch)
             if name == FIRST:
                 first = {key: [_number(v) for v in values] for key, values in columns.items()}
                 batch = ScoringBatch(batch.jobs, batch.columns, batch.params, first)
             yield columns
+
+
+def _families(params: ScoreParams) -> list[str]:
+    """Return the families that are on, in the order of their computation."""
+    return [FIRST, *(name for name in params.enabled() if name != FIRST)]
 
 
 def _checked(entry: Family, batch: ScoringBatch) -> Columns:
@@ -156,7 +159,7 @@ class _Table:
     def __init__(self, rows: int, valid: Sequence[int], params: ScoreParams) -> None:
         import pyarrow as pa
 
-        off = set(METRICS) - {*params.enabled(), FIRST}
+        off = set(METRICS) - set(_families(params))
         self._valid = valid
         self._rows = rows
         # Arrow's columns take a quarter of the memory of lists of Python's floats.
