@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import KedroRun
+from click.testing import CliRunner
+from kedro.framework.startup import bootstrap_project
+from tests.conftest import KedroRun, make_project
 from tests.pipelines.aggregate.support import scores
 
 from ttc_bench.tracking import with_place
@@ -27,11 +29,33 @@ def test_a_server_keeps_its_own_artifacts(uri: str) -> None:
         "server": {"mlflow_tracking_uri": uri},
         "tracking": {"experiment": {"name": "x", "create_experiment_kwargs": place}},
     }
-    settled = with_place(config)
+    settled = with_place(config, Path("/project"))
     assert settled["tracking"]["experiment"] == {"name": "x", "create_experiment_kwargs": {}}
     assert place, "what was given stays as it is"
-    embedded = {**config, "server": {"mlflow_tracking_uri": "sqlite:///data/mlflow/mlflow.db"}}
-    assert with_place(embedded) == embedded
+
+
+@pytest.mark.parametrize("path", ["data/mlflow.db", "/project/data/mlflow.db"])
+def test_an_embedded_store_is_the_projects_own_wherever_the_run_starts(path: str) -> None:
+    place = {"experiment": {"create_experiment_kwargs": {"artifact_location": "data/artifacts"}}}
+    config = {"server": {"mlflow_tracking_uri": f"sqlite:///{path}"}, "tracking": place}
+    settled = with_place(config, Path("/project"))
+    assert settled["server"]["mlflow_tracking_uri"] == "sqlite:////project/data/mlflow.db"
+    assert settled["tracking"] == place
+
+
+def test_two_projects_in_one_process_keep_runs_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ttc_bench.cli import cli
+
+    for name in ("one", "two"):
+        project = make_project(tmp_path / name)
+        monkeypatch.chdir(project)
+        bootstrap_project(project)
+        arguments = ["--pipeline=baseline", "--params=limit=1,benchmarks=[crm_sim]"]
+        result = CliRunner().invoke(cli, ["run", *arguments])
+        assert result.exit_code == 0, result.output
+        assert (project / "data" / "mlflow" / "mlflow.db").exists()
 
 
 @pytest.fixture
