@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def make_project(folder: Path) -> Path:
     return folder
 
 
+def run_in(folder: Path, *arguments: str) -> Result:
+    """Run ``kedro run`` in a project that is the working folder, in this process."""
+    bootstrap_project(folder)
+    from ttc_bench.cli import cli
+
+    return CliRunner().invoke(cli, ["run", *arguments])
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project in a temporary folder, which is the working folder of the test."""
@@ -47,14 +56,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def kedro_run(project: Path) -> Iterator[KedroRun]:
     """``kedro run`` in the test's own project, in this process."""
-
-    def run(*arguments: str) -> Result:
-        bootstrap_project(project)
-        from ttc_bench.cli import cli
-
-        return CliRunner().invoke(cli, ["run", *arguments])
-
-    yield run
+    yield partial(run_in, project)
     # A run that fails in a process of its own ends with it; here it would go on into other tests.
     import mlflow
 

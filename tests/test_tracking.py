@@ -14,9 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from kedro.framework.startup import bootstrap_project
-from tests.conftest import KedroRun, make_project
+from tests.conftest import KedroRun, make_project, run_in
 from tests.pipelines.aggregate.support import scores
 
 from ttc_bench.tracking import with_place
@@ -46,14 +44,10 @@ def test_an_embedded_store_is_the_projects_own_wherever_the_run_starts(path: str
 def test_two_projects_in_one_process_keep_runs_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ttc_bench.cli import cli
-
     for name in ("one", "two"):
         project = make_project(tmp_path / name)
         monkeypatch.chdir(project)
-        bootstrap_project(project)
-        arguments = ["--pipeline=baseline", "--params=limit=1,benchmarks=[crm_sim]"]
-        result = CliRunner().invoke(cli, ["run", *arguments])
+        result = run_in(project, "--pipeline=baseline", "--params=limit=1,benchmarks=[crm_sim]")
         assert result.exit_code == 0, result.output
         assert (project / "data" / "mlflow" / "mlflow.db").exists()
 

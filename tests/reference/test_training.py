@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import pytest
@@ -16,7 +16,6 @@ from ttc_bench.reference.network import dropout_rates, export, hidden_states, ne
 from ttc_bench.reference.settings import DataParams, ModelParams, TrainParams
 from ttc_bench.reference.training import Progress, language_loss, rate, train
 
-T = TypeVar("T")
 SIZE = ModelParams(layers=4, width=32, heads=2, inner=64)
 DATA = DataParams(levels={"easy": 1.0})
 
@@ -150,14 +149,13 @@ def children(pid: int | None) -> list[psutil.Process]:
     return [c for c in found if any("spawn_main" in word for word in c.cmdline())]
 
 
-def wait_for(found: Callable[[], T]) -> T:
-    """Return what a function finds, once it does."""
+def wait_for(found: Callable[[], bool]) -> None:
+    """Wait until something is found."""
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if result := found():
-            return result
+    while not found():
+        if time.monotonic() > deadline:
+            raise TimeoutError
         time.sleep(0.1)
-    raise TimeoutError
 
 
 def test_rate_rises_holds_and_ends_at_zero() -> None:
