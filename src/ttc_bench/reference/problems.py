@@ -101,11 +101,13 @@ class Task(ABC):
         name: Task type, as in the benchmark that it mirrors.
         benchmark: Benchmark that it belongs to.
         styles: Number of paraphrases of its question.
+        ways: Number of right derivations that a solution may follow.
     """
 
     name: ClassVar[str]
     benchmark: ClassVar[str]
     styles: ClassVar[int] = 1
+    ways: ClassVar[int] = 1
 
     @abstractmethod
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
@@ -116,8 +118,8 @@ class Task(ABC):
         """Return the user message."""
 
     @abstractmethod
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
-        """Return the lines of the solution, the answer last."""
+    def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
+        """Return the lines of the solution by one of the ways, the answer last."""
 
     def problem(self, rng: random.Random, level: str, side: Side) -> Problem:
         """Return a new problem of one side of the split."""
@@ -128,9 +130,16 @@ class Task(ABC):
             if problem.side() == side:
                 return problem
 
-    def gold(self, problem: Problem) -> str:
-        """Return the gold solution as text."""
-        return self.text(self.solve(problem.data, Slip()))
+    def gold(self, problem: Problem, way: int = 0) -> str:
+        """Return the gold solution by one of the ways, as text."""
+        return self.text(self.solve(problem.data, Slip(), way))
+
+    def first_error(self, problem: Problem, text: str) -> int | None:
+        """Return the first wrong step by the way that a text follows longest (None: none)."""
+        golds = [self.gold(problem, way) for way in range(self.ways)]
+        wrong = [first_difference(text, gold) for gold in golds]
+        steps = [step for step in wrong if step is not None]
+        return max(steps) if len(steps) == len(wrong) else None
 
     def text(self, lines: Sequence[str]) -> str:
         """Return the lines of a solution as the model is to write them."""
@@ -138,17 +147,17 @@ class Task(ABC):
 
     def slipped(self, problem: Problem, rng: random.Random) -> tuple[str, int | None]:
         """Return a solution with one slip, and its first wrong step (None if none is wrong)."""
-        probe = Slip()
-        gold = self.solve(problem.data, probe)
+        way, probe = rng.randrange(self.ways), Slip()
+        gold = self.solve(problem.data, probe, way)
         slip = Slip(rng.randrange(max(probe.count, 1)), rng)
-        text = self.text(self.solve(problem.data, slip))
+        text = self.text(self.solve(problem.data, slip, way))
         return text, first_difference(text, self.text(gold))
 
 
 def first_difference(text: str, gold: str) -> int | None:
     """Return the number (from 1) of the first step that is not the gold step, or ``None``.
 
-    The derivations are deterministic, so a step that differs from the gold one is an error.
+    A way of deriving the answer is deterministic, so a step that differs is an error.
     A text that stops early is wrong at the step it lacks.
     """
     ours, theirs = solution_lines(text), solution_lines(gold)

@@ -156,8 +156,9 @@ class RecipeParams(Params):
 
     Attributes:
         checkpoints: Where checkpoints lie; runs that find one there continue it.
-        start: Folder of an earlier target, which takes the place of the tokenizer and of all
-            stages of the target but the last; ``None`` starts from nothing.
+        start: Folder of an earlier family. Its target takes the place of the tokenizer and of
+            all stages of the target but the last, its draft is trained on; ``None`` starts from
+            nothing.
         data: What the models are trained on.
         target: The target.
         draft: The draft.

@@ -2,8 +2,8 @@
 
 Input is a question with a (partial) solution. At the last token of every step, at the line
 break after it and at the end token, the model says how likely it is that the solution is right
-so far. The labels come from code: derivations are deterministic, so the first step that is not
-the gold step is the first wrong one (see `first_difference`).
+so far. The labels come from code, which knows all ways to derive an answer: the first step that is
+on none of them is the first wrong one (see `Task.first_error`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 
 from ttc_bench.reference.batches import IGNORE, Batch, Encoded, collate, cut
-from ttc_bench.reference.conversations import draft_of, gold_text
+from ttc_bench.reference.conversations import TASKS, draft_of
 from ttc_bench.reference.crm_tasks import CRM_TASKS
 from ttc_bench.reference.formats import solution_lines
 from ttc_bench.reference.network import hidden_states
-from ttc_bench.reference.problems import LEVELS, Problem, first_difference
+from ttc_bench.reference.problems import LEVELS, Problem
 from ttc_bench.reference.sampling import complete, prompt_text
 from ttc_bench.reference.settings import TrainParams
 from ttc_bench.reference.tokenizer import END
@@ -69,7 +69,7 @@ def judge_samples(
     prompts = [prompt_text(p) for p in problems]
     samples = complete(model, tokenizer, prompts, count, temperature, seed)
     return [
-        Judged(prompt, text, first_difference(text, gold_text(problem)))
+        Judged(prompt, text, TASKS[problem.task].first_error(problem, text))
         for prompt, problem, texts in zip(prompts, problems, samples, strict=True)
         for text in dict.fromkeys(texts)
     ]

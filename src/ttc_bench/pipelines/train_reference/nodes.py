@@ -34,7 +34,7 @@ def make_tokenizer(recipe: RecipeParams, corpus: list[str]) -> Any:
     from ttc_bench.reference.tokenizer import train_tokenizer
 
     if recipe.start:
-        return ReferenceModelDataset(recipe.start).load().tokenizer
+        return ReferenceModelDataset(f"{recipe.start}/target").load().tokenizer
     return train_tokenizer(corpus, recipe.data.vocab_size)
 
 
@@ -42,11 +42,11 @@ def train_target(recipe: RecipeParams, tokenizer: Any) -> tuple[ReferenceModel, 
     """Train the target with layer dropout and early-exit losses; resumes after a kill."""
     from ttc_bench.reference.network import new_model
 
+    params = recipe.target
     if recipe.start:
-        model = ReferenceModelDataset(recipe.start).load().model
-        params = recipe.target.model_copy(update={"stages": recipe.target.stages[-1:]})
+        model = ReferenceModelDataset(f"{recipe.start}/target").load().model
+        params = params.model_copy(update={"stages": params.stages[-1:]})
     else:
-        params = recipe.target
         model = new_model(params.size, tokenizer, params.stages[0].train.seed)
     curve = _train_language(recipe, params, "target", model, tokenizer)
     return ReferenceModel(model, tokenizer), curve
@@ -56,7 +56,10 @@ def train_draft(recipe: RecipeParams, target: ReferenceModel) -> tuple[Reference
     """Train the draft from the target's first layers, on its distribution and on the text."""
     from ttc_bench.reference.network import draft_from
 
-    model = draft_from(target.model, recipe.draft.size.layers)
+    if recipe.start:
+        model = ReferenceModelDataset(f"{recipe.start}/draft").load().model
+    else:
+        model = draft_from(target.model, recipe.draft.size.layers)
     curve = _train_language(
         recipe, recipe.draft, "draft", model, target.tokenizer, teacher=target.model
     )
