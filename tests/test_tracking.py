@@ -27,11 +27,18 @@ def test_a_server_keeps_its_own_artifacts(uri: str) -> None:
         "server": {"mlflow_tracking_uri": uri},
         "tracking": {"experiment": {"name": "x", "create_experiment_kwargs": place}},
     }
-    settled = with_place(config)
+    settled = with_place(config, Path("/project"))
     assert settled["tracking"]["experiment"] == {"name": "x", "create_experiment_kwargs": {}}
     assert place, "what was given stays as it is"
-    embedded = {**config, "server": {"mlflow_tracking_uri": "sqlite:///data/mlflow/mlflow.db"}}
-    assert with_place(embedded) == embedded
+
+
+@pytest.mark.parametrize("path", ["data/mlflow.db", "/project/data/mlflow.db"])
+def test_an_embedded_store_is_the_projects_own_wherever_the_run_starts(path: str) -> None:
+    place = {"experiment": {"create_experiment_kwargs": {"artifact_location": "data/artifacts"}}}
+    config = {"server": {"mlflow_tracking_uri": f"sqlite:///{path}"}, "tracking": place}
+    settled = with_place(config, Path("/project"))
+    assert settled["server"]["mlflow_tracking_uri"] == "sqlite:////project/data/mlflow.db"
+    assert settled["tracking"] == place
 
 
 @pytest.fixture

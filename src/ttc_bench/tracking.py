@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -11,6 +12,9 @@ from kedro.framework.hooks import hook_impl
 
 EMBEDDED = ("sqlite:", "file:")
 """Stores that live in the project: they need a place for their artifacts."""
+
+SQLITE = "sqlite:///"
+"""What an SQLite store's path stands behind; an absolute path adds its own slash."""
 
 INTERVAL_S = 5
 """Seconds between two readings of the system metrics."""
@@ -34,7 +38,9 @@ class Tracking:
         self._given = given.info.run_id if given else None
         os.environ.setdefault(SWITCH, "true")
         os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(INTERVAL_S))
-        context.config_loader["mlflow"] = with_place(context.config_loader["mlflow"])
+        context.config_loader["mlflow"] = with_place(
+            context.config_loader["mlflow"], Path(context.project_path)
+        )
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self) -> None:
@@ -65,19 +71,24 @@ class Tracking:
         os.environ[SWITCH] = self._wanted
 
 
-def with_place(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration of MLflow with a place for artifacts that suits its store.
+def with_place(config: dict[str, Any], project: Path) -> dict[str, Any]:
+    """Return the configuration of MLflow with places for its store and artifacts.
 
-    The embedded store keeps its artifacts in the project. A tracking server has its own place, and
-    a folder of this machine would leave others without the artifacts.
+    The embedded store keeps its artifacts in the project. Its own path is made absolute: MLflow
+    keeps the store of a name open for the life of a process, so that a second project run in the
+    same one would be written into the first. A tracking server has its own place, and a folder of
+    this machine would leave others without the artifacts.
 
     Args:
         config: What ``mlflow.yml`` says.
+        project: The project's folder.
     """
-    uri = str((config.get("server") or {}).get("mlflow_tracking_uri") or "")
-    if uri.startswith(EMBEDDED):
-        return config
     settled = copy.deepcopy(config)
-    experiment = (settled.get("tracking") or {}).get("experiment") or {}
-    (experiment.get("create_experiment_kwargs") or {}).pop("artifact_location", None)
+    server = settled.get("server") or {}
+    uri = str(server.get("mlflow_tracking_uri") or "")
+    if uri.startswith(SQLITE):
+        server["mlflow_tracking_uri"] = f"{SQLITE}{project / uri.removeprefix(SQLITE)}"
+    if not uri.startswith(EMBEDDED):
+        experiment = (settled.get("tracking") or {}).get("experiment") or {}
+        (experiment.get("create_experiment_kwargs") or {}).pop("artifact_location", None)
     return settled

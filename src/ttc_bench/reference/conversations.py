@@ -120,7 +120,8 @@ def wait(problem: Problem, rng: random.Random) -> Pieces:
     """Budget forcing: a first pass, ``Wait``, and the steps gone over again."""
     draft, _ = draft_of(problem, rng)
     first = "\n".join(line for line in draft.split("\n") if not line.startswith(f.ANSWER_PREFIX))
-    return [*opening(problem), Piece(f"{first}\n{f.WAIT}\n"), Piece(worked_text(problem, rng) + END, True)]
+    again = Piece(worked_text(problem, rng) + END, True)
+    return [*opening(problem), Piece(f"{first}\n{f.WAIT}\n"), again]
 
 
 def forced_answer(problem: Problem, rng: random.Random) -> Pieces:

@@ -134,12 +134,10 @@ class Task(ABC):
         """Return the gold solution by one of the ways, as text."""
         return self.text(self.solve(problem.data, Slip(), way))
 
-    def first_error(self, problem: Problem, text: str) -> int | None:
-        """Return the first wrong step by the way that a text follows longest (None: none)."""
+    def right_characters(self, problem: Problem, text: str) -> int | None:
+        """Return how many characters of a text begin a right solution; ``None`` if it is one."""
         golds = [self.gold(problem, way) for way in range(self.ways)]
-        wrong = [first_difference(text, gold) for gold in golds]
-        steps = [step for step in wrong if step is not None]
-        return max(steps) if len(steps) == len(wrong) else None
+        return None if text in golds else max(agreement(text, gold) for gold in golds)
 
     def text(self, lines: Sequence[str]) -> str:
         """Return the lines of a solution as the model is to write them."""
@@ -167,6 +165,12 @@ def first_difference(text: str, gold: str) -> int | None:
     if len(ours) == len(theirs):
         return None
     return min(len(ours), len(theirs)) + 1
+
+
+def agreement(text: str, other: str) -> int:
+    """Return how many characters two texts have in common from the start."""
+    pairs = enumerate(zip(text, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(text), len(other)))
 
 
 def stream(tasks: Sequence[Task], seed: int, side: Side) -> Iterator[Problem]:
