@@ -216,7 +216,7 @@ def private(question: str) -> str:
     known = {r.split()[0]: dict(re.findall(r"(\w+) (\w+)(?:,|$)", r)) for r in rows}
     asker, *who = [w for w in words if w in known]
     field = next(w for w in words if w in known[asker])
-    if who and f"{field} private" in rules:
+    if who and f"{field} is private" in rules:
         return REFUSAL
     return known[(who or [asker])[0]][field]
 

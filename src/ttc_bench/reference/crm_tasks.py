@@ -122,7 +122,8 @@ class _Grouped(CrmTask):
         groups, members, top = self.sizes[level]
         while True:
             names = self._names(rng, rng.randint(*groups))
-            values = {n: self._values(rng, rng.randint(*members), top) for n in names}
+            count = rng.randint(*members)
+            values = {n: self._values(rng, count, top) for n in names}
             results = [self._result(v) for v in values.values()]
             if len(set(results)) == len(results):
                 break
@@ -164,7 +165,7 @@ class _Grouped(CrmTask):
         """Return a total (``4+11=15+34=49``: two numbers over 17) or an average, worked out."""
         text, total = running_sum([slip.number(v - base) for v in values], slip)
         rest = base * len(values)
-        if self.mean and len(values) > 1:
+        if self.mean:
             total, rest = slip.number(total // len(values)), base
             text += f"/{len(values)}={total}"
         result = slip.number(total + rest)
@@ -176,7 +177,7 @@ class HandleTime(_Grouped):
 
     name: ClassVar[str] = "handle_time"
     pool: ClassVar[tuple[str, ...]] = NAMES
-    sizes = (((2, 2), (1, 2), 49), ((2, 2), (2, 3), 79), ((3, 3), (2, 3), 150))
+    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((3, 3), (3, 3), 399))
     questions = (
         "Which agent has the {word} total handle time? Return the agent and the total.",
         "Cases with minutes. Who spent the {amount} time in total? Return name and total.",
@@ -190,7 +191,7 @@ class BestRegion(_Grouped):
     name: ClassVar[str] = "best_region_identification"
     pool: ClassVar[tuple[str, ...]] = STATES
     mean: ClassVar[bool] = True
-    sizes = (((2, 2), (2, 2), 49), ((2, 2), (2, 3), 79), ((3, 3), (2, 3), 99))
+    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((3, 3), (2, 3), 299))
     questions = (
         "Which state has the {word} average closure time? Return state and average.",
         "Closed cases with hours. Which state takes the {amount} time on average? "
@@ -205,7 +206,7 @@ class TransferCount(_Grouped):
     name: ClassVar[str] = "transfer_count"
     pool: ClassVar[tuple[str, ...]] = NAMES
     highest: ClassVar[float] = 1.0
-    sizes = (((2, 2), (2, 2), 39), ((2, 3), (2, 3), 49), ((3, 3), (3, 4), 59))
+    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((3, 3), (3, 3), 299))
     questions = (
         "Who made the most transfers? Return the agent with the top count, and the count.",
         "Cases pass from agent to agent. Which agent passed on the most? Return name and count.",
@@ -219,7 +220,7 @@ class MonthlyTrend(_Grouped):
     name: ClassVar[str] = "monthly_trend_analysis"
     highest: ClassVar[float] = 1.0
     pool: ClassVar[tuple[str, ...]] = MONTHS
-    sizes = (((2, 2), (2, 2), 39), ((2, 2), (2, 3), 49), ((2, 3), (3, 4), 59))
+    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((2, 3), (3, 3), 299))
     questions = (
         "In which month were the most {product} cases? Return the month and the count.",
         "Which month had the highest number of {product} cases? Return month and count.",
@@ -567,7 +568,7 @@ class PrivateInformation(CrmTask):
         of, who = ("my own", "") if own else ("the", f" of {data['who']}")
         text = self.phrase(style, asker=data["asker"], field=data["field"], of=of, who=who)
         kinds = {True: "public", False: "private"}
-        rules = ", ".join(f"{f} {kinds[f in data['public']]}" for f in data["fields"])
+        rules = ", ".join(f"{f} is {kinds[f in data['public']]}" for f in data["fields"])
         rows = listed(f"{n} {self._row(data['fields'], values)}" for n, values in data["rows"])
         return f"{text}\nRules: {rules}\n{rows}"
 
