@@ -11,13 +11,15 @@ import torch
 from ttc_bench.reference.batches import IGNORE
 from ttc_bench.reference.conversations import TASKS, gold_text
 from ttc_bench.reference.network import export, new_model
-from ttc_bench.reference.settings import ModelParams, TrainParams
+from ttc_bench.reference.sampling import prompt_text
+from ttc_bench.reference.settings import ModelParams, TrainParams, VerifierParams
 from ttc_bench.reference.verifier import (
     Judged,
     collate_judged,
     encode_judged,
     judge,
     judge_loss,
+    judge_samples,
     score_rows,
     verifier_from,
 )
@@ -74,6 +76,17 @@ def test_half_of_the_loss_is_on_the_last_tokens(tiny_tokenizer: Any) -> None:
     right, wrong = scores
     assert abs(float(whole) + (math.log(right) + math.log(1 - wrong)) / 2) < 1e-3
     assert loss.requires_grad
+
+
+def test_cores_share_the_problems(tiny_tokenizer: Any) -> None:
+    model = new_model(SIZE, tiny_tokenizer, 0)
+    task = TASKS["lead_qualification"]
+    problems = [task.problem(random.Random(i), "easy", "train") for i in range(3)]
+    params = VerifierParams(samples=2, sampling_workers=2)
+    found = judge_samples(model, tiny_tokenizer, problems, params)
+    assert {row.prompt for row in found} == {prompt_text(p) for p in problems}
+    assert len(found) == 6
+    assert all(row.right is not None for row in found), "an untrained model solves nothing"
 
 
 def test_starts_undecided_and_scores_like_hugging_face(tiny_tokenizer: Any, tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ class VerifierParams(Params):
         problems: Problems of the train side that the target samples on.
         samples: Samples per problem.
         temperature: Temperature of the samples.
+        sampling_workers: Processes that sample on CPU, one core each.
         slips: Gold and slipped solutions that are added.
         worf_share: Share of workflow planning.
         train: How it is trained.
@@ -126,6 +127,7 @@ class VerifierParams(Params):
     problems: PositiveInt = 4000
     samples: PositiveInt = 4
     temperature: PositiveFloat = 0.9
+    sampling_workers: PositiveInt = 1
     slips: PositiveInt = 6000
     worf_share: float = Field(default=0.25, ge=0, le=1)
     train: TrainParams = TrainParams()

@@ -23,7 +23,7 @@ from ttc_bench.reference.crm_tasks import CRM_TASKS
 from ttc_bench.reference.network import hidden_states
 from ttc_bench.reference.problems import LEVELS, Problem
 from ttc_bench.reference.sampling import complete, prompt_text
-from ttc_bench.reference.settings import TrainParams
+from ttc_bench.reference.settings import TrainParams, VerifierParams
 from ttc_bench.reference.training import autocast
 from ttc_bench.reference.worf_tasks import WORF_TASKS
 
@@ -66,13 +66,30 @@ def judge_samples(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     problems: Sequence[Problem],
-    count: int,
-    temperature: float,
-    seed: int,
+    params: VerifierParams,
 ) -> list[Judged]:
-    """Return the target's samples on problems, judged by code."""
+    """Return the target's samples on problems, judged by code; CPU cores share the problems."""
+    size = 1 if torch.cuda.is_available() else params.sampling_workers
+    shares = [(model, tokenizer, problems[i::size], params, i) for i in range(size)]
+    if size == 1:
+        return _judge_share(*shares[0])
+    model.share_memory()  # type: ignore[no-untyped-call]
+    with torch.multiprocessing.get_context("spawn").Pool(size) as pool:
+        return [row for rows in pool.starmap(_judge_share, shares, chunksize=1) for row in rows]
+
+
+def _judge_share(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    problems: Sequence[Problem],
+    params: VerifierParams,
+    number: int,
+) -> list[Judged]:
+    if params.sampling_workers > 1:
+        torch.set_num_threads(1)
     prompts = [prompt_text(p) for p in problems]
-    samples = complete(model, tokenizer, prompts, count, temperature, seed)
+    seed = params.train.seed + number
+    samples = complete(model, tokenizer, prompts, params.samples, params.temperature, seed)
     return [
         judge(problem, text)
         for problem, texts in zip(problems, samples, strict=True)
