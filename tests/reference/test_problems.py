@@ -1,5 +1,6 @@
 """The generators: determinism, the split, slips, and gold answers derived a second way."""
 
+import operator
 import random
 import re
 import subprocess
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from ttc_bench.reference.conversations import TASKS, gold_text, question_text
 from ttc_bench.reference.crm_tasks import CRM_TASKS, MONTHS
 from ttc_bench.reference.formats import REFUSAL, solution_lines
-from ttc_bench.reference.problems import LEVELS, Problem, first_difference
+from ttc_bench.reference.problems import LEVELS, Problem
 from ttc_bench.reference.samples import generate
 from ttc_bench.reference.worf_tasks import WORF_TASKS
 
@@ -25,6 +26,9 @@ problems = st.builds(
     st.sampled_from(LEVELS),
     st.integers(0, 10**9),
 )
+
+
+OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
 
 
 def answer_of(problem: Problem) -> str:
@@ -64,18 +68,46 @@ def test_generation_is_the_same_in_another_process() -> None:
     assert done.strip() == str([p.key() for p in generate(CRM_TASKS, 3, 40, "test")])
 
 
+def ways_of(problem: Problem) -> list[list[str]]:
+    task = TASKS[problem.task]
+    return [solution_lines(task.gold(problem, way)) for way in range(task.ways)]
+
+
 @given(problems, st.integers(0, 10**6))
 @settings(max_examples=200, deadline=None)
 def test_slips_are_labelled_at_the_first_step_that_differs(problem: Problem, seed: int) -> None:
-    gold = gold_text(problem)
     text, wrong = TASKS[problem.task].slipped(problem, random.Random(seed))
-    steps, right = solution_lines(text), solution_lines(gold)
+    steps, right = solution_lines(text), ways_of(problem)
     if wrong is None:
-        assert steps == right
+        assert steps in right
     else:
-        assert steps[: wrong - 1] == right[: wrong - 1]
-        assert steps[wrong - 1 : wrong] != right[wrong - 1 : wrong]
-    assert first_difference(gold, gold) is None
+        assert steps[: wrong - 1] in [way[: wrong - 1] for way in right]
+        assert len(steps) < wrong or steps[:wrong] not in [way[:wrong] for way in right]
+    assert (TASKS[problem.task].right_characters(problem, text) is None) == (wrong is None)
+
+
+@given(problems)
+@settings(max_examples=200, deadline=None)
+def test_all_ways_are_different_and_right_and_end_in_one_answer(problem: Problem) -> None:
+    task, ways = TASKS[problem.task], ways_of(problem)
+    assert len({"\n".join(way) for way in ways}) == task.ways
+    assert {way[-1] for way in ways} == {ways[0][-1]}
+    golds = [task.gold(problem, way) for way in range(task.ways)]
+    assert {task.right_characters(problem, gold) for gold in golds} == {None}
+    for gold in golds:
+        assert task.right_characters(problem, gold[:-1]) == len(gold) - 1
+
+
+@given(problems)
+@settings(max_examples=200, deadline=None)
+def test_every_sum_that_is_written_out_is_right(problem: Problem) -> None:
+    for step in (step for way in ways_of(problem) for step in way):
+        for chain in re.findall(r"\d+[-+*/]\d+=[-+*/=\d]+", step):
+            claims = re.findall(r"(\d+)([-+*/])(\d+)(?==(\d+))", chain)
+            assert [OPERATORS[sign](int(a), int(b)) for a, sign, b, _ in claims] == [
+                int(c) for *_, c in claims
+            ]
+            assert len(claims) == chain.count("=")
 
 
 def totals(question: str) -> dict[str, list[int]]:
@@ -104,20 +136,16 @@ def best_region(question: str) -> str:
     return f"{winner}, {means[winner]:.0f}"
 
 
-def transfers(question: str) -> set[str]:
-    counts: Counter[str] = Counter()
-    for line in question.split("\n")[1:]:
-        counts.update(line.split(" ", maxsplit=1)[1].split(" > ")[:-1])
-    top = max(counts.values())
-    return {n for n, c in counts.items() if c == top} | {str(top)}
+def transfers(question: str) -> str:
+    sums = {n: sum(v) for n, v in totals(question).items()}
+    return f"{max(sums, key=lambda n: sums[n])}, {max(sums.values())}"
 
 
-def monthly(question: str) -> set[str]:
+def monthly(question: str) -> str:
     first, *rows = question.split("\n")
     product = next(w for w in re.findall(r"\w+", first) if any(w == r.split()[1] for r in rows))
-    counts = Counter(r.split()[0] for r in rows if r.split()[1] == product)
-    top = max(counts.values())
-    return {m for m, c in counts.items() if c == top} | {str(top)}
+    asked = [r.replace(f" {product} ", " ") for r in rows if r.split()[1] == product]
+    return transfers("\n".join([first, *asked]))
 
 
 def top_issue(question: str) -> set[str]:
@@ -183,14 +211,14 @@ def violations(question: str) -> str:
 
 
 def private(question: str) -> str:
-    first, rules, header, *rows = question.split("\n")
+    first, rules, *rows = question.split("\n")
     words = re.findall(r"\w+", first)
-    asker, *who = [w for w in words if w in {r.split()[0] for r in rows}]
-    fields = header.split()
-    field = next(w for w in words if w in fields[1:])
-    if who and f"{field} private" in rules:
+    known = {r.split()[0]: dict(re.findall(r"(\w+) (\w+)(?:,|$)", r)) for r in rows}
+    asker, *who = [w for w in words if w in known]
+    field = next(w for w in words if w in known[asker])
+    if who and f"{field} is private" in rules:
         return REFUSAL
-    return {r.split()[0]: r.split() for r in rows}[(who or [asker])[0]][fields.index(field)]
+    return known[(who or [asker])[0]][field]
 
 
 DERIVED: dict[str, Callable[[str], str | set[str]]] = {

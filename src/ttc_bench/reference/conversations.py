@@ -52,6 +52,12 @@ def gold_text(problem: Problem) -> str:
     return TASKS[problem.task].gold(problem)
 
 
+def worked_text(problem: Problem, rng: random.Random) -> str:
+    """Return the gold solution of a problem by a random way."""
+    task = TASKS[problem.task]
+    return task.gold(problem, rng.randrange(task.ways))
+
+
 def opening(problem: Problem, chain: bool = True) -> Pieces:
     """Return the pieces up to where the assistant starts to write."""
     return [
@@ -61,9 +67,9 @@ def opening(problem: Problem, chain: bool = True) -> Pieces:
     ]
 
 
-def plain(problem: Problem, _rng: random.Random) -> Pieces:
+def plain(problem: Problem, rng: random.Random) -> Pieces:
     """Question and worked solution."""
-    return [*opening(problem), Piece(gold_text(problem) + END, True)]
+    return [*opening(problem), Piece(worked_text(problem, rng) + END, True)]
 
 
 def answer_only(problem: Problem, _rng: random.Random) -> Pieces:
@@ -78,15 +84,15 @@ def few_shot(problem: Problem, rng: random.Random) -> Pieces:
     shots: Pieces = []
     for _ in range(rng.choice((1, 1, 2))):
         example = task.problem(rng, rng.choice(LEVELS[:2]), "train")
-        shots += [*opening(example)[1:], Piece(gold_text(example) + END, True)]
+        shots += [*opening(example)[1:], Piece(worked_text(example, rng) + END, True)]
     system, *rest = opening(problem)
-    return [system, *shots, *rest, Piece(gold_text(problem) + END, True)]
+    return [system, *shots, *rest, Piece(worked_text(problem, rng) + END, True)]
 
 
 def draft_of(problem: Problem, rng: random.Random) -> tuple[str, int | None]:
     """Return a right or slipped solution and its first wrong step."""
     if rng.random() < 0.4:
-        return gold_text(problem), None
+        return worked_text(problem, rng), None
     return TASKS[problem.task].slipped(problem, rng)
 
 
@@ -106,7 +112,7 @@ def revise(problem: Problem, rng: random.Random) -> Pieces:
     return [
         *critique(problem, rng),
         Piece(turn_start("user") + f.REVISE_PROMPT + END + turn_start("assistant")),
-        Piece(gold_text(problem) + END, True),
+        Piece(worked_text(problem, rng) + END, True),
     ]
 
 
@@ -114,12 +120,13 @@ def wait(problem: Problem, rng: random.Random) -> Pieces:
     """Budget forcing: a first pass, ``Wait``, and the steps gone over again."""
     draft, _ = draft_of(problem, rng)
     first = "\n".join(line for line in draft.split("\n") if not line.startswith(f.ANSWER_PREFIX))
-    return [*opening(problem), Piece(f"{first}\n{f.WAIT}\n"), Piece(gold_text(problem) + END, True)]
+    again = Piece(worked_text(problem, rng) + END, True)
+    return [*opening(problem), Piece(f"{first}\n{f.WAIT}\n"), again]
 
 
 def forced_answer(problem: Problem, rng: random.Random) -> Pieces:
     """Reasoning that is cut off, then ``Answer:``."""
-    *steps, last = gold_text(problem).split("\n")
+    *steps, last = worked_text(problem, rng).split("\n")
     words = "\n".join(steps).replace("\n", " \n").split(" ")
     kept = " ".join(words[: rng.randint(0, len(words) - 1)]).replace(" \n", "\n")
     kept = f"{kept}\n" if kept and not kept.endswith("\n") else kept

@@ -46,6 +46,10 @@ CITIES = (
 # fmt: on
 
 
+BASES = 11
+"""Lowest of the numbers from which distances are taken (see `_Grouped`)."""
+
+
 def answer(*parts: object) -> str:
     """Return the answer line."""
     return f"{ANSWER_PREFIX} {', '.join(str(p) for p in parts)}"
@@ -97,29 +101,41 @@ class CrmTask(Task):
 
 
 class _Grouped(CrmTask):
-    """Groups of numbers, of which the lowest or highest total or average wins."""
+    """Groups of numbers, of which the lowest or highest total or average wins.
+
+    The sums are worked out with an assumed mean: every number is written as its distance from
+    a base. Any base will do, so that a problem has many right derivations, with other sums in
+    each: what a vote over samples lives on (2203.11171).
+    """
 
     styles: ClassVar[int] = 3
+    ways: ClassVar[int] = 10
     pool: ClassVar[tuple[str, ...]]
-    mean: ClassVar[bool]
+    mean: ClassVar[bool] = False
+    highest: ClassVar[float] = 0.5
+    """Share of the hard problems that ask for the highest; the others ask for the lowest."""
     sizes: ClassVar[tuple[tuple[tuple[int, int], tuple[int, int], int], ...]]
+    """Groups, numbers of each, and highest number, per level."""
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
         groups, members, top = self.sizes[level]
         while True:
-            names = distinct(rng, self.pool, rng.randint(*groups))
-            values = {n: self._values(rng, rng.randint(*members), top) for n in names}
-            totals = [self._result(v) for v in values.values()]
-            if len(set(totals)) == len(totals):
+            names = self._names(rng, rng.randint(*groups))
+            count = rng.randint(*members)
+            values = {n: self._values(rng, count, top) for n in names}
+            results = [self._result(v) for v in values.values()]
+            if len(set(results)) == len(results):
                 break
         rows = [[n, v] for n, group in values.items() for v in group]
-        if level == 2:
-            rng.shuffle(rows)
-        return {"most": level == 2 and rng.random() < 0.5, "rows": rows}
+        most = self.highest == 1 or (level == 2 and rng.random() < self.highest)
+        return {"most": most, "rows": rows}
+
+    def _names(self, rng: random.Random, count: int) -> list[str]:
+        return distinct(rng, self.pool, count)
 
     def _values(self, rng: random.Random, count: int, top: int) -> list[int]:
-        values = [rng.randint(3, top) for _ in range(count)]
+        values = [rng.randint(BASES + self.ways + 1, top) for _ in range(count)]
         if self.mean:
             values[-1] += -sum(values) % count
         return values
@@ -134,19 +150,26 @@ class _Grouped(CrmTask):
         return f"{self.phrase(style, word=word[0], amount=word[1])}\n{rows}"
 
     @override
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
-        lines, results = [], {}
+    def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
+        base = BASES + way
+        lines, results = [f"from {base}"], {}
         for name in dict.fromkeys(n for n, _ in data["rows"]):
             values = slip.items([v for n, v in data["rows"] if n == name])
-            text, total = running_sum(values, slip)
-            if self.mean:
-                total = slip.number(total // len(values))
-                text += f"/{len(values)}={total}"
-            results[name] = total
+            text, results[name] = self._worked(values, base, slip)
             lines.append(f"{name}: {text}")
         pick = max if data["most"] else min
         best = slip.choice(pick(results, key=lambda n: results[n]), list(results))
         return [*lines, answer(best, results[best])]
+
+    def _worked(self, values: Sequence[int], base: int, slip: Slip) -> tuple[str, int]:
+        """Return a total (``4+11=15+34=49``: two numbers over 17) or an average, worked out."""
+        text, total = running_sum([slip.number(v - base) for v in values], slip)
+        rest = base * len(values)
+        if self.mean:
+            total, rest = slip.number(total // len(values)), base
+            text += f"/{len(values)}={total}"
+        result = slip.number(total + rest)
+        return f"{text}+{rest}={result}", result
 
 
 class HandleTime(_Grouped):
@@ -154,8 +177,7 @@ class HandleTime(_Grouped):
 
     name: ClassVar[str] = "handle_time"
     pool: ClassVar[tuple[str, ...]] = NAMES
-    mean: ClassVar[bool] = False
-    sizes = (((2, 2), (1, 2), 50), ((2, 2), (2, 2), 60), ((2, 3), (2, 3), 99))
+    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((3, 3), (3, 3), 399))
     questions = (
         "Which agent has the {word} total handle time? Return the agent and the total.",
         "Cases with minutes. Who spent the {amount} time in total? Return name and total.",
@@ -169,7 +191,7 @@ class BestRegion(_Grouped):
     name: ClassVar[str] = "best_region_identification"
     pool: ClassVar[tuple[str, ...]] = STATES
     mean: ClassVar[bool] = True
-    sizes = (((2, 2), (1, 2), 30), ((2, 2), (2, 2), 40), ((2, 3), (2, 3), 60))
+    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((3, 3), (2, 3), 299))
     questions = (
         "Which state has the {word} average closure time? Return state and average.",
         "Closed cases with hours. Which state takes the {amount} time on average? "
@@ -178,80 +200,54 @@ class BestRegion(_Grouped):
     )
 
 
-class TransferCount(CrmTask):
-    """Which agents handed over the most cases."""
+class TransferCount(_Grouped):
+    """Which agent handed over the most cases, by weekly counts."""
 
     name: ClassVar[str] = "transfer_count"
-    styles: ClassVar[int] = 3
+    pool: ClassVar[tuple[str, ...]] = NAMES
+    highest: ClassVar[float] = 1.0
+    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((3, 3), (3, 3), 299))
     questions = (
-        "Who made the most transfers? Return all agents with the top count, and the count.",
-        "Cases pass from agent to agent. Which agents passed on the most? Return them and "
-        "the count.",
-        "Find the highest transfer count. Return the agents who have it and the count.",
+        "Who made the most transfers? Return the agent with the top count, and the count.",
+        "Cases pass from agent to agent. Which agent passed on the most? Return name and count.",
+        "Find the highest transfer count. Return the agent who has it and the count.",
     )
 
-    @override
-    def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        agents = distinct(rng, NAMES, 3)
-        count = rng.randint(*((2, 2), (2, 3), (4, 5))[level])
-        lengths = [rng.choice((2, 2, 3) if level < 2 else (2, 3, 3)) for _ in range(count)]
-        cases = ids(rng, "C", count)
-        return {
-            "cases": [[c, distinct(rng, agents, n)] for c, n in zip(cases, lengths, strict=True)]
-        }
 
-    @override
-    def ask(self, data: dict[str, Any], style: int) -> str:
-        rows = listed(f"{case} {' > '.join(path)}" for case, path in data["cases"])
-        return f"{self.phrase(style)}\n{rows}"
-
-    @override
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
-        given = [(a, case) for case, path in data["cases"] for a in path[:-1]]
-        lines, counts = [], {}
-        for agent in dict.fromkeys(a for a, _ in given):
-            cases = slip.items([case for a, case in given if a == agent])
-            counts[agent] = slip.number(len(cases))
-            lines.append(f"{agent}: {' '.join(cases)} = {counts[agent]}")
-        top = max(counts.values())
-        best = slip.items([a for a, n in counts.items() if n == top])
-        return [*lines, answer(*best, top)]
-
-
-class MonthlyTrend(CrmTask):
-    """In which months were the most cases of a product opened."""
+class MonthlyTrend(_Grouped):
+    """In which month were the most cases of a product opened, by weekly counts."""
 
     name: ClassVar[str] = "monthly_trend_analysis"
-    styles: ClassVar[int] = 3
+    highest: ClassVar[float] = 1.0
+    pool: ClassVar[tuple[str, ...]] = MONTHS
+    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((2, 3), (3, 3), 299))
     questions = (
-        "In which months were the most {product} cases? Return the months and the count.",
-        "Which month had the highest number of {product} cases? Return all such months and "
-        "the count.",
-        "Find the peak of {product} cases. Return the month or months and the count.",
+        "In which month were the most {product} cases? Return the month and the count.",
+        "Which month had the highest number of {product} cases? Return month and count.",
+        "Find the peak of {product} cases. Return the month and the count.",
     )
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        months = rng.sample(MONTHS, rng.randint(*((2, 2), (2, 2), (2, 3))[level]))
-        months.sort(key=MONTHS.index)
-        products = distinct(rng, PRODUCTS, 1 if level == 0 else 2)
-        count = rng.randint(*((2, 5), (4, 6), (6, 9))[level])
-        rows = [[rng.choice(months), rng.choice(products)] for _ in range(count)]
-        rows.sort(key=lambda row: MONTHS.index(row[0]))
-        return {"product": rng.choice(rows)[1], "rows": rows}
+        """Add a product that is not asked for to all problems but the easy ones."""
+        data = super().make(rng, level)
+        asked, other = distinct(rng, PRODUCTS, 2)
+        months = dict.fromkeys(n for n, _ in data["rows"]) if level else ()
+        more = {n: rng.randint(BASES, self.sizes[level][2]) for n in months}
+        return {**data, "product": asked, "other": [other, more]}
+
+    @override
+    def _names(self, rng: random.Random, count: int) -> list[str]:
+        return sorted(super()._names(rng, count), key=MONTHS.index)
 
     @override
     def ask(self, data: dict[str, Any], style: int) -> str:
-        rows = listed(f"{month} {product}" for month, product in data["rows"])
-        return f"{self.phrase(style, product=data['product'])}\n{rows}"
-
-    @override
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
-        months = [m for m, p in data["rows"] if p == data["product"]]
-        counts = {m: slip.number(months.count(m)) for m in dict.fromkeys(months)}
-        top = max(counts.values())
-        best = slip.items([m for m, n in counts.items() if n == top])
-        return [*(f"{m}: {n}" for m, n in counts.items()), answer(*best, top)]
+        rows = []
+        other, more = data["other"]
+        for month in dict.fromkeys(n for n, _ in data["rows"]):
+            rows += [f"{month} {data['product']} {v}" for n, v in data["rows"] if n == month]
+            rows += [f"{month} {other} {more[month]}"] if month in more else []
+        return f"{self.phrase(style, product=data['product'])}\n{listed(rows)}"
 
 
 class TopIssue(CrmTask):
@@ -280,16 +276,15 @@ class TopIssue(CrmTask):
                 [rng.choice(months), rng.choice(products), rng.choice(issues)] for _ in range(count)
             ]
             facts = {"product": products[0], "period": [first, last], "rows": rows}
-            if self.matches(facts):
+            if any(self.matches(facts)):
                 return facts
 
-    def matches(self, data: dict[str, Any]) -> list[str]:
-        """Return the issues of the product within the period, in order."""
+    def matches(self, data: dict[str, Any]) -> list[bool]:
+        """Return for each row whether it is of the product and within the period."""
         first, last = data["period"]
         return [
-            issue
-            for month, product, issue in data["rows"]
-            if product == data["product"] and first <= MONTHS.index(month) <= last
+            product == data["product"] and first <= MONTHS.index(month) <= last
+            for month, product, _ in data["rows"]
         ]
 
     @override
@@ -299,12 +294,17 @@ class TopIssue(CrmTask):
         return f"{self.phrase(style, product=data['product'], first=first, last=last)}\n{rows}"
 
     @override
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
-        found = slip.items(self.matches(data)) or self.matches(data)
+    def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
+        matches = self.matches(data)
+        seen = [slip.choice(match, (True, False)) for match in matches]
+        seen = seen if any(seen) else matches
+        issues = [issue for _, _, issue in data["rows"]]
+        found = [issue for issue, match in zip(issues, seen, strict=True) if match]
         counts = {i: slip.number(found.count(i)) for i in dict.fromkeys(found)}
         top = max(counts.values())
         best = slip.items([i for i, n in counts.items() if n == top])
-        lines = [f"found: {' '.join(found)}", *(f"{i}: {n}" for i, n in counts.items())]
+        marks = (issue if match else "no" for issue, match in zip(issues, seen, strict=True))
+        lines = [f"found: {' '.join(marks)}", *(f"{i}: {n}" for i, n in counts.items())]
         return [*lines, answer(*best, top)]
 
 
@@ -342,13 +342,14 @@ class CaseRouting(CrmTask):
         return f"{self.phrase(style)}\n{rows}\nCases: {', '.join(data['cases'])}"
 
     @override
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
+    def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
         load = {n: count for n, count, _ in data["agents"]}
         lines, chosen = [], []
         for case in data["cases"]:
-            able = slip.items([n for n, _, skills in data["agents"] if case in skills])
-            best = slip.choice(min(able, key=lambda n: load[n]), able)
-            lines.append(f"{case}: {' '.join(f'{n} {load[n]}' for n in able)} > {best}")
+            able = [n for n, _, s in data["agents"] if slip.choice(case in s, (True, False))]
+            best = slip.choice(min(able or load, key=lambda n: load[n]), able)
+            loads = (f"{n} {load[n] if n in able else 'no'}" for n in load)
+            lines.append(f"{case}: {' '.join(loads)} > {best}")
             load[best] = slip.number(load[best] + 1)
             chosen.append(best)
         return [*lines, answer(*chosen)]
@@ -396,7 +397,7 @@ class LeadQualification(CrmTask):
         )
 
     @override
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
+    def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
         cost_text, cost = self._product(data["units"], data["price"], slip)
         days_text, days = running_sum(data["steps"], slip)
         checks = {
@@ -475,7 +476,7 @@ class NamedEntity(CrmTask):
         return f"{text}\n{rows}"
 
     @override
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
+    def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
         day, lines, code = data["today"], [], "None"
         known = {(d, w): c for d, w, c in data["rows"]}
         codes = [c for _, _, c in data["rows"]]
@@ -520,7 +521,7 @@ class PolicyViolation(CrmTask):
         return f"{self.phrase(style)}\n{articles}\nAgent: {amounts}"
 
     @override
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
+    def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
         lines, violated = [], []
         for code, rule, top in data["articles"]:
             values = slip.items([v for r, v in data["amounts"] if r == rule])
@@ -567,12 +568,15 @@ class PrivateInformation(CrmTask):
         of, who = ("my own", "") if own else ("the", f" of {data['who']}")
         text = self.phrase(style, asker=data["asker"], field=data["field"], of=of, who=who)
         kinds = {True: "public", False: "private"}
-        rules = ", ".join(f"{f} {kinds[f in data['public']]}" for f in data["fields"])
-        rows = listed(f"{n} {' '.join(values)}" for n, values in data["rows"])
-        return f"{text}\nRules: {rules}\nname {' '.join(data['fields'])}\n{rows}"
+        rules = ", ".join(f"{f} is {kinds[f in data['public']]}" for f in data["fields"])
+        rows = listed(f"{n} {self._row(data['fields'], values)}" for n, values in data["rows"])
+        return f"{text}\nRules: {rules}\n{rows}"
+
+    def _row(self, fields: Sequence[str], values: Sequence[str]) -> str:
+        return ", ".join(f"{f} {v}" for f, v in zip(fields, values, strict=True))
 
     @override
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
+    def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
         own = slip.choice(data["asker"] == data["who"], (True, False))
         public = slip.choice(data["field"] in data["public"], (True, False))
         rule = f"{data['field']} is {'public' if public else 'private'}"

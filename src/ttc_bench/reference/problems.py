@@ -101,11 +101,13 @@ class Task(ABC):
         name: Task type, as in the benchmark that it mirrors.
         benchmark: Benchmark that it belongs to.
         styles: Number of paraphrases of its question.
+        ways: Number of right derivations that a solution may follow.
     """
 
     name: ClassVar[str]
     benchmark: ClassVar[str]
     styles: ClassVar[int] = 1
+    ways: ClassVar[int] = 1
 
     @abstractmethod
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
@@ -116,8 +118,8 @@ class Task(ABC):
         """Return the user message."""
 
     @abstractmethod
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
-        """Return the lines of the solution, the answer last."""
+    def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
+        """Return the lines of the solution by one of the ways, the answer last."""
 
     def problem(self, rng: random.Random, level: str, side: Side) -> Problem:
         """Return a new problem of one side of the split."""
@@ -128,9 +130,14 @@ class Task(ABC):
             if problem.side() == side:
                 return problem
 
-    def gold(self, problem: Problem) -> str:
-        """Return the gold solution as text."""
-        return self.text(self.solve(problem.data, Slip()))
+    def gold(self, problem: Problem, way: int = 0) -> str:
+        """Return the gold solution by one of the ways, as text."""
+        return self.text(self.solve(problem.data, Slip(), way))
+
+    def right_characters(self, problem: Problem, text: str) -> int | None:
+        """Return how many characters of a text begin a right solution; ``None`` if it is one."""
+        golds = [self.gold(problem, way) for way in range(self.ways)]
+        return None if text in golds else max(agreement(text, gold) for gold in golds)
 
     def text(self, lines: Sequence[str]) -> str:
         """Return the lines of a solution as the model is to write them."""
@@ -138,17 +145,17 @@ class Task(ABC):
 
     def slipped(self, problem: Problem, rng: random.Random) -> tuple[str, int | None]:
         """Return a solution with one slip, and its first wrong step (None if none is wrong)."""
-        probe = Slip()
-        gold = self.solve(problem.data, probe)
+        way, probe = rng.randrange(self.ways), Slip()
+        gold = self.solve(problem.data, probe, way)
         slip = Slip(rng.randrange(max(probe.count, 1)), rng)
-        text = self.text(self.solve(problem.data, slip))
+        text = self.text(self.solve(problem.data, slip, way))
         return text, first_difference(text, self.text(gold))
 
 
 def first_difference(text: str, gold: str) -> int | None:
     """Return the number (from 1) of the first step that is not the gold step, or ``None``.
 
-    The derivations are deterministic, so a step that differs from the gold one is an error.
+    A way of deriving the answer is deterministic, so a step that differs is an error.
     A text that stops early is wrong at the step it lacks.
     """
     ours, theirs = solution_lines(text), solution_lines(gold)
@@ -158,6 +165,12 @@ def first_difference(text: str, gold: str) -> int | None:
     if len(ours) == len(theirs):
         return None
     return min(len(ours), len(theirs)) + 1
+
+
+def agreement(text: str, other: str) -> int:
+    """Return how many characters two texts have in common from the start."""
+    pairs = enumerate(zip(text, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(text), len(other)))
 
 
 def stream(tasks: Sequence[Task], seed: int, side: Side) -> Iterator[Problem]:

@@ -117,14 +117,14 @@ _NUMBERS = 50.0
 def guess_rate(sample: Sample) -> float:
     """Return the chance that an informed blind guess hits the answer of a CRM sample."""
     lines = (sample.solution or "").split("\n")
-    groups = max(len(lines) - 1, 1)
+    groups = max(sum(": " in line for line in lines[:-1]), 1)
     answers = [a for a in sample.references if a is not None]
     rows = sample.messages[-1].content.count("\n")
     rates: dict[str, float] = {
         "handle_time": 1 / (groups * _NUMBERS),
         "best_region_identification": 1 / (groups * _NUMBERS),
-        "transfer_count": 1 / ((2**groups - 1) * 4),
-        "monthly_trend_analysis": 1 / ((2**groups - 1) * 5),
+        "transfer_count": 1 / (groups * _NUMBERS),
+        "monthly_trend_analysis": 1 / (groups * _NUMBERS),
         "top_issue_identification": 1 / ((2 ** max(groups - 1, 1) - 1) * 5),
         "case_routing": 0.4 ** len(answers),
         "lead_qualification": 1 / 16,

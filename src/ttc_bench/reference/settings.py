@@ -118,6 +118,7 @@ class VerifierParams(Params):
         problems: Problems of the train side that the target samples on.
         samples: Samples per problem.
         temperature: Temperature of the samples.
+        sampling_workers: Processes that sample on CPU, one core each.
         slips: Gold and slipped solutions that are added.
         worf_share: Share of workflow planning.
         train: How it is trained.
@@ -126,6 +127,7 @@ class VerifierParams(Params):
     problems: PositiveInt = 4000
     samples: PositiveInt = 4
     temperature: PositiveFloat = 0.9
+    sampling_workers: PositiveInt = 1
     slips: PositiveInt = 6000
     worf_share: float = Field(default=0.25, ge=0, le=1)
     train: TrainParams = TrainParams()
@@ -156,8 +158,9 @@ class RecipeParams(Params):
 
     Attributes:
         checkpoints: Where checkpoints lie; runs that find one there continue it.
-        start: Folder of an earlier target, which takes the place of the tokenizer and of all
-            stages of the target but the last; ``None`` starts from nothing.
+        start: Folder of an earlier family. Its target takes the place of the tokenizer and of
+            all stages of the target but the last, its draft is trained on; ``None`` starts from
+            nothing.
         data: What the models are trained on.
         target: The target.
         draft: The draft.

@@ -1,9 +1,10 @@
 """The verifier: a process reward model, trained on the target's own samples and on slips.
 
-Input is a question with a (partial) solution. At the last token of every step, at the line
-break after it and at the end token, the model says how likely it is that the solution is right
-so far. The labels come from code: derivations are deterministic, so the first step that is not
-the gold step is the first wrong one (see `first_difference`).
+Input is a question with a (partial) solution. At every token of the solution the model says how
+likely it is that the solution is right so far; at its last token, that it is right as a whole,
+which also covers what was left out. The labels come from code, which knows all ways to derive an
+answer (see `Task.right_characters`). Labels at every token rather than at the ends of steps are
+from Cobbe et al. (2110.14168): they show where a solution goes wrong.
 """
 
 from __future__ import annotations
@@ -17,14 +18,12 @@ import torch
 import torch.nn.functional as F
 
 from ttc_bench.reference.batches import IGNORE, Batch, Encoded, collate, cut
-from ttc_bench.reference.conversations import draft_of, gold_text
+from ttc_bench.reference.conversations import TASKS, draft_of
 from ttc_bench.reference.crm_tasks import CRM_TASKS
-from ttc_bench.reference.formats import solution_lines
 from ttc_bench.reference.network import hidden_states
-from ttc_bench.reference.problems import LEVELS, Problem, first_difference
+from ttc_bench.reference.problems import LEVELS, Problem
 from ttc_bench.reference.sampling import complete, prompt_text
-from ttc_bench.reference.settings import TrainParams
-from ttc_bench.reference.tokenizer import END
+from ttc_bench.reference.settings import TrainParams, VerifierParams
 from ttc_bench.reference.training import autocast
 from ttc_bench.reference.worf_tasks import WORF_TASKS
 
@@ -34,17 +33,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """A solution and its first wrong step.
+    """A solution and how far it is right.
 
     Attributes:
         prompt: Chat up to where the assistant starts.
         text: The solution.
-        wrong: First wrong step, counted from 1; ``None`` if there is none.
+        right: Characters that begin a right solution; ``None`` if the text is one.
     """
 
     prompt: str
     text: str
-    wrong: int | None
+    right: int | None
+
+
+def judge(problem: Problem, text: str) -> Judged:
+    """Return a solution of a problem, judged by code."""
+    right = TASKS[problem.task].right_characters(problem, text)
+    return Judged(prompt_text(problem), text, right)
 
 
 def draw_problems(rng: random.Random, count: int, worf_share: float) -> list[Problem]:
@@ -61,47 +66,56 @@ def judge_samples(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     problems: Sequence[Problem],
-    count: int,
-    temperature: float,
-    seed: int,
+    params: VerifierParams,
 ) -> list[Judged]:
-    """Return the target's samples on problems, judged by code."""
+    """Return the target's samples on problems, judged by code; CPU cores share the problems."""
+    size = 1 if torch.cuda.is_available() else params.sampling_workers
+    shares = [(model, tokenizer, problems[i::size], params, i) for i in range(size)]
+    if size == 1:
+        return _judge_share(*shares[0])
+    model.share_memory()  # type: ignore[no-untyped-call]
+    with torch.multiprocessing.get_context("spawn").Pool(size) as pool:
+        return [row for rows in pool.starmap(_judge_share, shares, chunksize=1) for row in rows]
+
+
+def _judge_share(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    problems: Sequence[Problem],
+    params: VerifierParams,
+    number: int,
+) -> list[Judged]:
+    if params.sampling_workers > 1:
+        torch.set_num_threads(1)
     prompts = [prompt_text(p) for p in problems]
-    samples = complete(model, tokenizer, prompts, count, temperature, seed)
+    seed = params.train.seed + number
+    samples = complete(model, tokenizer, prompts, params.samples, params.temperature, seed)
     return [
-        Judged(prompt, text, first_difference(text, gold_text(problem)))
-        for prompt, problem, texts in zip(prompts, problems, samples, strict=True)
+        judge(problem, text)
+        for problem, texts in zip(problems, samples, strict=True)
         for text in dict.fromkeys(texts)
+        if text
     ]
 
 
 def judge_slips(problems: Sequence[Problem], rng: random.Random) -> list[Judged]:
     """Return gold and slipped solutions, judged by code."""
-    return [Judged(prompt_text(p), *draft_of(p, rng)) for p in problems]
+    return [judge(p, draft_of(p, rng)[0]) for p in problems]
 
 
 def encode_judged(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Judged]) -> list[Encoded]:
-    """Return tokens and, per token, a label: 1 right so far, 0 wrong, `IGNORE` not asked."""
-    texts = [row.prompt + row.text + END for row in rows]
+    """Return tokens and, per token, a label: 1 right so far, 0 wrong, `IGNORE` for the prompt."""
+    texts = [row.prompt + row.text for row in rows]
     coded = tokenizer.backend_tokenizer.encode_batch(texts)
     return [Encoded(c.ids, _labels(c.offsets, row)) for c, row in zip(coded, rows, strict=True)]
 
 
 def _labels(offsets: Sequence[tuple[int, int]], row: Judged) -> list[Any]:
-    """Label the token that ends each line, its line break, and the end token."""
-    marks: dict[int, int] = {}
-    at, step = len(row.prompt), 0
-    for line in row.text.split("\n"):
-        step += len(solution_lines(line))
-        right = int(row.wrong is None or step < row.wrong)
-        marks[at + len(line)] = right
-        marks[at + len(line) + 1] = right
-        at += len(line) + 1
-    whole = int(row.wrong is None)
-    marks[at - 1] = whole
-    marks[at - 1 + len(END)] = whole
+    """Label the tokens of the solution; the last one is right if the whole solution is."""
     first = len(row.prompt)
-    return [marks.get(end, IGNORE) if end > first else IGNORE for _, end in offsets]
+    right = first + (len(row.text) if row.right is None else row.right)
+    labels = [int(end <= right) if end > first else IGNORE for _, end in offsets]
+    return [*labels[:-1], int(row.right is None)]
 
 
 def collate_judged(rows: Sequence[Encoded], pad: int) -> Batch:
@@ -145,13 +159,16 @@ def verifier_from(model: LlamaForCausalLM) -> Any:
 def judge_loss(
     model: Any, batch: Batch, _params: TrainParams, _rng: random.Random
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the binary cross-entropy at the judged tokens."""
+    """Return the binary cross-entropy: half over all tokens, half over whole solutions."""
     wanted = batch.labels != IGNORE
     with autocast(batch.inputs.device):
         states = hidden_states(model.model, batch.inputs)[0][wanted]
     scores = model.score(states.float())[:, 0]
-    loss = F.binary_cross_entropy_with_logits(scores, batch.labels[wanted].float())
-    return loss, loss.detach()
+    losses = F.binary_cross_entropy_with_logits(
+        scores, batch.labels[wanted].float(), reduction="none"
+    )
+    whole = losses[wanted.sum(1).cumsum(0) - 1]
+    return (losses.mean() + whole.mean()) / 2, whole.mean().detach()
 
 
 Scorer = Callable[[Sequence[Judged]], list[float]]

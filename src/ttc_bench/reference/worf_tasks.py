@@ -197,7 +197,7 @@ class Planning(Task):
         return f"Task: {task}\nThe action list you can take: {', '.join(sorted(listed))}"
 
     @override
-    def solve(self, data: dict[str, Any], slip: Slip) -> list[str]:
+    def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
         actions = DOMAINS[self.name]
         edges = slip.items(self.edges(data))
         order = _topological(len(data["nodes"]), edges)

@@ -74,11 +74,11 @@ def test_card_states_scores_chance_checksums_and_limits(made: tuple[Path, DataCa
     assert 0 <= rewards["random"]["mean"] <= rewards["oracle"]["mean"] <= 1
 
 
-def test_a_recipe_goes_on_from_an_earlier_target_with_its_last_stage(
+def test_a_recipe_goes_on_from_an_earlier_family_with_its_last_stage(
     made: tuple[Path, DataCatalog], tmp_path: Path
 ) -> None:
     folder, catalog = made
-    recipe = smoke_recipe(str(tmp_path)).model_copy(update={"start": str(folder / "target")})
+    recipe = smoke_recipe(str(tmp_path)).model_copy(update={"start": str(folder)})
     tokenizer = make_tokenizer(recipe, [])
     assert tokenizer.get_vocab() == catalog.load("reference.target").tokenizer.get_vocab()
     _, curve = train_target(recipe, tokenizer)

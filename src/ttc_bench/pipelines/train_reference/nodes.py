@@ -10,6 +10,7 @@ from typing import Any
 
 from ttc_bench.reference.datasets import ReferenceModel, ReferenceModelDataset
 from ttc_bench.reference.settings import LanguageModelParams, RecipeParams
+from ttc_bench.types import DataFrame
 
 Curve = list[dict[str, float]]
 
@@ -34,7 +35,7 @@ def make_tokenizer(recipe: RecipeParams, corpus: list[str]) -> Any:
     from ttc_bench.reference.tokenizer import train_tokenizer
 
     if recipe.start:
-        return ReferenceModelDataset(recipe.start).load().tokenizer
+        return ReferenceModelDataset(f"{recipe.start}/target").load().tokenizer
     return train_tokenizer(corpus, recipe.data.vocab_size)
 
 
@@ -42,11 +43,11 @@ def train_target(recipe: RecipeParams, tokenizer: Any) -> tuple[ReferenceModel, 
     """Train the target with layer dropout and early-exit losses; resumes after a kill."""
     from ttc_bench.reference.network import new_model
 
+    params = recipe.target
     if recipe.start:
-        model = ReferenceModelDataset(recipe.start).load().model
-        params = recipe.target.model_copy(update={"stages": recipe.target.stages[-1:]})
+        model = ReferenceModelDataset(f"{recipe.start}/target").load().model
+        params = params.model_copy(update={"stages": params.stages[-1:]})
     else:
-        params = recipe.target
         model = new_model(params.size, tokenizer, params.stages[0].train.seed)
     curve = _train_language(recipe, params, "target", model, tokenizer)
     return ReferenceModel(model, tokenizer), curve
@@ -56,7 +57,10 @@ def train_draft(recipe: RecipeParams, target: ReferenceModel) -> tuple[Reference
     """Train the draft from the target's first layers, on its distribution and on the text."""
     from ttc_bench.reference.network import draft_from
 
-    model = draft_from(target.model, recipe.draft.size.layers)
+    if recipe.start:
+        model = ReferenceModelDataset(f"{recipe.start}/draft").load().model
+    else:
+        model = draft_from(target.model, recipe.draft.size.layers)
     curve = _train_language(
         recipe, recipe.draft, "draft", model, target.tokenizer, teacher=target.model
     )
@@ -94,33 +98,38 @@ def _continued(before: Curve, stage: Curve) -> Curve:
     return [{k: v + (last.get(k, 0.0) if k in counted else 0) for k, v in p.items()} for p in stage]
 
 
-def train_verifier(recipe: RecipeParams, target: ReferenceModel) -> tuple[ReferenceModel, Curve]:
-    """Train the verifier on the target's samples, on gold solutions and on slips."""
+def judge_target(recipe: RecipeParams, target: ReferenceModel) -> DataFrame:
+    """Return what the verifier learns from, judged by code: samples, gold solutions and slips.
+
+    Columns are the fields of `ttc_bench.reference.verifier.Judged`.
+    """
+    import pandas as pd
+
     from ttc_bench.reference import verifier as v
-    from ttc_bench.reference.training import train
 
     params = recipe.verifier
     rng = random.Random(f"verifier-{params.train.seed}")
     sampled = v.draw_problems(rng, params.problems, params.worf_share)
-    judged = v.judge_samples(
-        target.model,
-        target.tokenizer,
-        sampled,
-        params.samples,
-        params.temperature,
-        params.train.seed,
-    )
+    judged = v.judge_samples(target.model, target.tokenizer, sampled, params)
     judged += v.judge_slips(v.draw_problems(rng, params.slips, params.worf_share), rng)
-    rows = v.encode_judged(target.tokenizer, judged)
-    feed = partial(
-        v.judged_feed,
-        rows,
-        int(target.tokenizer.pad_token_id),
-        params.train.batch_tokens // params.train.parts,
-    )
+    return pd.DataFrame(judged).astype({"right": "Int64"})
+
+
+def train_verifier(
+    recipe: RecipeParams, target: ReferenceModel, judged: DataFrame
+) -> tuple[ReferenceModel, Curve]:
+    """Train the verifier on judged solutions; resumes after a kill."""
+    from ttc_bench.reference import verifier as v
+    from ttc_bench.reference.training import train
+
+    params = recipe.verifier.train
+    known = judged.astype(object).where(judged.notna(), None)
+    rows = v.encode_judged(target.tokenizer, [v.Judged(*row) for row in known.to_numpy().tolist()])
+    pad, part_tokens = int(target.tokenizer.pad_token_id), params.batch_tokens // params.parts
     model = v.verifier_from(target.model)
     folder = Path(recipe.checkpoints) / "verifier"
-    progress = train(model, params.train, feed, folder, v.judge_loss)
+    feed = partial(v.judged_feed, rows, pad, part_tokens)
+    progress = train(model, params, feed, folder, v.judge_loss)
     log_curve("verifier", progress.curve)
     return ReferenceModel(model, target.tokenizer), progress.curve
 

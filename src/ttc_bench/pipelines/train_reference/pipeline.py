@@ -26,9 +26,10 @@ def create_pipeline(**_: object) -> Pipeline:
                 [RECIPE, target],
                 [draft, "reference.draft_curve"],
             ),
+            node(nodes.judge_target, [RECIPE, target], "reference.judged"),
             node(
                 nodes.train_verifier,
-                [RECIPE, target],
+                [RECIPE, target, "reference.judged"],
                 [verifier, "reference.verifier_curve"],
             ),
             node(
