@@ -47,7 +47,7 @@ CITIES = (
 
 
 BASES = 11
-"""Lowest of the numbers from which distances are taken (see `_Grouped`)."""
+"""Lowest of the assumed means, from which distances are taken (see `_Grouped`)."""
 
 
 def answer(*parts: object) -> str:
@@ -104,8 +104,8 @@ class _Grouped(CrmTask):
     """Groups of numbers, of which the lowest or highest total or average wins.
 
     The sums are worked out with an assumed mean: every number is written as its distance from
-    a base. Any base will do, so that a problem has many right derivations, with other sums in
-    each: what a vote over samples lives on (2203.11171).
+    a base, and what wins is turned back. Any base will do, so that a problem has many right
+    derivations, with other numbers in each: what a vote over samples lives on (2203.11171).
     """
 
     styles: ClassVar[int] = 3
@@ -152,22 +152,25 @@ class _Grouped(CrmTask):
     @override
     def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
         base = BASES + way
-        lines, results = [f"from {base}"], {}
-        for name in dict.fromkeys(n for n, _ in data["rows"]):
-            values = slip.items([v for n, v in data["rows"] if n == name])
-            text, results[name] = self._worked(values, base, slip)
+        groups = {
+            name: slip.items([v for n, v in data["rows"] if n == name])
+            for name in dict.fromkeys(n for n, _ in data["rows"])
+        }
+        lines, sums = [f"from {base}"], {}
+        for name, values in groups.items():
+            text, sums[name] = running_sum([slip.number(v - base) for v in values], slip)
             lines.append(f"{name}: {text}")
         pick = max if data["most"] else min
-        best = slip.choice(pick(results, key=lambda n: results[n]), list(results))
-        return [*lines, answer(best, results[best])]
+        best = slip.choice(pick(sums, key=lambda n: sums[n]), list(sums))
+        text, result = self._back(sums[best], base, len(groups[best]), slip)
+        return [*lines, f"{best}: {text}", answer(best, result)]
 
-    def _worked(self, values: Sequence[int], base: int, slip: Slip) -> tuple[str, int]:
-        """Return a total (``4+11=15+34=49``: two numbers over 17) or an average, worked out."""
-        text, total = running_sum([slip.number(v - base) for v in values], slip)
-        rest = base * len(values)
+    def _back(self, total: int, base: int, count: int, slip: Slip) -> tuple[str, int]:
+        """Return the total (``49+51=100``: three numbers over 17) or average behind a sum."""
+        text, rest = str(total), base * count
         if self.mean:
-            total, rest = slip.number(total // len(values)), base
-            text += f"/{len(values)}={total}"
+            total, rest = slip.number(total // count), base
+            text += f"/{count}={total}"
         result = slip.number(total + rest)
         return f"{text}+{rest}={result}", result
 
@@ -177,7 +180,7 @@ class HandleTime(_Grouped):
 
     name: ClassVar[str] = "handle_time"
     pool: ClassVar[tuple[str, ...]] = NAMES
-    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((3, 3), (3, 3), 399))
+    sizes = (((2, 2), (2, 2), 199), ((3, 3), (2, 3), 299), ((4, 4), (3, 4), 499))
     questions = (
         "Which agent has the {word} total handle time? Return the agent and the total.",
         "Cases with minutes. Who spent the {amount} time in total? Return name and total.",
@@ -191,7 +194,7 @@ class BestRegion(_Grouped):
     name: ClassVar[str] = "best_region_identification"
     pool: ClassVar[tuple[str, ...]] = STATES
     mean: ClassVar[bool] = True
-    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((3, 3), (2, 3), 299))
+    sizes = (((2, 2), (2, 2), 199), ((3, 3), (2, 3), 299), ((4, 4), (2, 3), 399))
     questions = (
         "Which state has the {word} average closure time? Return state and average.",
         "Closed cases with hours. Which state takes the {amount} time on average? "
@@ -206,7 +209,7 @@ class TransferCount(_Grouped):
     name: ClassVar[str] = "transfer_count"
     pool: ClassVar[tuple[str, ...]] = NAMES
     highest: ClassVar[float] = 1.0
-    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((3, 3), (3, 3), 299))
+    sizes = (((2, 2), (2, 2), 199), ((3, 3), (2, 3), 299), ((4, 4), (3, 4), 399))
     questions = (
         "Who made the most transfers? Return the agent with the top count, and the count.",
         "Cases pass from agent to agent. Which agent passed on the most? Return name and count.",
@@ -220,7 +223,7 @@ class MonthlyTrend(_Grouped):
     name: ClassVar[str] = "monthly_trend_analysis"
     highest: ClassVar[float] = 1.0
     pool: ClassVar[tuple[str, ...]] = MONTHS
-    sizes = (((2, 2), (2, 2), 99), ((2, 2), (2, 3), 199), ((2, 3), (3, 3), 299))
+    sizes = (((2, 2), (2, 2), 199), ((2, 3), (2, 3), 299), ((3, 3), (3, 4), 399))
     questions = (
         "In which month were the most {product} cases? Return the month and the count.",
         "Which month had the highest number of {product} cases? Return month and count.",
@@ -493,6 +496,7 @@ class PolicyViolation(CrmTask):
 
     name: ClassVar[str] = "policy_violation_identification"
     styles: ClassVar[int] = 3
+    ways: ClassVar[int] = 10
     questions = (
         "Which policy articles are violated? Return the article ids, or None.",
         "Did the agent break a limit? Return the ids of the violated articles or None.",
@@ -505,11 +509,12 @@ class PolicyViolation(CrmTask):
         codes = ids(rng, "K", len(rules))
         amounts, articles = [], []
         for rule, code in zip(rules, codes, strict=True):
-            count = rng.randint(*((1, 2), (1, 2), (2, 2))[level])
-            values = [rng.randint(3, (40, 50, 80)[level]) for _ in range(count)]
+            count = rng.randint(*((1, 2), (2, 2), (2, 3))[level])
+            lowest = BASES + self.ways + 1
+            values = [rng.randint(lowest, (99, 199, 299)[level]) for _ in range(count)]
             amounts += [[rule, v] for v in values]
             off = rng.choice((-1, -1, 1)) * rng.randint(1, 20)
-            articles.append([code, rule, max(3, sum(values) - off)])
+            articles.append([code, rule, max(lowest * count, sum(values) - off)])
         if level == 2:
             rng.shuffle(amounts)
         return {"articles": articles, "amounts": amounts}
@@ -522,12 +527,17 @@ class PolicyViolation(CrmTask):
 
     @override
     def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
-        lines, violated = [], []
+        base = BASES + way
+        lines, violated = [f"from {base}"], []
         for code, rule, top in data["articles"]:
             values = slip.items([v for r, v in data["amounts"] if r == rule])
-            text, total = running_sum(values, slip)
-            over = slip.choice(total > top, (True, False))
-            lines.append(f"{code} {rule}: {text} of {top} {'over' if over else 'ok'}")
+            text, total = running_sum([slip.number(v - base) for v in values], slip)
+            rest = base * len(values)
+            left = slip.number(top - rest)
+            over = slip.choice(total > left, (True, False))
+            lines.append(
+                f"{code} {rule}: {text} of {top}-{rest}={left} {'over' if over else 'ok'}"
+            )
             violated += [code] if over else []
         return [*lines, answer(*(violated or ["None"]))]
 
