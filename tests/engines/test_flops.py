@@ -50,14 +50,14 @@ def test_each_sample_of_a_batch_pays_its_own_decoding(engine: LocalEngine) -> No
         assert completion.usage.decode_flops == alone.usage.decode_flops
 
 
-def test_a_verifiers_reading_agrees_with_pytorchs_counter(engine: LocalEngine) -> None:
+def test_a_verifiers_reading_agrees_with_pytorchs_counter(tiny: LocalEngine) -> None:
     solution = CORPUS[3]
-    reading = asyncio.run(engine.verify(ask(CORPUS[1]).messages, [solution]))
+    reading = asyncio.run(tiny.verify(ask(CORPUS[1]).messages, [solution]))
     model = AutoModelForSequenceClassification.from_pretrained(
-        engine.models.verifier, dtype=torch.float32, attn_implementation="eager"
+        tiny.models.verifier, dtype=torch.float32, attn_implementation="eager"
     )
     # The question runs once for all solutions, so its positions do not attend to a solution.
-    question = len(engine.language_model().encode(ask(CORPUS[1]).messages)) - 1
+    question = len(tiny.language_model().encode(ask(CORPUS[1]).messages)) - 1
     tokens = torch.ones(1, reading.usage.verifier_tokens, dtype=torch.long)
     cache = DynamicCache(config=model.config)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

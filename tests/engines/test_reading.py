@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import CORPUS, ask, save_verifier
+from tiny_models import (
+    CORPUS,
+    ask,
+    llama_config,
+    save,
+    save_implicit_verifier,
+    save_llama,
+    save_verifier,
+)
 from transformers import (
     AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaForCausalLM,
     LlamaForSequenceClassification,
     LlamaForTokenClassification,
 )
 
 from ttc_bench.engines.base import CallError, Reading
 from ttc_bench.engines.local import LocalEngine, LocalModels
+from ttc_bench.errors import UserError
 from ttc_bench.types import Message
 
 SOLUTIONS = ["Answer: 42", "First, count the cases.\nThen sum the minutes.\nAnswer: 17", ""]
@@ -70,6 +83,99 @@ def test_a_solution_beyond_the_window_is_a_failed_call(tiny: LocalEngine) -> Non
     with pytest.raises(CallError, match="512"):
         verify(tiny, ["1" * 600])
     assert verify(tiny, []).scores == ()
+
+
+def logprob(path: str, prompt: list[int], solution: list[int]) -> float:
+    model = AutoModelForCausalLM.from_pretrained(path)
+    with torch.no_grad():
+        found = model(torch.tensor([prompt + solution])).logits[0].log_softmax(-1)
+    places = range(len(prompt) - 1, len(prompt) + len(solution) - 1)
+    return sum(float(found[place, token]) for place, token in zip(places, solution, strict=True))
+
+
+@pytest.mark.parametrize("reference", ["llama", "gpt2"])
+def test_an_implicit_reward_is_the_log_likelihood_ratio_of_the_solution(
+    reference: str, tiny_paths: dict[str, str], tmp_path: Path
+) -> None:
+    beside = tiny_paths["target"]
+    if reference == "gpt2":
+        config = GPT2Config(vocab_size=400, n_positions=512, n_embd=32, n_layer=2, n_head=2)
+        beside = save(GPT2LMHeadModel(config), tmp_path / "gpt2")
+    path = save_implicit_verifier(tmp_path / "verifier", beside)
+    engine = LocalModels(target=tiny_paths["target"], verifier=path).build()
+    scores = verify(engine, SOLUTIONS).scores
+    model = engine.language_model()
+    prompt = model.prompter.encode(QUESTION)
+    for score, solution in zip(scores, SOLUTIONS, strict=True):
+        tokens = model.tokenizer(solution, add_special_tokens=False)["input_ids"]
+        ratio = logprob(path, prompt, tokens) - logprob(beside, prompt, tokens)
+        assert score == pytest.approx(1 / (1 + math.exp(-0.5 * ratio)), abs=1e-4)
+    assert scores[2] == 0.5, "nothing was said yet"
+
+
+def test_an_implicit_reward_covers_what_stands_in_the_question(
+    tiny_paths: dict[str, str], tmp_path: Path
+) -> None:
+    path = save_implicit_verifier(tmp_path, tiny_paths["target"])
+    engine = LocalModels(target=tiny_paths["target"], verifier=path).build()
+    begun = (*QUESTION, Message(role="assistant", content=SOLUTIONS[0]))
+    continued = asyncio.run(engine.verify(begun, [" and more"]))
+    whole = verify(engine, [SOLUTIONS[0] + " and more"])
+    assert continued.scores == whole.scores
+    assert continued.usage == whole.usage
+
+
+def test_an_implicit_verifier_pays_for_both_models(
+    tiny_paths: dict[str, str], tmp_path: Path
+) -> None:
+    def bill(reference: str) -> Reading:
+        path = save_implicit_verifier(tmp_path / f"for-{Path(reference).name}", reference)
+        engine = LocalModels(target=tiny_paths["target"], verifier=path).build()
+        return verify(engine, SOLUTIONS)
+
+    small = save_llama(tmp_path / "small", seed=1, num_hidden_layers=1)
+    large = bill(tiny_paths["target"])
+    assert large.usage.layers_run == 16, "two passes of each of two models with four layers"
+    assert bill(small).usage.layers_run == 10
+    assert (bill(small).usage.prefill_flops or 0) < (large.usage.prefill_flops or 0)
+    assert bill(small).usage.verifier_tokens == large.usage.verifier_tokens
+
+
+def test_the_reference_is_part_of_an_implicit_verifier(
+    tiny_paths: dict[str, str], tmp_path: Path
+) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for seed, folder in enumerate(folders):
+        save_llama(folder / "target", seed)
+        save_implicit_verifier(folder / "verifier", "../target")
+    first, second = (
+        LocalModels(target=tiny_paths["target"], verifier=str(folder / "verifier")).build()
+        for folder in folders
+    )
+    assert first.fingerprint("verifier") != second.fingerprint("verifier")
+    assert verify(first, SOLUTIONS[:1]).scores != verify(second, SOLUTIONS[:1]).scores
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong"),
+    [
+        ({"beta": 1, "reference": "../nowhere"}, "reference: '../nowhere' .* no such folder"),
+        ({"beta": 0, "reference": "../target"}, r"implicit_reward.*beta"),
+        ({"beta": 1, "referense": "../target"}, r"implicit_reward.*reference"),
+        ({"beta": 1, "reference": "../other"}, "another tokenizer"),
+    ],
+)
+def test_an_unusable_implicit_reward_is_one_clear_line(
+    told: dict[str, object], wrong: str, tmp_path: Path
+) -> None:
+    target = save_llama(tmp_path / "target", seed=1)
+    save(LlamaForCausalLM(llama_config()), tmp_path / "other", template=None)
+    vocabulary = tmp_path / "other/tokenizer.json"
+    vocabulary.write_text(vocabulary.read_text().replace('"agent"', '"tnega"', 1) + " ")
+    path = save_llama(tmp_path / "verifier", seed=4, implicit_reward=told)
+    with pytest.raises(UserError, match=wrong) as failure:
+        LocalModels(target=target, verifier=path).build()
+    assert "\n" not in failure.value.message
 
 
 def test_surprisal_is_the_models_own(engine: LocalEngine) -> None:

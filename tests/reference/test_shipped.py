@@ -28,22 +28,14 @@ def test_weights_fit_in_forty_megabytes() -> None:
 
 def test_auto_classes_load_each_model() -> None:
     import torch
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-    )
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    target = AutoModelForCausalLM.from_pretrained(FOLDER / "target")
-    draft = AutoModelForCausalLM.from_pretrained(FOLDER / "draft")
-    verifier = AutoModelForSequenceClassification.from_pretrained(FOLDER / "verifier")
-    assert target.config.num_hidden_layers == 8
-    assert verifier.config.num_labels == 1
-    assert {m.dtype for m in (target, draft, verifier)} == {torch.float32}
-    vocabularies = [
-        AutoTokenizer.from_pretrained(FOLDER / n).get_vocab()
-        for n in ("target", "draft", "verifier")
-    ]
+    roles = ("target", "draft", "verifier")
+    models = {role: AutoModelForCausalLM.from_pretrained(FOLDER / role) for role in roles}
+    assert models["target"].config.num_hidden_layers == 8
+    assert models["verifier"].config.implicit_reward["reference"] == "../target"
+    assert {m.dtype for m in models.values()} == {torch.float32}
+    vocabularies = [AutoTokenizer.from_pretrained(FOLDER / role).get_vocab() for role in roles]
     assert vocabularies[0] == vocabularies[1] == vocabularies[2]
 
 

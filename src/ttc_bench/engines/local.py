@@ -47,7 +47,10 @@ class LocalModels(EngineParams):
         target: Folder or hub id (``owner/name``, ``owner/name@revision``) of the causal language
             model that answers.
         draft: The same for the small model (speculation, surprisal, cascades).
-        verifier: A sequence or token classification model with a single output.
+        verifier: A sequence or token classification model with a single output, or a causal
+            language model trained as an implicit reward, whose ``config.json`` says
+            ``"implicit_reward": {"beta": 0.05, "reference": "../target"}``; the reference is a
+            folder as seen from there, or a hub id.
         device: ``auto`` takes CUDA where there is one.
         dtype: ``auto`` is float32 on a CPU and bfloat16 on CUDA.
         threads: CPU threads of every pass; null gives large passes all of them and small ones one.
@@ -215,16 +218,16 @@ class LocalEngine(BatchEngine):
                 yield i, self._completion(requests[i], requests[i].first_index, contexts[i])
 
     async def verify(self, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
-        """Score each (partial) solution; see `runtime.reading.Verifier`.
+        """Score each (partial) solution; see `runtime.verifier.Verifier`.
 
         Raises:
             CallError: ``context_length`` if the question with a solution exceeds the window.
             CapabilityError: If there is no verifier.
         """
-        from ttc_bench.engines.runtime.reading import Verifier
+        from ttc_bench.engines.runtime.verifier import Verifier, load_verifier
 
         if "verifier" not in self._loaded:
-            self._loaded["verifier"] = Verifier(self._source("verifier"), self._placement)
+            self._loaded["verifier"] = load_verifier(self._source("verifier"), self._placement)
         verifier = self._loaded["verifier"]
         assert isinstance(verifier, Verifier)
         return verifier.read(self.model_name("verifier"), messages, solutions)

@@ -154,17 +154,22 @@ def _recipe(recipe: RecipeParams, curves: Mapping[str, Curve]) -> str:
             "the last of their stages; earlier stages and the tokenizer are those of its card.",
             "",
         ]
-    for name, curve in curves.items():
-        if curve:
-            last = curve[-1]
-            lines.append(
-                f"- `{name}`: {last['step']:.0f} steps, {last['tokens'] / 1e6:.1f} million tokens, "
-                f"{last['minutes']:.1f} minutes, loss {curve[0]['loss']:.3f} to {last['loss']:.3f} "
-                f"(`curves/{name}.json`)"
-            )
+    lines += [_course(name, curve) for name, curve in curves.items() if curve]
     settings = json.dumps(recipe.model_dump(mode="json"), indent=1)
     lines += ["", f"Commit of the code: `{commit()}`.", "", "```json", settings, "```", ""]
     return "\n".join(lines)
+
+
+def _course(name: str, curve: Curve) -> str:
+    last = curve[-1]
+    losses = []
+    for key, label in (("loss", "loss"), ("pair_loss", "loss on pairs")):
+        told = [point[key] for point in curve if key in point]
+        losses += [f"{label} {told[0]:.3f} to {told[-1]:.3f}"] if told else []
+    return (
+        f"- `{name}`: {last['step']:.0f} steps, {last['tokens'] / 1e6:.1f} million tokens, "
+        f"{last['minutes']:.1f} minutes, {', '.join(losses)} (`curves/{name}.json`)"
+    )
 
 
 def _checksums(folders: Sequence[Path]) -> str:

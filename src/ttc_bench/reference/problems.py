@@ -134,10 +134,9 @@ class Task(ABC):
         """Return the gold solution by one of the ways, as text."""
         return self.text(self.solve(problem.data, Slip(), way))
 
-    def right_characters(self, problem: Problem, text: str) -> int | None:
-        """Return how many characters of a text begin a right solution; ``None`` if it is one."""
-        golds = [self.gold(problem, way) for way in range(self.ways)]
-        return None if text in golds else max(agreement(text, gold) for gold in golds)
+    def solves(self, problem: Problem, text: str) -> bool:
+        """Return whether a text is a right solution, by any of the ways."""
+        return any(text == self.gold(problem, way) for way in range(self.ways))
 
     def text(self, lines: Sequence[str]) -> str:
         """Return the lines of a solution as the model is to write them."""
@@ -165,12 +164,6 @@ def first_difference(text: str, gold: str) -> int | None:
     if len(ours) == len(theirs):
         return None
     return min(len(ours), len(theirs)) + 1
-
-
-def agreement(text: str, other: str) -> int:
-    """Return how many characters two texts have in common from the start."""
-    pairs = enumerate(zip(text, other, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(text), len(other)))
 
 
 def stream(tasks: Sequence[Task], seed: int, side: Side) -> Iterator[Problem]:

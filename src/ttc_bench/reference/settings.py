@@ -115,21 +115,24 @@ class VerifierParams(Params):
     """The verifier: what it is trained on, and how.
 
     Attributes:
+        stages: How the target's weights are first trained on, as a language model.
         problems: Problems of the train side that the target samples on.
         samples: Samples per problem.
         temperature: Temperature of the samples.
         sampling_workers: Processes that sample on CPU, one core each.
-        slips: Gold and slipped solutions that are added.
         worf_share: Share of workflow planning.
-        train: How it is trained.
+        beta: Reward per unit of log-likelihood ratio (see `ttc_bench.reference.verifier`).
+        train: How it is then trained on pairs of samples.
     """
+
+    stages: tuple[StageParams, ...] = ()
 
     problems: PositiveInt = 4000
     samples: PositiveInt = 4
     temperature: PositiveFloat = 0.9
     sampling_workers: PositiveInt = 1
-    slips: PositiveInt = 6000
     worf_share: float = Field(default=0.25, ge=0, le=1)
+    beta: PositiveFloat = 0.3
     train: TrainParams = TrainParams()
 
 
@@ -203,7 +206,12 @@ def smoke_recipe(checkpoints: str) -> RecipeParams:
                 "size": {**size, "layers": 2},
                 "stages": [{"train": {**train, "distil_weight": 0.5}}],
             },
-            "verifier": {"problems": 4, "samples": 2, "slips": 60, "train": train},
+            "verifier": {
+                "stages": [{"train": train}],
+                "problems": 40,
+                "samples": 2,
+                "train": train,
+            },
             "evaluation": {"samples": 3, "votes": 2, "exits": [2]},
         }
     )

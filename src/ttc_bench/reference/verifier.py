@@ -1,24 +1,24 @@
-"""The verifier: a process reward model, trained on the target's own samples and on slips.
+"""The verifier: an implicit process reward model, trained on the target's own samples.
 
-Input is a question with a (partial) solution. At every token of the solution the model says how
-likely it is that the solution is right so far; at its last token, that it is right as a whole,
-which also covers what was left out. The labels come from code, which knows all ways to derive an
-answer (see `Task.right_characters`). Labels at every token rather than at the ends of steps are
-from Cobbe et al. (2110.14168): they show where a solution goes wrong.
+The reward of a solution, or of any part of it, is how much likelier the verifier finds it than
+the target that wrote it: ``beta * sum_t log(p_verifier(y_t) / p_target(y_t))`` (Yuan et al.,
+"Free process rewards without process labels", arXiv 2412.01981). It takes a causal language model
+and labels of whole solutions only; the sum up to a token is the reward of that partial solution.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 
-from ttc_bench.reference.batches import IGNORE, Batch, Encoded, collate, cut
-from ttc_bench.reference.conversations import TASKS, draft_of
+from ttc_bench.reference.batches import IGNORE, Batch, Encoded, collate, encode
+from ttc_bench.reference.conversations import TASKS, Piece
 from ttc_bench.reference.crm_tasks import CRM_TASKS
 from ttc_bench.reference.network import hidden_states
 from ttc_bench.reference.problems import LEVELS, Problem
@@ -30,26 +30,37 @@ from ttc_bench.reference.worf_tasks import WORF_TASKS
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+POOL = 192
+"""Pairs that are sorted by length together."""
+
 
 @dataclass(frozen=True)
 class Judged:
-    """A solution and how far it is right.
+    """A solution and whether it is right.
 
     Attributes:
+        problem: Number of its problem.
         prompt: Chat up to where the assistant starts.
         text: The solution.
-        right: Characters that begin a right solution; ``None`` if the text is one.
+        right: Whether it answers the problem.
     """
 
+    problem: int
     prompt: str
     text: str
-    right: int | None
+    right: bool
 
 
-def judge(problem: Problem, text: str) -> Judged:
-    """Return a solution of a problem, judged by code."""
-    right = TASKS[problem.task].right_characters(problem, text)
-    return Judged(prompt_text(problem), text, right)
+@dataclass(frozen=True)
+class Pair:
+    """A right and a wrong solution of one problem, as tokens."""
+
+    right: Encoded
+    wrong: Encoded
+
+    def __len__(self) -> int:
+        """Return the tokens of the longer one."""
+        return max(len(self.right.ids), len(self.wrong.ids))
 
 
 def draw_problems(rng: random.Random, count: int, worf_share: float) -> list[Problem]:
@@ -68,9 +79,13 @@ def judge_samples(
     problems: Sequence[Problem],
     params: VerifierParams,
 ) -> list[Judged]:
-    """Return the target's samples on problems, judged by code; CPU cores share the problems."""
+    """Return the target's samples on problems, judged by code; CPU cores share the problems.
+
+    A problem that no sample solves gets its gold solution.
+    """
     size = 1 if torch.cuda.is_available() else params.sampling_workers
-    shares = [(model, tokenizer, problems[i::size], params, i) for i in range(size)]
+    numbered = list(enumerate(problems))
+    shares = [(model, tokenizer, numbered[i::size], params, i) for i in range(size)]
     if size == 1:
         return _judge_share(*shares[0])
     model.share_memory()  # type: ignore[no-untyped-call]
@@ -81,115 +96,115 @@ def judge_samples(
 def _judge_share(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
-    problems: Sequence[Problem],
+    problems: Sequence[tuple[int, Problem]],
     params: VerifierParams,
     number: int,
 ) -> list[Judged]:
     if params.sampling_workers > 1:
         torch.set_num_threads(1)
-    prompts = [prompt_text(p) for p in problems]
+    prompts = [prompt_text(problem) for _, problem in problems]
     seed = params.train.seed + number
     samples = complete(model, tokenizer, prompts, params.samples, params.temperature, seed)
-    return [
-        judge(problem, text)
-        for problem, texts in zip(problems, samples, strict=True)
+    found = zip(problems, samples, strict=True)
+    return [row for numbered, texts in found for row in judge(*numbered, texts)]
+
+
+def judge(number: int, problem: Problem, texts: Iterable[str]) -> list[Judged]:
+    """Return different solutions of a problem, judged by code, with a right one among them."""
+    task, prompt = TASKS[problem.task], prompt_text(problem)
+    found = [
+        Judged(number, prompt, text, task.solves(problem, text))
         for text in dict.fromkeys(texts)
         if text
     ]
+    if not any(row.right for row in found):
+        found.append(Judged(number, prompt, task.gold(problem), True))
+    return found
 
 
-def judge_slips(problems: Sequence[Problem], rng: random.Random) -> list[Judged]:
-    """Return gold and slipped solutions, judged by code."""
-    return [judge(p, draft_of(p, rng)[0]) for p in problems]
+def encode_pairs(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Judged]) -> list[Pair]:
+    """Return every wrong solution with a right one of its problem, which serve in turn."""
+    pieces = [[Piece(row.prompt), Piece(row.text, learn=True)] for row in rows]
+    coded: dict[int, dict[bool, list[Encoded]]] = defaultdict(lambda: {True: [], False: []})
+    for row, tokens in zip(rows, encode(tokenizer, pieces), strict=True):
+        coded[row.problem][row.right].append(tokens)
+    return [
+        Pair(both[True][i % len(both[True])], wrong)
+        for both in coded.values()
+        if both[True]
+        for i, wrong in enumerate(both[False])
+    ]
 
 
-def encode_judged(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Judged]) -> list[Encoded]:
-    """Return tokens and, per token, a label: 1 right so far, 0 wrong, `IGNORE` for the prompt."""
-    texts = [row.prompt + row.text for row in rows]
-    coded = tokenizer.backend_tokenizer.encode_batch(texts)
-    return [Encoded(c.ids, _labels(c.offsets, row)) for c, row in zip(coded, rows, strict=True)]
-
-
-def _labels(offsets: Sequence[tuple[int, int]], row: Judged) -> list[Any]:
-    """Label the tokens of the solution; the last one is right if the whole solution is."""
-    first = len(row.prompt)
-    right = first + (len(row.text) if row.right is None else row.right)
-    labels = [int(end <= right) if end > first else IGNORE for _, end in offsets]
-    return [*labels[:-1], int(row.right is None)]
-
-
-def collate_judged(rows: Sequence[Encoded], pad: int) -> Batch:
-    """Return a right-padded batch with the labels at the tokens that they judge."""
-    plain = collate([Encoded([*r.ids, pad], [False] * (len(r.ids) + 1)) for r in rows], pad)
-    for i, (ids, labels) in enumerate(rows):
-        plain.labels[i, : len(ids)] = torch.tensor(labels)
-    return plain
-
-
-def judged_feed(
-    rows: Sequence[Encoded], pad: int, part_tokens: int, first: int = 0
+def pair_feed(
+    pairs: Sequence[Pair], pad: int, part_tokens: int, first: int = 0
 ) -> Iterator[tuple[int, Batch]]:
-    """Yield (epoch, batch) without end."""
+    """Yield (epoch, batch) without end; right and wrong solutions alternate in a batch."""
     epoch = first
     while True:
-        order = list(rows)
+        order = list(pairs)
         random.Random(epoch).shuffle(order)
-        pools = [order[i : i + 768] for i in range(0, len(order), 768)]
-        for number, pool in enumerate(pools):
-            chosen = cut(pool, part_tokens)
-            random.Random(f"{epoch}-{number}").shuffle(chosen)
-            for batch in chosen:
-                yield epoch, collate_judged(batch, pad)
+        for start in range(0, len(order), POOL):
+            chosen = cut_pairs(order[start : start + POOL], part_tokens)
+            random.Random(f"{epoch}-{start}").shuffle(chosen)
+            for part in chosen:
+                rows = [row for pair in part for row in (pair.right, pair.wrong)]
+                yield epoch, collate(rows, pad)
         epoch += 1
 
 
-def verifier_from(model: LlamaForCausalLM) -> Any:
-    """Return a sequence classifier with one output that starts from the target's weights."""
-    from transformers import LlamaConfig, LlamaForSequenceClassification
-
-    facts = model.config.to_dict()
-    facts = {k: v for k, v in facts.items() if k not in ("id2label", "label2id")}
-    config = LlamaConfig(**{**facts, "num_labels": 1, "architectures": None})
-    verifier: Any = LlamaForSequenceClassification(config)  # type: ignore[no-untyped-call]
-    verifier.model.load_state_dict(model.model.state_dict())
-    verifier.score.weight.data.zero_()
-    return verifier
+def cut_pairs(pairs: Sequence[Pair], part_tokens: int) -> list[list[Pair]]:
+    """Return pairs sorted by length and cut into parts of at most ``part_tokens``."""
+    parts: list[list[Pair]] = [[]]
+    for pair in sorted(pairs, key=len):
+        if parts[-1] and 2 * (len(parts[-1]) + 1) * len(pair) > part_tokens:
+            parts.append([])
+        parts[-1].append(pair)
+    return parts
 
 
-def judge_loss(
-    model: Any, batch: Batch, _params: TrainParams, _rng: random.Random
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the binary cross-entropy: half over all tokens, half over whole solutions."""
+def log_likelihoods(model: Any, batch: Batch) -> torch.Tensor:
+    """Return the log-likelihood of each row's solution given its prompt, shape ``(rows,)``."""
     wanted = batch.labels != IGNORE
     with autocast(batch.inputs.device):
         states = hidden_states(model.model, batch.inputs)[0][wanted]
-    scores = model.score(states.float())[:, 0]
-    losses = F.binary_cross_entropy_with_logits(
-        scores, batch.labels[wanted].float(), reduction="none"
-    )
-    whole = losses[wanted.sum(1).cumsum(0) - 1]
-    return (losses.mean() + whole.mean()) / 2, whole.mean().detach()
+        logits = F.linear(states, model.lm_head.weight)
+    found = -F.cross_entropy(logits.float(), batch.labels[wanted], reduction="none")
+    rows = wanted.nonzero()[:, 0]
+    return found.new_zeros(len(batch.labels)).index_add(0, rows, found)
 
 
-Scorer = Callable[[Sequence[Judged]], list[float]]
+def pair_loss(
+    model: Any,
+    batch: Batch,
+    _params: TrainParams,
+    _rng: random.Random,
+    reference: Any,
+    beta: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss of rewards on pairs, and for the log the part that compares them.
+
+    The sum of three: the cross-entropy of each label under its reward (2412.01981, equation 5);
+    that of the right solution being the better one of the pair (Bradley-Terry); and that of the
+    tokens of right solutions, which keeps the verifier a language model.
+    """
+    ours = log_likelihoods(model, batch)
+    with torch.no_grad():
+        theirs = log_likelihoods(reference, batch)
+    right, wrong = (beta * (ours - theirs)).view(-1, 2).unbind(1)
+    labels = -(F.logsigmoid(right) + F.logsigmoid(-wrong)).mean() / 2
+    compared = -F.logsigmoid(right - wrong).mean()
+    language = -ours[::2].sum() / (batch.labels[::2] != IGNORE).sum()
+    return labels + compared + language, compared.detach()
 
 
-@torch.inference_mode()
-def score_rows(
-    verifier: Any, tokenizer: PreTrainedTokenizerFast, rows: Sequence[tuple[str, str]]
-) -> list[float]:
-    """Return the verifier's probability that each (prompt, whole solution) is right."""
-    texts = [prompt + text for prompt, text in rows]
-    ids = [e.ids for e in tokenizer.backend_tokenizer.encode_batch(texts)]
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    found = [0.0] * len(ids)
-    pad = int(tokenizer.pad_token_id or 0)
-    for start in range(0, len(order), 48):
-        chosen = order[start : start + 48]
-        batch = collate([Encoded([*ids[i], pad], [False] * (len(ids[i]) + 1)) for i in chosen], pad)
-        states = hidden_states(verifier.model, batch.inputs.to(verifier.device))[0]
-        last = [len(ids[i]) - 1 for i in chosen]
-        scores = verifier.score(states[range(len(chosen)), last])[:, 0].sigmoid()
-        for i, score in zip(chosen, scores.tolist(), strict=True):
-            found[i] = score
-    return found
+def verifier_from(target: LlamaForCausalLM, beta: float) -> LlamaForCausalLM:
+    """Return a model with the target's weights, whose configuration says how it is read.
+
+    The target is to lie beside it.
+    """
+    import copy
+
+    verifier = copy.deepcopy(target)
+    verifier.config.implicit_reward = {"beta": beta, "reference": "../target"}
+    return verifier

@@ -13,11 +13,7 @@ from ttc_bench.pipelines.train_reference.nodes import make_tokenizer, train_targ
 from ttc_bench.reference.datasets import ReferenceModelDataset
 from ttc_bench.reference.settings import smoke_recipe
 
-HEADS = {
-    "target": "AutoModelForCausalLM",
-    "draft": "AutoModelForCausalLM",
-    "verifier": "AutoModelForSequenceClassification",
-}
+ROLES = ("target", "draft", "verifier")
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +26,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DataCatalog]:
             "params:train_reference": MemoryDataset(smoke_recipe(str(folder / "checkpoints"))),
             "reference.card": MemoryDataset(),
             "reference.evaluation": JSONDataset(filepath=str(folder / "evaluation.json")),
-            **{
-                f"reference.{name}": ReferenceModelDataset(str(folder / name), head)
-                for name, head in HEADS.items()
-            },
+            **{f"reference.{name}": ReferenceModelDataset(str(folder / name)) for name in ROLES},
             **{
                 f"reference.{name}_curve": JSONDataset(filepath=str(folder / f"{name}.json"))
-                for name in HEADS
+                for name in ROLES
             },
         }
     )
@@ -47,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DataCatalog]:
 
 def test_all_models_are_made_in_hugging_face_layout(made: tuple[Path, DataCatalog]) -> None:
     folder, _ = made
-    for name in HEADS:
+    for name in ROLES:
         files = {p.name for p in (folder / name).iterdir()}
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= files
 
@@ -57,6 +50,17 @@ def test_curves_fall(made: tuple[Path, DataCatalog]) -> None:
     curve = catalog.load("reference.target_curve")
     assert len(curve) > 1
     assert curve[-1]["loss"] < curve[0]["loss"]
+
+
+def test_the_verifier_learns_as_a_language_model_and_then_on_pairs(
+    made: tuple[Path, DataCatalog],
+) -> None:
+    _, catalog = made
+    curve = catalog.load("reference.verifier_curve")
+    kinds = ["pair_loss" in point for point in curve]
+    assert kinds == sorted(kinds)
+    assert set(kinds) == {False, True}
+    assert [p["step"] for p in curve] == sorted(p["step"] for p in curve)
 
 
 def test_card_states_scores_chance_checksums_and_limits(made: tuple[Path, DataCatalog]) -> None:

@@ -13,14 +13,37 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field, PositiveFloat
+
 from ttc_bench.engines.base import ModelRole
 from ttc_bench.errors import UserError
+from ttc_bench.params import Params, faults
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.jinja")
 ANSWER_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES, *WEIGHT_FILES)
 Kind = Literal["generator", "verifier"]
+
+
+class _ImplicitReward(Params):
+    """``implicit_reward`` as it stands in a ``config.json``."""
+
+    beta: PositiveFloat
+    reference: str = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class ImplicitReward:
+    """How a causal language model was trained as a reward (arXiv 2412.01981).
+
+    Attributes:
+        beta: Reward per unit of log-likelihood ratio.
+        reference: The model that its likelihoods are compared with.
+    """
+
+    beta: float
+    reference: Weights
 
 
 @dataclass(frozen=True)
@@ -30,10 +53,12 @@ class Weights:
     Attributes:
         role: The role.
         given: Path or hub id as the user gave it.
+        told_by: What says so, for messages; empty for the role's own parameter.
     """
 
     role: ModelRole
     given: str
+    told_by: str = ""
 
     def check(self) -> None:
         """Raise unless this is a model that can play its role.
@@ -91,19 +116,53 @@ class Weights:
             raise self.fault("its config.json is not a JSON object")
         return config
 
+    @property
+    def parameter(self) -> str:
+        """What gives this model, as messages name it."""
+        return self.told_by or f"parameter model.{self.role}"
+
+    @property
+    def architectures(self) -> list[str]:
+        """Names of the classes that the configuration is for."""
+        return list(self.config.get("architectures") or [])
+
+    @cached_property
+    def implicit_reward(self) -> ImplicitReward | None:
+        """What makes a causal language model a verifier; ``None`` where nothing is said of it.
+
+        Raises:
+            UserError: If what ``config.json`` says of it cannot be read.
+        """
+        told = self.config.get("implicit_reward")
+        if told is None:
+            return None
+        wrong = faults(_ImplicitReward, told, "implicit_reward of its config.json")
+        if wrong:
+            raise self.fault("; ".join(wrong))
+        read = _ImplicitReward.model_validate(told)
+        beside = (self.folder.resolve() / read.reference).resolve()
+        given = str(beside) if beside.is_dir() else read.reference
+        return ImplicitReward(read.beta, Weights("target", given, f"{self.parameter}'s reference"))
+
     @cached_property
     def digest(self) -> str:
-        """Hash over configuration, tokenizer and weights, by content."""
+        """Hash over configuration, tokenizer and weights, by content, a reference's included."""
         total = hashlib.sha256()
+        if self.role == "verifier" and self.implicit_reward is not None:
+            total.update(self.implicit_reward.reference.digest.encode())
         for path in sorted(self._files(ANSWER_FILES)):
             total.update(f"{path.name}:{_file_digest(path)}\n".encode())
         return total.hexdigest()
 
     def fault(self, reason: str) -> UserError:
         """Return the one-line error for a model that cannot be used."""
-        kind = "a verifier with a scalar head" if self.role == "verifier" else "a causal LM"
+        kind = (
+            "a verifier (with a scalar head, or with implicit_reward in its config.json)"
+            if self.role == "verifier"
+            else "a causal LM"
+        )
         return UserError(
-            f"parameter model.{self.role}: {self.given!r} is not a usable model: {reason}."
+            f"{self.parameter}: {self.given!r} is not a usable model: {reason}."
             f" Give the folder, or the hub id, of {kind} in Hugging Face layout."
         )
 
@@ -112,18 +171,33 @@ class Weights:
 
         if self.config["model_type"] not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
             raise self.fault(f"{self.config['model_type']!r} is not a causal language model")
-        names = self.config.get("architectures") or []
+        names = self.architectures
         if names and all("Classification" in name for name in names):
             raise self.fault(f"{names[0]} classifies and generates nothing")
 
     def _check_verifier(self) -> None:
-        names = self.config.get("architectures") or []
+        if self.implicit_reward is None:
+            self._check_scalar()
+        else:
+            self._check_implicit(self.implicit_reward.reference)
+
+    def _check_scalar(self) -> None:
+        names = self.architectures
         if not any("Classification" in name for name in names):
             raise self.fault(f"{names[0] if names else 'its architecture'} has no scalar head")
         labels = self.config.get("id2label")
         count = len(labels) if labels is not None else self.config.get("num_labels", 2)
         if count != 1:
             raise self.fault(f"its head has {count} outputs instead of one")
+
+    def _check_implicit(self, reference: Weights) -> None:
+        self._check_generator()
+        reference.check()
+        if self._tokens_digest() != reference._tokens_digest():
+            raise self.fault(f"its reference {reference.given!r} has another tokenizer")
+
+    def _tokens_digest(self) -> dict[str, str]:
+        return {path.name: _file_digest(path) for path in self._files(("tokenizer.json",))}
 
     def _files(self, patterns: tuple[str, ...]) -> list[Path]:
         return sorted({p for pattern in patterns for p in self.folder.glob(pattern)})

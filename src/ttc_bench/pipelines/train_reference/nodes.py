@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ttc_bench.reference.datasets import ReferenceModel, ReferenceModelDataset
-from ttc_bench.reference.settings import LanguageModelParams, RecipeParams
+from ttc_bench.reference.settings import RecipeParams, StageParams
 from ttc_bench.types import DataFrame
 
 Curve = list[dict[str, float]]
@@ -49,7 +50,8 @@ def train_target(recipe: RecipeParams, tokenizer: Any) -> tuple[ReferenceModel, 
         params = params.model_copy(update={"stages": params.stages[-1:]})
     else:
         model = new_model(params.size, tokenizer, params.stages[0].train.seed)
-    curve = _train_language(recipe, params, "target", model, tokenizer)
+    curve = _train_language(recipe, params.stages, "target", model, tokenizer)
+    log_curve("target", curve)
     return ReferenceModel(model, tokenizer), curve
 
 
@@ -62,14 +64,15 @@ def train_draft(recipe: RecipeParams, target: ReferenceModel) -> tuple[Reference
     else:
         model = draft_from(target.model, recipe.draft.size.layers)
     curve = _train_language(
-        recipe, recipe.draft, "draft", model, target.tokenizer, teacher=target.model
+        recipe, recipe.draft.stages, "draft", model, target.tokenizer, teacher=target.model
     )
+    log_curve("draft", curve)
     return ReferenceModel(model, target.tokenizer), curve
 
 
 def _train_language(
     recipe: RecipeParams,
-    params: LanguageModelParams,
+    stages: Sequence[StageParams],
     name: str,
     model: Any,
     tokenizer: Any,
@@ -81,13 +84,12 @@ def _train_language(
 
     loss = partial(language_loss, teacher=teacher) if teacher is not None else language_loss
     curve: Curve = []
-    for number, stage in enumerate(params.stages, start=1):
+    for number, stage in enumerate(stages, start=1):
         part_tokens = stage.train.batch_tokens // stage.train.parts
         feed = partial(batches, tokenizer, stage.data or recipe.data, part_tokens)
         folder = Path(recipe.checkpoints) / f"{name}-{number}"
         progress = train(model, stage.train, feed, folder, loss)
         curve += _continued(curve, progress.curve)
-    log_curve(name, curve)
     return curve
 
 
@@ -99,7 +101,7 @@ def _continued(before: Curve, stage: Curve) -> Curve:
 
 
 def judge_target(recipe: RecipeParams, target: ReferenceModel) -> DataFrame:
-    """Return what the verifier learns from, judged by code: samples, gold solutions and slips.
+    """Return what the verifier learns from: the target's samples, judged by code.
 
     Columns are the fields of `ttc_bench.reference.verifier.Judged`.
     """
@@ -109,29 +111,30 @@ def judge_target(recipe: RecipeParams, target: ReferenceModel) -> DataFrame:
 
     params = recipe.verifier
     rng = random.Random(f"verifier-{params.train.seed}")
-    sampled = v.draw_problems(rng, params.problems, params.worf_share)
-    judged = v.judge_samples(target.model, target.tokenizer, sampled, params)
-    judged += v.judge_slips(v.draw_problems(rng, params.slips, params.worf_share), rng)
-    return pd.DataFrame(judged).astype({"right": "Int64"})
+    problems = v.draw_problems(rng, params.problems, params.worf_share)
+    return pd.DataFrame(v.judge_samples(target.model, target.tokenizer, problems, params))
 
 
 def train_verifier(
     recipe: RecipeParams, target: ReferenceModel, judged: DataFrame
 ) -> tuple[ReferenceModel, Curve]:
-    """Train the verifier on judged solutions; resumes after a kill."""
+    """Train the verifier on text, then on pairs of judged samples; resumes after a kill."""
     from ttc_bench.reference import verifier as v
     from ttc_bench.reference.training import train
 
-    params = recipe.verifier.train
-    known = judged.astype(object).where(judged.notna(), None)
-    rows = v.encode_judged(target.tokenizer, [v.Judged(*row) for row in known.to_numpy().tolist()])
-    pad, part_tokens = int(target.tokenizer.pad_token_id), params.batch_tokens // params.parts
-    model = v.verifier_from(target.model)
-    folder = Path(recipe.checkpoints) / "verifier"
-    feed = partial(v.judged_feed, rows, pad, part_tokens)
-    progress = train(model, params, feed, folder, v.judge_loss)
-    log_curve("verifier", progress.curve)
-    return ReferenceModel(model, target.tokenizer), progress.curve
+    params, train_params = recipe.verifier, recipe.verifier.train
+    model = v.verifier_from(target.model, params.beta)
+    curve = _train_language(recipe, params.stages, "verifier", model, target.tokenizer)
+    rows = [v.Judged(*row) for row in judged.itertuples(index=False)]
+    pairs = v.encode_pairs(target.tokenizer, rows)
+    part_tokens = train_params.batch_tokens // train_params.parts
+    feed = partial(v.pair_feed, pairs, int(target.tokenizer.pad_token_id), part_tokens)
+    loss = partial(v.pair_loss, reference=target.model, beta=params.beta)
+    progress = train(model, train_params, feed, Path(recipe.checkpoints) / "verifier", loss)
+    renamed = [{"pair_loss" if k == "loss" else k: x for k, x in p.items()} for p in progress.curve]
+    curve += _continued(curve, renamed)
+    log_curve("verifier", curve)
+    return ReferenceModel(model, target.tokenizer), curve
 
 
 def evaluate(
@@ -168,5 +171,5 @@ def log_curve(name: str, curve: Curve) -> None:
     if mlflow.active_run() is None:
         return
     for point in curve:
-        for key in ("loss", "minutes", "tokens"):
+        for key in point.keys() - {"step"}:
             mlflow.log_metric(f"{name}.{key}", point[key], step=int(point["step"]))
