@@ -45,7 +45,7 @@ class Capability(StrEnum):
     BATCH = "batch"
     """Decode many requests together: the engine is a `BatchEngine`."""
     VERIFY = "verify"
-    """Score a (partial) solution with a scalar head."""
+    """Score a (partial) solution."""
 
 
 class Sampling(Params):
@@ -400,7 +400,7 @@ class Engine(Protocol):
         ...
 
     async def verify(self, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
-        """Score each (partial) solution to ``messages`` with the verifier's scalar head."""
+        """Score each (partial) solution to ``messages`` with the verifier."""
         ...
 
     async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
