@@ -164,11 +164,12 @@ class _Grouped(CrmTask):
         lines, sums = [f"from {base}"], {}
         for name, values in groups.items():
             text, sums[name] = running_sum([slip.number(v - base) for v in values], slip)
-            lines.append(f"{name}: {text}")
+            # The name behind the sum: from a sum that wins, a small model finds the name there.
+            lines.append(f"{name}: {text} {name}")
         pick = max if data["most"] else min
         best = slip.choice(pick(sums, key=lambda n: sums[n]), list(sums))
         text, result = self._back(sums[best], base, len(groups[best]), slip)
-        return [*lines, f"{best}: {text}", answer(best, result)]
+        return [*lines, f"{sums[best]} {best}: {text}", answer(best, result)]
 
     def _back(self, total: int, base: int, count: int, slip: Slip) -> tuple[str, int]:
         """Return the total (``49+51=100``: three numbers over 17) or average behind a sum."""
@@ -520,8 +521,6 @@ class PolicyViolation(CrmTask):
             amounts += [[rule, v] for v in values]
             off = rng.choice((-1, -1, 1)) * rng.randint(1, 20)
             articles.append([code, rule, max(lowest * count, sum(values) - off)])
-        if level == 2:
-            rng.shuffle(amounts)
         return {"articles": articles, "amounts": amounts}
 
     @override
@@ -582,11 +581,12 @@ class PrivateInformation(CrmTask):
         text = self.phrase(style, asker=data["asker"], field=data["field"], of=of, who=who)
         kinds = {True: "public", False: "private"}
         rules = ", ".join(f"{f} is {kinds[f in data['public']]}" for f in data["fields"])
-        rows = listed(f"{n} {self._row(data['fields'], values)}" for n, values in data["rows"])
+        rows = listed(
+            f"{name} {field} {value}"
+            for name, values in data["rows"]
+            for field, value in zip(data["fields"], values, strict=True)
+        )
         return f"{text}\nRules: {rules}\n{rows}"
-
-    def _row(self, fields: Sequence[str], values: Sequence[str]) -> str:
-        return ", ".join(f"{f} {v}" for f, v in zip(fields, values, strict=True))
 
     @override
     def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
@@ -598,8 +598,9 @@ class PrivateInformation(CrmTask):
             return [rule, who, answer(REFUSAL)]
         rows = dict(data["rows"])
         name = slip.choice(data["who"], list(rows))
-        place = data["fields"].index(slip.choice(data["field"], data["fields"]))
-        return [rule, who, answer(rows[name][place])]
+        field = slip.choice(data["field"], data["fields"])
+        value = rows[name][data["fields"].index(field)]
+        return [rule, who, f"{name} {field} {value}", answer(value)]
 
 
 CRM_TASKS: tuple[Task, ...] = (
