@@ -140,7 +140,7 @@ class EvaluationParams(Params):
     """The held-out evaluation that goes into the model card.
 
     Attributes:
-        samples: Test samples per benchmark.
+        samples: Test samples of each benchmark.
         votes: Samples per problem for majority, oracle and verifier.
         temperature: Temperature of the samples.
         exits: Early-exit layers of the target.
@@ -148,7 +148,9 @@ class EvaluationParams(Params):
         seed: Seed of the problems and of the samples; none that the recipe was tuned on.
     """
 
-    samples: PositiveInt = 480
+    samples: dict[str, PositiveInt] = Field(
+        default_factory=lambda: {"crm_sim": 480, "worf_sim": 480}
+    )
     votes: PositiveInt = 8
     temperature: PositiveFloat = 0.8
     exits: tuple[PositiveInt, ...] = (4, 6)
@@ -212,6 +214,10 @@ def smoke_recipe(checkpoints: str) -> RecipeParams:
                 "samples": 2,
                 "train": train,
             },
-            "evaluation": {"samples": 3, "votes": 2, "exits": [2]},
+            "evaluation": {
+                "samples": {"crm_sim": 3, "worf_sim": 3},
+                "votes": 2,
+                "exits": [2],
+            },
         }
     )

@@ -18,7 +18,6 @@ from ttc_bench.reference.settings import EvaluationParams
 from ttc_bench.statistics import mean_interval
 from ttc_bench.types import DataFrame, Job
 
-SIMULATED = ("crm_sim", "worf_sim")
 FAMILIES = ("benchmark", "compute", "sampling")
 
 Figures = dict[str, float | None]
@@ -61,7 +60,7 @@ def evaluate_benchmark(
     """Return the held-out figures of one benchmark.
 
     Args:
-        name: ``crm_sim`` or ``worf_sim``.
+        name: One of those that ``params.samples`` names.
         folders: Where ``target``, ``draft`` and ``verifier`` lie.
         params: How much to evaluate.
     """
@@ -87,17 +86,17 @@ def evaluate_benchmark(
 
 def held_out_jobs(name: str, params: EvaluationParams) -> list[Job]:
     """Return the jobs of the test side, drawn by the evaluation's own seed."""
-    benchmark, source = BENCHMARKS[name], _source(params)
+    benchmark, source = BENCHMARKS[name], _source(name, params)
     return [benchmark.render(s, Prompting(), source) for s in benchmark.load(source)]
 
 
 def chances(name: str, params: EvaluationParams) -> dict[str, float]:
     """Return what informed blind guesses get, per task."""
-    return dict(chance_by_task(BENCHMARKS[name].load(_source(params))))
+    return dict(chance_by_task(BENCHMARKS[name].load(_source(name, params))))
 
 
-def _source(params: EvaluationParams) -> SimParams:
-    return SimParams(seed=params.seed, count=params.samples)
+def _source(name: str, params: EvaluationParams) -> SimParams:
+    return SimParams(seed=params.seed, count=params.samples[name])
 
 
 def run(

@@ -141,11 +141,14 @@ def evaluate(
     recipe: RecipeParams, target: ReferenceModel, draft: ReferenceModel, verifier: ReferenceModel
 ) -> dict[str, Any]:
     """Return held-out scores of the stored models, by the product's own policies and metrics."""
-    from ttc_bench.pipelines.train_reference.evaluation import SIMULATED, evaluate_benchmark
+    from ttc_bench.pipelines.train_reference.evaluation import evaluate_benchmark
 
     models = {"target": target, "draft": draft, "verifier": verifier}
     folders = {name: model.folder for name, model in models.items() if model.folder is not None}
-    return {name: evaluate_benchmark(name, folders, recipe.evaluation) for name in SIMULATED}
+    return {
+        name: evaluate_benchmark(name, folders, recipe.evaluation)
+        for name in recipe.evaluation.samples
+    }
 
 
 def write_card(
