@@ -113,6 +113,21 @@ def test_an_implicit_reward_is_the_log_likelihood_ratio_of_the_solution(
     assert scores[2] == 0.5, "nothing was said yet"
 
 
+def test_without_a_reference_the_score_is_a_power_of_the_likelihood(
+    tiny_paths: dict[str, str], tmp_path: Path
+) -> None:
+    path = save_implicit_verifier(tmp_path, None)
+    engine = LocalModels(target=tiny_paths["target"], verifier=path).build()
+    reading = verify(engine, SOLUTIONS)
+    model = engine.language_model()
+    prompt = model.prompter.encode(QUESTION)
+    for score, solution in zip(reading.scores, SOLUTIONS, strict=True):
+        tokens = model.tokenizer(solution, add_special_tokens=False)["input_ids"]
+        assert score == pytest.approx(math.exp(0.5 * logprob(path, prompt, tokens)), rel=1e-3)
+    assert reading.scores[2] == 1.0, "nothing was said yet"
+    assert reading.usage.layers_run == 8, "two passes of one model with four layers"
+
+
 def test_an_implicit_reward_covers_what_stands_in_the_question(
     tiny_paths: dict[str, str], tmp_path: Path
 ) -> None:

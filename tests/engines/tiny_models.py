@@ -94,10 +94,10 @@ def save_verifier(folder: Path, cls: Any = LlamaForSequenceClassification) -> st
     return save(cls(llama_config(num_labels=1)), folder)
 
 
-def save_implicit_verifier(folder: Path, reference: str, **changes: Any) -> str:
+def save_implicit_verifier(folder: Path, reference: str | None) -> str:
     """Write a random Llama that is read as an implicit reward; return its path."""
-    told = {"beta": 0.5, "reference": reference}
-    return save_llama(folder, seed=4, implicit_reward=told, **changes)
+    told = {"beta": 0.5} if reference is None else {"beta": 0.5, "reference": reference}
+    return save_llama(folder, seed=4, implicit_reward=told)
 
 
 def ask(text: str, **changes: Any) -> Request:

@@ -83,8 +83,6 @@ def test_slips_are_labelled_at_the_first_step_that_differs(problem: Problem, see
     else:
         assert steps[: wrong - 1] in [way[: wrong - 1] for way in right]
         assert len(steps) < wrong or steps[:wrong] not in [way[:wrong] for way in right]
-    if wrong is None:
-        assert TASKS[problem.task].solves(problem, text)
 
 
 @given(problems)
@@ -93,9 +91,6 @@ def test_all_ways_are_different_and_right_and_end_in_one_answer(problem: Problem
     task, ways = TASKS[problem.task], ways_of(problem)
     assert len({"\n".join(way) for way in ways}) == task.ways
     assert {way[-1] for way in ways} == {ways[0][-1]}
-    golds = [task.gold(problem, way) for way in range(task.ways)]
-    assert all(task.solves(problem, gold) for gold in golds)
-    assert not any(task.solves(problem, gold[:-1]) for gold in golds)
 
 
 @given(problems)

@@ -48,9 +48,9 @@ class LocalModels(EngineParams):
             model that answers.
         draft: The same for the small model (speculation, surprisal, cascades).
         verifier: A sequence or token classification model with a single output, or a causal
-            language model trained as an implicit reward, whose ``config.json`` says
-            ``"implicit_reward": {"beta": 0.05, "reference": "../target"}``; the reference is a
-            folder as seen from there, or a hub id.
+            language model that is read by likelihood, whose ``config.json`` says
+            ``"implicit_reward": {"beta": 0.1}``, with ``"reference": "../other"`` (a folder as
+            seen from there, or a hub id) if it was trained against one.
         device: ``auto`` takes CUDA where there is one.
         dtype: ``auto`` is float32 on a CPU and bfloat16 on CUDA.
         threads: CPU threads of every pass; null gives large passes all of them and small ones one.

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from ttc_bench.reference.formats import ANSWER_PREFIX, REFUSAL
-from ttc_bench.reference.problems import Problem, Slip, Task
+from ttc_bench.reference.problems import Slip, Task
 
 # fmt: off
 NAMES = (
@@ -98,11 +98,6 @@ class CrmTask(Task):
     def text(self, lines: Sequence[str]) -> str:
         *steps, last = lines
         return f"{listed(steps)}\n{last}" if steps else last
-
-    @override
-    def solves(self, problem: Problem, text: str) -> bool:
-        """Return whether a text ends with the right answer; it is what the metric looks at."""
-        return text.rsplit("\n", 1)[-1] == self.gold(problem).rsplit("\n", 1)[-1]
 
 
 class _Grouped(CrmTask):

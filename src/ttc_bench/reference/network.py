@@ -151,6 +151,20 @@ def export(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None
         file.chmod(0o644)
 
 
+def verifier_from(target: Any, beta: float) -> Any:
+    """Return a model with the target's weights, to be trained on and then read as a reward.
+
+    Args:
+        target: The target.
+        beta: What its configuration says of how it is read (`engines.runtime.verifier`).
+    """
+    import copy
+
+    verifier = copy.deepcopy(target)
+    verifier.config.implicit_reward = {"beta": beta}
+    return verifier
+
+
 def draft_from(target: Any, layers: int) -> Any:
     """Return a draft that starts from the target's embeddings and first layers."""
     import copy

@@ -134,10 +134,6 @@ class Task(ABC):
         """Return the gold solution by one of the ways, as text."""
         return self.text(self.solve(problem.data, Slip(), way))
 
-    def solves(self, problem: Problem, text: str) -> bool:
-        """Return whether a text is a right solution, by any of the ways."""
-        return any(text == self.gold(problem, way) for way in range(self.ways))
-
     def text(self, lines: Sequence[str]) -> str:
         """Return the lines of a solution as the model is to write them."""
         return "\n".join(lines)

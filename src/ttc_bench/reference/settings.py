@@ -112,28 +112,15 @@ class LanguageModelParams(Params):
 
 
 class VerifierParams(Params):
-    """The verifier: what it is trained on, and how.
+    """The verifier: a language model that goes on from the target, and so knows better.
 
     Attributes:
-        stages: How the target's weights are first trained on, as a language model.
-        problems: Problems of the train side that the target samples on.
-        samples: Samples per problem.
-        temperature: Temperature of the samples.
-        sampling_workers: Processes that sample on CPU, one core each.
-        worf_share: Share of workflow planning.
-        beta: Reward per unit of log-likelihood ratio (see `ttc_bench.reference.verifier`).
-        train: How it is then trained on pairs of samples.
+        stages: How the target's weights are trained on.
+        beta: Power to which its likelihood of a solution is taken as a score.
     """
 
-    stages: tuple[StageParams, ...] = ()
-
-    problems: PositiveInt = 4000
-    samples: PositiveInt = 4
-    temperature: PositiveFloat = 0.9
-    sampling_workers: PositiveInt = 1
-    worf_share: float = Field(default=0.25, ge=0, le=1)
-    beta: PositiveFloat = 0.3
-    train: TrainParams = TrainParams()
+    stages: tuple[StageParams, ...] = (StageParams(),)
+    beta: PositiveFloat = 0.1
 
 
 class EvaluationParams(Params):
@@ -208,12 +195,7 @@ def smoke_recipe(checkpoints: str) -> RecipeParams:
                 "size": {**size, "layers": 2},
                 "stages": [{"train": {**train, "distil_weight": 0.5}}],
             },
-            "verifier": {
-                "stages": [{"train": train}],
-                "problems": 40,
-                "samples": 2,
-                "train": train,
-            },
+            "verifier": {"stages": [{"train": train}]},
             "evaluation": {
                 "samples": {"crm_sim": 3, "worf_sim": 3},
                 "votes": 2,

@@ -174,18 +174,21 @@ class ScalarVerifier(Verifier):
 
 
 class ImplicitVerifier(Verifier):
-    """A causal language model, read by how much likelier than a reference it finds a solution.
+    """A causal language model, read by how likely it finds a solution.
 
-    The reward of a (partial) solution is ``beta * sum_t log(p(y_t) / p_reference(y_t))`` over its
-    tokens (implicit process reward, arXiv 2412.01981); the score is its sigmoid. Beta and the
-    reference are those that the checkpoint was trained with (`Weights.implicit_reward`).
+    With a reference, the reward of a (partial) solution is
+    ``beta * sum_t log(p(y_t) / p_reference(y_t))`` over its tokens, and the score its sigmoid
+    (implicit process reward, arXiv 2412.01981). Without one, the reward is
+    ``beta * sum_t log p(y_t)`` and the score its exponential: a power of the likelihood. Beta and
+    the reference are those that the checkpoint was trained for (`Weights.implicit_reward`).
     """
 
     def __init__(self, weights: Weights, placement: Placement) -> None:
         told = weights.implicit_reward
         assert told is not None
+        sources = [weights] if told.reference is None else [weights, told.reference]
         self._beta = told.beta
-        self._models = [LanguageModel(source, placement) for source in (weights, told.reference)]
+        self._models = [LanguageModel(source, placement) for source in sources]
         self.tokenizer = self._models[0].tokenizer
         self.window = min(model.runner.max_positions for model in self._models)
 
@@ -199,10 +202,12 @@ class ImplicitVerifier(Verifier):
         return super()._encode(messages, solutions)
 
     def _score(self, prompt: list[int], tails: list[list[int]], meter: Meter) -> list[float]:
-        ours, theirs = (
+        ours, *others = (
             solution_logprobs(model.runner, prompt, tails, meter) for model in self._models
         )
-        return [_sigmoid(self._beta * (a - b)) for a, b in zip(ours, theirs, strict=True)]
+        if not others:
+            return [math.exp(self._beta * a) for a in ours]
+        return [_sigmoid(self._beta * (a - b)) for a, b in zip(ours, others[0], strict=True)]
 
     def _tokens(self, prompt: list[int], tails: list[list[int]]) -> int:
         return len(self._models) * super()._tokens(prompt, tails)

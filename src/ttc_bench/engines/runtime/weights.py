@@ -30,7 +30,7 @@ class _ImplicitReward(Params):
     """``implicit_reward`` as it stands in a ``config.json``."""
 
     beta: PositiveFloat
-    reference: str = Field(min_length=1)
+    reference: str | None = Field(default=None, min_length=1)
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class ImplicitReward:
     """How a causal language model was trained as a reward (arXiv 2412.01981).
 
     Attributes:
-        beta: Reward per unit of log-likelihood ratio.
-        reference: The model that its likelihoods are compared with.
+        beta: Reward per unit of log-likelihood.
+        reference: The model that its likelihoods are compared with, if any.
     """
 
     beta: float
-    reference: Weights
+    reference: Weights | None
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,8 @@ class Weights:
         if wrong:
             raise self.fault("; ".join(wrong))
         read = _ImplicitReward.model_validate(told)
+        if read.reference is None:
+            return ImplicitReward(read.beta, None)
         beside = (self.folder.resolve() / read.reference).resolve()
         given = str(beside) if beside.is_dir() else read.reference
         return ImplicitReward(read.beta, Weights("target", given, f"{self.parameter}'s reference"))
@@ -148,8 +150,9 @@ class Weights:
     def digest(self) -> str:
         """Hash over configuration, tokenizer and weights, by content, a reference's included."""
         total = hashlib.sha256()
-        if self.role == "verifier" and self.implicit_reward is not None:
-            total.update(self.implicit_reward.reference.digest.encode())
+        told = self.implicit_reward if self.role == "verifier" else None
+        if told is not None and told.reference is not None:
+            total.update(told.reference.digest.encode())
         for path in sorted(self._files(ANSWER_FILES)):
             total.update(f"{path.name}:{_file_digest(path)}\n".encode())
         return total.hexdigest()
@@ -190,8 +193,10 @@ class Weights:
         if count != 1:
             raise self.fault(f"its head has {count} outputs instead of one")
 
-    def _check_implicit(self, reference: Weights) -> None:
+    def _check_implicit(self, reference: Weights | None) -> None:
         self._check_generator()
+        if reference is None:
+            return
         reference.check()
         if self._tokens_digest() != reference._tokens_digest():
             raise self.fault(f"its reference {reference.given!r} has another tokenizer")

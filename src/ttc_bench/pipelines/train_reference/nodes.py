@@ -11,7 +11,6 @@ from typing import Any
 
 from ttc_bench.reference.datasets import ReferenceModel, ReferenceModelDataset
 from ttc_bench.reference.settings import RecipeParams, StageParams
-from ttc_bench.types import DataFrame
 
 Curve = list[dict[str, float]]
 
@@ -100,39 +99,13 @@ def _continued(before: Curve, stage: Curve) -> Curve:
     return [{k: v + (last.get(k, 0.0) if k in counted else 0) for k, v in p.items()} for p in stage]
 
 
-def judge_target(recipe: RecipeParams, target: ReferenceModel) -> DataFrame:
-    """Return what the verifier learns from: the target's samples, judged by code.
-
-    Columns are the fields of `ttc_bench.reference.verifier.Judged`.
-    """
-    import pandas as pd
-
-    from ttc_bench.reference import verifier as v
+def train_verifier(recipe: RecipeParams, target: ReferenceModel) -> tuple[ReferenceModel, Curve]:
+    """Train the verifier: the target, trained on; it judges by likelihood."""
+    from ttc_bench.reference.network import verifier_from
 
     params = recipe.verifier
-    rng = random.Random(f"verifier-{params.train.seed}")
-    problems = v.draw_problems(rng, params.problems, params.worf_share)
-    return pd.DataFrame(v.judge_samples(target.model, target.tokenizer, problems, params))
-
-
-def train_verifier(
-    recipe: RecipeParams, target: ReferenceModel, judged: DataFrame
-) -> tuple[ReferenceModel, Curve]:
-    """Train the verifier on text, then on pairs of judged samples; resumes after a kill."""
-    from ttc_bench.reference import verifier as v
-    from ttc_bench.reference.training import train
-
-    params, train_params = recipe.verifier, recipe.verifier.train
-    model = v.verifier_from(target.model, params.beta)
+    model = verifier_from(target.model, params.beta)
     curve = _train_language(recipe, params.stages, "verifier", model, target.tokenizer)
-    rows = [v.Judged(*row) for row in judged.itertuples(index=False)]
-    pairs = v.encode_pairs(target.tokenizer, rows)
-    part_tokens = train_params.batch_tokens // train_params.parts
-    feed = partial(v.pair_feed, pairs, int(target.tokenizer.pad_token_id), part_tokens)
-    loss = partial(v.pair_loss, reference=target.model, beta=params.beta)
-    progress = train(model, train_params, feed, Path(recipe.checkpoints) / "verifier", loss)
-    renamed = [{"pair_loss" if k == "loss" else k: x for k, x in p.items()} for p in progress.curve]
-    curve += _continued(curve, renamed)
     log_curve("verifier", curve)
     return ReferenceModel(model, target.tokenizer), curve
 
@@ -174,5 +147,5 @@ def log_curve(name: str, curve: Curve) -> None:
     if mlflow.active_run() is None:
         return
     for point in curve:
-        for key in point.keys() - {"step"}:
+        for key in ("loss", "minutes", "tokens"):
             mlflow.log_metric(f"{name}.{key}", point[key], step=int(point["step"]))

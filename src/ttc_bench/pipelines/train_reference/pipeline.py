@@ -26,10 +26,9 @@ def create_pipeline(**_: object) -> Pipeline:
                 [RECIPE, target],
                 [draft, "reference.draft_curve"],
             ),
-            node(nodes.judge_target, [RECIPE, target], "reference.judged"),
             node(
                 nodes.train_verifier,
-                [RECIPE, target, "reference.judged"],
+                [RECIPE, target],
                 [verifier, "reference.verifier_curve"],
             ),
             node(
