@@ -64,3 +64,19 @@ def test_a_verifiers_reading_agrees_with_pytorchs_counter(tiny: LocalEngine) -> 
         model.model(tokens[:, :question], past_key_values=cache)
         model.model(tokens[:, question:], past_key_values=cache)
     assert reading.usage.prefill_flops == pytest.approx(counter.get_total_flops(), rel=TOLERANCE)
+
+
+def test_an_implicit_verifiers_reading_agrees_with_pytorchs_counter(
+    reference: LocalEngine,
+) -> None:
+    reading = asyncio.run(reference.verify(ask(CORPUS[1]).messages, [CORPUS[3]]))
+    model = AutoModelForCausalLM.from_pretrained(
+        reference.models.verifier, dtype=torch.float32, attn_implementation="eager"
+    )
+    question = len(reference.language_model().encode(ask(CORPUS[1]).messages)) - 1
+    tokens = torch.ones(1, reading.usage.verifier_tokens, dtype=torch.long)
+    cache = DynamicCache(config=model.config)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(tokens[:, :question], past_key_values=cache, logits_to_keep=1)
+        model(tokens[:, question:], past_key_values=cache)
+    assert reading.usage.prefill_flops == pytest.approx(counter.get_total_flops(), rel=TOLERANCE)

@@ -56,9 +56,7 @@ def test_the_target_solves_easy_problems(benchmark: str, bar: float) -> None:
     from ttc_bench.pipelines.train_reference.evaluation import Arm, held_out_jobs, run
     from ttc_bench.reference.settings import EvaluationParams
 
-    jobs = held_out_jobs(
-        benchmark, EvaluationParams(samples={"crm_sim": 90, "worf_sim": 90}, seed=1)
-    )
+    jobs = held_out_jobs(benchmark, EvaluationParams(samples={benchmark: 90}, seed=1))
     easy = [job for job in jobs if job.difficulty == "easy"]
     folders = {role: FOLDER / role for role in ("target", "draft", "verifier")}
     scores = run(Arm("greedy", "baseline.greedy"), easy, folders, 0, Journal())

@@ -9,9 +9,7 @@ import torch
 
 from ttc_bench.engines.base import CallError, Reading, Timing, TokenSurprisal, Usage
 from ttc_bench.engines.runtime.cache import Meter
-from ttc_bench.engines.runtime.models import (
-    LanguageModel,
-)
+from ttc_bench.engines.runtime.models import LanguageModel
 from ttc_bench.engines.runtime.sampler import token_logprobs
 
 CHUNK = 256
