@@ -1,9 +1,9 @@
-"""The optimiser for processors without bfloat16 makes the steps of PyTorch's."""
+"""The optimiser that takes matrices together makes the steps of PyTorch's."""
 
 import pytest
 import torch
 
-from ttc_bench.reference.muon import WideMuon, orthogonal
+from ttc_bench.reference.muon import GroupedMuon, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(24, 24), (16, 40), (40, 16)])
@@ -11,7 +11,7 @@ def test_steps_like_pytorch(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     start, grads = torch.randn(2, *shape), torch.randn(4, 2, *shape)
     moved = []
-    for kind in (torch.optim.Muon, WideMuon):
+    for kind in (torch.optim.Muon, GroupedMuon):
         weights = [torch.nn.Parameter(matrix.clone()) for matrix in start]
         optimiser = kind(weights, lr=0.02, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
         for step in grads:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ttc_bench.reference.conversations import Piece, draw
 from ttc_bench.reference.settings import DataParams
@@ -16,7 +20,8 @@ if TYPE_CHECKING:
 
 POOL = 768
 """Conversations that are sorted by length together."""
-IGNORE = -100
+AHEAD = 4
+"""Pools that each loading process makes ahead."""
 
 
 class Encoded(NamedTuple):
@@ -27,10 +32,24 @@ class Encoded(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Right-padded inputs and labels (already shifted: ``labels[t]`` is the token after t)."""
+    """Right-padded rows, and what is to be learnt from them.
+
+    Where the loss is taken is told by numbers, not by a mask, so that a GPU need not be waited
+    for to count them.
+
+    Attributes:
+        inputs: Token ids, shape ``(rows, length)``.
+        places: Positions in the flattened inputs after which the loss is taken.
+        labels: The tokens that follow these positions.
+    """
 
     inputs: torch.Tensor
+    places: torch.Tensor
     labels: torch.Tensor
+
+
+Arrays = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""A batch as it travels between processes."""
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, pieces: Sequence[Sequence[Piece]]) -> list[Encoded]:
@@ -49,18 +68,17 @@ def encode(tokenizer: PreTrainedTokenizerFast, pieces: Sequence[Sequence[Piece]]
     return found
 
 
-def collate(rows: Sequence[Encoded], pad: int) -> Batch:
-    """Return encoded conversations as one right-padded batch."""
-    import torch
-
+def collate(rows: Sequence[Encoded], pad: int) -> Arrays:
+    """Return encoded conversations as the arrays of one right-padded batch."""
     width = max(len(row.ids) for row in rows) - 1
-    inputs = torch.full((len(rows), width), pad)
-    labels = torch.full((len(rows), width), IGNORE)
+    inputs = np.full((len(rows), width), pad, np.int64)
+    places, labels = [], []
     for i, (tokens, learn) in enumerate(rows):
-        inputs[i, : len(tokens) - 1] = torch.tensor(tokens[:-1])
-        targets = [t if wanted else IGNORE for t, wanted in zip(tokens, learn, strict=True)]
-        labels[i, : len(tokens) - 1] = torch.tensor(targets[1:])
-    return Batch(inputs, labels)
+        inputs[i, : len(tokens) - 1] = tokens[:-1]
+        wanted = np.flatnonzero(learn[1:])
+        places.append(wanted + i * width)
+        labels.append(np.asarray(tokens[1:], np.int64)[wanted])
+    return inputs, np.concatenate(places), np.concatenate(labels)
 
 
 def cut(rows: Sequence[Encoded], batch_tokens: int) -> list[list[Encoded]]:
@@ -81,15 +99,52 @@ def pool(tokenizer: PreTrainedTokenizerFast, data: DataParams, number: int) -> l
     return [row for row in encode(tokenizer, pieces) if len(row.ids) <= MAX_LENGTH]
 
 
-def batches(
-    tokenizer: PreTrainedTokenizerFast, data: DataParams, batch_tokens: int, first_pool: int = 0
-) -> Iterator[tuple[int, Batch]]:
-    """Yield (pool number, batch) without end, starting at a pool."""
-    number = first_pool
-    pad = int(tokenizer.pad_token_id or 0)
-    while True:
-        rows = cut(pool(tokenizer, data, number), batch_tokens)
+class Pools:
+    """All pools by number, as batches of at most ``batch_tokens`` tokens in a mixed order."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, data: DataParams, batch_tokens: int
+    ) -> None:
+        self.tokenizer, self.data, self.batch_tokens = tokenizer, data, batch_tokens
+
+    def __getitem__(self, number: int) -> list[Arrays]:
+        rows = cut(pool(self.tokenizer, self.data, number), self.batch_tokens)
         random.Random(number).shuffle(rows)
-        for chosen in rows:
-            yield number, collate(chosen, pad)
-        number += 1
+        pad = int(self.tokenizer.pad_token_id or 0)
+        return [collate(chosen, pad) for chosen in rows]
+
+
+def batches(
+    tokenizer: PreTrainedTokenizerFast,
+    data: DataParams,
+    batch_tokens: int,
+    first_pool: int = 0,
+    loaders: int = 0,
+) -> Iterator[tuple[int, Batch]]:
+    """Yield (pool number, batch) without end, starting at a pool.
+
+    Args:
+        tokenizer: The tokenizer.
+        data: What to make.
+        batch_tokens: Tokens of a batch, padding included.
+        first_pool: Where to start.
+        loaders: Processes that make pools ahead; the batches and their order are the same.
+    """
+    import torch
+    from torch.utils.data import DataLoader
+
+    made: DataLoader[list[Arrays]] = DataLoader(
+        Pools(tokenizer, data, batch_tokens),  # type: ignore[arg-type]
+        batch_size=None,
+        sampler=count(first_pool),
+        num_workers=loaders,
+        prefetch_factor=AHEAD if loaders else None,
+        collate_fn=_as_it_is,
+    )
+    for number, rows in zip(count(first_pool), made, strict=False):
+        for arrays in rows:
+            yield number, Batch(*map(torch.from_numpy, arrays))
+
+
+def _as_it_is(rows: list[Arrays]) -> list[Arrays]:
+    return rows

@@ -1,4 +1,4 @@
-"""Muon in the precision of the weights, for processors without bfloat16 arithmetic."""
+"""Muon for all matrices of one shape together, in the precision of the weights."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type != "cpu" or bool(known.get("amx_bf16") or known.get("avx512_bf16"))
 
 
-class WideMuon(torch.optim.Muon):
-    """PyTorch's Muon, its orthogonalisation in the weights' own precision, not in bfloat16.
+class GroupedMuon(torch.optim.Muon):
+    """PyTorch's Muon, matrices of one shape orthogonalised together and in their own precision.
 
-    Matrices of one shape are orthogonalised together. Momentum is Nesterov's and the step is
-    scaled to AdamW's (arXiv 2502.16982), whatever ``nesterov`` and ``adjust_lr_fn`` say.
+    PyTorch's takes them one by one and in bfloat16: for dozens of small ones a GPU would mostly
+    wait for orders, and a processor without bfloat16 arithmetic is far slower in it.
+
+    Momentum is Nesterov's and the step is scaled to AdamW's (arXiv 2502.16982), whatever
+    ``nesterov`` and ``adjust_lr_fn`` say.
     """
 
     @override

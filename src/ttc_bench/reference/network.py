@@ -86,12 +86,17 @@ def hidden_states(
     found = {}
     for number, layer in enumerate(core.layers):
         if number not in skip:
-            states = states + attend(layer.self_attn, layer.input_layernorm(states), turns)
-            states = states + layer.mlp(layer.post_attention_layernorm(states))
+            states = states + attend(layer.self_attn, _norm(layer.input_layernorm, states), turns)
+            states = states + layer.mlp(_norm(layer.post_attention_layernorm, states))
         if number + 1 in taps:
-            found[number + 1] = core.norm(states)
-    found[0] = core.norm(states)
+            found[number + 1] = _norm(core.norm, states)
+    found[0] = _norm(core.norm, states)
     return found
+
+
+def _norm(part: Any, states: torch.Tensor) -> torch.Tensor:
+    """Return what a `LlamaRMSNorm` does, in one operation instead of six."""
+    return F.rms_norm(states, part.weight.shape, part.weight, part.variance_epsilon)
 
 
 def attend(

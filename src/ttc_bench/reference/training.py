@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from ttc_bench.reference.batches import IGNORE, Batch
-from ttc_bench.reference.muon import WideMuon, has_bfloat16
+from ttc_bench.reference.batches import Batch
+from ttc_bench.reference.muon import GroupedMuon, has_bfloat16
 from ttc_bench.reference.network import hidden_states, skipped
 from ttc_bench.reference.settings import TrainParams
 
@@ -56,6 +57,11 @@ def rate(share: float, params: TrainParams) -> float:
     return max(0.0, min(1.0, (1 - share) / (1 - params.hold)))
 
 
+def device() -> torch.device:
+    """Return where models are trained: a CUDA device if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Return bfloat16 arithmetic for a device that has it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
@@ -78,10 +84,8 @@ class Optimiser:
         matrices = [p for n, p in named if p.ndim == 2 and "layers." in n]
         others = [p for n, p in named if p.ndim != 2 or "layers." not in n]
         self.peaks = (params.matrix_lr, params.other_lr)
-        native = has_bfloat16(next(model.parameters()).device)
-        muon = torch.optim.Muon if native else WideMuon
         self.parts: list[torch.optim.Optimizer] = [
-            muon(
+            GroupedMuon(
                 matrices,
                 lr=params.matrix_lr,
                 weight_decay=0.05,
@@ -119,34 +123,35 @@ def language_loss(
     core, head = model.model, model.lm_head.weight
     skip = skipped(len(core.layers), params.layer_dropout, rng)
     taps = rng.sample(params.exits, min(2, len(params.exits))) if params.exit_weight else []
-    wanted = batch.labels != IGNORE
-    labels = batch.labels[wanted]
     with autocast(batch.inputs.device):
         states = hidden_states(core, batch.inputs, skip, taps)
-        logits = {tap: F.linear(s[wanted], head) for tap, s in states.items()}
-    plain = F.cross_entropy(logits[0].float(), labels)
+        logits = {tap: F.linear(at(batch.places, s), head) for tap, s in states.items()}
+    plain = F.cross_entropy(logits[0].float(), batch.labels)
     loss = plain
     if teacher is not None and params.distil_weight:
-        soft = distil_loss(teacher, batch, wanted, logits[0])
+        soft = distil_loss(teacher, batch, logits[0])
         loss = (1 - params.distil_weight) * plain + params.distil_weight * soft
     for tap in taps:
         share = params.exit_weight * tap / len(core.layers)
-        loss = loss + share * F.cross_entropy(logits[tap].float(), labels)
+        loss = loss + share * F.cross_entropy(logits[tap].float(), batch.labels)
     return loss, plain.detach()
 
 
-def distil_loss(
-    teacher: Any, batch: Batch, wanted: torch.Tensor, logits: torch.Tensor
-) -> torch.Tensor:
+def at(places: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    """Return the states, shape ``(rows, length, width)``, at flat positions."""
+    return states.flatten(0, 1).index_select(0, places)
+
+
+def distil_loss(teacher: Any, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
     """Return the cross-entropy against the teacher's distribution."""
     with torch.no_grad(), autocast(batch.inputs.device):
-        states = hidden_states(teacher.model, batch.inputs)[0][wanted]
+        states = at(batch.places, hidden_states(teacher.model, batch.inputs)[0])
         target = F.linear(states, teacher.lm_head.weight).float().softmax(-1)
     return -(target * logits.float().log_softmax(-1)).sum(-1).mean()
 
 
 Loss = Callable[[Any, Batch, TrainParams, random.Random], tuple[torch.Tensor, torch.Tensor]]
-Feed = Callable[[int], Iterator[tuple[int, Batch]]]
+Feed = Callable[..., Iterator[tuple[int, Batch]]]
 
 
 class Team:
@@ -249,7 +254,7 @@ class Trainer:
         """Train until the budget (or a number of steps) ends and return the progress."""
         now = saved = time.monotonic()
         parts = self.feed(self.progress.pool)
-        losses: list[float] = []
+        losses: list[torch.Tensor] = []
         self.model.train()
         while self._agree(max_steps, now - saved):
             if self.team.board[2]:
@@ -282,30 +287,30 @@ class Trainer:
         self.team.meet()
         return not self.team.board[1]
 
-    def _step(self, parts: list[Batch]) -> float:
-        total = sum(int((p.labels != IGNORE).sum()) for p in parts)
-        mean = 0.0
+    def _step(self, parts: list[Batch]) -> torch.Tensor:
+        total = sum(len(part.labels) for part in parts)
+        mean = torch.zeros((), device=self.device)
         early = float(self.team.board[0]) < self.params.exits_from
         without = {"layer_dropout": 0.0, "exit_weight": 0.0}
         active = self.params.model_copy(update=without) if early else self.params
         while (number := self.team.claim()) < len(parts):
-            part = Batch(*(tensor.to(self.device) for tensor in parts[number]))
-            weight = int((part.labels != IGNORE).sum()) / total
+            part = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in parts[number]))
+            weight = len(part.labels) / total
             rng = random.Random(f"{self.params.seed}-{self.progress.step}-{number}")
             loss, plain = self.loss(self.model, part, active, rng)
             (loss * weight).backward()  # type: ignore[no-untyped-call]
-            mean += float(plain) * weight
-        self._exchange(mean)
+            mean += plain * weight
+        mean = self._exchange(mean)
         torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
         self.optimiser.step(rate(float(self.team.board[0]), self.params))
         self.model.zero_grad()
-        return float(self.team.losses.sum())
+        return mean
 
-    def _exchange(self, mean: float) -> None:
-        """Put the sum of all processes' gradients in place."""
-        self.team.losses[self.rank] = mean
+    def _exchange(self, mean: torch.Tensor) -> torch.Tensor:
+        """Put the sum of all processes' gradients in place and return that of their losses."""
         if self.team.size == 1:
-            return
+            return mean
+        self.team.losses[self.rank] = mean
         none = torch.zeros(())
         grads = [none.expand_as(p) if p.grad is None else p.grad for p in self.weights]
         self.team.grads[self.rank] = torch.cat([grad.reshape(-1) for grad in grads])
@@ -313,6 +318,7 @@ class Trainer:
         sums = torch.split(self.team.grads.sum(0), [p.numel() for p in self.weights])
         for weight, grad in zip(self.weights, sums, strict=True):
             weight.grad = grad.view_as(weight)
+        return self.team.losses.sum()
 
     def _advance(self, step: list[tuple[int, Batch]], seconds: float) -> None:
         self.progress.step += 1
@@ -320,12 +326,12 @@ class Trainer:
         self.progress.elapsed += seconds
         self.progress.pool = step[-1][0]
 
-    def _log(self, losses: list[float]) -> None:
+    def _log(self, losses: list[torch.Tensor]) -> None:
         point = {
             "step": float(self.progress.step),
             "tokens": float(self.progress.tokens),
             "minutes": round(self.progress.elapsed / 60, 3),
-            "loss": sum(losses) / max(len(losses), 1),
+            "loss": float(torch.stack(losses).mean()),
         }
         self.progress.curve.append(point)
         speed = self.progress.tokens / max(self.progress.elapsed, 1e-9)
@@ -346,7 +352,9 @@ def train(
     loss: Loss = language_loss,
     max_steps: int | None = None,
 ) -> Progress:
-    """Train a model with one process per worker (CPU) or in this process (CUDA).
+    """Train a model with one process per worker (CPU), or in this one (CUDA).
+
+    On CUDA all other cores make data ahead.
 
     Args:
         model: The model, changed in place.
@@ -356,9 +364,10 @@ def train(
         loss: Loss of one part; picklable.
         max_steps: Stop here at the latest (for smoke runs).
     """
-    if torch.cuda.is_available():
-        model.to("cuda")
-    size = 1 if torch.cuda.is_available() else params.workers
+    size = params.workers
+    if device().type == "cuda":
+        model.to(device())
+        size, feed = 1, partial(feed, loaders=max(1, len(os.sched_getaffinity(0)) - 1))
     model.share_memory()
     team = Team(size, sum(p.numel() for p in model.parameters() if p.requires_grad))
     given = (model, params, feed, folder, loss, team)

@@ -79,9 +79,11 @@ def _train_language(
 ) -> Curve:
     """Train stage after stage, each on the weights of the one before."""
     from ttc_bench.reference.batches import batches
-    from ttc_bench.reference.training import language_loss, train
+    from ttc_bench.reference.training import device, language_loss, train
 
-    loss = partial(language_loss, teacher=teacher) if teacher is not None else language_loss
+    loss = language_loss
+    if teacher is not None:
+        loss = partial(language_loss, teacher=teacher.to(device()))
     curve: Curve = []
     for number, stage in enumerate(stages, start=1):
         part_tokens = stage.train.batch_tokens // stage.train.parts
