@@ -2,11 +2,13 @@
 
 import random
 import sys
+from collections import Counter
 
 import pytest
 
 from ttc_bench.reference import formats as f
 from ttc_bench.reference.conversations import FORMATS, TASKS, draw
+from ttc_bench.reference.settings import DataParams
 
 
 def text_of(name: str, seed: int = 0, task: str = "handle_time") -> tuple[str, list[str]]:
@@ -75,5 +77,24 @@ def test_forced_answers_are_right(seed: int) -> None:
 
 def test_training_draws_from_the_train_side_only() -> None:
     rng = random.Random(0)
-    shares, levels = dict.fromkeys(FORMATS, 1.0), {"easy": 1.0, "hard": 1.0}
-    assert all(draw(rng, shares, levels, 0.3)[0].side() == "train" for _ in range(300))
+    data = DataParams(formats=dict.fromkeys(FORMATS, 1.0), levels={"easy": 1.0, "hard": 1.0})
+    assert all(draw(rng, data)[0].side() == "train" for _ in range(300))
+
+
+def test_training_draws_tasks_and_levels_by_their_weights() -> None:
+    rng = random.Random(0)
+    data = DataParams(tasks={"case_routing": 3.0, "shop": 0.0}, levels={"hard": 1.0})
+    drawn = [draw(rng, data)[0] for _ in range(2000)]
+    counts = Counter(problem.task for problem in drawn)
+    crm = sum(problem.benchmark == "crm_sim" for problem in drawn)
+    assert counts["shop"] == 0
+    assert counts["case_routing"] == pytest.approx(crm * 3 / 12, rel=0.25)
+    assert {problem.level for problem in drawn} == {"hard"}
+    assert draw(rng, data, "easy")[0].level == "easy"
+
+
+def test_unknown_names_in_the_data_are_told_with_close_matches() -> None:
+    with pytest.raises(ValueError, match=r"unknown task .*Did you mean 'case_routing'"):
+        DataParams(tasks={"case_ruting": 1.0})
+    with pytest.raises(ValueError, match="unknown format 'plan'"):
+        DataParams(formats={"plan": 1.0})

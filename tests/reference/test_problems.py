@@ -97,12 +97,20 @@ def test_all_ways_are_different_and_right_and_end_in_one_answer(problem: Problem
 @settings(max_examples=200, deadline=None)
 def test_every_sum_that_is_written_out_is_right(problem: Problem) -> None:
     for step in (step for way in ways_of(problem) for step in way):
-        for chain in re.findall(r"\d+[-+*/]\d+=[-+*/=\d]+", step):
-            claims = re.findall(r"(\d+)([-+*/])(\d+)(?==(\d+))", chain)
-            assert [OPERATORS[sign](int(a), int(b)) for a, sign, b, _ in claims] == [
-                int(c) for *_, c in claims
+        for chain in re.findall(r"\d+[-+*/]\d+[-+*/\d]*=[-+*/=\d]+", step):
+            told = chain.split("=")
+            assert [worked_out(side) for side in told[:-1]] == [
+                int(re.split(r"[-+*/]", side)[0]) for side in told[1:]
             ]
-            assert len(claims) == chain.count("=")
+
+
+def worked_out(text: str) -> float:
+    """Return the value of sums or of one product: all are read from left to right."""
+    first, *rest = re.split(r"([-+*/])", text)
+    value: float = int(first)
+    for sign, number in zip(rest[::2], rest[1::2], strict=True):
+        value = OPERATORS[sign](value, int(number))
+    return value
 
 
 def totals(question: str) -> dict[str, list[int]]:

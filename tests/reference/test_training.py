@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from ttc_bench.reference.batches import batches
+from ttc_bench.reference.batches import IGNORE, PLACES, ROWS, WIDTHS, Batch, batches
 from ttc_bench.reference.network import dropout_rates, export, hidden_states, new_model
 from ttc_bench.reference.settings import DataParams, ModelParams, TrainParams
 from ttc_bench.reference.training import Progress, language_loss, rate, train
@@ -46,7 +46,7 @@ def params(**more: Any) -> TrainParams:
 def run(tokenizer: Any, folder: Path, steps: int, **more: Any) -> tuple[Any, Progress]:
     model = new_model(SIZE, tokenizer, 0)
     wanted = params(**more)
-    feed = partial(batches, tokenizer, DATA, wanted.batch_tokens // wanted.parts)
+    feed = partial(batches, tokenizer, DATA)
     return model, train(model, wanted, feed, folder, max_steps=steps)
 
 
@@ -179,10 +179,11 @@ def test_loss_is_taken_on_assistant_tokens_only(tiny_tokenizer: Any) -> None:
     asked = tiny_tokenizer.convert_tokens_to_ids("<|user|>")
     assert (batch.inputs == asked).any()
     assert not (batch.labels == asked).any()
-    assert len(batch.labels) == len(batch.places) > 0
-    following = batch.inputs.flatten()[batch.places[:-1] + 1]
-    inside = batch.places[:-1] + 1 == batch.places[1:]
-    assert torch.equal(following[inside], batch.labels[:-1][inside])
+    real = batch.labels != IGNORE
+    places, labels = batch.places[real], batch.labels[real]
+    inside = places[:-1] + 1 == places[1:]
+    assert inside.any()
+    assert torch.equal(batch.inputs.flatten()[places[1:]][inside], labels[:-1][inside])
     loss, plain = language_loss(
         new_model(SIZE, tiny_tokenizer, 0), batch, params(), random.Random(0)
     )
@@ -210,3 +211,23 @@ def test_loading_processes_make_the_same_batches_in_the_same_order(tiny_tokenize
         assert number == other
         assert all(torch.equal(a, b) for a, b in zip(batch, made, strict=True))
     assert number > 3
+
+
+def test_batches_come_in_few_shapes_within_their_budget(tiny_tokenizer: Any) -> None:
+    made = [batch for _, batch in islice(batches(tiny_tokenizer, DATA, 4096), 40)]
+    assert all(batch.inputs.numel() <= 4096 for batch in made)
+    assert all(batch.inputs.shape[1] % WIDTHS == 0 for batch in made)
+    assert all(len(batch.places) % PLACES == 0 for batch in made)
+    assert sum(batch.inputs.shape[0] % ROWS == 0 for batch in made) > 0.8 * len(made)
+
+
+def test_filling_up_changes_no_loss(tiny_tokenizer: Any) -> None:
+    model, teacher = (new_model(SIZE, tiny_tokenizer, seed).eval() for seed in (0, 1))
+    _, batch = next(batches(tiny_tokenizer, DATA, 1024))
+    real = batch.labels != IGNORE
+    bare = Batch(batch.inputs, batch.places[real], batch.labels[real])
+    wanted = params(distil_weight=0.5)
+    given = (wanted, random.Random(0), teacher)
+    full, short = (language_loss(model, b, *given)[0] for b in (batch, bare))
+    assert len(bare.labels) < len(batch.labels)
+    assert torch.allclose(full, short)

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerFast
 
-POOL = 768
-"""Conversations that are sorted by length together."""
-AHEAD = 4
+AHEAD = 2
 """Pools that each loading process makes ahead."""
+IGNORE = -100
+"""Label of a place that is there only to fill up."""
+WIDTHS, ROWS, PLACES = 32, 8, 512
+"""What lengths, rows and places are multiples of: a GPU is slow at each shape it has not seen."""
 
 
 class Encoded(NamedTuple):
@@ -39,8 +41,8 @@ class Batch(NamedTuple):
 
     Attributes:
         inputs: Token ids, shape ``(rows, length)``.
-        places: Positions in the flattened inputs after which the loss is taken.
-        labels: The tokens that follow these positions.
+        places: Positions in the flattened inputs after which the loss is taken, and zeros.
+        labels: The tokens that follow these positions, and `IGNORE` where there is none.
     """
 
     inputs: torch.Tensor
@@ -70,7 +72,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, pieces: Sequence[Sequence[Piece]]
 
 def collate(rows: Sequence[Encoded], pad: int) -> Arrays:
     """Return encoded conversations as the arrays of one right-padded batch."""
-    width = max(len(row.ids) for row in rows) - 1
+    width = up(max(len(row.ids) for row in rows) - 1, WIDTHS)
     inputs = np.full((len(rows), width), pad, np.int64)
     places, labels = [], []
     for i, (tokens, learn) in enumerate(rows):
@@ -78,15 +80,23 @@ def collate(rows: Sequence[Encoded], pad: int) -> Arrays:
         wanted = np.flatnonzero(learn[1:])
         places.append(wanted + i * width)
         labels.append(np.asarray(tokens[1:], np.int64)[wanted])
-    return inputs, np.concatenate(places), np.concatenate(labels)
+    found, told = np.concatenate(places), np.concatenate(labels)
+    fill = (0, up(len(found), PLACES) - len(found))
+    return inputs, np.pad(found, fill), np.pad(told, fill, constant_values=IGNORE)
+
+
+def up(number: int, multiple: int) -> int:
+    """Return the next multiple that is not below a number."""
+    return -(-number // multiple) * multiple
 
 
 def cut(rows: Sequence[Encoded], batch_tokens: int) -> list[list[Encoded]]:
     """Return rows sorted by length and cut into batches of at most ``batch_tokens``."""
     batches: list[list[Encoded]] = [[]]
     for row in sorted(rows, key=lambda r: len(r.ids)):
-        if batches[-1] and (len(batches[-1]) + 1) * len(row.ids) > batch_tokens:
-            batches.append([])
+        if batches[-1] and (len(batches[-1]) + 1) * up(len(row.ids) - 1, WIDTHS) > batch_tokens:
+            full = len(batches[-1]) // ROWS * ROWS or len(batches[-1])
+            batches[-1:] = [batches[-1][:full], batches[-1][full:]]
         batches[-1].append(row)
     return batches
 
@@ -94,8 +104,8 @@ def cut(rows: Sequence[Encoded], batch_tokens: int) -> list[list[Encoded]]:
 def pool(tokenizer: PreTrainedTokenizerFast, data: DataParams, number: int) -> list[Encoded]:
     """Return the conversations of one pool, too long ones left out."""
     rng = random.Random(f"pool-{data.seed}-{number}")
-    levels = {"easy": 1.0} if number < data.easy_pools else data.levels
-    pieces = [draw(rng, data.formats, levels, data.worf_share)[1] for _ in range(POOL)]
+    level = "easy" if number < data.easy_pools else None
+    pieces = [draw(rng, data, level)[1] for _ in range(data.pool)]
     return [row for row in encode(tokenizer, pieces) if len(row.ids) <= MAX_LENGTH]
 
 

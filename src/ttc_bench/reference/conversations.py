@@ -8,12 +8,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ttc_bench.reference import formats as f
 from ttc_bench.reference.crm_tasks import CRM_TASKS
 from ttc_bench.reference.problems import LEVELS, Problem, Task
 from ttc_bench.reference.tokenizer import END, turn_start
 from ttc_bench.reference.worf_tasks import WORF_TASKS
+
+if TYPE_CHECKING:
+    from ttc_bench.reference.settings import DataParams
 
 TASKS: dict[str, Task] = {task.name: task for task in (*CRM_TASKS, *WORF_TASKS)}
 """All task types by name."""
@@ -148,20 +152,22 @@ FORMATS: dict[str, Callable[[Problem, random.Random], Pieces]] = {
 _CRM_ONLY = ("answer_only", "wait", "forced_answer")
 
 
-def draw(
-    rng: random.Random, shares: Mapping[str, float], levels: Mapping[str, float], worf_share: float
-) -> tuple[Problem, Pieces]:
+def draw(rng: random.Random, data: DataParams, level: str | None = None) -> tuple[Problem, Pieces]:
     """Return a problem of the train side as a conversation of a random format.
 
     Args:
         rng: Source of randomness.
-        shares: Weight of each format.
-        levels: Weight of each difficulty level.
-        worf_share: Share of workflow planning.
+        data: Shares of formats, levels, benchmarks and tasks.
+        level: The difficulty level; ``None`` draws one.
     """
-    name = rng.choices(list(shares), list(shares.values()))[0]
-    level = rng.choices(list(levels), list(levels.values()))[0]
-    worf = rng.random() < worf_share and name not in _CRM_ONLY
-    task = rng.choice(WORF_TASKS if worf else CRM_TASKS)
-    problem = task.problem(rng, level, "train")
+    name = _weighted(rng, data.formats)
+    level = level or _weighted(rng, data.levels)
+    worf = rng.random() < data.worf_share and name not in _CRM_ONLY
+    tasks = WORF_TASKS if worf else CRM_TASKS
+    task = _weighted(rng, {task.name: data.tasks.get(task.name, 1.0) for task in tasks})
+    problem = TASKS[task].problem(rng, level, "train")
     return problem, FORMATS[name](problem, rng)
+
+
+def _weighted(rng: random.Random, shares: Mapping[str, float]) -> str:
+    return rng.choices(list(shares), list(shares.values()))[0]

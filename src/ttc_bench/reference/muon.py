@@ -42,19 +42,21 @@ class GroupedMuon(torch.optim.Muon):
 
     def _move(self, group: dict[str, Any], weights: list[torch.Tensor]) -> None:
         """Make the step of matrices of one shape."""
-        updates = torch.stack([self._momentum(weight, group["momentum"]) for weight in weights])
+        grads = [weight.grad for weight in weights if weight.grad is not None]
+        moved = [self._moment(weight) for weight in weights]
+        torch._foreach_lerp_(moved, grads, 1 - group["momentum"])
+        ahead = torch.stack(torch._foreach_lerp(grads, moved, group["momentum"]))
+        found = orthogonal(ahead, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         scale = 0.2 * math.sqrt(max(weights[0].shape)) * group["lr"]
-        updates = orthogonal(updates, group["ns_coefficients"], group["ns_steps"], group["eps"])
-        for weight, update in zip(weights, updates, strict=True):
-            weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=scale)
+        torch._foreach_add_(weights, list(found.unbind()), alpha=-scale)
 
-    def _momentum(self, weight: torch.Tensor, momentum: float) -> torch.Tensor:
-        assert weight.grad is not None
+    def _moment(self, weight: torch.Tensor) -> torch.Tensor:
         state = self.state[weight]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(weight)
-        moved: torch.Tensor = state["momentum_buffer"].lerp_(weight.grad, 1 - momentum)
-        return weight.grad.lerp(moved, momentum)
+        moment: torch.Tensor = state["momentum_buffer"]
+        return moment
 
 
 def orthogonal(

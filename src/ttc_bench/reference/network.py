@@ -95,8 +95,13 @@ def hidden_states(
 
 
 def _norm(part: Any, states: torch.Tensor) -> torch.Tensor:
-    """Return what a `LlamaRMSNorm` does, in one operation instead of six."""
-    return F.rms_norm(states, part.weight.shape, part.weight, part.variance_epsilon)
+    """Return what a `LlamaRMSNorm` does, in one operation instead of six.
+
+    Under autocast the result is cast here, once for all the matrices that it goes to.
+    """
+    found = F.rms_norm(states, part.weight.shape, part.weight, part.variance_epsilon)
+    kind = states.device.type
+    return found.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else found
 
 
 def attend(

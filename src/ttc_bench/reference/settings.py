@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 
-from ttc_bench.params import Params
+from ttc_bench.params import Params, unknown
 
 
 class DataParams(Params):
@@ -15,7 +15,9 @@ class DataParams(Params):
         worf_share: Share of workflow planning.
         formats: Weight of each conversation format.
         levels: Weight of each difficulty level.
-        easy_pools: Pools of data at the start that hold easy problems only.
+        tasks: Weight of task types within their benchmark; 1 for those that are not named.
+        pool: Conversations that are made, and sorted by length into batches, together.
+        easy_pools: Pools at the start that hold easy problems only.
         tokenizer_texts: Conversations that the tokenizer is trained on.
         vocab_size: Most entries of the vocabulary.
     """
@@ -26,9 +28,24 @@ class DataParams(Params):
     levels: dict[str, float] = Field(
         default_factory=lambda: {"easy": 1.0, "medium": 1.0, "hard": 1.0}
     )
+    tasks: dict[str, float] = Field(default_factory=dict)
+    pool: PositiveInt = 768
     easy_pools: int = Field(default=0, ge=0)
     tokenizer_texts: PositiveInt = 3000
     vocab_size: PositiveInt = 2048
+
+    @field_validator("formats", "levels", "tasks")
+    @classmethod
+    def _known(cls, weights: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        from ttc_bench.reference.conversations import FORMATS, TASKS
+        from ttc_bench.reference.problems import LEVELS
+
+        kind = str(info.field_name)
+        allowed = {"formats": FORMATS, "levels": LEVELS, "tasks": TASKS}[kind]
+        for name in weights:
+            if name not in allowed:
+                raise ValueError(unknown(kind.removesuffix("s"), name, allowed))
+        return weights
 
 
 class ModelParams(Params):
@@ -57,7 +74,7 @@ class TrainParams(Params):
         max_minutes: Budget of wall-clock time, over all restarts.
         max_tokens: Budget of tokens read.
         batch_tokens: Tokens of one step, padding included.
-        parts: Parts of one step, for memory and to spread over workers.
+        parts: Parts of one step on CPU, for memory and to spread over workers.
         matrix_lr: Peak learning rate of the matrices (Muon).
         other_lr: Peak learning rate of embeddings and norms (AdamW).
         warmup: Share of the budget in which the rate rises.
@@ -70,6 +87,7 @@ class TrainParams(Params):
         distil_weight: Weight of the teacher's distribution against the text itself.
         checkpoint_minutes: Time between checkpoints.
         workers: Processes that train together on CPU, one core each.
+        loaders: Processes that make data ahead on CUDA.
         seed: Seed of weights and order.
     """
 
@@ -89,6 +107,7 @@ class TrainParams(Params):
     distil_weight: float = Field(default=0.0, ge=0, le=1)
     checkpoint_minutes: PositiveFloat = 3.0
     workers: PositiveInt = 2
+    loaders: PositiveInt = 8
     seed: int = 0
 
 

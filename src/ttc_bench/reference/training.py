@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ttc_bench.reference.batches import Batch
+from ttc_bench.reference.batches import IGNORE, Batch
 from ttc_bench.reference.muon import GroupedMuon, has_bfloat16
 from ttc_bench.reference.network import hidden_states, skipped
 from ttc_bench.reference.settings import TrainParams
@@ -91,7 +91,9 @@ class Optimiser:
                 weight_decay=0.05,
                 adjust_lr_fn="match_rms_adamw",
             ),
-            torch.optim.AdamW(others, lr=params.other_lr, betas=(0.9, 0.98), weight_decay=0.0),
+            torch.optim.AdamW(
+                others, lr=params.other_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+            ),
         ]
 
     def step(self, scale: float) -> None:
@@ -126,14 +128,15 @@ def language_loss(
     with autocast(batch.inputs.device):
         states = hidden_states(core, batch.inputs, skip, taps)
         logits = {tap: F.linear(at(batch.places, s), head) for tap, s in states.items()}
-    plain = F.cross_entropy(logits[0].float(), batch.labels)
+    plain = F.cross_entropy(logits[0].float(), batch.labels, ignore_index=IGNORE)
     loss = plain
     if teacher is not None and params.distil_weight:
         soft = distil_loss(teacher, batch, logits[0])
         loss = (1 - params.distil_weight) * plain + params.distil_weight * soft
     for tap in taps:
         share = params.exit_weight * tap / len(core.layers)
-        loss = loss + share * F.cross_entropy(logits[tap].float(), batch.labels)
+        early = F.cross_entropy(logits[tap].float(), batch.labels, ignore_index=IGNORE)
+        loss = loss + share * early
     return loss, plain.detach()
 
 
@@ -147,7 +150,9 @@ def distil_loss(teacher: Any, batch: Batch, logits: torch.Tensor) -> torch.Tenso
     with torch.no_grad(), autocast(batch.inputs.device):
         states = at(batch.places, hidden_states(teacher.model, batch.inputs)[0])
         target = F.linear(states, teacher.lm_head.weight).float().softmax(-1)
-    return -(target * logits.float().log_softmax(-1)).sum(-1).mean()
+        real = batch.labels != IGNORE
+    found = -(target * logits.float().log_softmax(-1)).sum(-1)
+    return (found * real).sum() / real.sum()
 
 
 Loss = Callable[[Any, Batch, TrainParams, random.Random], tuple[torch.Tensor, torch.Tensor]]
@@ -199,7 +204,7 @@ class Trainer:
     Args:
         model: The model, changed in place.
         params: How to train.
-        feed: Yields (pool, part of a batch) without end from a given pool on.
+        feed: Yields (pool, part of a batch) without end, given the tokens of a part and a pool.
         folder: Where checkpoints lie.
         loss: Loss of one part.
         team: Shared state if several processes train together.
@@ -253,7 +258,7 @@ class Trainer:
     def run(self, max_steps: int | None = None) -> Progress:
         """Train until the budget (or a number of steps) ends and return the progress."""
         now = saved = time.monotonic()
-        parts = self.feed(self.progress.pool)
+        parts = self.feed(self.params.batch_tokens // self.params.parts, self.progress.pool)
         losses: list[torch.Tensor] = []
         self.model.train()
         while self._agree(max_steps, now - saved):
@@ -288,14 +293,14 @@ class Trainer:
         return not self.team.board[1]
 
     def _step(self, parts: list[Batch]) -> torch.Tensor:
-        total = sum(len(part.labels) for part in parts)
+        counts = [int((part.labels != IGNORE).sum()) for part in parts]
         mean = torch.zeros((), device=self.device)
         early = float(self.team.board[0]) < self.params.exits_from
         without = {"layer_dropout": 0.0, "exit_weight": 0.0}
         active = self.params.model_copy(update=without) if early else self.params
         while (number := self.team.claim()) < len(parts):
             part = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in parts[number]))
-            weight = len(part.labels) / total
+            weight = counts[number] / sum(counts)
             rng = random.Random(f"{self.params.seed}-{self.progress.step}-{number}")
             loss, plain = self.loss(self.model, part, active, rng)
             (loss * weight).backward()  # type: ignore[no-untyped-call]
@@ -354,12 +359,13 @@ def train(
 ) -> Progress:
     """Train a model with one process per worker (CPU), or in this one (CUDA).
 
-    On CUDA all other cores make data ahead.
+    On CUDA a step has one part, and other processes make data ahead.
 
     Args:
         model: The model, changed in place.
         params: How to train.
-        feed: Yields (pool, part of a batch) without end from a given pool on; picklable.
+        feed: Yields (pool, part of a batch) without end, given the tokens of a part and a pool;
+            picklable.
         folder: Where checkpoints lie; a run that finds one there continues it.
         loss: Loss of one part; picklable.
         max_steps: Stop here at the latest (for smoke runs).
@@ -367,7 +373,8 @@ def train(
     size = params.workers
     if device().type == "cuda":
         model.to(device())
-        size, feed = 1, partial(feed, loaders=max(1, len(os.sched_getaffinity(0)) - 1))
+        size, feed = 1, partial(feed, loaders=params.loaders)
+        params = params.model_copy(update={"parts": 1})
     model.share_memory()
     team = Team(size, sum(p.numel() for p in model.parameters() if p.requires_grad))
     given = (model, params, feed, folder, loss, team)

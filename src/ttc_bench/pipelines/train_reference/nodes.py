@@ -25,7 +25,7 @@ def make_corpus(recipe: RecipeParams) -> list[str]:
     rng = random.Random(f"corpus-{data.seed}")
     texts = []
     for _ in range(data.tokenizer_texts):
-        _, pieces = draw(rng, data.formats, data.levels, data.worf_share)
+        _, pieces = draw(rng, data)
         texts.append(re.sub(r"<\|\w+\|>", "\n", "".join(piece.text for piece in pieces)))
     return texts
 
@@ -86,8 +86,7 @@ def _train_language(
         loss = partial(language_loss, teacher=teacher.to(device()))
     curve: Curve = []
     for number, stage in enumerate(stages, start=1):
-        part_tokens = stage.train.batch_tokens // stage.train.parts
-        feed = partial(batches, tokenizer, stage.data or recipe.data, part_tokens)
+        feed = partial(batches, tokenizer, stage.data or recipe.data)
         folder = Path(recipe.checkpoints) / f"{name}-{number}"
         progress = train(model, stage.train, feed, folder, loss)
         curve += _continued(curve, progress.curve)
