@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +14,7 @@ from tiny_models import CORPUS, ask, run
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, DynamicCache
 
-from ttc_bench.engines.base import Sampling
+from ttc_bench.engines.base import Reading, Sampling
 from ttc_bench.engines.local import LocalEngine
 
 TOLERANCE = 0.02
@@ -50,20 +53,31 @@ def test_each_sample_of_a_batch_pays_its_own_decoding(engine: LocalEngine) -> No
         assert completion.usage.decode_flops == alone.usage.decode_flops
 
 
+def flops_of_reading(
+    engine: LocalEngine,
+    reading: Reading,
+    config: Any,
+    read_question: Callable[..., object],
+    read_solution: Callable[..., object],
+) -> int:
+    """Count a reading: the question runs once for all solutions and does not attend to them."""
+    question = len(engine.language_model().encode(ask(CORPUS[1]).messages)) - 1
+    tokens = torch.ones(1, reading.usage.verifier_tokens, dtype=torch.long)
+    cache = DynamicCache(config=config)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        read_question(tokens[:, :question], past_key_values=cache)
+        read_solution(tokens[:, question:], past_key_values=cache)
+    return counter.get_total_flops()
+
+
 def test_a_verifiers_reading_agrees_with_pytorchs_counter(tiny: LocalEngine) -> None:
     solution = CORPUS[3]
     reading = asyncio.run(tiny.verify(ask(CORPUS[1]).messages, [solution]))
     model = AutoModelForSequenceClassification.from_pretrained(
         tiny.models.verifier, dtype=torch.float32, attn_implementation="eager"
     )
-    # The question runs once for all solutions, so its positions do not attend to a solution.
-    question = len(tiny.language_model().encode(ask(CORPUS[1]).messages)) - 1
-    tokens = torch.ones(1, reading.usage.verifier_tokens, dtype=torch.long)
-    cache = DynamicCache(config=model.config)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.model(tokens[:, :question], past_key_values=cache)
-        model.model(tokens[:, question:], past_key_values=cache)
-    assert reading.usage.prefill_flops == pytest.approx(counter.get_total_flops(), rel=TOLERANCE)
+    expected = flops_of_reading(tiny, reading, model.config, model.model, model.model)
+    assert reading.usage.prefill_flops == pytest.approx(expected, rel=TOLERANCE)
 
 
 def test_an_implicit_verifiers_reading_agrees_with_pytorchs_counter(
@@ -73,10 +87,6 @@ def test_an_implicit_verifiers_reading_agrees_with_pytorchs_counter(
     model = AutoModelForCausalLM.from_pretrained(
         reference.models.verifier, dtype=torch.float32, attn_implementation="eager"
     )
-    question = len(reference.language_model().encode(ask(CORPUS[1]).messages)) - 1
-    tokens = torch.ones(1, reading.usage.verifier_tokens, dtype=torch.long)
-    cache = DynamicCache(config=model.config)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(tokens[:, :question], past_key_values=cache, logits_to_keep=1)
-        model(tokens[:, question:], past_key_values=cache)
-    assert reading.usage.prefill_flops == pytest.approx(counter.get_total_flops(), rel=TOLERANCE)
+    last_only = partial(model, logits_to_keep=1)
+    expected = flops_of_reading(reference, reading, model.config, last_only, model)
+    assert reading.usage.prefill_flops == pytest.approx(expected, rel=TOLERANCE)
