@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 from tests.conftest import KedroRun
 
-LIMIT = 12
+LIMIT = 6
 ARGUMENTS = ("--pipeline=baseline", f"--params=limit={LIMIT}")
 
 
@@ -21,7 +21,7 @@ def test_a_killed_run_is_finished_by_the_same_command(
 ) -> None:
     journal = project / "data" / "07_model_output" / "journal.jsonl"
     process = kedro_process(*ARGUMENTS)
-    _wait_for_lines(journal, 5, process)
+    _wait_for_lines(journal, 3, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = _entries(journal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -95,6 +96,7 @@ def test_one_line_of_configuration_sends_a_run_to_a_server(
     folder = project / "data" / "07_model_output" / "scores"
     folder.mkdir(parents=True)
     scores("baseline", "greedy", [1.0, 0.0]).to_parquet(folder / "baseline.greedy.parquet")
+    shutil.rmtree(project / "data" / "mlflow")
     result = kedro_run("--pipelines=aggregate,report")
     assert result.exit_code == 0, result.output
     client = mlflow.MlflowClient(server)

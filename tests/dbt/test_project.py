@@ -21,9 +21,10 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict
     work = tmp_path_factory.mktemp("dbt")
     named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", {})
     curves = scaling(named.assign(samples=None), PARAMS)
-    variables = write_sources({"scores": named, "scaling_curves": curves}, work)
+    warehouse = work / "warehouse.duckdb"
+    write_sources({"scores": named, "scaling_curves": curves}, warehouse)
     for command in ("build", "docs generate"):
-        invoke(command, variables, work / "warehouse.duckdb", work)
+        invoke(command, warehouse, work)
     assert (work / "target" / "index.html").exists()
     manifest, catalog = (
         json.loads((work / "target" / f"{name}.json").read_text())

@@ -95,13 +95,14 @@ def main(rows: int) -> None:
         tables = {"scores": scores, "scaling_curves": scaling(empty, {})}
         before = _peak_gib()
         start = time.perf_counter()
-        variables = write_sources(tables, work)
+        warehouse = work / "warehouse.duckdb"
+        write_sources(tables, warehouse)
         print(f"scores written for DuckDB in {time.perf_counter() - start:.2f} s")
         start = time.perf_counter()
-        invoke("build", variables, work / "warehouse.duckdb", work)
+        invoke("build", warehouse, work)
         wall = time.perf_counter() - start
         _print(made, _timings(work / "target" / "run_results.json"), wall)
-        size = (work / "warehouse.duckdb").stat().st_size / 2**20
+        size = warehouse.stat().st_size / 2**20
         print(f"peak memory {_peak_gib():.2f} GiB ({before:.2f} with the table loaded)")
         print(f"warehouse {size:.0f} MiB")
 

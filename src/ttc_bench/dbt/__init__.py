@@ -6,13 +6,22 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.types import DataFrame
 
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
+    from dbt.contracts.graph.manifest import Manifest
+    from duckdb import DuckDBPyConnection
+
 PROJECT = Path(__file__).parent
+
+SOURCES = "runs"
+"""Schema of the sources in the warehouse."""
 
 NOT_READ = ("samples", "null_reasons")
 """Columns of the scores that are long and that no model reads."""
@@ -36,19 +45,35 @@ def build(
     """
     import duckdb
 
-    _check_unlocked(warehouse)
-    sources = write_sources(tables, warehouse.resolve().parent)
+    write_sources(tables, warehouse)
     with tempfile.TemporaryDirectory() as folder:
-        invoke("build", sources, warehouse, Path(folder))
+        invoke("build", warehouse, Path(folder))
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         return {name: connection.table(name).df() for name in marts}
 
 
-def _check_unlocked(warehouse: Path) -> None:
+def write_sources(tables: Mapping[str, DataFrame], warehouse: Path) -> None:
+    """Write the sources beside the warehouse, and name them in its schema ``runs``.
+
+    Raises:
+        UserError: If another process has the warehouse open.
+    """
+    with _opened(warehouse) as connection:
+        connection.execute(f"create schema if not exists {SOURCES}")
+        for name, table in tables.items():
+            place = warehouse.resolve().parent / f"{name}.parquet"
+            table.drop(columns=[c for c in NOT_READ if c in table]).to_parquet(place)
+            quoted = str(place).replace("'", "''")
+            connection.execute(
+                f"create or replace view {SOURCES}.{name} as from read_parquet('{quoted}')"
+            )
+
+
+def _opened(warehouse: Path) -> DuckDBPyConnection:
     import duckdb
 
     try:
-        duckdb.connect(str(warehouse)).close()
+        return duckdb.connect(str(warehouse))
     except duckdb.IOException as error:
         if "lock" not in str(error).lower():
             raise
@@ -59,28 +84,43 @@ def _check_unlocked(warehouse: Path) -> None:
         ) from error
 
 
-def write_sources(tables: Mapping[str, DataFrame], folder: Path) -> dict[str, str]:
-    """Write the sources for DuckDB to read; return the environment that says where they are."""
-    places = {}
-    for name, table in tables.items():
-        place = folder / f"{name}.parquet"
-        table.drop(columns=[c for c in NOT_READ if c in table]).to_parquet(place)
-        places[f"TTC_BENCH_{name.upper()}"] = str(place)
-    return places
-
-
-def invoke(command: str, variables: Mapping[str, str], warehouse: Path, work: Path) -> None:
+def invoke(command: str, warehouse: Path, work: Path) -> None:
     """Run a dbt command, e.g. ``build`` or ``docs generate``, on the project.
 
     Args:
         command: The command.
-        variables: Environment that the project reads: where its sources are.
-        warehouse: The DuckDB file.
+        warehouse: The DuckDB file, with its sources written.
         work: Folder for what dbt writes: ``target`` and ``logs``.
 
     Raises:
         DataError: If it fails; the message names each model and test that did.
     """
+    result = _dbt(command, warehouse, work, _manifest(warehouse.stem))
+    if result.exception is not None:
+        raise DataError(f"dbt could not run: {result.exception}") from result.exception
+    if not result.success:
+        outcomes: Any = result.result
+        bad = [r for r in outcomes if str(r.status) not in ("success", "pass", "skipped")]
+        raise DataError(
+            "the scores do not pass the dbt project: "
+            + "; ".join(f"{r.node.name}: {str(r.message).strip()}" for r in bad)
+        )
+
+
+@cache
+def _manifest(database: str) -> Manifest:
+    """Parse the project, which takes seconds, once in a process for each name of a database."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        result = _dbt("parse", work / f"{database}.duckdb", work)
+    if result.exception is not None:
+        raise DataError(f"dbt could not read its project: {result.exception}") from result.exception
+    return cast("Manifest", result.result)
+
+
+def _dbt(
+    command: str, warehouse: Path, work: Path, manifest: Manifest | None = None
+) -> dbtRunnerResult:
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
@@ -95,20 +135,11 @@ def invoke(command: str, variables: Mapping[str, str], warehouse: Path, work: Pa
         arguments += [option, str(place)]
     settings = {"TTC_BENCH_WAREHOUSE": str(warehouse), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
     try:
-        with _environment({**variables, **settings}):
-            result = dbtRunner().invoke(arguments)
+        with _environment(settings):
+            return dbtRunner(manifest).invoke(arguments)
     finally:
         # The adapter keeps the file open, and locked, as long as the process lives.
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
-    if result.exception is not None:
-        raise DataError(f"dbt could not run: {result.exception}") from result.exception
-    if not result.success:
-        outcomes: Any = result.result
-        bad = [r for r in outcomes if str(r.status) not in ("success", "pass", "skipped")]
-        raise DataError(
-            "the scores do not pass the dbt project: "
-            + "; ".join(f"{r.node.name}: {str(r.message).strip()}" for r in bad)
-        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from scipy.stats import chisquare
 from tiny_models import ask, make_tokenizer, plain, run, save, save_llama
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
-from ttc_bench.engines.base import Request, Sampling
+from ttc_bench.engines.base import Completion, Request, Sampling
 from ttc_bench.engines.decoding import DraftModel, PromptLookup
 from ttc_bench.engines.decoding.prompt_lookup import NgramDrafter
 from ttc_bench.engines.decoding.speculation import Proposal, verify_drawn
@@ -32,13 +33,19 @@ SPECULATIVE = [
 ]
 
 
+@cache
+def drafted(engine: LocalEngine, request: Request, decoding: Any) -> Completion:
+    """The answer to a request by a speculative decoding, computed once for all tests."""
+    return run(engine, replace(request, decoding=decoding))[0]
+
+
 @pytest.mark.parametrize("decoding", SPECULATIVE, ids=lambda d: d.label)
 def test_greedy_output_is_token_identical_to_plain(
     engine: LocalEngine, requests: list[Request], decoding: Any
 ) -> None:
     for request in requests:
         baseline = plain(engine, request)
-        speculative = run(engine, replace(request, decoding=decoding))[0]
+        speculative = drafted(engine, request, decoding)
         assert speculative.token_ids == baseline.token_ids
         assert speculative.text == baseline.text
         assert speculative.finish_reason == baseline.finish_reason
@@ -50,7 +57,7 @@ def test_accepted_drafts_save_passes(
     engine: LocalEngine, requests: list[Request], decoding: Any
 ) -> None:
     for request in requests:
-        usage = run(engine, replace(request, decoding=decoding))[0].usage
+        usage = drafted(engine, request, decoding).usage
         assert 0 <= usage.accepted_tokens <= usage.draft_tokens
         # Every pass yields its accepted drafts and one token of the target's own, except the
         # last one where an accepted draft ends the answer.
@@ -60,7 +67,7 @@ def test_accepted_drafts_save_passes(
 
 def test_the_trained_pair_needs_fewer_passes_than_tokens(reference: LocalEngine) -> None:
     for decoding in (DraftModel(), PromptLookup()):
-        runs = [run(reference, replace(r, decoding=decoding))[0].usage for r in job_requests(6)]
+        runs = [drafted(reference, request, decoding).usage for request in job_requests(5)]
         assert sum(u.forward_passes or 0 for u in runs) < sum(u.completion_tokens for u in runs)
         assert sum(u.accepted_tokens for u in runs) > 0
 
@@ -91,7 +98,7 @@ def related(tmp_path_factory: pytest.TempPathFactory) -> LocalEngine:
     return LocalModels(target=target, draft=save(model, folder / "draft")).build()
 
 
-DRAWS = 5000
+DRAWS = 3000
 TOP_K = 4
 SHORT = ask("1 1 1 1", max_tokens=3, sampling=Sampling(temperature=1.0, top_k=TOP_K, seed=3))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,7 +11,13 @@ import numpy as np
 import pandas as pd
 
 from ttc_bench.metrics.base import all_metrics
-from ttc_bench.pipelines.aggregate.nodes import build_marts, confidence, name_run, show
+from ttc_bench.pipelines.aggregate.nodes import (
+    build_marts,
+    collect_scores,
+    confidence,
+    name_run,
+    show,
+)
 from ttc_bench.pipelines.aggregate.scaling import scaling
 
 PARAMS: dict[str, Any] = {"confidence": 0.95, "resamples": 200, "seed": 0}
@@ -53,9 +60,21 @@ def marts_of(table: pd.DataFrame, warehouse: Path | None = None, run_id: str = "
         return build_marts(named, curves, warehouse or Path(folder) / "warehouse.duckdb")
 
 
-def shown(table: pd.DataFrame) -> str:
-    """Build the marts of a table of scores and return what the terminal shows."""
-    marts = marts_of(table)
+def marts_of_each(tables: Mapping[str, pd.DataFrame]) -> dict[str, Marts]:
+    """Build the marts of many tables at once, each a model of its own, and part them again.
+
+    Models are weighed apart, and a build takes seconds however little there is to build.
+    """
+    named = [table.assign(model=name) for name, table in tables.items()]
+    marts = marts_of(collect_scores(*named))
+    return {
+        name: {mart: rows[rows["model"] == name] for mart, rows in marts.items()} for name in tables
+    }
+
+
+def shown(table: pd.DataFrame, marts: Marts | None = None) -> str:
+    """Return what the terminal shows of a table of scores, whose marts are built unless given."""
+    marts = marts or marts_of(table)
     return show(
         marts["bench_summary"],
         marts["policy_vs_baseline"],

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.pipelines.aggregate.support import marts_of, scores, shown
+from tests.pipelines.aggregate.support import Marts, marts_of, marts_of_each, scores, shown
 
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
 
@@ -125,57 +125,75 @@ def check_choices(choices: pd.DataFrame, expected: Any) -> None:
             assert points[f"{row.policy}.{row.variant}"] == pytest.approx((row.quality, row.cost))
 
 
-def test_equal_variants_share_the_frontier_and_the_choice_is_one_of_them() -> None:
-    same = [scores(policy, "a", [1.0, 0.0]) for policy in ("cascade", "best_of_n")]
-    table = collect_scores(scores("baseline", "greedy", [1.0, 0.0]), *same)
-    marts = marts_of(table)
+REWARDS = [0.1, 0.2, 0.3, 0.7, 0.9, 0.6]
+FREE = scores("baseline", "greedy", [1.0, 0.0], usd=0.0)
+
+TABLES = {
+    "equal": collect_scores(
+        scores("baseline", "greedy", [1.0, 0.0]),
+        *(scores(policy, "a", [1.0, 0.0]) for policy in ("cascade", "best_of_n")),
+    ),
+    "reordered": collect_scores(
+        scores("baseline", "greedy", list(REWARDS)),
+        scores("cascade", "a", list(reversed(REWARDS))),
+        scores("cascade", "b", sorted(REWARDS)),
+    ),
+    "small": scores("baseline", "greedy", [1.0, 0.0], flops=1e9),
+    "large": scores("baseline", "greedy", [0.0, 0.0], flops=9e9),
+    "single": collect_scores(
+        scores("baseline", "greedy", [1.0]), scores("cascade", "a", [0.0], flops=1e9)
+    ),
+    "free": FREE,
+    "paid": collect_scores(FREE, scores("cascade", "a", [1.0, 1.0], usd=0.5)),
+    "waste": collect_scores(
+        scores("baseline", "greedy", [1.0, 0.0]),
+        scores("cascade", "waste", [0.0, 0.0], flops=4e9, latency_s=3.0, total_tokens=500.0),
+        scores("best_of_n", "buys", [1.0, 1.0], flops=8e9, latency_s=2.0, total_tokens=400.0),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, Marts]:
+    return marts_of_each(TABLES)
+
+
+def test_equal_variants_share_the_frontier_and_the_choice_is_one_of_them(
+    built: dict[str, Marts],
+) -> None:
+    marts = built["equal"]
     assert marts["frontier"]["on_frontier"].all()
     assert marts["choices"].groupby(POINT).size().eq(1).all()
     assert set(marts["choices"]["policy"]) == {"baseline"}
 
 
-def test_equal_means_summed_in_another_order_do_not_dominate_each_other() -> None:
-    rewards = [0.1, 0.2, 0.3, 0.7, 0.9, 0.6]
-    table = collect_scores(
-        scores("baseline", "greedy", list(rewards)),
-        scores("cascade", "a", list(reversed(rewards))),
-        scores("cascade", "b", sorted(rewards)),
-    )
-    assert marts_of(table)["frontier"]["on_frontier"].all()
+def test_equal_means_summed_in_another_order_do_not_dominate_each_other(
+    built: dict[str, Marts],
+) -> None:
+    assert built["reordered"]["frontier"]["on_frontier"].all()
 
 
-def test_two_models_are_weighed_apart() -> None:
-    small = scores("baseline", "greedy", [1.0, 0.0], flops=1e9)
-    large = scores("baseline", "greedy", [0.0, 0.0], flops=9e9).assign(model="large")
-    marts = marts_of(collect_scores(small, large))
+def test_two_models_are_weighed_apart(built: dict[str, Marts]) -> None:
+    both = [TABLES[name].assign(model=name) for name in ("small", "large")]
+    marts = {k: pd.concat([built["small"][k], built["large"][k]]) for k in built["small"]}
     assert marts["frontier"]["on_frontier"].all(), "each is the only one of its model"
-    text = shown(collect_scores(small, large))
-    assert "model target" in text
+    text = shown(collect_scores(*both), marts)
+    assert "model small" in text
     assert "model large" in text
 
 
-def test_one_sample_is_said_to_decide_nothing() -> None:
-    table = collect_scores(
-        scores("baseline", "greedy", [1.0]), scores("cascade", "a", [0.0], flops=1e9)
-    )
-    assert "one job" in shown(table)
-    assert marts_of(table)["frontier"]["n"].eq(1).all()
+def test_one_sample_is_said_to_decide_nothing(built: dict[str, Marts]) -> None:
+    assert "one job" in shown(TABLES["single"].assign(model="single"), built["single"])
+    assert built["single"]["frontier"]["n"].eq(1).all()
 
 
-def test_a_cost_that_nobody_pays_is_not_weighed() -> None:
-    free = scores("baseline", "greedy", [1.0, 0.0], usd=0.0)
-    assert "cost_usd" not in set(marts_of(free)["frontier"]["cost_metric"])
-    paid = collect_scores(free, scores("cascade", "a", [1.0, 1.0], usd=0.5))
-    assert "cost_usd" in set(marts_of(paid)["frontier"]["cost_metric"])
+def test_a_cost_that_nobody_pays_is_not_weighed(built: dict[str, Marts]) -> None:
+    assert "cost_usd" not in set(built["free"]["frontier"]["cost_metric"])
+    assert "cost_usd" in set(built["paid"]["frontier"]["cost_metric"])
 
 
-def test_the_table_names_who_dominates_and_what_each_budget_buys() -> None:
-    table = collect_scores(
-        scores("baseline", "greedy", [1.0, 0.0]),
-        scores("cascade", "waste", [0.0, 0.0], flops=4e9, latency_s=3.0, total_tokens=500.0),
-        scores("best_of_n", "buys", [1.0, 1.0], flops=8e9, latency_s=2.0, total_tokens=400.0),
-    )
-    lines = shown(table).splitlines()
+def test_the_table_names_who_dominates_and_what_each_budget_buys(built: dict[str, Marts]) -> None:
+    lines = shown(TABLES["waste"].assign(model="waste"), built["waste"]).splitlines()
     row = {line.split()[0]: line for line in lines if line.startswith(("ba", "ca", "be"))}
     assert "< baseline.greedy" in row["cascade.waste"]
     assert "F s t" in row["best_of_n.buys"]

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.pipelines.aggregate.support import PARAMS, Marts, marts_of, scores, shown
+from tests.pipelines.aggregate.support import (
+    PARAMS,
+    Marts,
+    marts_of,
+    marts_of_each,
+    scores,
+    shown,
+)
 
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.pipelines.aggregate.nodes import (
@@ -18,17 +25,41 @@ from ttc_bench.pipelines.aggregate.nodes import (
     log_runs,
 )
 
+LATENCY_S = [0.1, 0.2, 0.3, 5.0]
+
+TABLES = {
+    "target": collect_scores(
+        scores("baseline", "greedy", [1.0, 0.0, 0.0, 1.0]),
+        scores("speculative", "draft_model", [1.0, 1.0, None, 1.0], latency_s=0.5),
+    ),
+    "nulls": scores("baseline", "greedy", [1.0, 0.0, None, 1.0]).assign(
+        flops=[np.nan, 2e9, np.nan, 2e9]
+    ),
+    "quantiles": scores("baseline", "greedy", [1.0] * 4).assign(latency_s=LATENCY_S),
+    "no baseline": scores("cascade", "agreement", [1.0, 0.0]),
+    "failures": scores("baseline", "greedy", [None, None]),
+    "replayed": scores("baseline", "greedy", [1.0, 0.0]).assign(replayed=True),
+}
+
 
 @pytest.fixture(scope="module")
+def built() -> dict[str, Marts]:
+    return marts_of_each(TABLES)
+
+
+@pytest.fixture
 def run() -> pd.DataFrame:
-    baseline = scores("baseline", "greedy", [1.0, 0.0, 0.0, 1.0])
-    faster = scores("speculative", "draft_model", [1.0, 1.0, None, 1.0], latency_s=0.5)
-    return collect_scores(baseline, faster)
+    return TABLES["target"]
 
 
-@pytest.fixture(scope="module")
-def marts(run: pd.DataFrame) -> Marts:
-    return marts_of(run)
+@pytest.fixture
+def marts(built: dict[str, Marts]) -> Marts:
+    return built["target"]
+
+
+def told(name: str, built: dict[str, Marts]) -> str:
+    """What the terminal shows of one of the tables."""
+    return shown(TABLES[name].assign(model=name), built[name])
 
 
 def test_summary_counts_valid_and_failed_by_reason(marts: Marts) -> None:
@@ -38,21 +69,16 @@ def test_summary_counts_valid_and_failed_by_reason(marts: Marts) -> None:
     assert row["reward_mean"] == 1.0, "the mean is over valid responses only"
 
 
-def test_a_figure_over_nulls_says_how_many_it_had() -> None:
-    table = scores("baseline", "greedy", [1.0, 0.0, None, 1.0])
-    table.loc[0, "flops"] = np.nan
-    row = marts_of(table)["bench_summary"].iloc[0]
+def test_a_figure_over_nulls_says_how_many_it_had(built: dict[str, Marts]) -> None:
+    row = built["nulls"]["bench_summary"].iloc[0]
     assert (row["flops_nulls"], row["flops_mean"]) == (1, 2e9)
     assert (row["reward_nulls"], row["usd_nulls"]) == (0, 3), "of the three valid responses"
 
 
-def test_quantiles_are_numpys(run: pd.DataFrame) -> None:
-    latency = np.array([0.1, 0.2, 0.3, 5.0])
-    table = scores("baseline", "greedy", [1.0] * 4)
-    table["latency_s"] = latency
-    row = marts_of(table)["bench_summary"].iloc[0]
+def test_quantiles_are_numpys(built: dict[str, Marts]) -> None:
+    row = built["quantiles"]["bench_summary"].iloc[0]
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
-        assert row[f"latency_s_{name}"] == pytest.approx(np.quantile(latency, share))
+        assert row[f"latency_s_{name}"] == pytest.approx(np.quantile(LATENCY_S, share))
 
 
 def test_comparison_is_paired_over_jobs_that_both_answered(marts: Marts) -> None:
@@ -84,22 +110,20 @@ def test_intervals_hold_the_mean_and_pair_by_job(run: pd.DataFrame) -> None:
     assert latency["difference"] == latency["difference_low"] == -0.5
 
 
-def test_without_a_baseline_there_is_a_summary_and_no_difference() -> None:
-    table = scores("cascade", "agreement", [1.0, 0.0])
-    marts = marts_of(table)
+def test_without_a_baseline_there_is_a_summary_and_no_difference(built: dict[str, Marts]) -> None:
+    marts = built["no baseline"]
     assert marts["policy_vs_baseline"].empty
     assert marts["choices"]["quality_over_baseline"].isna().all()
-    assert confidence(table, PARAMS)["difference"].isna().all()
-    assert "no baseline" in shown(table)
+    assert confidence(TABLES["no baseline"], PARAMS)["difference"].isna().all()
+    assert "there is no baseline" in told("no baseline", built)
 
 
-def test_all_failures_give_a_table_that_says_so() -> None:
-    table = scores("baseline", "greedy", [None, None])
-    text = shown(table)
+def test_all_failures_give_a_table_that_says_so(built: dict[str, Marts]) -> None:
+    text = told("failures", built)
     assert "0/2" in text
     assert "failed: timeout: 2" in text
     assert "no response is valid" in text
-    failures = marts_of(table)["failures"].iloc[0]
+    failures = built["failures"]["failures"].iloc[0]
     assert (failures["n"], failures["share"]) == (2, 1.0)
     assert failures["example"] == "no answer in 60 s"
 
@@ -110,18 +134,18 @@ def test_too_many_failures_end_the_run_and_name_the_reason(marts: Marts) -> None
     check_valid_share(marts["bench_summary"], 0.75, {})
 
 
-def test_table_shows_the_baseline_first_and_the_speed_of_the_variant(run: pd.DataFrame) -> None:
-    lines = shown(run).splitlines()
+def test_table_shows_the_baseline_first_and_the_speed_of_the_variant(
+    built: dict[str, Marts],
+) -> None:
+    lines = told("target", built).splitlines()
     rows = [line for line in lines if line.startswith(("baseline.", "speculative."))]
     assert rows[0].startswith("baseline.greedy")
     assert "2.00x" in rows[1]
     assert "4/4r" not in rows[0]
 
 
-def test_table_marks_what_was_replayed() -> None:
-    table = scores("baseline", "greedy", [1.0, 0.0])
-    table["replayed"] = True
-    assert "2/2r" in shown(table)
+def test_table_marks_what_was_replayed(built: dict[str, Marts]) -> None:
+    assert "2/2r" in told("replayed", built)
 
 
 def test_runs_are_nested_and_writing_twice_changes_nothing(
