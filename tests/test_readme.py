@@ -13,6 +13,7 @@ import pandas as pd
 from tests.conftest import ROOT, make_project
 
 README = (ROOT / "README.md").read_text()
+RUN = "--params=limit=2,benchmarks=[crm_sim]"
 FILE = re.compile(r"^`([\w./]+)`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -30,7 +31,7 @@ def test_the_example_policy_runs_as_it_stands(tmp_path: Path) -> None:
         path.write_text(content)
 
     run = subprocess.run(
-        [sys.executable, "-m", "kedro", "run", "--pipeline=shortest_of_n", "--params=limit=2"],
+        [sys.executable, "-m", "kedro", "run", "--pipeline=shortest_of_n", RUN],
         cwd=project,
         env={**os.environ, "PYTHONPATH": str(project / "src")},
         capture_output=True,

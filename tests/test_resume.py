@@ -13,7 +13,7 @@ import pandas as pd
 from tests.conftest import KedroRun
 
 LIMIT = 6
-ARGUMENTS = ("--pipeline=baseline", f"--params=limit={LIMIT}")
+ARGUMENTS = ("--pipeline=baseline", "--tags=ingest_benchmarks,generate", f"--params=limit={LIMIT}")
 
 
 def test_a_killed_run_is_finished_by_the_same_command(

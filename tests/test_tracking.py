@@ -48,7 +48,8 @@ def test_two_projects_in_one_process_keep_runs_of_their_own(
     for name in ("one", "two"):
         project = make_project(tmp_path / name)
         monkeypatch.chdir(project)
-        result = run_in(project, "--pipeline=baseline", "--params=limit=1,benchmarks=[crm_sim]")
+        arguments = ("--tags=ingest_benchmarks,generate", "--params=limit=1,benchmarks=[crm_sim]")
+        result = run_in(project, "--pipeline=baseline", *arguments)
         assert result.exit_code == 0, result.output
         assert (project / "data" / "mlflow" / "mlflow.db").exists()
 

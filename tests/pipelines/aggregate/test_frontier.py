@@ -89,7 +89,7 @@ def dominators(points: dict[str, tuple[float, float]], name: str) -> list[str]:
     return [other for _, _, other in sorted((round(c, 9), round(q, 9), o) for c, q, o in better)]
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(benchmarks())
 def test_frontier_and_choices_are_those_of_brute_force(drawn: Any) -> None:
     table = table_of(drawn)

@@ -82,9 +82,11 @@ def test_a_run_is_named_by_its_parameter_else_by_its_session() -> None:
 
 
 def test_history_grows_over_kedro_runs(project: Path, kedro_run: KedroRun) -> None:
-    small = "limit=2,benchmarks=[crm_sim]"
-    named = ("--pipeline=aggregate", f"--params={small},aggregate.run_id=nightly")
-    for arguments in (("--pipeline=baseline", f"--params={small}"), named, named):
+    folder = project / "data" / "07_model_output" / "scores"
+    folder.mkdir(parents=True)
+    BASE.to_parquet(folder / "baseline.greedy.parquet")
+    named = ("--pipeline=aggregate", "--params=aggregate.run_id=nightly")
+    for arguments in (named[:1], named, named):
         run = kedro_run(*arguments)
         assert run.exit_code == 0, run.output
         assert mlflow.active_run() is None, "the next run of a process gets a run of its own"
