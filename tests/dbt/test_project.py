@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from tests.pipelines.aggregate.support import PARAMS, scores
 
@@ -55,6 +56,15 @@ def test_every_model_is_tested(docs: Any) -> None:
     tested = {model for n in tests for model in n["depends_on"]["nodes"]}
     models = {k for k, n in manifest["nodes"].items() if n["resource_type"] == "model"}
     assert models <= tested
+
+
+def test_sources_are_found_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "the team's"
+    folder.mkdir()
+    for rewards in ([1.0], [1.0, 0.0, 1.0]):
+        write_sources({"scores": scores("baseline", "greedy", rewards)}, folder / "marts.duckdb")
+    with duckdb.connect(str(folder / "marts.duckdb"), read_only=True) as connection:
+        assert len(connection.table("runs.scores").df()) == 3, "the sources of the last build"
 
 
 def test_descriptions_are_those_of_the_catalogue_of_metrics() -> None:
