@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,17 @@ KedroRun = Callable[..., Result]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switch of the test that takes minutes."""
     parser.addoption("--whole-split", action="store_true", help="check every sample of the split")
+
+
+@contextlib.contextmanager
+def full_after(path: Path, more: int) -> Iterator[None]:
+    """A disk on which the file can only grow by so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def make_project(folder: Path) -> Path:

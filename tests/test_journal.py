@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import full_after
 
 from ttc_bench.errors import UserError
 from ttc_bench.journal import Journal
@@ -67,3 +68,22 @@ def test_unwritable_place_is_one_clear_line(tmp_path: Path) -> None:
     blocker.write_text("")
     with pytest.raises(UserError, match=r"cannot write the journal .*j\.jsonl"):
         Journal(blocker / "j.jsonl")
+
+
+@pytest.mark.parametrize("room", [0, 1, 20])
+def test_a_full_disk_is_told_and_costs_no_other_line(tmp_path: Path, room: int) -> None:
+    path = tmp_path / "j.jsonl"
+    journal = Journal(path)
+    journal.put("before", {"text": "x"})
+    with full_after(path, room), pytest.raises(UserError, match=r"cannot write .*j\.jsonl"):
+        journal.put("full", {"text": "y" * 100})
+    journal.put("after", {"text": "z"})
+    journal.put("last", {"text": "z"})
+    journal.close()
+    again = Journal(path)
+    assert {key: again.get(key) is not None for key in ("before", "full", "after", "last")} == {
+        "before": True,
+        "full": False,
+        "after": True,
+        "last": True,
+    }

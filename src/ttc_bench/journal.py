@@ -3,7 +3,7 @@
 Every finished call is one JSON line, written at once with a single system call. A later run (the
 same command after ``kill -9``, or another policy that asks for the same sample) finds it by its
 key and replays it, so nothing is computed or paid twice. A line torn by a kill is cut off when
-the journal is opened again.
+the journal is opened again; one torn by a full disk is passed over, and costs no other.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Journal:
         self.path = path
         self._records: dict[str, dict[str, Any]] = {}
         self._file: int | None = None
+        self._torn = False
         if path is not None:
             self._open(path)
 
@@ -45,17 +46,34 @@ class Journal:
         return self._records.get(key)
 
     def put(self, key: str, record: Mapping[str, Any]) -> None:
-        """Keep ``record`` under ``key``; on return it is out of this process's hands."""
+        """Keep ``record`` under ``key``; on return it is out of this process's hands.
+
+        Raises:
+            UserError: If it cannot be written whole. It is kept in memory all the same.
+        """
         self._records[key] = dict(record)
         if self._file is not None:
             line = json.dumps({"key": key, **record}, separators=(",", ":")) + "\n"
-            os.write(self._file, line.encode())
+            self._append(self._file, line.encode())
 
     def close(self) -> None:
         """Close the file; the records stay readable."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def _append(self, file: int, line: bytes) -> None:
+        """Write a line; behind half a line it goes on a new one, or it would be lost with it."""
+        rest = b"\n" + line if self._torn else line
+        try:
+            while rest:
+                rest = rest[os.write(file, rest) :]
+                self._torn = bool(rest)
+        except OSError as error:
+            raise UserError(
+                f"cannot write the journal {self.path}: {error.strerror}. Make room, then repeat"
+                " the command: it replays what the journal holds."
+            ) from error
 
     def _open(self, path: Path) -> None:
         try:
@@ -69,24 +87,27 @@ class Journal:
         self._load(path)
 
     def _load(self, path: Path) -> None:
-        good = 0
+        torn = passed_over = 0
         with path.open("rb") as lines:
             for line in lines:
                 record = _parse(line)
-                if record is None:
-                    break
-                self._records[record.pop("key")] = record
-                good += len(line)
-        torn = path.stat().st_size - good
+                if record is not None:
+                    self._records[record.pop("key")] = record
+                elif line.endswith(b"\n"):
+                    passed_over += 1
+                else:
+                    torn = len(line)
         if torn:
+            os.truncate(path, path.stat().st_size - torn)
+        if torn or passed_over:
             logger.warning(
-                "%s: cut off %d bytes of a line torn by an interrupted run; "
-                "%d completions before it are kept",
+                "%s: cut off %d bytes of a line torn by an interrupted run, passed over %d lines"
+                " that cannot be read; %d completions are kept",
                 path,
                 torn,
+                passed_over,
                 len(self._records),
             )
-            os.truncate(path, good)
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -34,7 +34,7 @@ from ttc_bench.engines.base import (
     TokenSurprisal,
     Usage,
 )
-from ttc_bench.errors import CapabilityError
+from ttc_bench.errors import CapabilityError, UserError
 from ttc_bench.journal import Journal
 from ttc_bench.params import Params
 from ttc_bench.registry import Registry
@@ -204,9 +204,15 @@ class Session:
             found[completion.index] = completion
             self._journal.put(keys[completion.index], completion.to_json())
 
+        unkept: list[UserError] = []
+
         def keep_all(done: asyncio.Future[tuple[Completion, ...]]) -> None:
-            for completion in _result(done):
-                keep(completion)
+            # What a callback raises reaches nobody.
+            try:
+                for completion in _result(done):
+                    keep(completion)
+            except UserError as error:
+                unkept.append(error)
 
         if Capability.BATCHED_SAMPLING in self.engine.capabilities(request.role):
             for completion in await self.engine.complete(request):
@@ -222,6 +228,8 @@ class Session:
         for call in calls:
             call.add_done_callback(keep_all)
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        if unkept:
+            raise unkept[0]
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         for failure in failures:
             broken += failure.broken if isinstance(failure, CallError) else ()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
+from tests.conftest import full_after
 from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, drawn, failure, one
 
@@ -55,6 +57,23 @@ def test_five_hundred_jobs_with_thirty_percent_faults_lose_nothing(server: Fault
     assert int(frame["retries"].sum()) == len(log) - 500, "every try is in the bill"
     assert len(journal) == 500
     assert frame["text"].nunique() == 500, "no answer of one job is another's"
+
+
+def test_a_full_disk_ends_the_run_in_a_line_and_costs_no_answer(
+    server: FaultServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    engine = server.engine(requests_per_s=None, concurrency=5)
+    generate("baseline.greedy", jobs(60), engine, Journal(path), {}, seed=0)
+    with full_after(path, 20), pytest.raises(UserError, match="cannot write the journal"):
+        generate("baseline.greedy", jobs(300), engine, Journal(path), {}, seed=0)
+    made = len(server.log())
+    assert made < 60 + 50, "no call is paid that cannot be kept"
+    journal = Journal(path)
+    assert len(journal) >= 60
+    frame = generate("baseline.greedy", jobs(100), engine, journal, {}, seed=0)
+    assert list(frame["status"]) == ["ok"] * 100
+    assert int(frame["replayed"].sum()) >= 60
 
 
 @pytest.mark.parametrize(
