@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,18 @@ def test_jobs_round_trip(tmp_path: Path) -> None:
     dataset = JobsDataset(str(tmp_path / "deep" / "jobs.jsonl"))
     dataset.save([JOB, JOB])
     assert dataset.load() == [JOB, JOB]
+
+
+def test_jobs_are_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    JobsDataset(str(path)).save([JOB])
+    code = (
+        "import sys; from ttc_bench.datasets import JobsDataset;"
+        "jobs = JobsDataset(sys.argv[1]); jobs.save(jobs.load())"
+    )
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code, path], env=os.environ | ascii_only, check=True)
+    assert JobsDataset(str(path)).load() == [JOB]
 
 
 def test_malformed_record_names_file_line_and_field(tmp_path: Path) -> None:

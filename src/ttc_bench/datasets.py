@@ -56,7 +56,8 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
         try:
             self._filepath.parent.mkdir(parents=True, exist_ok=True)
             temporary = self._filepath.with_suffix(".tmp")
-            temporary.write_text("".join(job.model_dump_json() + "\n" for job in data))
+            lines = "".join(job.model_dump_json() + "\n" for job in data)
+            temporary.write_text(lines, encoding="utf-8")
             temporary.replace(self._filepath)
         except OSError as error:
             raise UserError(
@@ -65,7 +66,7 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
             ) from error
 
     def _jobs(self) -> Iterator[Job]:
-        with self._filepath.open() as lines:
+        with self._filepath.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
                     yield Job.model_validate(json.loads(line))

@@ -152,10 +152,10 @@ def export(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None
     folder.mkdir(parents=True, exist_ok=True)
     rounded.save_pretrained(str(folder))
     config = folder / "config.json"
-    facts = json.loads(config.read_text())
+    facts = json.loads(config.read_text(encoding="utf-8"))
     facts["dtype"] = "float32"
     facts.pop("torch_dtype", None)
-    config.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+    config.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(str(folder))
     for file in folder.glob("*.safetensors"):
         file.chmod(0o644)
