@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from kedro_datasets.json import JSONDataset
 from tests.pipelines.aggregate.support import PARAMS, scores
 
 from ttc_bench.errors import UserError
@@ -188,3 +190,13 @@ def test_one_question_has_a_change_and_no_interval() -> None:
     text = show_changes(store.choose(), found, changed_settings(store.choose()), left_out)
     assert "+1.000 [no interval]" in text
     assert set(found["verdict"]) == {"undecided"}
+
+
+def test_a_run_whose_writing_was_cut_off_costs_no_other(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torn = tmp_path / "wednesday.json"
+    torn.write_text('{"run": "wedn')
+    store.settings["wednesday/1/target"] = JSONDataset(filepath=str(torn)).load
+    assert names(store.choose()) == [("monday", "target", "tuesday", "target")]
+    assert "the kept run wednesday/1/target cannot be read and is left out" in caplog.text

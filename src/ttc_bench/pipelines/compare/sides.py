@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kedro.io import DatasetError
 from pydantic import Field
 
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params, parse_params, unknown
+
+logger = logging.getLogger(__name__)
 
 
 class SideParams(Params):
@@ -88,7 +92,7 @@ def choose_sides(
         UserError: If there is no such run, or it is not clear which models are compared.
     """
     settings = parse_params(CompareParams, params, "compare")
-    kept = [Kept(key=key, **load()) for key, load in sorted(kept_settings.items())]
+    kept = list(_readable(kept_settings))
     kept.sort(key=lambda one: (one.recorded_at, one.key))
     after = _latest(_fitting(kept, settings.after, "after"))
     if not after:
@@ -104,6 +108,16 @@ def choose_sides(
             f" compare.after.model. {_there(kept)}"
         )
     return Sides(_pairs(_latest(before), after, kept))
+
+
+def _readable(kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterator[Kept]:
+    """Yield the runs that were kept; one whose writing was cut off costs no other."""
+    for key, load in sorted(kept_settings.items()):
+        try:
+            yield Kept(key=key, **load())
+        except (DatasetError, TypeError) as error:
+            reason = str(error).splitlines()[-1]
+            logger.warning("the kept run %s cannot be read and is left out: %s", key, reason)
 
 
 def _fitting(kept: Sequence[Kept], side: SideParams, name: str) -> list[Kept]:
