@@ -1,9 +1,11 @@
-"""``kill -9``, then the same command: it finishes the rest, repeats nothing, loses nothing."""
+"""A run that is killed or interrupted: the same command finishes the rest and repeats nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
@@ -45,6 +47,23 @@ def test_a_killed_run_is_finished_by_the_same_command(
     first = {entry["timing"]["latency_s"] for entry in before}  # type: ignore[index]
     replayed = responses[responses["replayed"]]
     assert set(replayed["latency_s"]) <= first, "a replay keeps its first timing"
+
+
+def test_an_interrupted_run_stops_at_once_and_says_what_is_kept(
+    kedro_process: Callable[..., subprocess.Popen[str]], project: Path
+) -> None:
+    journal = project / "data" / "07_model_output" / "journal.jsonl"
+    process = kedro_process("--pipeline=baseline", "--params=limit=40")
+    _wait_for_lines(journal, 2, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in output
+    assert "Traceback" not in output
+    assert len(_entries(journal)) < 80, "it does not wait for the jobs that are left"
+    store = project / "data" / "mlflow" / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(store)) as runs:
+        assert runs.execute("select status from runs").fetchall() == [("KILLED",)]
 
 
 def _entries(journal: Path) -> list[dict[str, object]]:

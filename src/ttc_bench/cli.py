@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import signal
 import warnings
 from typing import Any
 
@@ -14,6 +15,10 @@ from kedro.framework.cli.utils import CONTEXT_SETTINGS
 from kedro.validation.exceptions import ParameterValidationError
 
 from ttc_bench.errors import UserError
+from ttc_bench.tracking import end_interrupted
+
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status of a process that Ctrl-C ended, as shells have it."""
 
 
 @click.group(context_settings=CONTEXT_SETTINGS, name="ttc-bench")
@@ -33,6 +38,10 @@ class Run(click.Command):
             return super().invoke(ctx)
         except Exception as error:
             raise (_cause(error) or error) from error
+        except KeyboardInterrupt:
+            end_interrupted()
+            click.echo("interrupted: the same command replays what is computed and does the rest.")
+            ctx.exit(INTERRUPTED)
 
 
 def _cause(error: BaseException | None) -> UserError | None:

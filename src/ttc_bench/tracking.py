@@ -71,6 +71,14 @@ class Tracking:
         os.environ[SWITCH] = self._wanted
 
 
+def end_interrupted() -> None:
+    """Mark the run as killed: Kedro tells no hook of Ctrl-C, and MLflow would call it finished."""
+    import mlflow
+
+    while mlflow.active_run():
+        mlflow.end_run("KILLED")
+
+
 def with_place(config: dict[str, Any], project: Path) -> dict[str, Any]:
     """Return the configuration of MLflow with places for its store and artifacts.
 

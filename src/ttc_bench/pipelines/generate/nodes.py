@@ -137,6 +137,8 @@ async def _run(label: str, variant: Variant, sessions: Sequence[Session]) -> lis
             async for session, outcome in outcomes:
                 done[session.job.id] = respond(label, variant, session, outcome)
                 bar.update()
+                # A local engine never yields by itself, and Ctrl-C would wait for the last job.
+                await asyncio.sleep(0)
     finally:
         bar.close()
         await engine.close()
