@@ -110,3 +110,16 @@ def test_params_may_hold_lists(given: str, expected: dict[str, object]) -> None:
     context = click.Context(run)
     option = next(option for option in run.params if option.name == "params")
     assert parse_params_option(context, option, given) == expected
+
+
+def test_a_run_from_a_folder_of_the_project_finds_the_same_models(
+    kedro_run: KedroRun, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "notebooks").mkdir()
+    monkeypatch.chdir(project / "notebooks")
+    stages = ("--pipeline=baseline", "--tags=ingest_benchmarks,generate")
+    result = kedro_run(*stages, "--params=limit=1,benchmarks=[crm_sim]")
+    assert result.exit_code == 0, result.output
+    assert (project / "data" / "07_model_output" / "responses").is_dir()
+    assert not list((project / "notebooks").iterdir())
+    assert Path.cwd() == project / "notebooks"

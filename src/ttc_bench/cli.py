@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import re
 import signal
 import warnings
+from pathlib import Path
 from typing import Any
 
 import click
 from kedro import KedroDeprecationWarning
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
+from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
 from ttc_bench.errors import UserError
@@ -30,12 +33,13 @@ class Run(click.Command):
     """Kedro's run command; what a user can mend is told in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Check the pipeline names, then run."""
+        """Check the pipeline names, then run in the project's folder: paths are from there."""
         warnings.filterwarnings("ignore", "Option '--pipeline'", KedroDeprecationWarning)
         requested = [ctx.params.get("pipeline"), *(ctx.params.get("pipelines") or ())]
         _check_pipelines([name for name in requested if name])
         try:
-            return super().invoke(ctx)
+            with contextlib.chdir(find_kedro_project(Path.cwd()) or "."):
+                return super().invoke(ctx)
         except Exception as error:
             raise (_cause(error) or error) from error
         except KeyboardInterrupt:
