@@ -46,6 +46,14 @@ def mixed(engine: LocalEngine, requests: list[Request]) -> list[Request]:
 
 
 @cache
+def batched(
+    engine: LocalEngine, requests: tuple[Request, ...], schedule: BatchSchedule
+) -> list[tuple[int, Completion | CallError]]:
+    """The answers by a schedule, computed once for the tests that look at them."""
+    return run_all(engine, list(requests), schedule)
+
+
+@cache
 def unbatched(engine: LocalEngine, request: Request) -> Completion:
     (completion,) = run(engine, request)
     return completion
@@ -55,7 +63,7 @@ def unbatched(engine: LocalEngine, request: Request) -> Completion:
 def test_outputs_are_identical_to_unbatched(
     engine: LocalEngine, mixed: list[Request], schedule: BatchSchedule
 ) -> None:
-    together = run_all(engine, mixed, schedule)
+    together = batched(engine, tuple(mixed), schedule)
     assert sorted(index for index, _ in together) == list(range(len(mixed)))
     for index, completion in together:
         assert isinstance(completion, Completion)
@@ -67,13 +75,14 @@ def test_outputs_are_identical_to_unbatched(
 
 
 def test_the_bill_tells_padding_and_company(engine: LocalEngine, mixed: list[Request]) -> None:
-    found = [c for _, c in run_all(engine, mixed, BatchSchedule()) if isinstance(c, Completion)]
+    together = batched(engine, tuple(mixed), BatchSchedule())
+    found = [c for _, c in together if isinstance(c, Completion)]
     shares = [c.usage.padding_share for c in found]
     assert all(share is not None and 0 <= share < 1 for share in shares)
     assert max(share or 0 for share in shares) > 0
     assert all(1 <= c.usage.batch_size <= 16 for c in found)
     assert max(c.usage.batch_size for c in found) > 4
-    lone = [c for _, c in run_all(engine, mixed, BatchSchedule(max_rows=1))]
+    lone = [c for _, c in batched(engine, tuple(mixed), BatchSchedule(max_rows=1))]
     assert all(isinstance(c, Completion) and c.usage.padding_share == 0 for c in lone)
 
 

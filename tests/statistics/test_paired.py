@@ -110,6 +110,8 @@ def test_mcnemar_is_the_permutation_test_of_binary_scores() -> None:
     )
 
 
+# statsmodels collects garbage at every call.
+@settings(max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_is_statsmodels(p_values: list[float]) -> None:
     rejected, expected, *_ = multipletests(p_values, alpha=0.05, method="holm")
