@@ -85,10 +85,9 @@ def kedro_run(project: Path) -> Iterator[KedroRun]:
     """``kedro run`` in the test's own project, in this process."""
     yield partial(run_in, project)
     # A run that fails in a process of its own ends with it; here it would go on into other tests.
-    import mlflow
+    from ttc_bench.tracking import end_runs
 
-    while mlflow.active_run():
-        mlflow.end_run("FAILED")
+    end_runs("FAILED")
 
 
 @pytest.fixture

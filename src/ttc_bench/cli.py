@@ -18,7 +18,7 @@ from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
 from ttc_bench.errors import UserError
-from ttc_bench.tracking import end_interrupted
+from ttc_bench.tracking import end_runs
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit status of a process that Ctrl-C ended, as shells have it."""
@@ -43,7 +43,8 @@ class Run(click.Command):
         except Exception as error:
             raise (_cause(error) or error) from error
         except KeyboardInterrupt:
-            end_interrupted()
+            # Kedro tells no hook of it, and MLflow would call the run finished.
+            end_runs("KILLED")
             click.echo("interrupted: the same command replays what is computed and does the rest.")
             ctx.exit(INTERRUPTED)
 

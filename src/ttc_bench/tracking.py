@@ -59,11 +59,8 @@ class Tracking:
         What kedro-mlflow opens again before every node it closes once: the next run of the process
         would go on in this one.
         """
-        import mlflow
-
         os.environ[SWITCH] = self._wanted
-        while (run := mlflow.active_run()) and run.info.run_id != self._given:
-            mlflow.end_run()
+        end_runs("FINISHED", but=self._given)
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -71,12 +68,12 @@ class Tracking:
         os.environ[SWITCH] = self._wanted
 
 
-def end_interrupted() -> None:
-    """Mark the run as killed: Kedro tells no hook of Ctrl-C, and MLflow would call it finished."""
+def end_runs(status: str, but: str | None = None) -> None:
+    """End the open runs of this process with a status, down to the one that stays open."""
     import mlflow
 
-    while mlflow.active_run():
-        mlflow.end_run("KILLED")
+    while (run := mlflow.active_run()) and run.info.run_id != but:
+        mlflow.end_run(status)
 
 
 def with_place(config: dict[str, Any], project: Path) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import CORPUS, ask, run
+from tiny_models import CORPUS, ask, once
 
 from ttc_bench.engines.base import CallError, Completion, Request, Sampling
 from ttc_bench.engines.batching import BatchSchedule, Demand, Queue
@@ -28,7 +29,7 @@ SCHEDULES = [
 
 
 def run_all(
-    engine: LocalEngine, requests: list[Request], schedule: BatchSchedule
+    engine: LocalEngine, requests: Sequence[Request], schedule: BatchSchedule
 ) -> list[tuple[int, Completion | CallError]]:
     async def collect() -> list[tuple[int, Completion | CallError]]:
         return [pair async for pair in engine.complete_many(requests, schedule)]
@@ -36,53 +37,48 @@ def run_all(
     return asyncio.run(collect())
 
 
+batched = cache(run_all)
+"""The same, computed once for all tests that look at it."""
+
+
 @pytest.fixture(scope="module")
-def mixed(engine: LocalEngine, requests: list[Request]) -> list[Request]:
+def mixed(engine: LocalEngine, requests: list[Request]) -> tuple[Request, ...]:
     """Requests of very different lengths, some drawn and some greedy."""
     rng = random.Random(0)
     short = [replace(r, max_tokens=rng.randint(1, r.max_tokens)) for r in requests]
     drawn = Sampling(temperature=0.7, seed=5)
-    return short + [replace(r, sampling=drawn, first_index=i) for i, r in enumerate(requests)]
-
-
-@cache
-def batched(
-    engine: LocalEngine, requests: tuple[Request, ...], schedule: BatchSchedule
-) -> list[tuple[int, Completion | CallError]]:
-    """The answers by a schedule, computed once for the tests that look at them."""
-    return run_all(engine, list(requests), schedule)
-
-
-@cache
-def unbatched(engine: LocalEngine, request: Request) -> Completion:
-    (completion,) = run(engine, request)
-    return completion
+    return (
+        *short,
+        *(replace(r, sampling=drawn, first_index=i) for i, r in enumerate(requests)),
+    )
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
 def test_outputs_are_identical_to_unbatched(
-    engine: LocalEngine, mixed: list[Request], schedule: BatchSchedule
+    engine: LocalEngine, mixed: tuple[Request, ...], schedule: BatchSchedule
 ) -> None:
-    together = batched(engine, tuple(mixed), schedule)
+    together = batched(engine, mixed, schedule)
     assert sorted(index for index, _ in together) == list(range(len(mixed)))
     for index, completion in together:
         assert isinstance(completion, Completion)
-        alone = unbatched(engine, mixed[index])
+        alone = once(engine, mixed[index])
         assert completion.token_ids == alone.token_ids
         assert completion.text == alone.text
         assert completion.logprobs == pytest.approx(alone.logprobs, abs=1e-3)
         assert completion.index == mixed[index].first_index
 
 
-def test_the_bill_tells_padding_and_company(engine: LocalEngine, mixed: list[Request]) -> None:
-    together = batched(engine, tuple(mixed), BatchSchedule())
+def test_the_bill_tells_padding_and_company(
+    engine: LocalEngine, mixed: tuple[Request, ...]
+) -> None:
+    together = batched(engine, mixed, BatchSchedule())
     found = [c for _, c in together if isinstance(c, Completion)]
     shares = [c.usage.padding_share for c in found]
     assert all(share is not None and 0 <= share < 1 for share in shares)
     assert max(share or 0 for share in shares) > 0
     assert all(1 <= c.usage.batch_size <= 16 for c in found)
     assert max(c.usage.batch_size for c in found) > 4
-    lone = [c for _, c in batched(engine, tuple(mixed), BatchSchedule(max_rows=1))]
+    lone = [c for _, c in batched(engine, mixed, BatchSchedule(max_rows=1))]
     assert all(isinstance(c, Completion) and c.usage.padding_share == 0 for c in lone)
 
 

@@ -112,7 +112,12 @@ def run(engine: LocalEngine, request: Request) -> tuple[Completion, ...]:
 
 
 @cache
-def plain(engine: LocalEngine, request: Request) -> Completion:
-    """The greedy baseline of a request, computed once for all tests that compare with it."""
-    (completion,) = run(engine, replace(request, sampling=GREEDY, decoding=PLAIN, n=1))
+def once(engine: LocalEngine, request: Request) -> Completion:
+    """The answer to a request for one, computed once for all tests that look at it."""
+    (completion,) = run(engine, request)
     return completion
+
+
+def plain(engine: LocalEngine, request: Request) -> Completion:
+    """The greedy baseline of a request."""
+    return once(engine, replace(request, sampling=GREEDY, decoding=PLAIN, n=1))

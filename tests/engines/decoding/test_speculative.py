@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import pytest
 import torch
 from conftest import job_requests
 from scipy.stats import chisquare
-from tiny_models import ask, make_tokenizer, plain, run, save, save_llama
+from tiny_models import ask, make_tokenizer, once, plain, run, save, save_llama
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
-from ttc_bench.engines.base import Completion, Request, Sampling
+from ttc_bench.engines.base import Request, Sampling
 from ttc_bench.engines.decoding import DraftModel, PromptLookup
 from ttc_bench.engines.decoding.prompt_lookup import NgramDrafter
 from ttc_bench.engines.decoding.speculation import Proposal, verify_drawn
@@ -33,19 +32,13 @@ SPECULATIVE = [
 ]
 
 
-@cache
-def drafted(engine: LocalEngine, request: Request, decoding: Any) -> Completion:
-    """The answer to a request by a speculative decoding, computed once for all tests."""
-    return run(engine, replace(request, decoding=decoding))[0]
-
-
 @pytest.mark.parametrize("decoding", SPECULATIVE, ids=lambda d: d.label)
 def test_greedy_output_is_token_identical_to_plain(
     engine: LocalEngine, requests: list[Request], decoding: Any
 ) -> None:
     for request in requests:
         baseline = plain(engine, request)
-        speculative = drafted(engine, request, decoding)
+        speculative = once(engine, replace(request, decoding=decoding))
         assert speculative.token_ids == baseline.token_ids
         assert speculative.text == baseline.text
         assert speculative.finish_reason == baseline.finish_reason
@@ -57,7 +50,7 @@ def test_accepted_drafts_save_passes(
     engine: LocalEngine, requests: list[Request], decoding: Any
 ) -> None:
     for request in requests:
-        usage = drafted(engine, request, decoding).usage
+        usage = once(engine, replace(request, decoding=decoding)).usage
         assert 0 <= usage.accepted_tokens <= usage.draft_tokens
         # Every pass yields its accepted drafts and one token of the target's own, except the
         # last one where an accepted draft ends the answer.
@@ -67,7 +60,8 @@ def test_accepted_drafts_save_passes(
 
 def test_the_trained_pair_needs_fewer_passes_than_tokens(reference: LocalEngine) -> None:
     for decoding in (DraftModel(), PromptLookup()):
-        runs = [drafted(reference, request, decoding).usage for request in job_requests(5)]
+        requests = [replace(request, decoding=decoding) for request in job_requests(5)]
+        runs = [once(reference, request).usage for request in requests]
         assert sum(u.forward_passes or 0 for u in runs) < sum(u.completion_tokens for u in runs)
         assert sum(u.accepted_tokens for u in runs) > 0
 

@@ -60,21 +60,24 @@ def marts_of(table: pd.DataFrame, warehouse: Path | None = None, run_id: str = "
         return build_marts(named, curves, warehouse or Path(folder) / "warehouse.duckdb")
 
 
+def as_models(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Make each table the scores of a model of its own, by its name."""
+    return {name: table.assign(model=name) for name, table in tables.items()}
+
+
 def marts_of_each(tables: Mapping[str, pd.DataFrame]) -> dict[str, Marts]:
-    """Build the marts of many tables at once, each a model of its own, and part them again.
+    """Build the marts of many models at once and part them again.
 
     Models are weighed apart, and a build takes seconds however little there is to build.
     """
-    named = [table.assign(model=name) for name, table in tables.items()]
-    marts = marts_of(collect_scores(*named))
+    marts = marts_of(collect_scores(*tables.values()))
     return {
         name: {mart: rows[rows["model"] == name] for mart, rows in marts.items()} for name in tables
     }
 
 
-def shown(table: pd.DataFrame, marts: Marts | None = None) -> str:
-    """Return what the terminal shows of a table of scores, whose marts are built unless given."""
-    marts = marts or marts_of(table)
+def shown(table: pd.DataFrame, marts: Marts) -> str:
+    """Return what the terminal shows of a table of scores and its marts."""
     return show(
         marts["bench_summary"],
         marts["policy_vs_baseline"],

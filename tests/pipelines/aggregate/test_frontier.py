@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.pipelines.aggregate.support import Marts, marts_of, marts_of_each, scores, shown
+from tests.pipelines.aggregate.support import (
+    Marts,
+    as_models,
+    marts_of,
+    marts_of_each,
+    scores,
+    shown,
+)
 
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
 
@@ -128,29 +135,31 @@ def check_choices(choices: pd.DataFrame, expected: Any) -> None:
 REWARDS = [0.1, 0.2, 0.3, 0.7, 0.9, 0.6]
 FREE = scores("baseline", "greedy", [1.0, 0.0], usd=0.0)
 
-TABLES = {
-    "equal": collect_scores(
-        scores("baseline", "greedy", [1.0, 0.0]),
-        *(scores(policy, "a", [1.0, 0.0]) for policy in ("cascade", "best_of_n")),
-    ),
-    "reordered": collect_scores(
-        scores("baseline", "greedy", list(REWARDS)),
-        scores("cascade", "a", list(reversed(REWARDS))),
-        scores("cascade", "b", sorted(REWARDS)),
-    ),
-    "small": scores("baseline", "greedy", [1.0, 0.0], flops=1e9),
-    "large": scores("baseline", "greedy", [0.0, 0.0], flops=9e9),
-    "single": collect_scores(
-        scores("baseline", "greedy", [1.0]), scores("cascade", "a", [0.0], flops=1e9)
-    ),
-    "free": FREE,
-    "paid": collect_scores(FREE, scores("cascade", "a", [1.0, 1.0], usd=0.5)),
-    "waste": collect_scores(
-        scores("baseline", "greedy", [1.0, 0.0]),
-        scores("cascade", "waste", [0.0, 0.0], flops=4e9, latency_s=3.0, total_tokens=500.0),
-        scores("best_of_n", "buys", [1.0, 1.0], flops=8e9, latency_s=2.0, total_tokens=400.0),
-    ),
-}
+TABLES = as_models(
+    {
+        "equal": collect_scores(
+            scores("baseline", "greedy", [1.0, 0.0]),
+            *(scores(policy, "a", [1.0, 0.0]) for policy in ("cascade", "best_of_n")),
+        ),
+        "reordered": collect_scores(
+            scores("baseline", "greedy", list(REWARDS)),
+            scores("cascade", "a", list(reversed(REWARDS))),
+            scores("cascade", "b", sorted(REWARDS)),
+        ),
+        "small": scores("baseline", "greedy", [1.0, 0.0], flops=1e9),
+        "large": scores("baseline", "greedy", [0.0, 0.0], flops=9e9),
+        "single": collect_scores(
+            scores("baseline", "greedy", [1.0]), scores("cascade", "a", [0.0], flops=1e9)
+        ),
+        "free": FREE,
+        "paid": collect_scores(FREE, scores("cascade", "a", [1.0, 1.0], usd=0.5)),
+        "waste": collect_scores(
+            scores("baseline", "greedy", [1.0, 0.0]),
+            scores("cascade", "waste", [0.0, 0.0], flops=4e9, latency_s=3.0, total_tokens=500.0),
+            scores("best_of_n", "buys", [1.0, 1.0], flops=8e9, latency_s=2.0, total_tokens=400.0),
+        ),
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -174,16 +183,15 @@ def test_equal_means_summed_in_another_order_do_not_dominate_each_other(
 
 
 def test_two_models_are_weighed_apart(built: dict[str, Marts]) -> None:
-    both = [TABLES[name].assign(model=name) for name in ("small", "large")]
     marts = {k: pd.concat([built["small"][k], built["large"][k]]) for k in built["small"]}
     assert marts["frontier"]["on_frontier"].all(), "each is the only one of its model"
-    text = shown(collect_scores(*both), marts)
+    text = shown(collect_scores(TABLES["small"], TABLES["large"]), marts)
     assert "model small" in text
     assert "model large" in text
 
 
 def test_one_sample_is_said_to_decide_nothing(built: dict[str, Marts]) -> None:
-    assert "one job" in shown(TABLES["single"].assign(model="single"), built["single"])
+    assert "one job" in shown(TABLES["single"], built["single"])
     assert built["single"]["frontier"]["n"].eq(1).all()
 
 
@@ -193,7 +201,7 @@ def test_a_cost_that_nobody_pays_is_not_weighed(built: dict[str, Marts]) -> None
 
 
 def test_the_table_names_who_dominates_and_what_each_budget_buys(built: dict[str, Marts]) -> None:
-    lines = shown(TABLES["waste"].assign(model="waste"), built["waste"]).splitlines()
+    lines = shown(TABLES["waste"], built["waste"]).splitlines()
     row = {line.split()[0]: line for line in lines if line.startswith(("ba", "ca", "be"))}
     assert "< baseline.greedy" in row["cascade.waste"]
     assert "F s t" in row["best_of_n.buys"]

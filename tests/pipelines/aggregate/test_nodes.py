@@ -10,6 +10,7 @@ import pytest
 from tests.pipelines.aggregate.support import (
     PARAMS,
     Marts,
+    as_models,
     marts_of,
     marts_of_each,
     scores,
@@ -27,19 +28,21 @@ from ttc_bench.pipelines.aggregate.nodes import (
 
 LATENCY_S = [0.1, 0.2, 0.3, 5.0]
 
-TABLES = {
-    "target": collect_scores(
-        scores("baseline", "greedy", [1.0, 0.0, 0.0, 1.0]),
-        scores("speculative", "draft_model", [1.0, 1.0, None, 1.0], latency_s=0.5),
-    ),
-    "nulls": scores("baseline", "greedy", [1.0, 0.0, None, 1.0]).assign(
-        flops=[np.nan, 2e9, np.nan, 2e9]
-    ),
-    "quantiles": scores("baseline", "greedy", [1.0] * 4).assign(latency_s=LATENCY_S),
-    "no baseline": scores("cascade", "agreement", [1.0, 0.0]),
-    "failures": scores("baseline", "greedy", [None, None]),
-    "replayed": scores("baseline", "greedy", [1.0, 0.0]).assign(replayed=True),
-}
+TABLES = as_models(
+    {
+        "target": collect_scores(
+            scores("baseline", "greedy", [1.0, 0.0, 0.0, 1.0]),
+            scores("speculative", "draft_model", [1.0, 1.0, None, 1.0], latency_s=0.5),
+        ),
+        "nulls": scores("baseline", "greedy", [1.0, 0.0, None, 1.0]).assign(
+            flops=[np.nan, 2e9, np.nan, 2e9]
+        ),
+        "quantiles": scores("baseline", "greedy", [1.0] * 4).assign(latency_s=LATENCY_S),
+        "no baseline": scores("cascade", "agreement", [1.0, 0.0]),
+        "failures": scores("baseline", "greedy", [None, None]),
+        "replayed": scores("baseline", "greedy", [1.0, 0.0]).assign(replayed=True),
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def marts(built: dict[str, Marts]) -> Marts:
 
 def told(name: str, built: dict[str, Marts]) -> str:
     """What the terminal shows of one of the tables."""
-    return shown(TABLES[name].assign(model=name), built[name])
+    return shown(TABLES[name], built[name])
 
 
 def test_summary_counts_valid_and_failed_by_reason(marts: Marts) -> None:
