@@ -1,4 +1,4 @@
-"""Muon for all matrices of one shape together, in the precision of the weights."""
+"""Muon for all matrices of one shape together, in bfloat16 only where that is quick."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 class GroupedMuon(torch.optim.Muon):
-    """PyTorch's Muon, matrices of one shape orthogonalised together and in their own precision.
+    """PyTorch's Muon, matrices of one shape orthogonalised together.
 
-    PyTorch's takes them one by one and in bfloat16: for dozens of small ones a GPU would mostly
-    wait for orders, and a processor without bfloat16 arithmetic is far slower in it.
+    PyTorch's takes them one by one and always in bfloat16: for dozens of small ones a GPU would
+    mostly wait for orders, and a processor without bfloat16 arithmetic is far slower in it.
 
     Momentum is Nesterov's and the step is scaled to AdamW's (arXiv 2502.16982), whatever
     ``nesterov`` and ``adjust_lr_fn`` say.
@@ -46,7 +46,10 @@ class GroupedMuon(torch.optim.Muon):
         moved = [self._moment(weight) for weight in weights]
         torch._foreach_lerp_(moved, grads, 1 - group["momentum"])
         ahead = torch.stack(torch._foreach_lerp(grads, moved, group["momentum"]))
-        found = orthogonal(ahead, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        kind = torch.bfloat16 if has_bfloat16(ahead.device) else ahead.dtype
+        found = orthogonal(
+            ahead.to(kind), group["ns_coefficients"], group["ns_steps"], group["eps"]
+        ).to(ahead.dtype)
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         scale = 0.2 * math.sqrt(max(weights[0].shape)) * group["lr"]
         torch._foreach_add_(weights, list(found.unbind()), alpha=-scale)

@@ -87,6 +87,8 @@ class TrainParams(Params):
         distil_weight: Weight of the teacher's distribution against the text itself.
         checkpoint_minutes: Time between checkpoints.
         workers: Processes that train together on CPU, one core each.
+        fused: Compile the layers on CPU (`network.fused_layer`); without a C++ compiler they run
+            as they are, after a warning.
         loaders: Processes that make data ahead on CUDA.
         seed: Seed of weights and order.
     """
@@ -107,6 +109,7 @@ class TrainParams(Params):
     distil_weight: float = Field(default=0.0, ge=0, le=1)
     checkpoint_minutes: PositiveFloat = 3.0
     workers: PositiveInt = 2
+    fused: bool = False
     loaders: PositiveInt = 8
     seed: int = 0
 

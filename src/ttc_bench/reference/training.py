@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from ttc_bench.reference.batches import IGNORE, Batch
 from ttc_bench.reference.muon import GroupedMuon, has_bfloat16
-from ttc_bench.reference.network import hidden_states, skipped
+from ttc_bench.reference.network import can_fuse, hidden_states, skipped
 from ttc_bench.reference.settings import TrainParams
 
 logger = logging.getLogger(__name__)
@@ -126,12 +126,12 @@ def language_loss(
     skip = skipped(len(core.layers), params.layer_dropout, rng)
     taps = rng.sample(params.exits, min(2, len(params.exits))) if params.exit_weight else []
     with autocast(batch.inputs.device):
-        states = hidden_states(core, batch.inputs, skip, taps)
+        states = hidden_states(core, batch.inputs, skip, taps, params.fused)
         logits = {tap: F.linear(at(batch.places, s), head) for tap, s in states.items()}
     plain = F.cross_entropy(logits[0].float(), batch.labels, ignore_index=IGNORE)
     loss = plain
     if teacher is not None and params.distil_weight:
-        soft = distil_loss(teacher, batch, logits[0])
+        soft = distil_loss(teacher, batch, logits[0], params.fused)
         loss = (1 - params.distil_weight) * plain + params.distil_weight * soft
     for tap in taps:
         share = params.exit_weight * tap / len(core.layers)
@@ -145,10 +145,12 @@ def at(places: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
     return states.flatten(0, 1).index_select(0, places)
 
 
-def distil_loss(teacher: Any, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
+def distil_loss(
+    teacher: Any, batch: Batch, logits: torch.Tensor, fused: bool = False
+) -> torch.Tensor:
     """Return the cross-entropy against the teacher's distribution."""
     with torch.no_grad(), autocast(batch.inputs.device):
-        states = at(batch.places, hidden_states(teacher.model, batch.inputs)[0])
+        states = at(batch.places, hidden_states(teacher.model, batch.inputs, fused=fused)[0])
         target = F.linear(states, teacher.lm_head.weight).float().softmax(-1)
         real = batch.labels != IGNORE
     found = -(target * logits.float().log_softmax(-1)).sum(-1)
@@ -374,7 +376,10 @@ def train(
     if device().type == "cuda":
         model.to(device())
         size, feed = 1, partial(feed, loaders=params.loaders)
-        params = params.model_copy(update={"parts": 1})
+        params = params.model_copy(update={"parts": 1, "fused": False})
+    elif params.fused and not can_fuse():
+        logger.warning("no C++ compiler: training with the operations one by one, slower")
+        params = params.model_copy(update={"fused": False})
     model.share_memory()
     team = Team(size, sum(p.numel() for p in model.parameters() if p.requires_grad))
     given = (model, params, feed, folder, loss, team)
