@@ -13,7 +13,13 @@ import pytest
 import torch
 
 from ttc_bench.reference.batches import IGNORE, PLACES, ROWS, WIDTHS, Batch, batches
-from ttc_bench.reference.network import dropout_rates, export, hidden_states, new_model
+from ttc_bench.reference.network import (
+    can_fuse,
+    dropout_rates,
+    export,
+    hidden_states,
+    new_model,
+)
 from ttc_bench.reference.settings import DataParams, ModelParams, TrainParams
 from ttc_bench.reference.training import Progress, language_loss, rate, train
 
@@ -58,6 +64,35 @@ def test_forward_is_the_one_of_hugging_face(tiny_tokenizer: Any) -> None:
         ours = hidden_states(model.model, inputs, taps=(2,))
     assert torch.allclose(ours[0], theirs.last_hidden_state, atol=1e-5)
     assert torch.allclose(ours[2], model.model.norm(theirs.hidden_states[2]), atol=1e-5)
+
+
+@pytest.mark.skipif(not can_fuse(), reason="no C++ compiler here")
+def test_fused_layers_compute_the_same(tiny_tokenizer: Any) -> None:
+    found = {}
+    for fused in (False, True):
+        model = new_model(SIZE, tiny_tokenizer, 0)
+        inputs = torch.randint(5, 400, (2, 50), generator=torch.Generator().manual_seed(0))
+        states = hidden_states(model.model, inputs, skip={1}, taps=(2,), fused=fused)
+        (states[0].square().sum() + states[2].sum()).backward()
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        found[fused] = [states[0], states[2], *grads]
+    assert len(found[False]) == len(found[True]) > 20
+    for plain, fused_one in zip(found[False], found[True], strict=True):
+        assert torch.allclose(plain, fused_one, rtol=1e-3, atol=1e-4)
+
+
+def test_without_a_compiler_training_says_so_and_goes_on(
+    tiny_tokenizer: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
+    _, progress = run(tiny_tokenizer, tmp_path, 1, fused=True)
+    assert progress.step == 1
+    assert [r.message for r in caplog.records if "no C++ compiler" in r.message]
 
 
 def test_padding_on_the_right_changes_nothing(tiny_tokenizer: Any) -> None:
