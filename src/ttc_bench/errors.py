@@ -18,3 +18,7 @@ class CapabilityError(UserError):
 
 class DataError(UserError):
     """A record of a data source is malformed; the message names file, record and field."""
+
+
+class TrainingError(UserError):
+    """A process that trains was lost; the message says how to go on."""

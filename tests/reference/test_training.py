@@ -1,17 +1,20 @@
 """Training: the forward pass is Hugging Face's, the loss falls, a kill loses little."""
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil
 import pytest
 import torch
 
+from ttc_bench.errors import TrainingError
 from ttc_bench.reference.batches import IGNORE, PLACES, ROWS, WIDTHS, Batch, batches
 from ttc_bench.reference.network import (
     can_fuse,
@@ -177,6 +180,19 @@ def test_a_kill_leaves_no_worker_behind(tiny_tokenizer: Any, tmp_path: Path) -> 
     except psutil.TimeoutExpired:
         worker.kill()
         raise
+
+
+def test_a_killed_worker_ends_the_run_at_once_and_says_how_to_go_on(
+    tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    def kill() -> None:
+        wait_for((tmp_path / "checkpoint-1.pt").exists)
+        for worker in children(os.getpid()):
+            worker.kill()
+
+    Thread(target=kill, daemon=True).start()
+    with pytest.raises(TrainingError, match=r"exit code -9.*run again.*checkpoint"):
+        run(tiny_tokenizer, tmp_path, 9999, workers=2, checkpoint_minutes=1e-6)
 
 
 def children(pid: int | None) -> list[psutil.Process]:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ttc_bench.errors import TrainingError
 from ttc_bench.reference.batches import IGNORE, Batch
 from ttc_bench.reference.muon import GroupedMuon, has_bfloat16
 from ttc_bench.reference.network import can_fuse, hidden_states, skipped
@@ -25,6 +26,8 @@ from ttc_bench.reference.settings import TrainParams
 logger = logging.getLogger(__name__)
 
 LOG_EVERY = 20
+LOOK_S = 5.0
+"""Seconds after which a process that waits for others looks whether they are still there."""
 
 
 @dataclass
@@ -181,7 +184,10 @@ class Team:
         self.board = _shared(torch.zeros(3, dtype=torch.float64))  # share, stop, save
         self.losses = _shared(torch.zeros(size))
         self.next = context.Value("q", 0)
-        self.gate = context.Barrier(size, timeout=900)
+        self.workers: list[Any] = []  # known to the first process only
+        # Not a barrier: if a process is killed in one, the others wait for it inside a lock.
+        self.arrived = context.Semaphore(0)
+        self.go = [context.Semaphore(0) for _ in range(size)]
 
     def claim(self) -> int:
         """Return the number of the next part that nobody has taken."""
@@ -189,10 +195,29 @@ class Team:
             self.next.value += 1
             return int(self.next.value) - 1
 
-    def meet(self) -> None:
-        """Wait for all processes."""
-        if self.size > 1:
-            self.gate.wait()
+    def meet(self, rank: int) -> None:
+        """Wait for all processes.
+
+        Raises:
+            TrainingError: If one of them has ended.
+        """
+        if rank:
+            self.arrived.release()
+            self.go[rank].acquire()
+            return
+        for _ in range(1, self.size):
+            while not self.arrived.acquire(timeout=LOOK_S):
+                self._check()
+        for gate in self.go[1:]:
+            gate.release()
+
+    def _check(self) -> None:
+        codes = [worker.exitcode for worker in self.workers if worker.exitcode is not None]
+        if codes:
+            raise TrainingError(
+                f"a training process ended with exit code {codes[0]} (-9 is often for lack of "
+                "memory): run again to continue from the last checkpoint."
+            )
 
 
 def _shared(tensor: torch.Tensor) -> torch.Tensor:
@@ -271,11 +296,13 @@ class Trainer:
             losses.append(self._step([batch for _, batch in step]))
             before, now = now, time.monotonic()
             self._advance(step, now - before)
-            if self.progress.step % LOG_EVERY == 0 and self.rank == 0:
-                self._log(losses)
+            if self.progress.step % LOG_EVERY == 0:
+                if self.rank == 0:
+                    self._log(losses)
+                # Kept small ones lie between freed large ones, whose memory is then lost.
                 losses = []
         self.save()
-        self.team.meet()
+        self.team.meet(self.rank)
         self.model.eval()
         return self.progress
 
@@ -291,7 +318,7 @@ class Trainer:
             save = unsaved > 60 * self.params.checkpoint_minutes
             self.team.board[:] = torch.tensor([share, float(done), float(save)])
             self.team.next.value = 0
-        self.team.meet()
+        self.team.meet(self.rank)
         return not self.team.board[1]
 
     def _step(self, parts: list[Batch]) -> torch.Tensor:
@@ -321,7 +348,7 @@ class Trainer:
         none = torch.zeros(())
         grads = [none.expand_as(p) if p.grad is None else p.grad for p in self.weights]
         self.team.grads[self.rank] = torch.cat([grad.reshape(-1) for grad in grads])
-        self.team.meet()
+        self.team.meet(self.rank)
         sums = torch.split(self.team.grads.sum(0), [p.numel() for p in self.weights])
         for weight, grad in zip(self.weights, sums, strict=True):
             weight.grad = grad.view_as(weight)
@@ -390,6 +417,7 @@ def train(
     ]
     for process in others:
         process.start()
+    team.workers = others
     progress = _work(*given, 0, max_steps)
     for process in others:
         process.join()
@@ -413,7 +441,7 @@ def _work(
         threading.Thread(target=_end_with_the_parent, daemon=True).start()
     trainer = Trainer(model, params, feed, folder, loss, team, rank)
     trainer.restore()
-    team.meet()
+    team.meet(rank)
     progress = trainer.run(max_steps)
     torch.set_num_threads(threads)
     return progress
