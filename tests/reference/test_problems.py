@@ -221,7 +221,7 @@ def private(question: str) -> str:
         known[name][asked] = value
     asker, *who = [w for w in words if w in known]
     field = next(w for w in words if w in known[asker])
-    if who and f"{field} private" in rules:
+    if who and f"{field} is private" in rules:
         return REFUSAL
     return known[(who or [asker])[0]][field]
 

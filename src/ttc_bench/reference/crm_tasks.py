@@ -584,8 +584,7 @@ class PrivateInformation(CrmTask):
         of, who = ("my own", "") if own else ("the", f" of {data['who']}")
         text = self.phrase(style, asker=data["asker"], field=data["field"], of=of, who=who)
         kinds = {True: "public", False: "private"}
-        # Kind next to field: two tokens apart, it was never found by the models.
-        rules = ", ".join(f"{f} {kinds[f in data['public']]}" for f in data["fields"])
+        rules = ", ".join(f"{f} is {kinds[f in data['public']]}" for f in data["fields"])
         rows = listed(
             f"{name} {field} {value}"
             for name, values in data["rows"]
@@ -597,7 +596,7 @@ class PrivateInformation(CrmTask):
     def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
         own = slip.choice(data["asker"] == data["who"], (True, False))
         public = slip.choice(data["field"] in data["public"], (True, False))
-        rule = f"{data['field']} {'public' if public else 'private'}"
+        rule = f"{data['field']} is {'public' if public else 'private'}"
         who = f"{data['who']} is {'the asker' if own else 'another'}"
         if not own and not public:
             return [rule, who, answer(REFUSAL)]
