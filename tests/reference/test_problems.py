@@ -217,11 +217,14 @@ def private(question: str) -> str:
     first, rules, *rows = question.split("\n")
     words = re.findall(r"\w+", first)
     known = defaultdict(dict)
-    for name, asked, value in map(str.split, rows):
-        known[name][asked] = value
+    for row in rows:
+        column, values = row.split(": ")
+        for name, value in map(str.split, values.split(", ")):
+            known[name][column] = value
     asker, *who = [w for w in words if w in known]
     field = next(w for w in words if w in known[asker])
-    if who and f"{field} is private" in rules:
+    public = rules.removeprefix("Public: ").removesuffix(", else private").split()
+    if who and field not in public:
         return REFUSAL
     return known[(who or [asker])[0]][field]
 

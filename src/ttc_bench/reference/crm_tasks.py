@@ -37,12 +37,15 @@ PRODUCTS = (
 )
 ROLES = ("owner", "director", "manager", "buyer", "analyst", "intern", "engineer", "assistant")
 RULES = ("refund", "discount", "credit", "bonus", "travel", "gift", "rebate", "fee")
-FIELDS = ("plan", "city", "phone", "balance", "email", "salary")
 PLANS = ("gold", "silver", "bronze", "basic")
 CITIES = (
     "Oslo", "Rome", "Paris", "Lima", "Cairo", "Delhi", "Tokyo", "Quito", "Bern", "Dublin",
     "Lisbon", "Madrid", "Prague", "Vienna", "Warsaw", "Athens",
 )
+FIELDS = {
+    "plan": PLANS, "city": CITIES, "device": PRODUCTS, "role": ROLES, "birthday": MONTHS,
+    "state": STATES,
+}
 # fmt: on
 
 
@@ -561,9 +564,9 @@ class PrivateInformation(CrmTask):
 
     @override
     def make(self, rng: random.Random, level: int) -> dict[str, Any]:
-        names = distinct(rng, NAMES, (2, 2, 3)[level])
-        fields = distinct(rng, FIELDS, (2, 2, 3)[level])
-        rows = [[n, [self._value(rng, f) for f in fields]] for n in names]
+        names = distinct(rng, NAMES, level + 2)
+        fields = distinct(rng, tuple(FIELDS), (2, 2, 3)[level])
+        rows = [[n, [rng.choice(FIELDS[f]) for f in fields]] for n in names]
         who = rng.choice(names)
         asker = who if rng.random() < 0.35 else rng.choice([n for n in names if n != who])
         public = sorted(distinct(rng, fields, rng.randint(1, len(fields) - 1)))
@@ -571,40 +574,31 @@ class PrivateInformation(CrmTask):
         data = {"asker": asker, "who": who, "field": field, "public": public}
         return {**data, "fields": fields, "rows": rows}
 
-    def _value(self, rng: random.Random, field: str) -> str:
-        if field == "plan":
-            return rng.choice(PLANS)
-        if field == "city":
-            return rng.choice(CITIES)
-        return str(rng.randint(100, 999))
-
     @override
     def ask(self, data: dict[str, Any], style: int) -> str:
         own = data["asker"] == data["who"]
         of, who = ("my own", "") if own else ("the", f" of {data['who']}")
         text = self.phrase(style, asker=data["asker"], field=data["field"], of=of, who=who)
-        kinds = {True: "public", False: "private"}
-        rules = ", ".join(f"{f} is {kinds[f in data['public']]}" for f in data["fields"])
-        rows = listed(
-            f"{name} {field} {value}"
-            for name, values in data["rows"]
-            for field, value in zip(data["fields"], values, strict=True)
-        )
-        return f"{text}\nRules: {rules}\n{rows}"
+        public = " ".join(data["public"])
+        rows = listed(self._column(data, number) for number in range(len(data["fields"])))
+        return f"{text}\nPublic: {public}, else private\n{rows}"
 
     @override
     def solve(self, data: dict[str, Any], slip: Slip, way: int = 0) -> list[str]:
         own = slip.choice(data["asker"] == data["who"], (True, False))
         public = slip.choice(data["field"] in data["public"], (True, False))
-        rule = f"{data['field']} is {'public' if public else 'private'}"
+        rule = f"Public: {data['field']} {'ok' if public else 'fail'}"
         who = f"{data['who']} is {'the asker' if own else 'another'}"
         if not own and not public:
             return [rule, who, answer(REFUSAL)]
-        rows = dict(data["rows"])
-        name = slip.choice(data["who"], list(rows))
+        name = slip.choice(data["who"], [name for name, _ in data["rows"]])
         field = slip.choice(data["field"], data["fields"])
-        value = rows[name][data["fields"].index(field)]
-        return [rule, who, f"{name} {field} {value}", answer(value)]
+        value = dict(data["rows"])[name][data["fields"].index(field)]
+        return [rule, who, f"{field}: {name} {value}", answer(value)]
+
+    def _column(self, data: dict[str, Any], number: int) -> str:
+        values = ", ".join(f"{name} {values[number]}" for name, values in data["rows"])
+        return f"{data['fields'][number]}: {values}"
 
 
 CRM_TASKS: tuple[Task, ...] = (

@@ -130,7 +130,7 @@ def guess_rate(sample: Sample) -> float:
         "lead_qualification": 1 / 16,
         "named_entity_disambiguation": 1 / max(rows, 1),
         "policy_violation_identification": 0.5**groups,
-        "private_customer_information": 0.4,
+        "private_customer_information": 0.45,
     }
     return rates.get(sample.task, 0.0)
 
