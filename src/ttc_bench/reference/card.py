@@ -42,7 +42,8 @@ mean, each sum in one go, and any of ten bases is right: one answer, ten derivat
 
 The levels were made easier while earlier models were watched on problems of the test side, so the
 difficulty, though not one training text, was chosen with a view of that side of the split. The
-larger groups and the sums in one go came later, chosen by problems of the training side.
+larger groups, the sums in one go and the form of `private_customer_information` came later, chosen
+by problems of the training side.
 """
 
 
@@ -151,8 +152,8 @@ def _recipe(recipe: RecipeParams, curves: Mapping[str, Curve]) -> str:
     lines = ["## Recipe and curves", ""]
     if recipe.start:
         lines += [
-            f"Target and draft went on from the family that lay in `{recipe.start}` before, with",
-            "the last of their stages; earlier stages and the tokenizer are those of its card.",
+            f"The models went on from the family that lay in `{recipe.start}` before, the target",
+            "with the last two of its stages; tokenizer and earlier stages are those of its card.",
             "",
         ]
     lines += [_course(name, curve) for name, curve in curves.items() if curve]

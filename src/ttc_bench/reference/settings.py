@@ -133,11 +133,17 @@ class LanguageModelParams(Params):
     stages: tuple[StageParams, ...] = (StageParams(),)
 
 
+class TargetParams(LanguageModelParams):
+    """The target: draft and verifier go on from it as it is before its last stage."""
+
+    stages: tuple[StageParams, ...] = Field(default=(StageParams(), StageParams()), min_length=2)
+
+
 class VerifierParams(Params):
-    """The verifier: a language model that goes on from the target, and so knows better.
+    """The verifier: a language model that goes on where the target does, for longer.
 
     Attributes:
-        stages: How the target's weights are trained on.
+        stages: How the weights before the target's last stage are trained on.
         beta: Power to which its likelihood of a solution is taken as a score.
     """
 
@@ -173,8 +179,8 @@ class RecipeParams(Params):
     Attributes:
         checkpoints: Where checkpoints lie; runs that find one there continue it.
         start: Folder of an earlier family. Its target takes the place of the tokenizer and of
-            all stages of the target but the last, its draft is trained on; ``None`` starts from
-            nothing.
+            all stages of the target but the last two, its draft is trained on; ``None`` starts
+            from nothing.
         data: What the models are trained on.
         target: The target.
         draft: The draft.
@@ -185,7 +191,7 @@ class RecipeParams(Params):
     start: str | None = None
     checkpoints: str = "data/06_models/reference/checkpoints"
     data: DataParams = DataParams()
-    target: LanguageModelParams = LanguageModelParams()
+    target: TargetParams = TargetParams()
     draft: LanguageModelParams = LanguageModelParams()
     verifier: VerifierParams = VerifierParams()
     evaluation: EvaluationParams = EvaluationParams()
@@ -210,7 +216,8 @@ def smoke_recipe(checkpoints: str) -> RecipeParams:
                 "size": size,
                 "stages": [
                     {"train": {**train, "stop_at": 0.3}},
-                    {"train": {**train, **exits, "max_tokens": 90_000}},
+                    {"train": {**train, **exits, "max_tokens": 60_000}},
+                    {"train": {**train, **exits}},
                 ],
             },
             "draft": {

@@ -9,7 +9,7 @@ from kedro.runner import SequentialRunner
 from kedro_datasets.json import JSONDataset
 
 from ttc_bench.pipelines.train_reference import create_pipeline
-from ttc_bench.pipelines.train_reference.nodes import make_tokenizer, train_target
+from ttc_bench.pipelines.train_reference.nodes import make_tokenizer, train_target, train_trunk
 from ttc_bench.reference.datasets import ReferenceModelDataset
 from ttc_bench.reference.settings import smoke_recipe
 
@@ -26,10 +26,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DataCatalog]:
             "params:train_reference": MemoryDataset(smoke_recipe(str(folder / "checkpoints"))),
             "reference.card": MemoryDataset(),
             "reference.evaluation": JSONDataset(filepath=str(folder / "evaluation.json")),
-            **{f"reference.{name}": ReferenceModelDataset(str(folder / name)) for name in ROLES},
+            **{
+                f"reference.{name}": ReferenceModelDataset(str(folder / name))
+                for name in ("trunk", *ROLES)
+            },
             **{
                 f"reference.{name}_curve": JSONDataset(filepath=str(folder / f"{name}.json"))
-                for name in ROLES
+                for name in ("trunk", *ROLES)
             },
         }
     )
@@ -52,10 +55,16 @@ def test_curves_fall(made: tuple[Path, DataCatalog]) -> None:
     assert curve[-1]["loss"] < curve[0]["loss"]
 
 
-def test_the_verifier_goes_on_from_the_target(made: tuple[Path, DataCatalog]) -> None:
+def test_all_three_go_on_from_the_target_before_its_last_stage(
+    made: tuple[Path, DataCatalog],
+) -> None:
     _, catalog = made
-    verifier, target = (catalog.load(f"reference.{role}_curve") for role in ("verifier", "target"))
-    assert verifier[0]["loss"] < target[0]["loss"]
+    trunk = catalog.load("reference.trunk_curve")
+    target = catalog.load("reference.target_curve")
+    assert target[: len(trunk)] == trunk
+    assert target[len(trunk)]["tokens"] > trunk[-1]["tokens"]
+    for role in ("draft", "verifier"):
+        assert catalog.load(f"reference.{role}_curve")[0]["loss"] < trunk[0]["loss"]
     assert catalog.load("reference.verifier").model.config.implicit_reward == {"beta": 0.1}
 
 
@@ -74,16 +83,18 @@ def test_card_states_scores_chance_checksums_and_limits(made: tuple[Path, DataCa
     assert 0 <= rewards["random"]["mean"] <= rewards["oracle"]["mean"] <= 1
 
 
-def test_a_recipe_goes_on_from_an_earlier_family_with_its_last_stage(
+def test_a_recipe_goes_on_from_an_earlier_family_with_its_last_two_stages(
     made: tuple[Path, DataCatalog], tmp_path: Path
 ) -> None:
     folder, catalog = made
     recipe = smoke_recipe(str(tmp_path)).model_copy(update={"start": str(folder)})
     tokenizer = make_tokenizer(recipe, [])
     assert tokenizer.get_vocab() == catalog.load("reference.target").tokenizer.get_vocab()
-    _, curve = train_target(recipe, tokenizer)
-    stage = recipe.target.stages[-1].train
-    assert curve[-1]["tokens"] <= stage.max_tokens + stage.batch_tokens
+    _, curve = train_target(recipe, *train_trunk(recipe, tokenizer))
+    budget = sum(
+        stage.train.max_tokens + stage.train.batch_tokens for stage in recipe.target.stages[-2:]
+    )
+    assert curve[-1]["tokens"] <= budget
     assert curve[0]["loss"] < catalog.load("reference.target_curve")[0]["loss"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,56 +39,71 @@ def make_tokenizer(recipe: RecipeParams, corpus: list[str]) -> Any:
     return train_tokenizer(corpus, recipe.data.vocab_size)
 
 
-def train_target(recipe: RecipeParams, tokenizer: Any) -> tuple[ReferenceModel, Curve]:
-    """Train the target with layer dropout and early-exit losses; resumes after a kill."""
+def train_trunk(recipe: RecipeParams, tokenizer: Any) -> tuple[ReferenceModel, Curve]:
+    """Train all stages of the target but its last: what all three models go on from.
+
+    With layer dropout and early-exit losses; resumes after a kill.
+    """
     from ttc_bench.reference.network import new_model
 
-    params = recipe.target
+    stages = list(_numbered("target", recipe.target.stages).items())[:-1]
     if recipe.start:
         model = ReferenceModelDataset(f"{recipe.start}/target").load().model
-        params = params.model_copy(update={"stages": params.stages[-1:]})
+        stages = stages[-1:]
     else:
-        model = new_model(params.size, tokenizer, params.stages[0].train.seed)
-    curve = _train_language(recipe, params.stages, "target", model, tokenizer)
-    log_curve("target", curve)
+        model = new_model(recipe.target.size, tokenizer, recipe.target.stages[0].train.seed)
+    curve = _train_language(recipe, dict(stages), model, tokenizer)
     return ReferenceModel(model, tokenizer), curve
 
 
-def train_draft(recipe: RecipeParams, target: ReferenceModel) -> tuple[ReferenceModel, Curve]:
-    """Train the draft from the target's first layers, on its distribution and on the text."""
+def train_target(
+    recipe: RecipeParams, trunk: ReferenceModel, before: Curve
+) -> tuple[ReferenceModel, Curve]:
+    """Train the last stage of the target; the curve starts with that of the trunk."""
+    stages = dict(list(_numbered("target", recipe.target.stages).items())[-1:])
+    curve = _train_language(recipe, stages, trunk.model, trunk.tokenizer, before)
+    log_curve("target", curve)
+    return ReferenceModel(trunk.model, trunk.tokenizer), curve
+
+
+def train_draft(recipe: RecipeParams, trunk: ReferenceModel) -> tuple[ReferenceModel, Curve]:
+    """Train the draft from the trunk's first layers, on its distribution and on the text."""
     from ttc_bench.reference.network import draft_from
 
     if recipe.start:
         model = ReferenceModelDataset(f"{recipe.start}/draft").load().model
     else:
-        model = draft_from(target.model, recipe.draft.size.layers)
-    curve = _train_language(
-        recipe, recipe.draft.stages, "draft", model, target.tokenizer, teacher=target.model
-    )
+        model = draft_from(trunk.model, recipe.draft.size.layers)
+    stages = _numbered("draft", recipe.draft.stages)
+    curve = _train_language(recipe, stages, model, trunk.tokenizer, teacher=trunk.model)
     log_curve("draft", curve)
-    return ReferenceModel(model, target.tokenizer), curve
+    return ReferenceModel(model, trunk.tokenizer), curve
+
+
+def _numbered(name: str, stages: Sequence[StageParams]) -> dict[str, StageParams]:
+    """Return stages by the names of their checkpoints."""
+    return {f"{name}-{number}": stage for number, stage in enumerate(stages, start=1)}
 
 
 def _train_language(
     recipe: RecipeParams,
-    stages: Sequence[StageParams],
-    name: str,
+    stages: Mapping[str, StageParams],
     model: Any,
     tokenizer: Any,
+    before: Sequence[dict[str, float]] = (),
     teacher: Any = None,
 ) -> Curve:
-    """Train stage after stage, each on the weights of the one before."""
+    """Train stage after stage, each on the weights of the one before, and go on with a curve."""
     from ttc_bench.reference.batches import batches
     from ttc_bench.reference.training import device, language_loss, train
 
     loss = language_loss
     if teacher is not None:
         loss = partial(language_loss, teacher=teacher.to(device()))
-    curve: Curve = []
-    for number, stage in enumerate(stages, start=1):
+    curve = list(before)
+    for name, stage in stages.items():
         feed = partial(batches, tokenizer, stage.data or recipe.data)
-        folder = Path(recipe.checkpoints) / f"{name}-{number}"
-        progress = train(model, stage.train, feed, folder, loss)
+        progress = train(model, stage.train, feed, Path(recipe.checkpoints) / name, loss)
         curve += _continued(curve, progress.curve)
     return curve
 
@@ -100,15 +115,16 @@ def _continued(before: Curve, stage: Curve) -> Curve:
     return [{k: v + (last.get(k, 0.0) if k in counted else 0) for k, v in p.items()} for p in stage]
 
 
-def train_verifier(recipe: RecipeParams, target: ReferenceModel) -> tuple[ReferenceModel, Curve]:
-    """Train the verifier: the target, trained on; it judges by likelihood."""
+def train_verifier(recipe: RecipeParams, trunk: ReferenceModel) -> tuple[ReferenceModel, Curve]:
+    """Train the verifier: the trunk, trained on for longer; it judges by likelihood."""
     from ttc_bench.reference.network import verifier_from
 
     params = recipe.verifier
-    model = verifier_from(target.model, params.beta)
-    curve = _train_language(recipe, params.stages, "verifier", model, target.tokenizer)
+    model = verifier_from(trunk.model, params.beta)
+    stages = _numbered("verifier", params.stages)
+    curve = _train_language(recipe, stages, model, trunk.tokenizer)
     log_curve("verifier", curve)
-    return ReferenceModel(model, target.tokenizer), curve
+    return ReferenceModel(model, trunk.tokenizer), curve
 
 
 def evaluate(

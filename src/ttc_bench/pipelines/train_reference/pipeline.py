@@ -1,4 +1,4 @@
-"""Wiring of the recipe: data -> tokenizer -> target -> draft, verifier -> scores -> card."""
+"""Wiring of the recipe: data -> tokenizer -> trunk -> target, draft, verifier -> scores -> card."""
 
 from __future__ import annotations
 
@@ -11,24 +11,30 @@ RECIPE = "params:train_reference"
 
 def create_pipeline(**_: object) -> Pipeline:
     """Return the pipeline that trains, evaluates and describes the reference models."""
-    target, draft, verifier = (f"reference.{name}" for name in ("target", "draft", "verifier"))
+    roles = ("trunk", "target", "draft", "verifier")
+    trunk, target, draft, verifier = (f"reference.{role}" for role in roles)
     return Pipeline(
         [
             node(nodes.make_corpus, RECIPE, "reference.corpus"),
             node(nodes.make_tokenizer, [RECIPE, "reference.corpus"], "reference.tokenizer"),
             node(
-                nodes.train_target,
+                nodes.train_trunk,
                 [RECIPE, "reference.tokenizer"],
+                [trunk, "reference.trunk_curve"],
+            ),
+            node(
+                nodes.train_target,
+                [RECIPE, trunk, "reference.trunk_curve"],
                 [target, "reference.target_curve"],
             ),
             node(
                 nodes.train_draft,
-                [RECIPE, target],
+                [RECIPE, trunk],
                 [draft, "reference.draft_curve"],
             ),
             node(
                 nodes.train_verifier,
-                [RECIPE, target],
+                [RECIPE, trunk],
                 [verifier, "reference.verifier_curve"],
             ),
             node(
