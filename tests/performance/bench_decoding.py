@@ -149,10 +149,7 @@ def decodings(engine: LocalEngine, requests: list[Request], rounds: int) -> None
         CosineKV(),
     ]
 
-    def contender(decoding: Decoding) -> Contender:
-        return lambda: sum(tokens(run(engine, replace(r, decoding=decoding))) for r in requests)
-
-    compare({d.label[:28]: contender(d) for d in variants}, rounds)
+    compare({d.label[:28]: contender(engine, requests, d) for d in variants}, rounds)
     for decoding in variants[1:5]:
         usages = [run(engine, replace(r, decoding=decoding))[0].usage for r in requests]
         drafted = sum(u.draft_tokens for u in usages)
@@ -161,6 +158,19 @@ def decodings(engine: LocalEngine, requests: list[Request], rounds: int) -> None
             u.completion_tokens for u in usages
         )
         print(f"  {decoding.label}: accepted {accepted / drafted:.2f}, {passes:.2f} passes a token")
+
+
+def speculation(engine: LocalEngine, requests: list[Request], rounds: int) -> None:
+    """Drafts of the draft model against plain decoding, on each benchmark."""
+    half = len(requests) // 2
+    for name, chosen in (("crm_sim", requests[:half]), ("worf_sim", requests[half:])):
+        print(f"  {name}")
+        compare({d.label[:28]: contender(engine, chosen, d) for d in (PLAIN, DraftModel())}, rounds)
+
+
+def contender(engine: LocalEngine, requests: Sequence[Request], decoding: Decoding) -> Contender:
+    """Return work that answers all requests by a decoding."""
+    return lambda: sum(tokens(run(engine, replace(r, decoding=decoding))) for r in requests)
 
 
 def batched_sampling(engine: LocalEngine, requests: list[Request], rounds: int) -> None:
@@ -221,6 +231,7 @@ def identity(engine: LocalEngine, requests: list[Request], rounds: int) -> None:
 COMPARISONS: dict[str, Any] = {
     "single_stream": single_stream,
     "decodings": decodings,
+    "speculation": speculation,
     "batched_sampling": batched_sampling,
     "elastic_batch": elastic_batch,
     "identity": identity,
