@@ -591,9 +591,10 @@ class PrivateInformation(CrmTask):
         who = f"{data['who']} is {'the asker' if own else 'another'}"
         if not own and not public:
             return [rule, who, answer(REFUSAL)]
-        name = slip.choice(data["who"], [name for name, _ in data["rows"]])
+        rows = dict(data["rows"])
+        name = slip.choice(data["who"], list(rows))
         field = slip.choice(data["field"], data["fields"])
-        value = dict(data["rows"])[name][data["fields"].index(field)]
+        value = rows[name][data["fields"].index(field)]
         return [rule, who, f"{field}: {name} {value}", answer(value)]
 
     def _column(self, data: dict[str, Any], number: int) -> str:

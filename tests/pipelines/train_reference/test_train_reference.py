@@ -14,6 +14,7 @@ from ttc_bench.reference.datasets import ReferenceModelDataset
 from ttc_bench.reference.settings import smoke_recipe
 
 ROLES = ("target", "draft", "verifier")
+STORED = ("trunk", *ROLES)
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +27,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DataCatalog]:
             "params:train_reference": MemoryDataset(smoke_recipe(str(folder / "checkpoints"))),
             "reference.card": MemoryDataset(),
             "reference.evaluation": JSONDataset(filepath=str(folder / "evaluation.json")),
-            **{
-                f"reference.{name}": ReferenceModelDataset(str(folder / name))
-                for name in ("trunk", *ROLES)
-            },
+            **{f"reference.{name}": ReferenceModelDataset(str(folder / name)) for name in STORED},
             **{
                 f"reference.{name}_curve": JSONDataset(filepath=str(folder / f"{name}.json"))
-                for name in ("trunk", *ROLES)
+                for name in STORED
             },
         }
     )

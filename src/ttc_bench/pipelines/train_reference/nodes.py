@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,13 @@ def train_trunk(recipe: RecipeParams, tokenizer: Any) -> tuple[ReferenceModel, C
     """
     from ttc_bench.reference.network import new_model
 
-    stages = list(_numbered("target", recipe.target.stages).items())[:-1]
+    stages = _numbered("target", recipe.target.stages)[:-1]
     if recipe.start:
         model = ReferenceModelDataset(f"{recipe.start}/target").load().model
         stages = stages[-1:]
     else:
         model = new_model(recipe.target.size, tokenizer, recipe.target.stages[0].train.seed)
-    curve = _train_language(recipe, dict(stages), model, tokenizer)
+    curve = _train_language(recipe, stages, model, tokenizer)
     return ReferenceModel(model, tokenizer), curve
 
 
@@ -60,7 +60,7 @@ def train_target(
     recipe: RecipeParams, trunk: ReferenceModel, before: Curve
 ) -> tuple[ReferenceModel, Curve]:
     """Train the last stage of the target; the curve starts with that of the trunk."""
-    stages = dict(list(_numbered("target", recipe.target.stages).items())[-1:])
+    stages = _numbered("target", recipe.target.stages)[-1:]
     curve = _train_language(recipe, stages, trunk.model, trunk.tokenizer, before)
     log_curve("target", curve)
     return ReferenceModel(trunk.model, trunk.tokenizer), curve
@@ -80,14 +80,14 @@ def train_draft(recipe: RecipeParams, trunk: ReferenceModel) -> tuple[ReferenceM
     return ReferenceModel(model, trunk.tokenizer), curve
 
 
-def _numbered(name: str, stages: Sequence[StageParams]) -> dict[str, StageParams]:
-    """Return stages by the names of their checkpoints."""
-    return {f"{name}-{number}": stage for number, stage in enumerate(stages, start=1)}
+def _numbered(name: str, stages: Sequence[StageParams]) -> list[tuple[str, StageParams]]:
+    """Return stages with the names of their checkpoints."""
+    return [(f"{name}-{number}", stage) for number, stage in enumerate(stages, start=1)]
 
 
 def _train_language(
     recipe: RecipeParams,
-    stages: Mapping[str, StageParams],
+    stages: Sequence[tuple[str, StageParams]],
     model: Any,
     tokenizer: Any,
     before: Sequence[dict[str, float]] = (),
@@ -101,7 +101,7 @@ def _train_language(
     if teacher is not None:
         loss = partial(language_loss, teacher=teacher.to(device()))
     curve = list(before)
-    for name, stage in stages.items():
+    for name, stage in stages:
         feed = partial(batches, tokenizer, stage.data or recipe.data)
         progress = train(model, stage.train, feed, Path(recipe.checkpoints) / name, loss)
         curve += _continued(curve, progress.curve)
