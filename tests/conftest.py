@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import resource
@@ -12,15 +13,25 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
 
+from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.engines import engine_params
+from ttc_bench.engines.base import Engine
+from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
+from ttc_bench.policies import VARIANTS, Outcome, Session
+from ttc_bench.policies.journal import Journal
+from ttc_bench.types import Job
+
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "data" / "06_models" / "reference"
 
 KedroRun = Callable[..., Result]
+Answer = Callable[..., tuple[Outcome, Session]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,6 +59,18 @@ def make_project(folder: Path) -> Path:
     (folder / "src").mkdir()
     (folder / "data").mkdir()
     (folder / "data" / "06_models").symlink_to(ROOT / "data" / "06_models")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The published data that tests compare with: ``TTC_BENCH_SHARED``, or ``../shared``.
+
+    It may not be redistributed, so it may be away.
+    """
+    folder = Path(os.environ.get("TTC_BENCH_SHARED", ROOT.parent / "shared"))
+    if not (folder / "benchmarks").is_dir():
+        pytest.skip(f"published data are not at {folder} (set TTC_BENCH_SHARED)")
     return folder
 
 
@@ -85,7 +108,7 @@ def kedro_run(project: Path) -> Iterator[KedroRun]:
     """``kedro run`` in the test's own project, in this process."""
     yield partial(run_in, project)
     # A run that fails in a process of its own ends with it; here it would go on into other tests.
-    from ttc_bench.tracking import end_runs
+    from ttc_bench.hooks.tracking import end_runs
 
     end_runs("FAILED")
 
@@ -110,3 +133,40 @@ def kedro_process(project: Path) -> Callable[..., subprocess.Popen[str]]:
             signal.signal(signal.SIGINT, before)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The reference models, all three roles."""
+    paths = {role: str(REFERENCE / role) for role in ("target", "draft", "verifier")}
+    return engine_params({"engine": "local", **paths}).build()
+
+
+@pytest.fixture(scope="session")
+def jobs() -> list[Job]:
+    """A few jobs of either simulated benchmark, of every difficulty."""
+    return [job for name in ("crm_sim", "worf_sim") for job in ingest(name, [name], 2, {}, {})]
+
+
+@pytest.fixture(scope="session")
+def marked_jobs(jobs: list[Job]) -> list[Job]:
+    """Those of the jobs whose answers stand behind a marker."""
+    return [job for job in jobs if BENCHMARKS[job.benchmark].marked]
+
+
+@pytest.fixture(scope="session")
+def journal() -> Journal:
+    """One pool of completions for all tests: equal requests are computed once."""
+    return Journal()
+
+
+@pytest.fixture(scope="session")
+def answer(engine: Engine, journal: Journal) -> Answer:
+    """Answer a job by ``{policy}.{variant}`` at some settings."""
+
+    def run(name: str, job: Job, pool: Journal | None = None, **settings: Any) -> Any:
+        session = Session(engine, journal if pool is None else pool, job)
+        outcome = asyncio.run(VARIANTS[name](**settings).answer(job, session))
+        return outcome, session
+
+    return run

@@ -18,7 +18,7 @@ from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
 from ttc_bench.errors import UserError
-from ttc_bench.tracking import end_runs
+from ttc_bench.hooks.tracking import end_runs
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit status of a process that Ctrl-C ended, as shells have it."""

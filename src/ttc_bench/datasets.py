@@ -11,7 +11,7 @@ from kedro.io import AbstractDataset
 from pydantic import ValidationError
 
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.journal import Journal
+from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job
 
 

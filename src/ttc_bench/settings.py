@@ -2,10 +2,10 @@
 
 import kedro_mlflow  # noqa: F401  (raises its log level on import; quieten lowers it)
 
-from ttc_bench.credentials import Credentials
-from ttc_bench.hooks import Preflight, SessionName
-from ttc_bench.quiet import quieten
-from ttc_bench.tracking import Tracking
+from ttc_bench.hooks.credentials import Credentials
+from ttc_bench.hooks.preflight import Preflight, SessionName
+from ttc_bench.hooks.quiet import quieten
+from ttc_bench.hooks.tracking import Tracking
 
 quieten()
 

@@ -12,7 +12,23 @@ else:
     # Kedro resolves the type hints of nodes when it lists pipelines; pandas can wait.
     DataFrame = Any
 
-__all__ = ["DataFrame", "Job", "Message", "Record", "RewardMetric", "Role", "Sample"]
+__all__ = [
+    "BASELINE",
+    "GROUP",
+    "DataFrame",
+    "Job",
+    "Message",
+    "Record",
+    "RewardMetric",
+    "Role",
+    "Sample",
+]
+
+GROUP = ("model", "benchmark", "policy", "variant")
+"""Columns that name what one figure of a summary stands for."""
+
+BASELINE = ("baseline", "greedy")
+"""The policy and variant that all others are compared with."""
 
 Role = Literal["system", "user", "assistant"]
 RewardMetric = Literal["exact_match", "fuzzy_match", "privacy_rejection", "workflow"]

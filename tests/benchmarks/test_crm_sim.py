@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttc_bench.benchmarks import BENCHMARKS, Prompting
-from ttc_bench.reference.formats import CRM_SYSTEM, CRM_SYSTEM_ANSWER_ONLY, REFUSAL
-from ttc_bench.reference.samples import SimParams
+from ttc_bench.benchmarks.sim.formats import CRM_SYSTEM, CRM_SYSTEM_ANSWER_ONLY, REFUSAL
+from ttc_bench.benchmarks.sim.samples import SimParams
 from ttc_bench.types import Job
 
 CRM = BENCHMARKS["crm_sim"]

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from ttc_bench.benchmarks import BENCHMARKS, Prompting
-from ttc_bench.reference.samples import SimParams
+from ttc_bench.benchmarks.sim.samples import SimParams
 from ttc_bench.types import Job
 
 WORF = BENCHMARKS["worf_sim"]

@@ -8,12 +8,12 @@ from typing import Any
 
 import duckdb
 import pytest
-from tests.pipelines.aggregate.support import PARAMS, scores
+from tests.reporting.support import PARAMS, scores
 
 from ttc_bench.dbt import invoke, write_sources
 from ttc_bench.dbt.describe import FILE, document
 from ttc_bench.pipelines.aggregate.nodes import MARTS, name_run
-from ttc_bench.pipelines.aggregate.scaling import scaling
+from ttc_bench.reporting.scaling import scaling
 
 
 @pytest.fixture(scope="module")

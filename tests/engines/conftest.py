@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import CORPUS, ask, save_llama, save_verifier
+from tests.engines.tiny_models import CORPUS, ask, save_llama, save_verifier
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.benchmarks.base import Prompting

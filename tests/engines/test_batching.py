@@ -11,10 +11,11 @@ from functools import cache
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import CORPUS, ask, once
+from tests.engines.tiny_models import CORPUS, ask, once
 
-from ttc_bench.engines.base import CallError, Completion, Request, Sampling
+from ttc_bench.engines.base import Request, Sampling
 from ttc_bench.engines.batching import BatchSchedule, Demand, Queue
+from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.decoding import FixedLayer
 from ttc_bench.engines.local import LocalEngine
 from ttc_bench.errors import CapabilityError, UserError

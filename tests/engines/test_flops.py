@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import CORPUS, ask, run
+from tests.engines.tiny_models import CORPUS, ask, run
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, DynamicCache
 
-from ttc_bench.engines.base import Reading, Sampling
+from ttc_bench.engines.base import Sampling
+from ttc_bench.engines.completion import Reading
 from ttc_bench.engines.local import LocalEngine
 
 TOLERANCE = 0.02

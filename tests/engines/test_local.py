@@ -12,8 +12,16 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import job_requests
-from tiny_models import CORPUS, ask, llama_config, make_tokenizer, run, save, save_llama
+from tests.engines.conftest import job_requests
+from tests.engines.tiny_models import (
+    CORPUS,
+    ask,
+    llama_config,
+    make_tokenizer,
+    run,
+    save,
+    save_llama,
+)
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -25,7 +33,8 @@ from transformers import (
 )
 
 from ttc_bench.engines import engine_params
-from ttc_bench.engines.base import CallError, Capability, Completion, Request, Sampling
+from ttc_bench.engines.base import Capability, Request, Sampling
+from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.decoding import FixedLayer
 from ttc_bench.engines.local import LocalEngine, LocalModels
 from ttc_bench.errors import CapabilityError, UserError

@@ -18,7 +18,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from ttc_bench.engines.base import GREEDY, PLAIN, Completion, Request
+from ttc_bench.engines.base import GREEDY, PLAIN, Request
+from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.local import LocalEngine
 from ttc_bench.types import Message
 

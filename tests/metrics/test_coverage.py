@@ -1,7 +1,15 @@
 from __future__ import annotations
 
 import pytest
-from support import PLAN, batch_of, is_null, make_job, make_response, run, workflow_job
+from tests.metrics.support import (
+    PLAN,
+    batch_of,
+    is_null,
+    make_job,
+    make_response,
+    run,
+    workflow_job,
+)
 
 from ttc_bench.metrics.base import Value
 from ttc_bench.metrics.coverage import _ENTITY, _ID, things

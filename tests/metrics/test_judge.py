@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import PLAN, batch_of, is_null, make_job, make_response, run, workflow_job
+from tests.metrics.support import (
+    PLAN,
+    batch_of,
+    is_null,
+    make_job,
+    make_response,
+    run,
+    workflow_job,
+)
 
 from ttc_bench.metrics.base import METRICS, Null
 from ttc_bench.metrics.judge import (
@@ -15,7 +23,7 @@ from ttc_bench.metrics.judge import (
     read_verdict,
     rubric_prompt,
 )
-from ttc_bench.pipelines.judge.summary import cohens_kappa
+from ttc_bench.reporting.judge_summary import cohens_kappa
 
 NAMES = ["correctness", "clarity"]
 

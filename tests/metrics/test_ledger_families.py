@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import batch_of, is_null, make_call, make_job, make_response, run
+from tests.metrics.support import batch_of, is_null, make_call, make_job, make_response, run
 
 from ttc_bench.metrics.base import Null
 from ttc_bench.metrics.latency import percentile
-from ttc_bench.responses import Ledger
+from ttc_bench.policies.responses import Ledger
 
 JOB = make_job()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import batch_of, is_null, make_job, make_response, run
+from tests.metrics.support import batch_of, is_null, make_job, make_response, run
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 

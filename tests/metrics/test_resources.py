@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import batch_of, make_call, make_job, make_response, run
+from tests.metrics.support import batch_of, make_call, make_job, make_response, run
 
 from ttc_bench.metrics.base import Null, Value
 from ttc_bench.metrics.resources import Monitor
-from ttc_bench.responses import RESOURCES, Ledger
+from ttc_bench.policies.responses import RESOURCES, Ledger
 
 JOB = make_job()
 METRICS = [name for name in RESOURCES if name != "gpu_name"]

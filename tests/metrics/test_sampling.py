@@ -7,7 +7,7 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import batch_of, is_null, make_job, make_response, run
+from tests.metrics.support import batch_of, is_null, make_job, make_response, run
 
 from ttc_bench.metrics.base import Null, Value
 from ttc_bench.metrics.sampling import expected_calibration_error, pass_at_k

@@ -9,12 +9,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from sentence_transformers import SentenceTransformer
-from support import PLAN, batch_of, is_null, make_job, make_response, run, workflow_job
+from tests.metrics.support import (
+    PLAN,
+    batch_of,
+    is_null,
+    make_job,
+    make_response,
+    run,
+    workflow_job,
+)
 
+from ttc_bench.benchmarks.scoring.encoder import EMBEDDED, Encoder, encoder_path, get_encoder
 from ttc_bench.errors import UserError
 from ttc_bench.metrics.base import Null, ScoreParams
 from ttc_bench.metrics.bertscore import bert_scores
-from ttc_bench.metrics.encoder import EMBEDDED, Encoder, encoder_path, get_encoder
 from ttc_bench.metrics.ngrams import Counts, overlap, overlaps
 
 ROUGE = RougeScorer(["rouge1", "rouge2", "rougeL"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from tests.conftest import ROOT, KedroRun
-from tests.pipelines.aggregate.support import scores
+from tests.reporting.support import scores
 
 NOTEBOOK = ROOT / "notebooks" / "compare_policies.ipynb"
 

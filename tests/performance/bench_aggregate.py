@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from ttc_bench.dbt import invoke, write_sources
 from ttc_bench.dbt.describe import metrics
 from ttc_bench.metrics.base import all_metrics
-from ttc_bench.pipelines.aggregate.scaling import scaling
+from ttc_bench.reporting.scaling import scaling
 
 VARIANTS = 20
 BENCHMARKS = 4

@@ -26,8 +26,9 @@ import torch
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.benchmarks.base import Prompting
-from ttc_bench.engines.base import PLAIN, Completion, Decoding, Request, Sampling
+from ttc_bench.engines.base import PLAIN, Decoding, Request, Sampling
 from ttc_bench.engines.batching import BatchSchedule
+from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.decoding import (
     ConfidenceExit,
     CosineKV,

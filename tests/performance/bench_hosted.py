@@ -150,8 +150,8 @@ async def inspect_ai(api_base: str) -> tuple[Ask, Callable[[], Awaitable[None]]]
 async def ours_whole(api_base: str, calls: int, concurrency: int) -> list[Timed]:
     """A whole run of ours: jobs to rows, every completion in a journal on the disk."""
     from ttc_bench.engines.hosted import HostedModels
-    from ttc_bench.journal import Journal
     from ttc_bench.pipelines.generate.nodes import generate
+    from ttc_bench.policies.journal import Journal
     from ttc_bench.types import Job, Message
 
     jobs = [

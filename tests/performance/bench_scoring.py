@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ttc_bench.metrics import bertscore, encoder, ngrams
+from ttc_bench.benchmarks.scoring import encoder
+from ttc_bench.benchmarks.scoring.text import token_f1
+from ttc_bench.metrics import bertscore, ngrams
 from ttc_bench.metrics.base import ScoreParams
-from ttc_bench.metrics.text import token_f1
 from ttc_bench.pipelines.score.nodes import score_responses
-from ttc_bench.responses import Call, Ledger, Response, to_frame
+from ttc_bench.policies.responses import Call, Ledger, Response, to_frame
 from ttc_bench.types import Job, Message
 
 Pairs = list[tuple[str, str]]
@@ -129,7 +130,7 @@ def plain_similarity() -> Callable[[Pairs], Any]:
 
 
 def our_similarity(pairs: Pairs) -> Any:
-    """Return the same by `ttc_bench.metrics.encoder`."""
+    """Return the same by `ttc_bench.benchmarks.scoring.encoder`."""
     both = encoder.get_encoder().embed([text for pair in pairs for text in pair])
     return (both[0::2] * both[1::2]).sum(axis=1)
 

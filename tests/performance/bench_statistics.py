@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from ttc_bench.dbt.describe import metrics
-from ttc_bench.pipelines.aggregate.comparisons import comparisons
 from ttc_bench.pipelines.aggregate.nodes import confidence
-from ttc_bench.pipelines.aggregate.scaling import scaling
+from ttc_bench.reporting.comparisons import comparisons
+from ttc_bench.reporting.scaling import scaling
 
 SAMPLES = 16
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from ttc_bench.engines.base import Completion, Request
+from ttc_bench.engines.base import Request
+from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.hosted import HostedModels
 from ttc_bench.types import Message
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ttc_bench.reference.settings import smoke_recipe
+from ttc_bench.reference.recipe import smoke_recipe
 
 
 @pytest.fixture(scope="session")

@@ -52,9 +52,9 @@ def test_the_draft_costs_at_most_a_third() -> None:
 
 @pytest.mark.parametrize(("benchmark", "bar"), [("crm_sim", 0.55), ("worf_sim", 0.8)])
 def test_the_target_solves_easy_problems(benchmark: str, bar: float) -> None:
-    from ttc_bench.journal import Journal
     from ttc_bench.pipelines.train_reference.evaluation import Arm, held_out_jobs, run
-    from ttc_bench.reference.settings import EvaluationParams
+    from ttc_bench.policies.journal import Journal
+    from ttc_bench.reference.recipe import EvaluationParams
 
     jobs = held_out_jobs(benchmark, EvaluationParams(samples={benchmark: 90}, seed=1))
     easy = [job for job in jobs if job.difficulty == "easy"]
@@ -66,7 +66,7 @@ def test_the_target_solves_easy_problems(benchmark: str, bar: float) -> None:
 def test_a_name_is_the_same_token_in_the_records_and_in_the_answer() -> None:
     from transformers import AutoTokenizer
 
-    from ttc_bench.reference.crm_tasks import NAMES, PRODUCTS, STATES
+    from ttc_bench.benchmarks.sim.crm_tasks import NAMES, PRODUCTS, STATES
 
     tokenizer = AutoTokenizer.from_pretrained(FOLDER / "target")
     for word in (*NAMES, *PRODUCTS, *STATES):

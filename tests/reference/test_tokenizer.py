@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ttc_bench.benchmarks.sim.tasks import TASKS
 from ttc_bench.reference.batches import encode
-from ttc_bench.reference.conversations import FORMATS, TASKS
+from ttc_bench.reference.conversations import FORMATS
 from ttc_bench.reference.tokenizer import END, turn_start
 
 PLAIN = st.text(st.characters(exclude_categories=("Cs",)), max_size=200)

@@ -23,7 +23,7 @@ from ttc_bench.reference.network import (
     hidden_states,
     new_model,
 )
-from ttc_bench.reference.settings import DataParams, ModelParams, TrainParams
+from ttc_bench.reference.recipe import DataParams, ModelParams, TrainParams
 from ttc_bench.reference.training import Progress, language_loss, rate, train
 
 SIZE = ModelParams(layers=4, width=32, heads=2, inner=64)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttc_bench.metrics.sampling import pass_at_k
+from ttc_bench.policies.voting import vote
 from ttc_bench.statistics import subsampling
 from ttc_bench.statistics.subsampling import (
     best_of_weights,
@@ -17,7 +18,6 @@ from ttc_bench.statistics.subsampling import (
     majority_weights,
     pass_at_k_curve,
 )
-from ttc_bench.voting import vote
 
 ANSWERS = st.lists(st.sampled_from([0, 1, 2, 3, None]), min_size=1, max_size=8)
 REWARDS = st.lists(st.sampled_from([0.0, 0.25, 1.0]), min_size=8, max_size=8)

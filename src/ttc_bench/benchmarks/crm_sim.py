@@ -12,13 +12,13 @@ from typing import ClassVar
 
 from ttc_bench.benchmarks.answers import answer_span, parse_answer
 from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting
-from ttc_bench.metrics.crm_reward import crm_reward
-from ttc_bench.metrics.refusal import refuses_for_privacy
+from ttc_bench.benchmarks.scoring.crm_reward import crm_reward
+from ttc_bench.benchmarks.scoring.refusal import refuses_for_privacy
+from ttc_bench.benchmarks.sim import samples
+from ttc_bench.benchmarks.sim.crm_tasks import CRM_TASKS
+from ttc_bench.benchmarks.sim.formats import CRM_SYSTEM, CRM_SYSTEM_ANSWER_ONLY
+from ttc_bench.benchmarks.sim.samples import SimParams
 from ttc_bench.params import Params
-from ttc_bench.reference import samples
-from ttc_bench.reference.crm_tasks import CRM_TASKS
-from ttc_bench.reference.formats import CRM_SYSTEM, CRM_SYSTEM_ANSWER_ONLY
-from ttc_bench.reference.samples import SimParams
 from ttc_bench.types import Job, Message, Sample
 
 REFUSED = ("refused",)

@@ -20,10 +20,10 @@ from typing import ClassVar, Literal
 from ttc_bench.benchmarks.answers import answer_span
 from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting
 from ttc_bench.benchmarks.records import Entry, fetch_parquet, read_entries
+from ttc_bench.benchmarks.scoring.crm_reward import crm_reward, extract
+from ttc_bench.benchmarks.scoring.refusal import refuses_for_privacy
+from ttc_bench.benchmarks.scoring.text import normalise
 from ttc_bench.errors import UserError
-from ttc_bench.metrics.crm_reward import crm_reward, extract
-from ttc_bench.metrics.refusal import refuses_for_privacy
-from ttc_bench.metrics.text import normalise
 from ttc_bench.params import Params
 from ttc_bench.types import Job, Message, RewardMetric, Sample
 
@@ -121,7 +121,7 @@ class CRMArena(Benchmark[CRMArenaParams]):
         return None if not span else _CANONICAL[job.reward_metric](span, job)
 
     def score(self, text: str, job: Job) -> Mapping[str, float | None]:
-        """Return CRMArena's figures; see `ttc_bench.metrics.crm_reward`."""
+        """Return CRMArena's figures; see `ttc_bench.benchmarks.scoring.crm_reward`."""
         return crm_reward(text, job.references, job.reward_metric, job.task)
 
 

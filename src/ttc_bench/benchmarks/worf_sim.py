@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from ttc_bench.benchmarks.answers import parse_workflow
 from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting
+from ttc_bench.benchmarks.sim import samples
+from ttc_bench.benchmarks.sim.samples import SimParams
+from ttc_bench.benchmarks.sim.worf_tasks import WORF_TASKS
 from ttc_bench.params import Params
-from ttc_bench.reference import samples
-from ttc_bench.reference.samples import SimParams
-from ttc_bench.reference.worf_tasks import WORF_TASKS
 from ttc_bench.types import Job, Message, Sample
 
 
@@ -47,7 +47,7 @@ class WorfSim(Benchmark[SimParams]):
 
     def score(self, text: str, job: Job) -> Mapping[str, float | None]:
         """Return WorFEval's figures; ``reward`` is the official graph F1."""
-        from ttc_bench.metrics.worfeval import worf_scores
+        from ttc_bench.benchmarks.scoring.worfeval import worf_scores
 
         scores = worf_scores(text, str(job.references[0]))
         return {"reward": scores["graph_f1"], **scores}

@@ -17,8 +17,8 @@ from typing import ClassVar
 from ttc_bench.benchmarks.answers import parse_workflow
 from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting
 from ttc_bench.benchmarks.records import Entry, fetch_parquet, read_entries
+from ttc_bench.benchmarks.scoring.worfeval import worf_scores
 from ttc_bench.errors import UserError
-from ttc_bench.metrics.worfeval import worf_scores
 from ttc_bench.params import Params
 from ttc_bench.types import Job, Message, Sample
 

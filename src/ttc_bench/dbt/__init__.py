@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ttc_bench.errors import DataError, UserError
+from ttc_bench.metrics.base import LONG_COLUMNS
 from ttc_bench.types import DataFrame
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ PROJECT = Path(__file__).parent
 
 SOURCES = "runs"
 """Schema of the sources in the warehouse."""
-
-NOT_READ = ("samples", "null_reasons")
-"""Columns of the scores that are long and that no model reads."""
 
 
 def build(
@@ -62,7 +60,7 @@ def write_sources(tables: Mapping[str, DataFrame], warehouse: Path) -> None:
         connection.execute(f"create schema if not exists {SOURCES}")
         for name, table in tables.items():
             place = warehouse.resolve().parent / f"{name}.parquet"
-            table.drop(columns=[c for c in NOT_READ if c in table]).to_parquet(place)
+            table.drop(columns=[c for c in LONG_COLUMNS if c in table]).to_parquet(place)
             quoted = str(place).replace("'", "''")
             connection.execute(
                 f"create or replace view {SOURCES}.{name} as from read_parquet('{quoted}')"

@@ -1,5 +1,5 @@
 """Engines run requests: ``local`` (transformers, white-box) and ``hosted`` (LiteLLM, black-box)."""
 
-from ttc_bench.engines.settings import ENGINES, EngineParams, engine_params
+from ttc_bench.engines.selection import ENGINES, EngineParams, engine_params
 
 __all__ = ["ENGINES", "EngineParams", "engine_params"]

@@ -15,24 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from ttc_bench.engines.base import (
-    CallError,
-    Capability,
-    Completion,
-    Engine,
-    ModelRole,
-    Reading,
-    Request,
-    Sampling,
-)
+from ttc_bench.engines.base import Capability, Engine, ModelRole, Request, Sampling
+from ttc_bench.engines.completion import CallError, Completion, Reading
 from ttc_bench.engines.hosting.money import Budget, Price
-from ttc_bench.engines.settings import ENGINES, EngineParams
+from ttc_bench.engines.selection import ENGINES, EngineParams
 from ttc_bench.errors import CapabilityError, UserError
 from ttc_bench.types import Message
 
 if TYPE_CHECKING:
+    from ttc_bench.engines.hosting.client import Lane
     from ttc_bench.engines.hosting.endpoint import Endpoint
-    from ttc_bench.engines.hosting.lane import Lane
 
 ANSWERS_VERSION = "1"
 """Raised whenever a change of this engine could change what a model answers."""
@@ -111,7 +103,7 @@ class HostedModels(EngineParams):
         helpers = self._helpers()
         if helpers is None:
             return hosted
-        from ttc_bench.engines.mixed import MixedEngine, Threaded
+        from ttc_bench.engines.by_role import MixedEngine, Threaded
 
         local = Threaded(helpers)
         by_role: dict[ModelRole, Engine] = dict.fromkeys(hosted.roles(), hosted)
@@ -287,10 +279,10 @@ def _addresses(models: HostedModels) -> list[tuple[ModelRole, str, str | None]]:
 
 
 def _lane(models: HostedModels, name: str, api_base: str | None, budget: Budget) -> Lane:
+    from ttc_bench.engines.hosting.client import Lane, Patience
+    from ttc_bench.engines.hosting.concurrency import Gate
     from ttc_bench.engines.hosting.counters import Counters
     from ttc_bench.engines.hosting.endpoint import resolve
-    from ttc_bench.engines.hosting.gate import Gate
-    from ttc_bench.engines.hosting.lane import Lane, Patience
     from ttc_bench.engines.hosting.limits import SlidingWindow, Throttle
     from ttc_bench.engines.hosting.transports import ByLiteLLM, Direct, Timeouts
 

@@ -15,16 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
 
-from ttc_bench.engines.base import (
-    BatchEngine,
-    CallError,
-    Capability,
-    Completion,
-    ModelRole,
-    Reading,
-    Request,
-)
-from ttc_bench.engines.settings import ENGINES, EngineParams
+from ttc_bench.engines.base import BatchEngine, Capability, ModelRole, Request
+from ttc_bench.engines.completion import CallError, Completion, Reading
+from ttc_bench.engines.selection import ENGINES, EngineParams
 from ttc_bench.errors import CapabilityError
 from ttc_bench.types import Message
 
@@ -33,7 +26,7 @@ if TYPE_CHECKING:
     from ttc_bench.engines.runtime.context import DecodeContext
     from ttc_bench.engines.runtime.models import LanguageModel, Placement
     from ttc_bench.engines.runtime.runner import Runner
-    from ttc_bench.engines.runtime.weights import Weights
+    from ttc_bench.engines.runtime.source import Weights
 
 ANSWERS_VERSION = "1"
 """Raised whenever a change of this engine could change what a model answers."""
@@ -92,7 +85,7 @@ class LocalEngine(BatchEngine):
     concurrency = 1
 
     def __init__(self, models: LocalModels) -> None:
-        from ttc_bench.engines.runtime.weights import Weights
+        from ttc_bench.engines.runtime.source import Weights
 
         paths = {"target": models.target, "draft": models.draft, "verifier": models.verifier}
         self.models = models
@@ -239,7 +232,7 @@ class LocalEngine(BatchEngine):
             CallError: ``no_offsets`` if the tokenizer cannot tell where its tokens are.
             CapabilityError: If there is no such model.
         """
-        from ttc_bench.engines.runtime.reading import read_surprisal
+        from ttc_bench.engines.runtime.prompt_logprobs import read_surprisal
 
         return read_surprisal(self._language_model(role), self.model_name(role), text)
 

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 
 from ttc_bench.benchmarks.answers import answer_text
-from ttc_bench.errors import UserError
-from ttc_bench.metrics.encoder import (
+from ttc_bench.benchmarks.scoring.encoder import (
     EMBEDDED,
     PUBLISHED,
     PUBLISHED_SENTENCES,
     PUBLISHED_TOKENS,
 )
+from ttc_bench.errors import UserError
 from ttc_bench.params import Params, unknown
 from ttc_bench.registry import Registry
-from ttc_bench.types import Job
+from ttc_bench.types import GROUP, Job
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,8 +66,8 @@ Value = float | int | bool | Null | None
 Columns = Mapping[str, "Sequence[Value | str]"]
 """Values of each metric, and texts of each note, aligned with the rows of a batch."""
 
-GROUP = ("model", "policy", "variant", "benchmark")
-"""Columns that name a group: a figure of a whole group stands in each of its rows."""
+LONG_COLUMNS = ("samples", "null_reasons")
+"""Columns of the scores that are long and that no summary reads."""
 
 _UNREAD = ("bill",)  # the bill of every call is long, and its totals are columns
 

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TypeVar
 
 from ttc_bench.benchmarks import BENCHMARKS
-from ttc_bench.metrics import crm_reward, worfeval
+from ttc_bench.benchmarks.scoring import crm_reward, worfeval
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 from ttc_bench.types import Job
 

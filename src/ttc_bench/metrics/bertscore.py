@@ -15,8 +15,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from ttc_bench.benchmarks.scoring.encoder import EMBEDDED, encoder_path, one_thread, quietly
 from ttc_bench.errors import UserError
-from ttc_bench.metrics.encoder import EMBEDDED, encoder_path, one_thread, quietly
 
 Score = tuple[float, float, float]
 """Precision, recall and F1."""

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.benchmarks.answers import read_graph
+from ttc_bench.benchmarks.scoring.refusal import refuses
+from ttc_bench.benchmarks.scoring.text import f1_of_tokens, normalise
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
-from ttc_bench.metrics.refusal import refuses
-from ttc_bench.metrics.text import f1_of_tokens, normalise
 from ttc_bench.types import Job
 
 _STEP_MATCH = 0.5  # token F1 from which a gold step counts as covered

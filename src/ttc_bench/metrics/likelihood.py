@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from ttc_bench.benchmarks.scoring.encoder import quietly
 from ttc_bench.errors import UserError
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
-from ttc_bench.metrics.encoder import quietly
 from ttc_bench.metrics.text_overlap import spread
 from ttc_bench.types import Message
 

@@ -7,9 +7,9 @@ encoders do not compare. Both families work offline with the embedded encoder;
 
 from __future__ import annotations
 
+from ttc_bench.benchmarks.scoring.encoder import get_encoder
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 from ttc_bench.metrics.bertscore import bert_scores
-from ttc_bench.metrics.encoder import get_encoder
 from ttc_bench.metrics.text_overlap import spread
 
 EMPTY = Null("an empty text has no vectors")

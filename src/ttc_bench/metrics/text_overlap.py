@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ttc_bench.benchmarks.scoring.text import f1_of_tokens, normalise
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 from ttc_bench.metrics.ngrams import Overlap, overlaps
-from ttc_bench.metrics.text import f1_of_tokens, normalise
 
 NO_REFERENCE = Null("the gold answer is a refusal, not a text")
 

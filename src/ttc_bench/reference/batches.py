@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttc_bench.reference.conversations import Piece, draw
-from ttc_bench.reference.settings import DataParams
+from ttc_bench.reference.recipe import DataParams
 from ttc_bench.reference.tokenizer import MAX_LENGTH
 
 if TYPE_CHECKING:

@@ -10,17 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ttc_bench.reference import formats as f
-from ttc_bench.reference.crm_tasks import CRM_TASKS
-from ttc_bench.reference.problems import LEVELS, Problem, Task
+from ttc_bench.benchmarks.sim import formats as f
+from ttc_bench.benchmarks.sim.crm_tasks import CRM_TASKS
+from ttc_bench.benchmarks.sim.problems import LEVELS, Problem
+from ttc_bench.benchmarks.sim.tasks import TASKS, gold_text, question_text, system_text
+from ttc_bench.benchmarks.sim.worf_tasks import WORF_TASKS
 from ttc_bench.reference.tokenizer import END, turn_start
-from ttc_bench.reference.worf_tasks import WORF_TASKS
 
 if TYPE_CHECKING:
-    from ttc_bench.reference.settings import DataParams
-
-TASKS: dict[str, Task] = {task.name: task for task in (*CRM_TASKS, *WORF_TASKS)}
-"""All task types by name."""
+    from ttc_bench.reference.recipe import DataParams
 
 
 @dataclass(frozen=True)
@@ -37,23 +35,6 @@ class Piece:
 
 
 Pieces = list[Piece]
-
-
-def system_text(problem: Problem, chain: bool = True) -> str:
-    """Return the system message of a problem."""
-    if problem.benchmark == "worf_sim":
-        return f.WORF_SYSTEM
-    return f.CRM_SYSTEM if chain else f.CRM_SYSTEM_ANSWER_ONLY
-
-
-def question_text(problem: Problem) -> str:
-    """Return the user message of a problem."""
-    return TASKS[problem.task].ask(problem.data, problem.style)
-
-
-def gold_text(problem: Problem) -> str:
-    """Return the gold solution of a problem."""
-    return TASKS[problem.task].gold(problem)
 
 
 def worked_text(problem: Problem, rng: random.Random) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from ttc_bench.reference.settings import ModelParams
+from ttc_bench.reference.recipe import ModelParams
 from ttc_bench.reference.tokenizer import MAX_LENGTH
 
 if TYPE_CHECKING:

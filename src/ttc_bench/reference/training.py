@@ -21,7 +21,7 @@ from ttc_bench.errors import TrainingError
 from ttc_bench.reference.batches import IGNORE, Batch
 from ttc_bench.reference.muon import GroupedMuon, has_bfloat16
 from ttc_bench.reference.network import can_fuse, hidden_states, skipped
-from ttc_bench.reference.settings import TrainParams
+from ttc_bench.reference.recipe import TrainParams
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ttc_bench.reporting.rows import rows_of
-from ttc_bench.types import DataFrame
-
-GROUP = ("model", "benchmark", "policy", "variant")
+from ttc_bench.types import GROUP, DataFrame
 
 ALL = "all"
 """The level of figures over all difficulty levels."""

@@ -10,11 +10,9 @@ import pandas as pd
 
 from ttc_bench.reporting.budgets import ALL, COSTS
 from ttc_bench.reporting.rows import rows_of
-from ttc_bench.types import DataFrame
+from ttc_bench.types import BASELINE, DataFrame
 
 Row = Mapping[str, Any]
-
-BASELINE = ("baseline", "greedy")
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ttc_bench.reporting.budgets import worth
 from ttc_bench.reporting.colours import colour
-from ttc_bench.reporting.decision import BASELINE, change, decide
+from ttc_bench.reporting.decision import change, decide
 from ttc_bench.reporting.plots import PICTURES
 from ttc_bench.reporting.rows import rows_of
 from ttc_bench.reporting.table import absent_lines
-from ttc_bench.types import DataFrame
+from ttc_bench.types import BASELINE, GROUP, DataFrame
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-GROUP = ("model", "benchmark", "policy", "variant")
 
 
 @dataclass(frozen=True)

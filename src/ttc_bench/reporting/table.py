@@ -8,7 +8,7 @@ from typing import Any
 
 from ttc_bench.reporting.budgets import best_by_budget, worth
 from ttc_bench.reporting.rows import rows_of
-from ttc_bench.types import DataFrame
+from ttc_bench.types import GROUP, DataFrame
 
 Row = Mapping[str, Any]
 
@@ -128,7 +128,7 @@ PLAIN = {
 
 
 def _key(row: Row, *more: str) -> tuple[Any, ...]:
-    return tuple(row[name] for name in ("model", "benchmark", "policy", "variant", *more))
+    return tuple(row[name] for name in (*GROUP, *more))
 
 
 def _cells(

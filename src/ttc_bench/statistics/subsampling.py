@@ -75,7 +75,7 @@ def best_of_weights(scores: Sequence[float]) -> Floats:
 
 @lru_cache(maxsize=16384)
 def majority_weights(answers: tuple[int | None, ...]) -> Floats:
-    """Return the weights of the majority vote, as `ttc_bench.voting.vote` decides it.
+    """Return the weights of the majority vote, as `ttc_bench.policies.voting.vote` decides it.
 
     Sample i is selected if it is the first drawn of its answer and that answer wins: with m votes,
     every other answer has fewer, or has m, all drawn after i. The subsets are counted by

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tiny_models import plain, run
+from tests.engines.tiny_models import plain, run
 
 from ttc_bench.engines.base import Request
 from ttc_bench.engines.decoding import ConfidenceExit, FixedLayer

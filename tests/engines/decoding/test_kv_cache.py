@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tiny_models import ask, plain, run
+from tests.engines.tiny_models import ask, plain, run
 
 from ttc_bench.engines.base import Request
 from ttc_bench.engines.decoding import CosineKV, StaticKV

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import job_requests
 from scipy.stats import chisquare
-from tiny_models import ask, make_tokenizer, once, plain, run, save, save_llama
+from tests.engines.conftest import job_requests
+from tests.engines.tiny_models import ask, make_tokenizer, once, plain, run, save, save_llama
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 from ttc_bench.engines.base import Request, Sampling

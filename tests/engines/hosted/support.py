@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from ttc_bench.engines.base import CallError, Completion, Engine, Request, Sampling
+from ttc_bench.engines.base import Engine, Request, Sampling
+from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.types import Message
 
 Outcome = Completion | BaseException

@@ -12,13 +12,13 @@ from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, drawn, failure, one
 
 from ttc_bench.benchmarks import BENCHMARKS
-from ttc_bench.engines.base import CallError, Completion
+from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.hosted import HostedModels
 from ttc_bench.engines.hosting.failures import from_status, retry_after_s
 from ttc_bench.errors import CapabilityError, UserError
-from ttc_bench.journal import Journal
 from ttc_bench.pipelines.generate.nodes import generate
 from ttc_bench.policies import Session
+from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job, Message
 
 FAULTS = ["429", "500", "hang", "slow", "cut", "malformed", "error", "empty", "wrong_usage"]

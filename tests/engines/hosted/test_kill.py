@@ -15,8 +15,8 @@ import pytest
 from tests.engines.hosted.conftest import FaultServer
 
 from ttc_bench.engines.hosted import HostedModels
-from ttc_bench.journal import Journal
 from ttc_bench.pipelines.generate.nodes import generate
+from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job, Message
 
 KILLS = int(os.environ.get("TTC_KILLS", "6"))

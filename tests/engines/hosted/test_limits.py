@@ -9,8 +9,8 @@ import pytest
 from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, one
 
-from ttc_bench.engines.base import Completion
-from ttc_bench.engines.hosting.gate import Gate
+from ttc_bench.engines.completion import Completion
+from ttc_bench.engines.hosting.concurrency import Gate
 from ttc_bench.engines.hosting.limits import SlidingWindow
 from ttc_bench.engines.hosting.reported import duration_s, pause_s
 

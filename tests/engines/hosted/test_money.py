@@ -6,7 +6,7 @@ import pytest
 from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, one
 
-from ttc_bench.engines.base import CallError, Completion, Usage
+from ttc_bench.engines.completion import CallError, Completion, Usage
 from ttc_bench.engines.hosted import HostedModels
 from ttc_bench.engines.hosting.library import litellm
 from ttc_bench.engines.hosting.money import Price, listed_price, most_prompt_tokens

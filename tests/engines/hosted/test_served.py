@@ -19,10 +19,10 @@ from tests.conftest import REFERENCE
 
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine, Request
-from ttc_bench.journal import Journal
 from ttc_bench.pipelines.generate.nodes import generate
 from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
 from ttc_bench.policies import VARIANTS, missing_capabilities
+from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job, Message
 
 TEMPLATE = (

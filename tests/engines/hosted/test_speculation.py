@@ -13,10 +13,10 @@ from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, one
 from tests.engines.hosted.test_failures import jobs
 
-from ttc_bench.engines.base import Completion
+from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.hosting.counters import Rise, metrics_url, read, rise
-from ttc_bench.journal import Journal
 from ttc_bench.pipelines.generate.nodes import generate
+from ttc_bench.policies.journal import Journal
 
 PER_REQUEST = {
     "metrics": {"speculative_decoding": {"num_draft_tokens": 12, "num_accepted_draft_tokens": 7}}

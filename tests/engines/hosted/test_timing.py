@@ -15,7 +15,7 @@ import pytest
 from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, one
 
-from ttc_bench.engines.base import Completion
+from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.hosted import HostedModels
 
 CALLS, TOKENS = 150, 24

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.pipelines.aggregate.support import (
+from tests.reporting.support import (
     Marts,
     as_models,
     marts_of,

@@ -11,7 +11,7 @@ import mlflow
 import pandas as pd
 import pytest
 from tests.conftest import KedroRun
-from tests.pipelines.aggregate.support import marts_of, scores
+from tests.reporting.support import marts_of, scores
 
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run

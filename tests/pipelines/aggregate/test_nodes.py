@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.pipelines.aggregate.support import (
+from tests.reporting.support import (
     PARAMS,
     Marts,
     as_models,

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from kedro_datasets.json import JSONDataset
-from tests.pipelines.aggregate.support import PARAMS, scores
+from tests.reporting.support import PARAMS, scores
 
 from ttc_bench.errors import UserError
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run
-from ttc_bench.pipelines.aggregate.runs import keep_run
 from ttc_bench.pipelines.compare.nodes import (
     changed_answers,
     changed_settings,
@@ -22,7 +21,8 @@ from ttc_bench.pipelines.compare.nodes import (
     load_sides,
     show_changes,
 )
-from ttc_bench.pipelines.compare.sides import Sides, choose_sides
+from ttc_bench.reporting.kept_runs import keep_run
+from ttc_bench.reporting.run_choice import Sides, choose_sides
 
 
 class Store:

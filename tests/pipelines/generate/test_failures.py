@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from ttc_bench.engines.base import Engine
-from ttc_bench.journal import Journal
 from ttc_bench.pipelines.generate.nodes import generate
+from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job
 
 

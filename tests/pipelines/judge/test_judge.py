@@ -12,15 +12,15 @@ from urllib.request import urlopen
 
 import pandas as pd
 import pytest
-from support import make_job, make_response
+from tests.metrics.support import make_job, make_response
 
 from ttc_bench.engines.hosted import HostedEngine, HostedModels
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.journal import Journal
 from ttc_bench.metrics.base import METRICS
 from ttc_bench.pipelines.judge.nodes import judge_responses, score_judged
-from ttc_bench.pipelines.judge.summary import show_judgements, summarise
-from ttc_bench.responses import to_frame
+from ttc_bench.policies.journal import Journal
+from ttc_bench.policies.responses import to_frame
+from ttc_bench.reporting.judge_summary import show_judgements, summarise
 
 PARAMS: dict[str, Any] = {"criteria": {"correctness": "right", "clarity": "clear"}}
 PRICES = {"openai/fair": {"prompt": 10.0, "completion": 100.0}}

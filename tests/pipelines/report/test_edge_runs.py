@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 from tests.conftest import KedroRun
-from tests.pipelines.aggregate.support import scores
+from tests.reporting.support import scores
 
 from ttc_bench.reporting.plots import PICTURES
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import METRICS, ScoreParams, all_metrics
 from ttc_bench.pipelines.score.nodes import IDENTITY, rescore, score_responses
-from ttc_bench.responses import (
+from ttc_bench.policies.responses import (
     FLOAT_COLUMNS,
     INTEGER_COLUMNS,
     Call,

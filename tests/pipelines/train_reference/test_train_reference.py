@@ -11,7 +11,7 @@ from kedro_datasets.json import JSONDataset
 from ttc_bench.pipelines.train_reference import create_pipeline
 from ttc_bench.pipelines.train_reference.nodes import make_tokenizer, train_target, train_trunk
 from ttc_bench.reference.datasets import ReferenceModelDataset
-from ttc_bench.reference.settings import smoke_recipe
+from ttc_bench.reference.recipe import smoke_recipe
 
 ROLES = ("target", "draft", "verifier")
 STORED = ("trunk", *ROLES)

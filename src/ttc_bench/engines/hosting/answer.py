@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ttc_bench.engines.base import Timing, Usage
+from ttc_bench.engines.completion import Timing, Usage
 from ttc_bench.engines.hosting import reported
 
 

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from ttc_bench.engines.base import CallError, Capability, Request
+from ttc_bench.engines.base import Capability, Request
+from ttc_bench.engines.completion import CallError
 from ttc_bench.engines.hosting.library import litellm
 from ttc_bench.engines.hosting.money import Price, listed_price
 from ttc_bench.errors import UserError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from ttc_bench.engines.base import CallError, Usage
+from ttc_bench.engines.completion import CallError, Usage
 from ttc_bench.engines.hosting.library import litellm
 from ttc_bench.engines.hosting.limits import PerLoop
 from ttc_bench.params import Params

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ttc_bench.engines.base import Usage
+from ttc_bench.engines.completion import Usage
 from ttc_bench.engines.runtime.cache import Meter
 from ttc_bench.engines.runtime.llama import LlamaRunner
 from ttc_bench.engines.runtime.runner import Runner

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from ttc_bench.engines.base import CallError
+from ttc_bench.engines.completion import CallError
 from ttc_bench.engines.runtime.cache import Meter
 from ttc_bench.engines.runtime.chat import Prompter
 from ttc_bench.engines.runtime.llama import LlamaRunner, is_white_box
 from ttc_bench.engines.runtime.runner import GenericRunner, Runner, Threads
-from ttc_bench.engines.runtime.weights import Weights
+from ttc_bench.engines.runtime.source import Weights
 from ttc_bench.errors import UserError
 from ttc_bench.types import Message
 

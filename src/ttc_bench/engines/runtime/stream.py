@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ttc_bench.engines.base import FinishReason, Timing
+from ttc_bench.engines.completion import FinishReason, Timing
 
 UNFINISHED = "\ufffd"
 """What a decoder prints for a character whose last bytes are still to come."""

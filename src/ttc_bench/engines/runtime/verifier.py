@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ttc_bench.engines.base import CallError, Reading, Timing
+from ttc_bench.engines.completion import CallError, Reading, Timing
 from ttc_bench.engines.runtime.cache import Meter
 from ttc_bench.engines.runtime.chat import Prompter
 from ttc_bench.engines.runtime.llama import LlamaRunner, is_white_box
@@ -21,9 +21,9 @@ from ttc_bench.engines.runtime.models import (
     load_tokenizer,
     load_weights,
 )
-from ttc_bench.engines.runtime.reading import reading_usage
+from ttc_bench.engines.runtime.prompt_logprobs import reading_usage
 from ttc_bench.engines.runtime.runner import Runner, parameter_cost
-from ttc_bench.engines.runtime.weights import Weights
+from ttc_bench.engines.runtime.source import Weights
 from ttc_bench.types import Message
 
 ROWS = 16

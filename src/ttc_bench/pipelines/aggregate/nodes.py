@@ -10,24 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.params import Params, parse_params, plain
-from ttc_bench.pipelines.aggregate.pairing import jobs_of, values_by_variant
-from ttc_bench.statistics import Settings, mean_intervals, quantile_interval
-from ttc_bench.types import DataFrame
+from ttc_bench.params import parse_params, plain
+from ttc_bench.reporting.pairing import jobs_of, values_by_variant
+from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.statistics import mean_intervals, quantile_interval
+from ttc_bench.types import BASELINE, GROUP, DataFrame
 
 logger = logging.getLogger(__name__)
-
-GROUP = ["model", "benchmark", "policy", "variant"]
-"""What one row of the summary stands for."""
-
-BASELINE = ("baseline", "greedy")
-"""The policy and variant that all others are compared with."""
-
-INTERVAL_METRICS = ("reward", "latency_s", "flops", "total_tokens")
-"""Metrics by which all variants are compared with each other."""
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Quantiles of the summary."""
@@ -45,42 +35,6 @@ MARTS = (
 
 NOT_MEASURED = ("aggregate", "report", "compare", "judge", "train_reference", "min_valid_share")
 """Parameters that change no response and no score."""
-
-
-class AggregateParams(Params):
-    """Settings of the aggregate stage.
-
-    Attributes:
-        run_id: Name of the run in the history; null takes the start of the session. A run of
-            the same name, model and configuration replaces its own rows there.
-        confidence: Level of all intervals.
-        resamples: Bootstrap resamples.
-        permutations: Flips that a permutation test draws where it cannot try all.
-        seed: Seed of the resampling.
-        min_clusters: Least task types of a benchmark that are clusters; with fewer, each job is.
-        equal_within: Share of a metric's scale that is too small to matter.
-        power: Chance of deciding a difference of the size seen, for the pairs that are needed.
-    """
-
-    run_id: str | None = Field(default=None, min_length=1)
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
-    resamples: int = Field(default=2000, ge=100)
-    permutations: int = Field(default=9999, ge=99)
-    seed: int = 0
-    min_clusters: int = Field(default=20, ge=2)
-    equal_within: float = Field(default=0.05, gt=0.0, lt=1.0)
-    power: float = Field(default=0.8, gt=0.0, lt=1.0)
-
-    def comparing(self) -> Settings:
-        """Return what a paired comparison takes of these."""
-        return Settings(
-            confidence=self.confidence,
-            resamples=self.resamples,
-            permutations=self.permutations,
-            seed=self.seed,
-            power=self.power,
-            equal_within=self.equal_within,
-        )
 
 
 def collect_scores(*scores: DataFrame) -> DataFrame:
@@ -123,7 +77,7 @@ def build_marts(
 
     Args:
         all_scores: Scores of the run, with ``run_id`` and ``config``.
-        scaling_curves: What `ttc_bench.pipelines.aggregate.scaling.scaling` returns.
+        scaling_curves: What `ttc_bench.reporting.scaling.scaling` returns.
         warehouse: DuckDB file that holds the history of earlier runs, or will.
 
     Raises:
@@ -143,7 +97,7 @@ def confidence(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
     difference_high, n_pairs`` over the jobs that variant and baseline both answered (null without
     a baseline); and ``p50_low, p50_high`` and so on, the intervals of the summary's quantiles by
     ranks, null where there are too few responses to bound one. Clusters are those of
-    `ttc_bench.pipelines.aggregate.comparisons.comparisons`.
+    `ttc_bench.reporting.comparisons.comparisons`.
     """
     import pandas as pd
 
@@ -226,7 +180,7 @@ def log_runs(
     parameters: dict[str, Any],
 ) -> dict[str, str]:
     """Write one nested MLflow run per policy, variant and benchmark; return their ids."""
-    from ttc_bench.reporting.tracking import Figures, log_children
+    from ttc_bench.reporting.mlflow_runs import Figures, log_children
 
     figures = Figures(all_scores, bench_summary, policy_vs_baseline, intervals)
     return log_children(figures, parameters, summary_table)

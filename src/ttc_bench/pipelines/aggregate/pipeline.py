@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Pipeline, node
 
-from ttc_bench.pipelines.aggregate.comparisons import comparisons
 from ttc_bench.pipelines.aggregate.nodes import (
     MARTS,
     build_marts,
@@ -18,8 +17,9 @@ from ttc_bench.pipelines.aggregate.nodes import (
     name_run,
     show,
 )
-from ttc_bench.pipelines.aggregate.runs import keep_run
-from ttc_bench.pipelines.aggregate.scaling import scaling
+from ttc_bench.reporting.comparisons import comparisons
+from ttc_bench.reporting.kept_runs import keep_run
+from ttc_bench.reporting.scaling import scaling
 
 
 def create_pipeline(

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ttc_bench.params import parse_params
-from ttc_bench.pipelines.aggregate.comparisons import compare_pairs
-from ttc_bench.pipelines.aggregate.nodes import INTERVAL_METRICS, AggregateParams
-from ttc_bench.pipelines.compare.sides import Kept, Sides
+from ttc_bench.reporting.comparisons import INTERVAL_METRICS, compare_pairs
+from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.run_choice import Kept, Sides
 from ttc_bench.types import DataFrame
 
 METRICS = (*INTERVAL_METRICS, "usd")
@@ -104,7 +104,7 @@ def changes(compared_scores: DataFrame, params: Mapping[str, Any]) -> DataFrame:
     A question counts where both sides answered it validly. The tests of a metric are one family
     per model pair and benchmark, corrected for its variants (Holm). Columns: `CHANGES`; ``n_up``
     and ``n_down`` are the questions on which the metric rose and fell, the rest as in
-    `ttc_bench.pipelines.aggregate.comparisons.comparisons`.
+    `ttc_bench.reporting.comparisons.comparisons`.
 
     Args:
         compared_scores: Scores of both sides.

@@ -13,7 +13,7 @@ from ttc_bench.pipelines.compare.nodes import (
     show_changes,
     write_changes,
 )
-from ttc_bench.pipelines.compare.sides import choose_sides
+from ttc_bench.reporting.run_choice import choose_sides
 
 
 def create_pipeline(**_: object) -> Pipeline:

@@ -11,11 +11,11 @@ from pydantic import Field
 
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import UserError
-from ttc_bench.journal import Journal
 from ttc_bench.params import Params, parse_params, unknown
 from ttc_bench.pipelines.generate.nodes import sweep
 from ttc_bench.policies import VARIANTS, Session, Variant, missing_capabilities
-from ttc_bench.responses import total
+from ttc_bench.policies.journal import Journal
+from ttc_bench.statistics.totals import total
 from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def estimate(
     """
     import pandas as pd
 
-    from ttc_bench.engines.hosting.rehearsal import Rehearsal
+    from ttc_bench.engines.hosting.dry_run import Rehearsal
 
     settings = parse_params(EstimateParams, parameters.get("estimate") or {}, "estimate")
     rehearsal, draft = Rehearsal(engine, settings.completion_tokens), Draft(journal)

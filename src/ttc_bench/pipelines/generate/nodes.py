@@ -12,9 +12,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ttc_bench.engines import engine_params
-from ttc_bench.engines.base import CallError, Engine
+from ttc_bench.engines.base import Engine
+from ttc_bench.engines.completion import CallError
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.journal import Journal
 from ttc_bench.metrics.resources import Monitor
 from ttc_bench.params import parse_params
 from ttc_bench.policies import (
@@ -25,7 +25,8 @@ from ttc_bench.policies import (
     check_capabilities,
     missing_capabilities,
 )
-from ttc_bench.responses import Response, to_frame
+from ttc_bench.policies.journal import Journal
+from ttc_bench.policies.responses import Response, to_frame
 from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)

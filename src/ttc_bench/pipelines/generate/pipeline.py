@@ -6,7 +6,7 @@ from kedro.pipeline import Pipeline, node
 
 from ttc_bench.pipelines.generate.nodes import generate_node, load_engine
 from ttc_bench.pipelines.score.nodes import score_responses
-from ttc_bench.policies import VARIANTS, variants_of
+from ttc_bench.policies import policies, variants_of
 
 SHARED_INPUTS = {"jobs", "engine", "journal"}
 
@@ -30,8 +30,7 @@ def engine_pipeline() -> Pipeline:
 
 def create_pipeline(**_: object) -> Pipeline:
     """Return stage 2: every variant of every policy, on the jobs that are there."""
-    policies = sorted({cls.policy for cls in VARIANTS.values()})
-    everything = sum((policy_pipeline(policy) for policy in policies), engine_pipeline())
+    everything = sum((policy_pipeline(policy) for policy in policies()), engine_pipeline())
     return everything.only_nodes_with_tags("generate")
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from ttc_bench.benchmarks.answers import answer_text
 from ttc_bench.engines import engine_params
-from ttc_bench.engines.base import CallError, Engine
+from ttc_bench.engines.base import Engine
+from ttc_bench.engines.completion import CallError
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.journal import Journal
 from ttc_bench.metrics.judge import (
     SAME_TEXT,
     Judgement,
@@ -27,6 +27,7 @@ from ttc_bench.metrics.judge import (
 from ttc_bench.params import parse_params, unknown
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import Session
+from ttc_bench.policies.journal import Journal
 from ttc_bench.reporting.rows import rows_of
 from ttc_bench.types import DataFrame, Job, Message
 

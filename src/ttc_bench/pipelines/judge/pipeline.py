@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node
 
 from ttc_bench.pipelines.judge.nodes import judge_responses, load_judge, score_judged
-from ttc_bench.pipelines.judge.summary import show_judgements, summarise
+from ttc_bench.reporting.judge_summary import show_judgements, summarise
 
 
 def create_pipeline(**_: object) -> Pipeline:

@@ -66,8 +66,8 @@ def log_report(report_html: str, **inputs: Any) -> dict[str, str]:
         report_html: The report.
         inputs: The `TRACKED` tables, and every picture, still and interactive, by name.
     """
+    from ttc_bench.reporting.mlflow_runs import log_parent
     from ttc_bench.reporting.plots import PICTURES
-    from ttc_bench.reporting.tracking import log_parent
 
     return log_parent(
         {name: inputs[name] for name in TRACKED},

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ttc_bench.benchmarks.scoring.encoder import using_encoder
 from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import (
     METRICS,
@@ -22,7 +23,6 @@ from ttc_bench.metrics.base import (
     all_metrics,
     all_notes,
 )
-from ttc_bench.metrics.encoder import using_encoder
 from ttc_bench.params import parse_params
 from ttc_bench.types import DataFrame, Job
 
@@ -56,7 +56,7 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> D
     each reason which metrics are null by it. A failed response has nothing but nulls.
 
     Args:
-        responses: Table of `ttc_bench.responses.response_schema`.
+        responses: Table of `ttc_bench.policies.responses.response_schema`.
         jobs: The jobs that were answered, in any order; more of them do no harm.
         params: Settings of the stage: `ScoreParams`, or as they stand in the parameters.
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ttc_bench.benchmarks import BENCHMARKS, Prompting
+from ttc_bench.benchmarks.sim.samples import SimParams, chance_by_task
 from ttc_bench.engines import engine_params
-from ttc_bench.journal import Journal
 from ttc_bench.metrics.base import METRICS, ScoreParams
 from ttc_bench.pipelines.generate.nodes import generate
 from ttc_bench.pipelines.score.nodes import score_responses
-from ttc_bench.reference.samples import SimParams, chance_by_task
-from ttc_bench.reference.settings import EvaluationParams
+from ttc_bench.policies.journal import Journal
+from ttc_bench.reference.recipe import EvaluationParams
 from ttc_bench.statistics import mean_interval
 from ttc_bench.types import DataFrame, Job
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ttc_bench.reference.datasets import ReferenceModel, ReferenceModelDataset
-from ttc_bench.reference.settings import RecipeParams, StageParams
+from ttc_bench.reference.recipe import RecipeParams, StageParams
 
 Curve = list[dict[str, float]]
 

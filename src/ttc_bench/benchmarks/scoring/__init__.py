@@ -1,0 +1,1 @@
+"""Official scoring of the benchmarks, reproduced to the digit."""

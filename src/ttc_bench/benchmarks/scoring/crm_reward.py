@@ -1,0 +1,268 @@
+"""CRMArena's reward: exact match, fuzzy match, privacy rejection (arXiv 2411.02305, 2505.18878).
+
+What is official and what is not:
+
+* exact match is official (the stripped string first, then the sorted answers), except that
+  the original has a language model extract the answers from a sentence and this module uses
+  deterministic extractors with the same instructions (ids, months, states, ...);
+* fuzzy match is official to the digit: normalised exact match, token F1, BLEU of sacrebleu
+  and the set-based ROUGE of the ``rouge`` package, whose figures differ from rouge-score;
+  token F1 is the reward;
+* privacy rejection is judged by a language model in the original. Here the reward is what
+  `ttc_bench.benchmarks.scoring.refusal` detects, and it stands in a column of that name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+from ttc_bench.benchmarks.answers import NONE_ANSWER, answer_text, split_answers
+from ttc_bench.benchmarks.scoring.refusal import refuses_for_privacy
+from ttc_bench.benchmarks.scoring.text import normalise, token_f1
+
+Figures = dict[str, float | None]
+
+KEYS = (
+    "reward",
+    "exact_match",
+    "fuzzy_em",
+    "fuzzy_f1",
+    "fuzzy_bleu",
+    "fuzzy_rouge_1",
+    "fuzzy_rouge_2",
+    "fuzzy_rouge_l",
+    "refusal_detected",
+)
+_MOST_CELLS = 40_000_000  # of the table behind ROUGE-L: 160 MB
+
+# fmt: off
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)
+_STATES = {
+    "Alabama": "AL", "Alaska": "AK", "Arizona": "AZ", "Arkansas": "AR", "California": "CA",
+    "Colorado": "CO", "Connecticut": "CT", "Delaware": "DE", "District of Columbia": "DC",
+    "Florida": "FL", "Georgia": "GA", "Hawaii": "HI", "Idaho": "ID", "Illinois": "IL",
+    "Indiana": "IN", "Iowa": "IA", "Kansas": "KS", "Kentucky": "KY", "Louisiana": "LA",
+    "Maine": "ME", "Maryland": "MD", "Massachusetts": "MA", "Michigan": "MI",
+    "Minnesota": "MN", "Mississippi": "MS", "Missouri": "MO", "Montana": "MT",
+    "Nebraska": "NE", "Nevada": "NV", "New Hampshire": "NH", "New Jersey": "NJ",
+    "New Mexico": "NM", "New York": "NY", "North Carolina": "NC", "North Dakota": "ND",
+    "Ohio": "OH", "Oklahoma": "OK", "Oregon": "OR", "Pennsylvania": "PA",
+    "Rhode Island": "RI", "South Carolina": "SC", "South Dakota": "SD", "Tennessee": "TN",
+    "Texas": "TX", "Utah": "UT", "Vermont": "VT", "Virginia": "VA", "Washington": "WA",
+    "West Virginia": "WV", "Wisconsin": "WI", "Wyoming": "WY",
+}
+# fmt: on
+_BANT = ("Budget", "Authority", "Need", "Timeline")
+_STAGES = ("Qualification", "Discovery", "Quote", "Negotiation", "Closed")
+_ID = re.compile(r"\b(?=[0-9A-Za-z]*\d)[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?\b")
+_NOTHING = re.compile(
+    r"\b(?:none|not? (?:\w+ ){0,4}(?:found|match(?:es|ing)?|records?|violat\w+))\b", re.IGNORECASE
+)
+
+
+def crm_reward(
+    text: str,
+    references: Sequence[str | None],
+    reward_metric: str,
+    task: str | None = None,
+) -> Figures:
+    """Return CRMArena's reward of one response, with the figures behind it.
+
+    Args:
+        text: The whole response; what stands behind its last ``Answer:`` (or inside
+            ``<respond>``) is scored, or all of it if there is no such mark.
+        references: Gold answers; ``None`` is the explicit "no such record".
+        reward_metric: ``exact_match``, ``fuzzy_match`` or ``privacy_rejection``.
+        task: CRMArena task type: it decides what is extracted from a sentence (ids, months,
+            states, BANT factors, stages). ``None`` reads the answer as a plain list.
+
+    Returns:
+        `KEYS`: ``reward`` in [0, 1]; the figures of the other rules are ``None``. A reward of
+        ``fuzzy_match`` is the token F1, one of ``privacy_rejection`` the detected refusal.
+    """
+    found = _RULES[reward_metric](answer_text(text), references, task)
+    return {**dict.fromkeys(KEYS), **found}
+
+
+def exact_match(answer: str, references: Sequence[str | None], task: str | None = None) -> bool:
+    """Return whether the stripped answer, or the sorted answers in it, equal the gold ones.
+
+    Args:
+        answer: The answer itself, not the whole response.
+        references: Gold answers; ``None`` is the explicit "no such record".
+        task: CRMArena task type, see `crm_reward`.
+    """
+    gold = _gold(references)
+    if len(gold) == 1 and answer.strip().strip('"').strip("'") == gold[0]:
+        return True
+    return extract(answer, task) == tuple(sorted(gold))
+
+
+def extract(answer: str, task: str | None) -> tuple[str, ...] | None:
+    """Return the sorted answers that ``answer`` gives, the deterministic way.
+
+    Args:
+        answer: An answer, possibly a sentence.
+        task: CRMArena task type; ``None`` splits the text as a list.
+
+    Returns:
+        Sorted answers, ``("None",)`` for "nothing found", ``None`` for an empty text.
+    """
+    if task is not None:
+        found = _EXTRACTORS.get(task, _ids)(answer)
+        if found:
+            return tuple(sorted(dict.fromkeys(found)))
+        if _NOTHING.search(answer):
+            return NONE_ANSWER
+    return split_answers(answer)
+
+
+def _gold(references: Sequence[str | None]) -> list[str]:
+    return ["None" if r is None else r for r in references] or ["None"]
+
+
+def _exact(answer: str, references: Sequence[str | None], task: str | None) -> Figures:
+    hit = float(exact_match(answer, references, task))
+    return {"reward": hit, "exact_match": hit}
+
+
+def _privacy(answer: str, _references: Sequence[str | None], _task: str | None) -> Figures:
+    refused = float(refuses_for_privacy(answer))
+    return {"reward": refused, "refusal_detected": refused}
+
+
+def _fuzzy(answer: str, references: Sequence[str | None], _task: str | None) -> Figures:
+    gold = _gold(references)[0]
+    left, right = normalise(answer), normalise(gold)
+    f1 = token_f1(answer, gold)
+    one, two, longest = set_rouge(left.split(), right.split())
+    return {
+        "reward": f1,
+        "fuzzy_em": float(left == right),
+        "fuzzy_f1": f1,
+        "fuzzy_bleu": _bleu(left, right),
+        "fuzzy_rouge_1": one,
+        "fuzzy_rouge_2": two,
+        "fuzzy_rouge_l": longest,
+    }
+
+
+_RULES: dict[str, Callable[[str, Sequence[str | None], str | None], Figures]] = {
+    "exact_match": _exact,
+    "fuzzy_match": _fuzzy,
+    "privacy_rejection": _privacy,
+}
+
+
+def _ids(answer: str) -> list[str]:
+    return _ID.findall(answer)
+
+
+def _words(*words: str) -> Callable[[str], list[str]]:
+    pattern = re.compile(rf"\b(?:{'|'.join(words)})\b")
+    return pattern.findall
+
+
+def _states(answer: str) -> list[str]:
+    named = sorted(_STATES, key=len, reverse=True)  # "West Virginia" before "Virginia"
+    both = _words(*named, *_STATES.values())(answer)
+    return [_STATES.get(name, name) for name in both]
+
+
+def _bant(answer: str) -> list[str]:
+    # "meets Budget but fails Need" asks for the unmet only: no rule of thumb decides that.
+    met = re.search(r"\b(?:meets?|met|satisf\w+|qualified|fulfil\w*)\b", answer, re.IGNORECASE)
+    return [] if met else _words(*_BANT)(answer)
+
+
+def _stage(answer: str) -> list[str]:
+    found = dict.fromkeys(_words(*_STAGES)(answer))
+    return list(found) if len(found) == 1 else []
+
+
+_EXTRACTORS: dict[str, Callable[[str], list[str]]] = {
+    "best_region_identification": _states,
+    "monthly_trend_analysis": _words(*_MONTHS),
+    "lead_qualification": _bant,
+    "wrong_stage_rectification": _stage,
+}
+
+
+@lru_cache(maxsize=1)
+def _bleu_metric() -> Any:
+    from sacrebleu.metrics import BLEU  # type: ignore[attr-defined]
+
+    return BLEU()
+
+
+def _bleu(prediction: str, reference: str) -> float:
+    # Equal to the official sentence_score with its defaults, without its warning.
+    return float(_bleu_metric().corpus_score([prediction], [[reference]]).score) / 100
+
+
+def set_rouge(
+    prediction: Sequence[str], reference: Sequence[str]
+) -> tuple[float, float, float | None]:
+    """Return ROUGE-1, -2 and -L as the ``rouge`` package (1.0.1) computes them.
+
+    It compares sets, not multisets, and its ROUGE-L counts the distinct words of one longest
+    common subsequence. An empty side scores 0, where the package raises.
+
+    Args:
+        prediction: Normalised tokens.
+        reference: Normalised tokens.
+
+    Returns:
+        F scores in [0, 1]; ROUGE-L is ``None`` for two texts too long for its table.
+    """
+    one = _set_f1(set(prediction), set(reference))
+    two = _set_f1(_bigrams(prediction), _bigrams(reference))
+    if len(prediction) * len(reference) > _MOST_CELLS:
+        return one, two, None
+    common = set(_common_words(reference, prediction))
+    return one, two, _f1(len(common), len(set(prediction)), len(set(reference)))
+
+
+def _bigrams(words: Sequence[str]) -> set[tuple[str, str]]:
+    return set(pairwise(words))
+
+
+def _set_f1(prediction: set[Any], reference: set[Any]) -> float:
+    return _f1(len(prediction & reference), len(prediction), len(reference))
+
+
+def _f1(shared: int, predicted: int, wanted: int) -> float:
+    precision = shared / predicted if predicted else 0.0
+    recall = shared / wanted if wanted else 0.0
+    return 2.0 * ((precision * recall) / (precision + recall + 1e-8))
+
+
+def _common_words(left: Sequence[str], right: Sequence[str]) -> list[str]:
+    """Return one longest common subsequence, with the package's way of walking back."""
+    import numpy as np
+
+    if not left or not right:
+        return []
+    codes = {word: i for i, word in enumerate({*left, *right})}
+    columns = np.array([codes[w] for w in right])
+    table = np.zeros((len(left) + 1, len(right) + 1), dtype=np.int32)
+    for i, word in enumerate(left, start=1):
+        diagonal = table[i - 1, :-1] + (columns == codes[word])
+        table[i, 1:] = np.maximum.accumulate(np.maximum(table[i - 1, 1:], diagonal))
+    found, i, j = [], len(left), len(right)
+    while i and j:
+        if left[i - 1] == right[j - 1]:
+            found.append(left[i - 1])
+            i, j = i - 1, j - 1
+        elif table[i - 1, j] > table[i, j - 1]:
+            i -= 1
+        else:
+            j -= 1
+    return found

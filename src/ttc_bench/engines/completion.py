@@ -1,0 +1,234 @@
+"""What comes back from a call to a model: text, bill and clock, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The compute of one completion. Token counts are of the answering model's tokenizer.
+
+    Attributes:
+        prompt_tokens: Tokens of the rendered prompt.
+        cached_tokens: Of these, tokens whose keys and values were not computed again.
+        completion_tokens: Tokens in the answer, its end token included.
+        draft_tokens: Tokens proposed by speculation, whether accepted or not.
+        accepted_tokens: Proposed tokens that the target accepted.
+        verifier_tokens: Tokens read by a verifier.
+        forward_passes: Passes through the answering model (prefill counts as one).
+        draft_forward_passes: Passes through a draft model.
+        layers_run: Decoder layers executed, summed over ``forward_passes``.
+        prefill_flops: Floating point operations of the prompt, of all models taking part.
+        decode_flops: Floating point operations after the prompt, of all models.
+        peak_kv_bytes: Largest size of the key-value cache.
+        kv_share_kept: Peak cached positions over the positions a full cache would hold.
+        prompt_share_kept: Prompt tokens kept after pruning over tokens before.
+        padding_share: Padded positions over all positions computed in a batch.
+        batch_size: Sequences decoded together (the mean over steps where it varies).
+
+    ``None`` means unknown (a hosted model does not tell), never zero.
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    draft_tokens: int | None = 0
+    accepted_tokens: int | None = 0
+    verifier_tokens: int = 0
+    forward_passes: int | None = None
+    draft_forward_passes: int | None = None
+    layers_run: int | None = None
+    prefill_flops: float | None = None
+    decode_flops: float | None = None
+    peak_kv_bytes: int | None = None
+    kv_share_kept: float | None = None
+    prompt_share_kept: float | None = None
+    padding_share: float | None = None
+    batch_size: float = 1.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When things happened, in seconds of the monotonic clock since the request was made.
+
+    Attributes:
+        queue_s: Wait in our own limiter before the request left.
+        ttft_s: Time to first token, queue excluded.
+        latency_s: Time to the last token, queue excluded.
+        itl_s: Gaps between successive deliveries of tokens (inter-token latencies); a pass
+            that yields several tokens at once delivers them with gaps of zero.
+        provider_s: Total time that the provider itself reports.
+        provider_queue_s: Queue time that the provider itself reports.
+    """
+
+    queue_s: float = 0.0
+    ttft_s: float | None = None
+    latency_s: float = 0.0
+    itl_s: tuple[float, ...] = ()
+    provider_s: float | None = None
+    provider_queue_s: float | None = None
+
+
+@dataclass(frozen=True)
+class BrokenCall:
+    """A try that broke off after the provider had begun to answer: no answer, but billed.
+
+    Attributes:
+        error_type: How it broke ("broken_stream", "timeout", ...).
+        model: Name of the model that was answering.
+        usage: Tokens of the prompt and of what had arrived.
+        timing: The clock until it broke.
+        usd: Price in dollars; ``None`` where no price is known.
+    """
+
+    error_type: str
+    model: str
+    usage: Usage
+    timing: Timing
+    usd: float | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BrokenCall:
+        """Restore what ``dataclasses.asdict`` made."""
+        timing = dict(data["timing"])
+        return cls(
+            **{
+                **data,
+                "usage": Usage(**data["usage"]),
+                "timing": Timing(**{**timing, "itl_s": tuple(timing["itl_s"])}),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What came back for one sample of a request.
+
+    Attributes:
+        index: Seed index of the sample.
+        text: Decoded text, special tokens and stop string removed.
+        token_ids: Generated tokens, end token included; empty where the engine cannot tell.
+        logprobs: Log-probability of each generated token under the answering model.
+        finish_reason: ``stop`` (end token or stop string) or ``length`` (budget used up).
+        model: Name of the model that answered.
+        usage: The bill.
+        timing: The clock.
+        usd: Price in dollars; ``None`` where no price is known, 0 for local models.
+        attempts: Tries it took, the successful one included.
+        shared_prefill: The engine computes the prompt once for all samples of a request.
+        replayed: Taken from the journal of an earlier call; timings are the first ones.
+        extra: Provider facts worth keeping (e.g. rate-limit headers, exit layers). Where the engine
+            can tell, ``stop_reason`` is the stop string that ended the sample, and ``None`` if the
+            model ended its turn by itself (vLLM's field of that name).
+        broken: Tries before the successful one that broke off half-way and are billed.
+    """
+
+    index: int
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...] | None
+    finish_reason: FinishReason
+    model: str
+    usage: Usage
+    timing: Timing
+    usd: float | None = 0.0
+    attempts: int = 1
+    shared_prefill: bool = False
+    replayed: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    broken: tuple[BrokenCall, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready dict from which `from_json` restores an equal completion."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Completion:
+        """Restore a completion written by `to_json`."""
+        usage, timing = Usage(**data["usage"]), dict(data["timing"])
+        return cls(
+            **{
+                **data,
+                "usage": usage,
+                "timing": Timing(**{**timing, "itl_s": tuple(timing["itl_s"])}),
+                "token_ids": tuple(data["token_ids"]),
+                "logprobs": None if data["logprobs"] is None else tuple(data["logprobs"]),
+                "broken": tuple(BrokenCall.from_json(b) for b in data.get("broken", ())),
+            }
+        )
+
+    def as_replay(self, index: int) -> Completion:
+        """Return this completion marked as taken from the journal."""
+        return replace(self, index=index, replayed=True)
+
+
+@dataclass(frozen=True)
+class TokenSurprisal:
+    """One prompt token: its text span in the message and how unexpected it was.
+
+    Attributes:
+        start: Offset of its first character in the text.
+        end: Offset after its last character.
+        logprob: Natural log-probability given all before it; ``None`` for the first token.
+    """
+
+    start: int
+    end: int
+    logprob: float | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading a text (without generating) gave, with its bill.
+
+    Attributes:
+        scores: Verifier scores in [0, 1], one per solution given (`Engine.verify`).
+        tokens: Per-token surprisal of the text (`Engine.surprisal`).
+        model: Name of the model that read.
+        usage: The bill: the tokens read are ``verifier_tokens``.
+        timing: The clock.
+        usd: Price in dollars; ``None`` where no price is known.
+        replayed: Taken from the journal.
+    """
+
+    model: str
+    usage: Usage
+    timing: Timing
+    scores: tuple[float, ...] = ()
+    tokens: tuple[TokenSurprisal, ...] = ()
+    usd: float | None = 0.0
+    replayed: bool = False
+
+
+class CallError(Exception):
+    """A call failed for good: retries, if any, are used up.
+
+    Attributes:
+        error_type: Short class of the failure ("rate_limit", "timeout", ...).
+        attempts: Tries made.
+        fatal: No other call can succeed either (bad key, unknown model): stop the run.
+        completions: Samples of the request that did come back; they are kept and billed.
+        broken: Tries that broke off half-way and are billed.
+    """
+
+    def __init__(
+        self,
+        error_type: str,
+        message: str,
+        *,
+        attempts: int = 1,
+        fatal: bool = False,
+        completions: Sequence[Completion] = (),
+        broken: Sequence[BrokenCall] = (),
+    ) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.attempts = attempts
+        self.fatal = fatal
+        self.completions = tuple(completions)
+        self.broken = tuple(broken)

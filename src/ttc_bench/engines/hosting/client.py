@@ -1,0 +1,398 @@
+"""The way to one endpoint: wait for a place, send, try again if that can help, bill."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
+
+from ttc_bench.engines.base import Request
+from ttc_bench.engines.completion import BrokenCall, CallError, Completion, FinishReason, Usage
+from ttc_bench.engines.hosting import reported
+from ttc_bench.engines.hosting.answer import Answer
+from ttc_bench.engines.hosting.concurrency import Gate
+from ttc_bench.engines.hosting.counters import Counters
+from ttc_bench.engines.hosting.endpoint import Endpoint
+from ttc_bench.engines.hosting.failures import TryError
+from ttc_bench.engines.hosting.limits import Throttle, Ticket
+from ttc_bench.engines.hosting.money import Budget, most_prompt_tokens
+from ttc_bench.engines.hosting.secrets import Redactor
+from ttc_bench.engines.hosting.transports import Transport
+
+_FINISHES: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "max_tokens": "length",
+}
+
+_HINTS: Mapping[str, str] = {
+    "bad_key": ". Check the key in {variable}.",
+    "no_permission": ". Check what the key in {variable} may use.",
+    "unknown_model": ". Check the parameters model.target and model.api_base.",
+    "connection": ". Is the server running? Check the parameter model.api_base.",
+}
+
+_UNREACHABLE_TRIES = 3
+"""Tries after which an endpoint that never answered counts as not there."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When to give up.
+
+    Attributes:
+        attempts: Most tries of one sample; refusals for rate limits do not count.
+        max_wait_s: Longest time that one sample may wait for a provider's limits and recovery.
+        backoff_s: First wait after a failure; it doubles each time, with full jitter.
+    """
+
+    attempts: int
+    max_wait_s: float
+    backoff_s: float = 0.5
+
+
+@dataclass
+class Attempts:
+    """What happened to one sample, try by try.
+
+    Attributes:
+        log: One entry per failed try: its error, HTTP status, seconds until it failed, and
+            seconds that the provider then asked to wait.
+        broken: Tries that broke off half-way and are billed.
+        queue_s: Time in our own limiter, over all tries.
+    """
+
+    log: list[dict[str, Any]] = field(default_factory=list)
+    broken: list[BrokenCall] = field(default_factory=list)
+    queue_s: float = 0.0
+
+    def add(self, failure: TryError, answer: Answer) -> None:
+        """Note a failed try."""
+        took_s = time.perf_counter() - answer.sent_s if answer.sent_s else 0.0
+        entry = {
+            "error": failure.error_type,
+            "status": failure.status,
+            "s": round(took_s, 6),
+            "retry_after_s": failure.retry_after_s,
+        }
+        self.log.append(entry)
+
+    @property
+    def made(self) -> int:
+        """Tries made, the successful last one included."""
+        return len(self.log) + 1
+
+    @property
+    def counted(self) -> int:
+        """Failed tries that were no refusals for rate limits: those end by time, not by count."""
+        return sum(entry["error"] != "rate_limit" for entry in self.log)
+
+    @property
+    def lost_s(self) -> float:
+        """Time lost in failed tries and in the waits that the provider asked for."""
+        return float(sum(entry["s"] + (entry["retry_after_s"] or 0.0) for entry in self.log))
+
+    @property
+    def was_told_to_wait(self) -> bool:
+        """Whether the provider said how long to wait: the throttle does, for all calls."""
+        return bool(self.log) and self.log[-1]["retry_after_s"] is not None
+
+
+@dataclass
+class Passage:
+    """One try on its way: what it has used is booked when it ends.
+
+    Attributes:
+        ticket: Its slots in the rate limits.
+        entered_s: When it got its place.
+        prompt_tokens: Estimated tokens of its prompt.
+        tokens: Tokens to book: the estimate, until the answer tells.
+        usd: Dollars to book; ``None`` books the most that it may have cost.
+    """
+
+    ticket: Ticket
+    entered_s: float
+    prompt_tokens: int
+    tokens: float
+    usd: float | None = None
+
+
+class Lane:
+    """The way to one endpoint, shared by all calls to it.
+
+    Args:
+        endpoint: The endpoint.
+        transport: Carries one try.
+        throttle: Its rate limits.
+        gate: Its concurrency.
+        budget: The budget of the run.
+        patience: When to give up.
+        counters: The server's counters of speculation, if they are to be read.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        transport: Transport,
+        throttle: Throttle,
+        gate: Gate,
+        budget: Budget,
+        patience: Patience,
+        counters: Counters | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self._transport = transport
+        self._throttle, self._gate, self._budget = throttle, gate, budget
+        self._patience, self._counters = patience, counters
+        self._redact = Redactor([endpoint.key])
+        self._backoff = wait_random_exponential(multiplier=patience.backoff_s, max=30.0)
+        self._dead: TryError | None = None
+        self._has_answered = False
+        self._leaves_stop = False
+        self._tokens_per_byte = 0.3
+
+    async def ask(self, request: Request, index: int, seed: int) -> Completion:
+        """Return one sample.
+
+        Raises:
+            CallError: If it failed for good.
+        """
+        attempts = Attempts()
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda e: isinstance(e, TryError) and e.retryable),
+            stop=lambda state: self._gives_up(attempts, state.idle_for),
+            wait=lambda state: 0.0 if attempts.was_told_to_wait else self._backoff(state),
+            reraise=True,
+        )
+        try:
+            return await retrying(self._try, request, index, seed, attempts)
+        except TryError as failure:
+            raise self._final(failure, attempts) from None
+        except CallError as error:
+            error.broken = tuple(attempts.broken)
+            raise
+
+    async def close(self) -> None:
+        """Release what is bound to the running event loop."""
+        await self._transport.close()
+
+    async def _try(self, request: Request, index: int, seed: int, attempts: Attempts) -> Completion:
+        answer = Answer()
+        async with self._passage(request, attempts) as passage:
+            try:
+                if self._dead is not None:
+                    raise TryError(self._dead.error_type, str(self._dead), fatal=True)
+                await self._carry(request, seed, answer, passage)
+                completion = self._completion(request, index, answer, attempts, passage)
+            except TryError as failure:
+                self._failed(failure, answer, attempts, passage)
+                raise
+            self._succeeded(request, completion, answer, passage)
+            return completion
+
+    async def _carry(self, request: Request, seed: int, answer: Answer, passage: Passage) -> None:
+        """Let the transport ask; read the counters around it, where they are wanted."""
+        counters = self._counters
+        before = await counters.now() if counters else None
+        await self._transport.ask(request, seed, answer, passage.ticket.sent)
+        usage = answer.counts()
+        if counters and usage and reported.speculation(answer.facts) == (None, None):
+            risen = await counters.since(before, usage.completion_tokens)
+            if risen is not None:
+                reported.note_counters(answer.facts, risen.drafted, risen.accepted)
+
+    @asynccontextmanager
+    async def _passage(self, request: Request, attempts: Attempts) -> AsyncIterator[Passage]:
+        """Wait for a place, the budget and the rate limits; book what was used in the end."""
+        asked_s = time.perf_counter()
+        prompt_tokens = self._prompt_tokens(request)
+        tokens = prompt_tokens + request.max_tokens
+        async with self._gate.enter() as entered_s:
+            held = await self._budget.hold(self._most_usd(request))
+            passage = None
+            try:
+                ticket = await self._throttle.admit(tokens)
+                passage = Passage(ticket, entered_s, prompt_tokens, tokens)
+                attempts.queue_s += time.perf_counter() - asked_s
+                yield passage
+            finally:
+                if passage is None:
+                    self._budget.settle(held, 0.0)
+                else:
+                    passage.ticket.sent(time.perf_counter())
+                    passage.ticket.settle(passage.tokens)
+                    self._budget.settle(held, passage.usd)
+
+    def _completion(
+        self,
+        request: Request,
+        index: int,
+        answer: Answer,
+        attempts: Attempts,
+        passage: Passage,
+    ) -> Completion:
+        """Return the answer as a completion.
+
+        Raises:
+            TryError: If it is none.
+        """
+        finish = _finish(answer)
+        if self.endpoint.logprobs and answer.text and not answer.logprobs:
+            raise TryError(
+                "no_logprobs", "sends no log-probabilities: set model.logprobs=false", fatal=True
+            )
+        reported_usage, price = answer.counts(), self.endpoint.price
+        text, stop = _cut("".join(answer.text), request.stop)
+        self._note_stop(stop, answer, bool(request.stop))
+        return Completion(
+            index=index,
+            text=text,
+            token_ids=(),
+            logprobs=tuple(answer.logprobs) if self.endpoint.logprobs else None,
+            finish_reason=finish,
+            model=self.endpoint.name,
+            usage=reported_usage or answer.counted(passage.prompt_tokens),
+            timing=answer.timing(attempts.queue_s),
+            usd=price.usd(reported_usage) if price and reported_usage else None,
+            attempts=attempts.made,
+            extra=_extra(answer, attempts, reported_usage is not None),
+            broken=tuple(attempts.broken),
+        )
+
+    def _note_stop(self, stop: str | None, answer: Answer, was_asked: bool) -> None:
+        """Tell a stop string from the end of the turn where the endpoint does not.
+
+        A server that has left a stop string in its text leaves all of them in: where none is, the
+        model ended its turn by itself.
+        """
+        if "stop_reason" in answer.facts or not was_asked or answer.finish not in ("stop", "eos"):
+            return
+        self._leaves_stop = self._leaves_stop or stop is not None
+        if self._leaves_stop:
+            answer.facts["stop_reason"] = stop
+
+    def _succeeded(
+        self, request: Request, completion: Completion, answer: Answer, passage: Passage
+    ) -> None:
+        self._has_answered = True
+        usage = completion.usage
+        passage.usd = completion.usd
+        passage.tokens = usage.prompt_tokens + usage.completion_tokens
+        if answer.counts() is not None:
+            ratio = usage.prompt_tokens / max(1, _bytes(request))
+            self._tokens_per_byte += 0.2 * (ratio - self._tokens_per_byte)
+        pause_s = reported.pause_s(answer.headers, int(passage.tokens))
+        if pause_s is not None:
+            self._throttle.pause(pause_s)
+        self._gate.succeeded()
+
+    def _failed(
+        self, failure: TryError, answer: Answer, attempts: Attempts, passage: Passage
+    ) -> None:
+        if failure.error_type == "rate_limit":
+            self._gate.refused(passage.entered_s)
+            if failure.retry_after_s is None:
+                failure.retry_after_s = reported.pause_s(answer.headers, 0)
+        if failure.retry_after_s is not None and failure.retryable:
+            self._throttle.pause(failure.retry_after_s)
+        if failure.fatal:
+            self._dead = failure
+        attempts.add(failure, answer)
+        passage.tokens, passage.usd = 0.0, None if answer.sent_s and not answer.status else 0.0
+        if answer.began:
+            broken = self._broken(failure, answer, passage.prompt_tokens)
+            attempts.broken.append(broken)
+            passage.usd = broken.usd
+            passage.tokens = broken.usage.prompt_tokens + broken.usage.completion_tokens
+
+    def _broken(self, failure: TryError, answer: Answer, prompt_tokens: int) -> BrokenCall:
+        usage, price = answer.counts() or answer.counted(prompt_tokens), self.endpoint.price
+        return BrokenCall(
+            error_type=failure.error_type,
+            model=self.endpoint.name,
+            usage=usage,
+            timing=answer.timing(0.0),
+            usd=price.usd(usage) if price else None,
+        )
+
+    def _gives_up(self, attempts: Attempts, backoff_s: float) -> bool:
+        if attempts.log[-1]["error"] == "connection" and not self._has_answered:
+            return attempts.counted >= min(_UNREACHABLE_TRIES, self._patience.attempts)
+        if attempts.counted >= self._patience.attempts:
+            return True
+        return backoff_s + attempts.lost_s > self._patience.max_wait_s
+
+    def _final(self, failure: TryError, attempts: Attempts) -> CallError:
+        """Return the failure of the call, as it stands in a row or stops the run."""
+        kind, fatal = failure.error_type, failure.fatal
+        message = self._redact.line(str(failure))
+        if kind == "connection" and not self._has_answered:
+            fatal, message = True, f"cannot be reached at {self.endpoint.url} ({message})"
+        asked_s = failure.retry_after_s or 0.0
+        if asked_s > self._patience.max_wait_s:
+            fatal = True
+            message += f"; it asks to wait {asked_s:.0f} s, longer than model.max_wait_s"
+        hint = _HINTS.get(kind, "") if fatal else ""
+        return CallError(
+            kind,
+            f"{self.endpoint.name}: {message}{hint.format(variable=self.endpoint.key_variable)}",
+            attempts=len(attempts.log),
+            fatal=fatal,
+            broken=attempts.broken,
+        )
+
+    def _prompt_tokens(self, request: Request) -> int:
+        return int(_bytes(request) * self._tokens_per_byte) + 8 * len(request.messages)
+
+    def _most_usd(self, request: Request) -> float:
+        price = self.endpoint.price
+        if price is None:
+            return 0.0
+        prompt = most_prompt_tokens([message.content for message in request.messages])
+        return price.usd(Usage(prompt_tokens=prompt, completion_tokens=request.max_tokens))
+
+
+def _finish(answer: Answer) -> FinishReason:
+    if not answer.choices_seen:
+        raise TryError("empty_answer", "the answer has no choice", retryable=True)
+    if answer.finish is None:
+        raise TryError("broken_stream", "the stream ended before the answer", retryable=True)
+    if answer.finish == "content_filter":
+        raise TryError("content_policy", "the provider's filter stopped the answer")
+    if answer.finish not in _FINISHES:
+        raise TryError("bad_response", f"unknown finish reason {answer.finish!r}")
+    usage = answer.counts()
+    if not answer.marks and (usage is None or not usage.completion_tokens):
+        raise TryError("empty_answer", "the answer has no token", retryable=True)
+    return _FINISHES[answer.finish]
+
+
+def _cut(text: str, stop: tuple[str, ...]) -> tuple[str, str | None]:
+    """Return ``text`` up to the first stop string, and that string: some servers leave it in."""
+    found = min(((i, s) for s in stop if (i := text.find(s)) >= 0), default=None)
+    return (text, None) if found is None else (text[: found[0]], found[1])
+
+
+def _bytes(request: Request) -> int:
+    return sum(len(message.content.encode()) for message in request.messages)
+
+
+def _extra(answer: Answer, attempts: Attempts, usage_is_reported: bool) -> dict[str, Any]:
+    """Return the facts worth keeping about a call."""
+    facts = {**answer.facts, "headers": reported.kept_headers(answer.headers)}
+    if not usage_is_reported:
+        facts["usage"] = "counted by us: the provider sent none that can be true"
+    if answer.reasoning and answer.visible_s is not None:
+        facts["first_visible_s"] = answer.visible_s - answer.sent_s
+    if answer.reasoning:
+        facts["reasoning"] = "".join(answer.reasoning)
+    if attempts.log:
+        facts["attempts"] = attempts.log
+    return {key: value for key, value in facts.items() if value is not None or key == "stop_reason"}

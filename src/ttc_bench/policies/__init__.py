@@ -1,0 +1,35 @@
+"""Policies: typed variants that answer a job through a metered session; one file per policy."""
+
+from ttc_bench.policies.base import (
+    GENERATE,
+    VARIANTS,
+    WHITE_BOX,
+    DecodingVariant,
+    Outcome,
+    Requirements,
+    SampledVariant,
+    Variant,
+    check_capabilities,
+    missing_capabilities,
+    policies,
+    variant,
+    variants_of,
+)
+from ttc_bench.policies.session import Session
+
+__all__ = [
+    "GENERATE",
+    "VARIANTS",
+    "WHITE_BOX",
+    "DecodingVariant",
+    "Outcome",
+    "Requirements",
+    "SampledVariant",
+    "Session",
+    "Variant",
+    "check_capabilities",
+    "missing_capabilities",
+    "policies",
+    "variant",
+    "variants_of",
+]

@@ -1,0 +1,203 @@
+"""The contract of a policy: typed variants that answer a job through a metered session.
+
+A variant is one Pydantic model: its fields are its settings (unknown keys are rejected) and
+`Variant.answer` is its algorithm. It sees the model only through a `Session`, which keeps the
+bill and replays what the journal already holds, so a policy can neither forget to bill a call nor
+pay twice for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import Field
+
+from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.engines.base import Capability, Decoding, Engine, ModelRole
+from ttc_bench.engines.completion import (
+    Completion,
+)
+from ttc_bench.errors import CapabilityError
+from ttc_bench.params import Params
+from ttc_bench.policies.session import Session
+from ttc_bench.registry import Registry
+from ttc_bench.types import Job
+
+Requirements = Mapping[ModelRole, frozenset[Capability]]
+
+GENERATE: Requirements = {"target": frozenset({Capability.GENERATE})}
+WHITE_BOX: Requirements = {"target": frozenset({Capability.GENERATE, Capability.WHITE_BOX})}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a policy decided for one job.
+
+    Attributes:
+        text: The final answer.
+        source: The completion that the answer comes from; gives TTFT and token gaps.
+        samples: Candidate texts that were chosen from.
+        info: Facts about the decision, e.g. ``{"confidence": 0.75}``.
+    """
+
+    text: str
+    source: Completion | None = None
+    samples: tuple[str, ...] = ()
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Variant(Params):
+    """One configuration of a policy: its fields are the settings, `answer` the algorithm.
+
+    Attributes:
+        policy: Name of the policy; set by `variant`.
+        name: Name of the variant; set by `variant`.
+        requires: What each model role must be able to do, whatever the settings.
+        needs_marker: Whether it works only where answers stand behind a marker (``Answer:``). It
+            is not run on other benchmarks: a plain answer under its name would be no measurement.
+    """
+
+    policy: ClassVar[str]
+    name: ClassVar[str]
+    requires: ClassVar[Requirements] = GENERATE
+    needs_marker: ClassVar[bool] = False
+
+    def needs(self) -> Requirements:
+        """Return what each model role must be able to do at these settings."""
+        return self.requires
+
+    @classmethod
+    def suits(cls, benchmark: str) -> bool:
+        """Return whether the variant can do what it claims on a benchmark."""
+        return BENCHMARKS[benchmark].marked or not cls.needs_marker
+
+    @abstractmethod
+    async def answer(self, job: Job, session: Session) -> Outcome:
+        """Answer one job.
+
+        Raises:
+            CallError: If a call failed for good; the job becomes a failed row.
+        """
+
+    async def outcomes(
+        self, sessions: Sequence[Session]
+    ) -> AsyncGenerator[tuple[Session, Outcome | Exception], None]:
+        """Yield each session with its outcome, or with what went wrong, as they finish.
+
+        Policies that need all jobs at once (batching) override this.
+        """
+        if not sessions:
+            return
+        concurrency = sessions[0].engine.concurrency
+        if concurrency == 1:
+            # An engine that computes in this process never yields to the event loop:
+            # one after another, each outcome is seen as soon as it is there.
+            for session in sessions:
+                yield await self._attempt(session)
+            return
+        limit = asyncio.Semaphore(concurrency)
+        tasks = [asyncio.ensure_future(self._attempt(session, limit)) for session in sessions]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _attempt(
+        self, session: Session, limit: asyncio.Semaphore | None = None
+    ) -> tuple[Session, Outcome | Exception]:
+        async with limit or contextlib.nullcontext():
+            try:
+                return session, await self.answer(session.job, session)
+            except Exception as error:
+                return session, error
+
+
+class SampledVariant(Variant):
+    """Settings of the policies that choose among samples of the shared pool.
+
+    Attributes:
+        n: Samples drawn.
+        temperature: Sampling temperature.
+        top_p: Nucleus mass.
+    """
+
+    n: int = Field(default=8, ge=1, le=1024)
+    temperature: float = Field(default=0.8, gt=0.0, le=5.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+
+    def pool(self) -> dict[str, float]:
+        """Return the settings of the pool, as a policy notes them that draws all ``n`` at once.
+
+        Samples of equal settings are draws from one distribution. A policy that looks at samples
+        before it draws more notes no pool: how many it has depends on what they are.
+        """
+        return {"temperature": self.temperature, "top_p": self.top_p}
+
+
+class DecodingVariant(Decoding, Variant):
+    """A variant that is a decoding: one greedy completion, produced in its own way."""
+
+    async def answer(self, job: Job, session: Session) -> Outcome:
+        """Return the completion as it is."""
+        (completion,) = await session.complete(session.request(decoding=self))
+        return Outcome(completion.text, completion)
+
+
+VARIANTS: Registry[type[Variant]] = Registry("policy variant", "ttc_bench.policies")
+
+V = TypeVar("V", bound=type[Variant])
+
+
+def variant(policy: str, name: str) -> Callable[[V], V]:
+    """Register a `Variant` class as ``{policy}.{name}`` and tell it its names."""
+
+    def decorate(cls: V) -> V:
+        cls.policy, cls.name = policy, name
+        VARIANTS.register(f"{policy}.{name}")(cls)
+        return cls
+
+    return decorate
+
+
+def policies() -> list[str]:
+    """Return the names of all policies, in alphabetical order."""
+    return sorted({cls.policy for cls in VARIANTS.values()})
+
+
+def variants_of(policy: str) -> dict[str, type[Variant]]:
+    """Return the registered variants of ``policy`` by name, in alphabetical order."""
+    return {cls.name: cls for cls in VARIANTS.values() if cls.policy == policy}
+
+
+def missing_capabilities(requires: Requirements, engine: Engine) -> list[str]:
+    """Return what ``engine`` lacks, in words; an empty list means it can run the variant."""
+    missing = []
+    for role, needed in requires.items():
+        if role not in engine.roles():
+            missing.append(f"a {role} model")
+            continue
+        lacking = sorted(needed - engine.capabilities(role))
+        if lacking:
+            missing.append(f"{', '.join(lacking)} on the {role} model {engine.model_name(role)}")
+    return missing
+
+
+def check_capabilities(requires: Requirements, engine: Engine, asker: str) -> None:
+    """Raise unless ``engine`` can do all that ``requires`` lists.
+
+    Raises:
+        CapabilityError: Naming the asker, the model and what is missing.
+    """
+    missing = missing_capabilities(requires, engine)
+    if missing:
+        raise CapabilityError(
+            f"{asker} cannot run on the {engine.name} model {engine.model_name()}:"
+            f" it needs {' and '.join(missing)}."
+        )

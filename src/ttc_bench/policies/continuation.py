@@ -1,0 +1,92 @@
+"""Answers that grow over several calls: reasoning steps, slices of a chain of thought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ttc_bench.engines.completion import Completion
+from ttc_bench.policies import Session
+
+
+@dataclass(frozen=True)
+class Partial:
+    """An answer as far as it is written.
+
+    Attributes:
+        text: What stands so far: continuing it goes on exactly where the model stopped.
+        tokens: Tokens generated for it; they keep the job's budget, however many calls they take.
+        is_ended: Whether the model ended its turn, or the budget is used up.
+        stopped_at: The stop string that closed the last part; it stands at the end of the text.
+    """
+
+    text: str = ""
+    tokens: int = 0
+    is_ended: bool = False
+    stopped_at: str | None = None
+
+    def before_stop(self) -> str:
+        """Return the text without the stop string that closed its last part."""
+        return self.text.removesuffix(self.stopped_at or "")
+
+    def room(self, session: Session) -> int:
+        """Return the tokens that the job's budget leaves."""
+        return session.job.max_tokens - self.tokens
+
+
+async def grow(
+    session: Session,
+    partial: Partial,
+    *,
+    stop: str | None = None,
+    max_tokens: int | None = None,
+    **changes: Any,
+) -> list[Partial]:
+    """Return ``partial`` with its next part, once for every sample asked for.
+
+    Args:
+        session: Makes and bills the call.
+        partial: What to continue; it must not be ended.
+        stop: String that closes the part; without it the part is all that is missing.
+        max_tokens: Most tokens of the part; the job's budget bounds it in any case.
+        changes: Further fields of the request (``n``, ``role``, ``sampling``, ``purpose``).
+    """
+    room = partial.room(session)
+    request = session.continuing(
+        partial.text,
+        max_tokens=room if max_tokens is None else min(max_tokens, room),
+        stop=(*session.job.stop, stop) if stop else session.job.stop,
+        **changes,
+    )
+    parts = await session.complete(request)
+    return [_grown(partial, part, stop, request.max_tokens, room) for part in parts]
+
+
+def _grown(partial: Partial, part: Completion, stop: str | None, asked: int, room: int) -> Partial:
+    written = part.usage.completion_tokens
+    closing = stop if stop and _stopped_by(part, stop) else None
+    # Cut short of what was asked for: the context window is full.
+    is_cut = part.finish_reason == "length" and written < asked
+    is_turn_over = part.finish_reason == "stop" and closing is None
+    return Partial(
+        text=partial.text + part.text + (closing or ""),
+        tokens=partial.tokens + written,
+        is_ended=is_turn_over or is_cut or written >= room,
+        stopped_at=closing,
+    )
+
+
+def _stopped_by(part: Completion, stop: str) -> bool:
+    """Return whether ``stop`` closed the part, and not the end of the model's turn."""
+    if part.finish_reason != "stop":
+        return False
+    if "stop_reason" in part.extra:
+        return bool(part.extra["stop_reason"] == stop)
+    # An engine that cannot tell: a part without text is the end of the turn.
+    return bool(part.text)
+
+
+def forced(text: str, marker: str) -> str:
+    """Return reasoning with the marker of the answer written behind it, on a line of its own."""
+    reasoning = text.rstrip()
+    return f"{reasoning}\n{marker}" if reasoning else marker

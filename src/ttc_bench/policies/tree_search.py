@@ -1,0 +1,130 @@
+"""Variants of step-level search under a process verifier (arXiv 2408.03314)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import Field
+
+from ttc_bench.benchmarks.sim.formats import STEP_SEPARATOR
+from ttc_bench.engines.base import Capability
+from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
+from ttc_bench.policies.continuation import Partial, grow
+from ttc_bench.policies.voting import scores_of_answers
+from ttc_bench.types import Job
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A partial solution and the verifier's score of it."""
+
+    partial: Partial
+    score: float
+
+
+class _Search(Variant):
+    """What both searches share.
+
+    A search draws at most ``beams * width * depth`` steps.
+
+    Attributes:
+        beams: Branches kept (beam), or independent subtrees (DVTS).
+        width: Continuations drawn per branch and step.
+        depth: Most steps; the last one runs to the end of the solution, so that with one beam,
+            width and step the search is a single sample.
+        temperature: Sampling temperature.
+        top_p: Nucleus mass.
+        separator: What ends a step: a line break, or a blank line for models that write
+            paragraphs.
+    """
+
+    requires: ClassVar[Requirements] = {
+        "target": frozenset({Capability.GENERATE, Capability.CONTINUE}),
+        "verifier": frozenset({Capability.VERIFY}),
+    }
+
+    beams: int = Field(default=2, ge=1)
+    width: int = Field(default=2, ge=1)
+    depth: int = Field(default=12, ge=1)
+    temperature: float = Field(default=0.8, gt=0.0, le=5.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    separator: str = Field(default=STEP_SEPARATOR, min_length=1)
+
+    async def _expand(
+        self, session: Session, partial: Partial, count: int, step: int
+    ) -> list[Branch]:
+        """Return ``count`` scored continuations of a partial solution by its step ``step``."""
+        grown = await grow(
+            session,
+            partial,
+            stop=None if step == self.depth else self.separator,
+            n=count,
+            sampling=session.sampling(self.temperature, self.top_p),
+            purpose="step",
+        )
+        scores = await session.verify([part.text for part in grown])
+        return [Branch(part, score) for part, score in zip(grown, scores, strict=True)]
+
+    async def _first_steps(self, session: Session) -> list[Branch]:
+        return await self._expand(session, Partial(), self.beams * self.width, 1)
+
+
+@variant("tree_search", "beam")
+class Beam(_Search):
+    """Beam search: grow every branch by a step, keep the best ``beams`` of all."""
+
+    async def answer(self, job: Job, session: Session) -> Outcome:
+        """Return the best solution found."""
+        branches = _best(await self._first_steps(session), self.beams)
+        for step in range(2, self.depth + 1):
+            if all(branch.partial.is_ended for branch in branches):
+                break
+            grown: list[Branch] = []
+            for branch in branches:
+                if branch.partial.is_ended:
+                    grown.append(branch)
+                else:
+                    grown += await self._expand(session, branch.partial, self.width, step)
+            branches = _best(grown, self.beams)
+        return _outcome(session, branches)
+
+
+@variant("tree_search", "dvts")
+class DiverseVerifierTreeSearch(_Search):
+    """Diverse verifier tree search: independent subtrees, each greedy in the verifier's score.
+
+    Source: the variant of beam search that Beeching et al. (2024) add to arXiv 2408.03314: no
+    subtree can crowd out another, so the finalists differ.
+    """
+
+    async def answer(self, job: Job, session: Session) -> Outcome:
+        """Return the best solution of all subtrees."""
+        first = await self._first_steps(session)
+        subtrees = [first[i :: self.beams] for i in range(self.beams)]
+        return _outcome(session, [await self._descend(session, tree) for tree in subtrees])
+
+    async def _descend(self, session: Session, subtree: list[Branch]) -> Branch:
+        (branch,) = _best(subtree, 1)
+        for step in range(2, self.depth + 1):
+            if branch.partial.is_ended:
+                break
+            grown = await self._expand(session, branch.partial, self.width, step)
+            (branch,) = _best(grown, 1)
+        return branch
+
+
+def _best(branches: Sequence[Branch], count: int) -> list[Branch]:
+    """Return the best branches, the earlier one first among equals."""
+    return sorted(branches, key=lambda branch: branch.score, reverse=True)[:count]
+
+
+def _outcome(session: Session, finalists: Sequence[Branch]) -> Outcome:
+    """Return the best finalist that holds an answer."""
+    texts = tuple(branch.partial.text for branch in finalists)
+    scores = scores_of_answers(
+        [session.parse(text) for text in texts], [branch.score for branch in finalists]
+    )
+    best = max(range(len(texts)), key=lambda i: scores[i])
+    return Outcome(texts[best], samples=texts, info={"score": scores[best], "scores": scores})

@@ -1,0 +1,159 @@
+"""Every variant against the baseline and against every other, job by job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from ttc_bench.params import parse_params
+from ttc_bench.reporting.pairing import Name, jobs_of, values_by_variant
+from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.statistics import (
+    Comparison,
+    adjust,
+    compare,
+    judge,
+    pairs_needed,
+)
+from ttc_bench.types import BASELINE, DataFrame
+
+INTERVAL_METRICS = ("reward", "latency_s", "flops", "total_tokens")
+"""Metrics by which all variants are compared with each other."""
+
+SIDES = ("policy_a", "variant_a", "policy_b", "variant_b")
+
+COLUMNS = {
+    "model": "string",
+    "benchmark": "string",
+    "metric": "string",
+    **dict.fromkeys(SIDES, "string"),
+    "cluster": "string",
+    "n_pairs": "Int64",
+    "n_clusters": "Int64",
+    "difference": "Float64",
+    "difference_low": "Float64",
+    "difference_high": "Float64",
+    "p_value": "Float64",
+    "p_adjusted": "Float64",
+    "test": "string",
+    "effect_size": "Float64",
+    "effect": "string",
+    "n_needed": "Int64",
+    "verdict": "string",
+}
+
+
+def comparisons(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
+    """Return paired comparisons of all variants of each model and benchmark.
+
+    A pair is one job that both sides answered. Jobs of one task type may resemble each other:
+    where a benchmark has at least ``min_clusters`` of these, they are the clusters
+    (column ``cluster`` is ``task``), intervals and tests resample and flip whole task types, and
+    what they say holds for further task types too. With fewer task types a cluster method
+    promises more than it keeps, so each job is its own cluster (``job``) and the statement
+    is about further jobs of the same task types.
+
+    One row per model, benchmark, metric and pair, a minus b: first all against the baseline, then
+    all others. Columns: ``model, benchmark, metric, policy_a, variant_a, policy_b, variant_b,
+    cluster, n_pairs, n_clusters, difference, difference_low, difference_high, p_value, p_adjusted,
+    test, effect_size, effect, n_needed, verdict``; see `ttc_bench.statistics.Comparison`.
+    """
+    import pandas as pd
+
+    settings = parse_params(AggregateParams, params, "aggregate")
+    rows: list[dict[str, Any]] = []
+    for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True):
+        rows += [
+            {"model": model, "benchmark": benchmark, **row} for row in _compare(part, settings)
+        ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _compare(part: DataFrame, params: AggregateParams) -> list[dict[str, Any]]:
+    pairs = _pairs(list(dict.fromkeys(zip(part["policy"], part["variant"], strict=True))))
+    return compare_pairs(part, pairs, INTERVAL_METRICS, params)
+
+
+def compare_pairs(
+    part: DataFrame,
+    pairs: Sequence[tuple[Name, Name]],
+    metrics: Sequence[str],
+    params: AggregateParams,
+) -> list[dict[str, Any]]:
+    """Return one row per metric and pair, first minus second; see `comparisons`.
+
+    Args:
+        part: Scores that are one family of comparisons, e.g. of one model and benchmark.
+        pairs: Which (policy, variant) are compared.
+        metrics: Columns of the scores; the tests of each are corrected for the number of pairs.
+        params: How sure to be.
+    """
+    import numpy as np
+
+    if not pairs:
+        return []
+    jobs = jobs_of(part, params.min_clusters)
+    tables = {metric: values_by_variant(part, metric, jobs) for metric in metrics}
+    sides = [
+        np.column_stack([table[pair[side]] for table in tables.values() for pair in pairs])
+        for side in (0, 1)
+    ]
+    found = compare(sides[0], sides[1], jobs.codes, params.comparing())
+    rows = []
+    for number, (metric, table) in enumerate(tables.items()):
+        own = found[number * len(pairs) : (number + 1) * len(pairs)]
+        for pair, one in zip(pairs, adjust(own, params.confidence), strict=True):
+            row = _row(metric, pair, one, table, params)
+            rows.append({"metric": metric, "cluster": jobs.cluster, **row})
+    return rows
+
+
+def _pairs(names: Sequence[Name]) -> list[tuple[Name, Name]]:
+    """Return (a, b): everything against the baseline first, then every other pair."""
+    others = sorted(name for name in names if name != BASELINE)
+    first = [(name, BASELINE) for name in others] if BASELINE in names else []
+    return [*first, *((b, a) for a, b in combinations(others, 2))]
+
+
+def _row(
+    metric: str,
+    pair: tuple[Name, Name],
+    comparison: Comparison,
+    table: dict[Name, Any],
+    params: AggregateParams,
+) -> dict[str, Any]:
+    settings = params.comparing()
+    scale, higher_is_better = _scale(metric, table[pair[1]])
+    verdict = judge(comparison, scale, higher_is_better, settings)
+    undecided = verdict == "undecided"
+    return {
+        **dict(zip(SIDES, (*pair[0], *pair[1]), strict=True)),
+        "n_pairs": comparison.n_pairs,
+        "n_clusters": comparison.n_clusters,
+        "difference": comparison.difference,
+        "difference_low": comparison.low,
+        "difference_high": comparison.high,
+        "p_value": comparison.p_value,
+        "p_adjusted": comparison.p_adjusted,
+        "test": comparison.test if comparison.n_pairs else None,
+        "effect_size": comparison.effect_size,
+        "effect": comparison.effect if comparison.effect_size is not None else None,
+        "n_needed": pairs_needed(comparison, scale, settings) if undecided else None,
+        "verdict": verdict,
+    }
+
+
+def _scale(metric: str, values: Any) -> tuple[float, bool]:
+    """Return the width of a metric's range, else its mean size, and its direction."""
+    import numpy as np
+
+    from ttc_bench.metrics.base import all_metrics
+
+    spec = next(spec for spec in all_metrics() if spec.name == metric)
+    low, high = spec.range
+    known = values[~np.isnan(values)]
+    size = float(np.abs(known).mean()) if len(known) else 0.0
+    width = size if low is None or high is None else high - low
+    # What has no good end of its own is a cost here: fewer tokens for the same answer.
+    return width, bool(spec.higher_is_better)

@@ -1,0 +1,268 @@
+"""MLflow: one nested run per policy, variant and benchmark under the run of the pipeline.
+
+Names are chosen for the views of MLflow, which sort by name: the comparison of runs opens with the
+first parameters that differ and the first metric, and charts are grouped by what stands before the
+slash. So ``policy``, ``variant`` and the variant's settings (``variant.n``) follow each other, and
+the reward comes first, then ``summary/`` and ``usage/``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ttc_bench.reporting.rows import rows_of
+from ttc_bench.types import GROUP, DataFrame
+
+KEY = "ttc_bench.key"
+"""Tag that identifies a nested run within its parent, so that writing twice changes nothing."""
+
+PARENT = "mlflow.parentRunId"
+
+SCORES = "scores.parquet"
+"""Artifact of a nested run: its responses with all metrics."""
+
+JOBS = "data/05_model_input/jobs.jsonl"
+"""Where the questions of a run come from, as the catalog has it."""
+
+ALL_SCORES = "data/08_reporting/all_scores.parquet"
+"""Where its scores are, as the catalog has it."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The tables of a run that go to MLflow.
+
+    Attributes:
+        scores: One row per response.
+        summary: One row per model, benchmark, policy and variant.
+        versus: Paired comparisons with the baseline.
+        intervals: Means and differences with their intervals.
+    """
+
+    scores: DataFrame
+    summary: DataFrame
+    versus: DataFrame
+    intervals: DataFrame
+
+    def of(self, group: Mapping[str, Any]) -> DataFrame:
+        """Return the scores of one group."""
+        return _where(self.scores, group)
+
+
+def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) -> dict[str, str]:
+    """Write or refresh a nested run per group of the summary; return run ids by key.
+
+    Works inside the run that kedro-mlflow opened, and opens one of its own without it.
+    """
+    import mlflow
+
+    ids = {}
+    with _parent_run() as parent:
+        mlflow.log_text(table, "summary.txt")
+        mlflow.set_tags(_tags())
+        for benchmark, scores in figures.scores.groupby("benchmark", sort=True):
+            mlflow.log_input(_questions(str(benchmark), scores), context="benchmark")
+        for row in rows_of(figures.summary):
+            group = {name: row[name] for name in GROUP}
+            key = "/".join(str(value) for value in group.values())
+            with mlflow.start_run(
+                run_id=_existing(parent, key),
+                run_name=f"{group['policy']}.{group['variant']} {group['benchmark']}",
+                nested=True,
+                log_system_metrics=False,
+            ) as run:
+                _log(key, group, row, figures, parameters)
+                ids[key] = run.info.run_id
+    return ids
+
+
+def log_parent(
+    tables: Mapping[str, DataFrame],
+    stills: Mapping[str, bytes],
+    interactive: Mapping[str, Any],
+    report: str,
+) -> dict[str, str]:
+    """Log what speaks of all variants to the run of the pipeline; return its id.
+
+    Pictures as PNG and as HTML that MLflow shows, tables as CSV, and the report.
+
+    Args:
+        tables: Tables by name.
+        stills: PNG files by the name of the picture.
+        interactive: Plotly figures by the name of the picture.
+        report: The report as HTML.
+    """
+    import mlflow
+
+    with _parent_run() as parent, tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "plots").mkdir()
+        (place / "tables").mkdir()
+        (place / "report.html").write_text(report, encoding="utf-8")
+        for name, png in stills.items():
+            (place / "plots" / f"{name}.png").write_bytes(png)
+        for name, figure in interactive.items():
+            figure.write_html(place / "plots" / f"{name}.html", include_plotlyjs="cdn")
+        for name, table in tables.items():
+            table.to_csv(place / "tables" / f"{name}.csv", index=False)
+        mlflow.log_artifacts(folder)
+    return {"parent": parent}
+
+
+@contextmanager
+def _parent_run() -> Iterator[str]:
+    import mlflow
+
+    active = mlflow.active_run()
+    if active is not None:
+        yield active.info.run_id
+        return
+    with mlflow.start_run(run_name="aggregate") as run:
+        yield run.info.run_id
+
+
+def _existing(parent: str, key: str) -> str | None:
+    """Return the nested run that an earlier call wrote for ``key`` under ``parent``."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiment = client.get_run(parent).info.experiment_id
+    found = client.search_runs(
+        [experiment], f"tags.`{PARENT}` = '{parent}' and tags.`{KEY}` = '{key}'", max_results=1
+    )
+    return found[0].info.run_id if found else None
+
+
+def _log(
+    key: str,
+    group: Mapping[str, Any],
+    row: Mapping[str, Any],
+    figures: Figures,
+    parameters: Mapping[str, Any],
+) -> None:
+    import mlflow
+
+    scores = figures.of(group)
+    mlflow.set_tags({KEY: key, **group, "engine": str(scores["engine"].iloc[0]), **_tags()})
+    mlflow.log_params(_settings(group, parameters))
+    mlflow.log_metrics(_metrics(row, figures, group))
+    mlflow.log_input(_questions(str(group["benchmark"]), scores), context="benchmark")
+    mlflow.log_input(_responses(key, scores), context="scores")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / SCORES
+        scores.to_parquet(path)
+        mlflow.log_artifact(str(path))
+
+
+def _questions(benchmark: str, scores: DataFrame) -> Any:
+    """Return the questions of a benchmark as an MLflow dataset: equal ones have one digest."""
+    from mlflow.data import pandas_dataset
+
+    columns = [n for n in ("job_id", "task", "difficulty", "question") if n in scores.columns]
+    asked = scores[columns].drop_duplicates("job_id").sort_values("job_id", ignore_index=True)
+    return pandas_dataset.from_pandas(_plain(asked), source=_local(JOBS), name=benchmark)
+
+
+def _responses(key: str, scores: DataFrame) -> Any:
+    """Return the scores of one group as an MLflow dataset."""
+    from mlflow.data import pandas_dataset
+
+    columns = [n for n in ("job_id", "status", "reward", "latency_s") if n in scores.columns]
+    return pandas_dataset.from_pandas(
+        _plain(scores[columns].reset_index(drop=True)),
+        source=_local(ALL_SCORES),
+        name=key,
+        targets="reward",
+    )
+
+
+def _local(path: str) -> Any:
+    """Return a file of the project as MLflow's source; a plain path it would have to guess at."""
+    from mlflow.data.dataset_source_registry import get_dataset_source_from_json
+
+    return get_dataset_source_from_json(json.dumps({"uri": path}), "local")
+
+
+def _plain(table: DataFrame) -> DataFrame:
+    """Return a table of text and floats: MLflow's schemas know no other missing value."""
+    import pandas as pd
+
+    numeric = {name: pd.api.types.is_numeric_dtype(table[name]) for name in table}
+    return table.astype({name: "float64" if yes else "object" for name, yes in numeric.items()})
+
+
+def _metrics(
+    row: Mapping[str, Any], figures: Figures, group: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return the figures of a group by the name under which MLflow shows them."""
+    found = {name: value for name, value in row.items() if name not in group}
+    for line in rows_of(_where(figures.intervals, group)):
+        metric = line["metric"]
+        found[f"{metric}_mean"] = line["mean"]
+        for name, value in line.items():
+            if name.endswith(("_low", "_high")) or name == "difference":
+                found[f"{metric}_{name}"] = value
+    for line in rows_of(_where(figures.versus, group)):
+        found[f"{line['metric']}_median_ratio"] = line["median_ratio"]
+    return {_shown(name): float(value) for name, value in found.items() if _is_figure(value)}
+
+
+USAGE = ("flops", "latency_s", "total_tokens", "usd")
+"""Metrics of which MLflow shows a section of their own."""
+
+
+def _shown(name: str) -> str:
+    if name.startswith("reward_"):
+        return name
+    is_usage = any(name.startswith(f"{metric}_") for metric in USAGE)
+    return f"{'usage' if is_usage else 'summary'}/{name}"
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _settings(group: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run's settings and the variant's own, flat, as MLflow wants parameters."""
+    name = str(group["variant"]).partition("[")[0]
+    own = (parameters.get(str(group["policy"])) or {}).get(name) or {}
+    common = {key: parameters.get(key) for key in ("limit", "seed", "prompting", "model")}
+    return {**group, **_flat("", common), **_flat("variant.", own)}
+
+
+def _flat(prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(f"{prefix}{key}.", value))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _tags() -> dict[str, str]:
+    """Return the commit that the code is at; nothing where there is no repository."""
+    git = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {"git_commit": git.stdout.strip()} if git.returncode == 0 else {}
+
+
+def _where(frame: DataFrame, group: Mapping[str, Any]) -> DataFrame:
+    mask = None
+    for name, value in group.items():
+        same = frame[name] == value
+        mask = same if mask is None else mask & same
+    return frame if mask is None else frame[mask]

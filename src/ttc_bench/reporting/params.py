@@ -1,0 +1,44 @@
+"""How sure a report is to be of what it says."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ttc_bench.params import Params
+from ttc_bench.statistics import Settings
+
+
+class AggregateParams(Params):
+    """Settings of the aggregate stage.
+
+    Attributes:
+        run_id: Name of the run in the history; null takes the start of the session. A run of
+            the same name, model and configuration replaces its own rows there.
+        confidence: Level of all intervals.
+        resamples: Bootstrap resamples.
+        permutations: Flips that a permutation test draws where it cannot try all.
+        seed: Seed of the resampling.
+        min_clusters: Least task types of a benchmark that are clusters; with fewer, each job is.
+        equal_within: Share of a metric's scale that is too small to matter.
+        power: Chance of deciding a difference of the size seen, for the pairs that are needed.
+    """
+
+    run_id: str | None = Field(default=None, min_length=1)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
+    resamples: int = Field(default=2000, ge=100)
+    permutations: int = Field(default=9999, ge=99)
+    seed: int = 0
+    min_clusters: int = Field(default=20, ge=2)
+    equal_within: float = Field(default=0.05, gt=0.0, lt=1.0)
+    power: float = Field(default=0.8, gt=0.0, lt=1.0)
+
+    def comparing(self) -> Settings:
+        """Return what a paired comparison takes of these."""
+        return Settings(
+            confidence=self.confidence,
+            resamples=self.resamples,
+            permutations=self.permutations,
+            seed=self.seed,
+            power=self.power,
+            equal_within=self.equal_within,
+        )

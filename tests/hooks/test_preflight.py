@@ -1,0 +1,72 @@
+"""What a model cannot execute stops a run before its first call, or is skipped, never imitated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tests.conftest import REFERENCE, KedroRun
+
+from ttc_bench.hooks.preflight import capability_faults
+from ttc_bench.policies import VARIANTS
+
+ALONE = {"model": {"engine": "local", "target": str(REFERENCE / "target")}}
+"""A white-box target without draft and verifier."""
+
+
+def test_a_policy_asked_for_by_name_stops_with_what_is_missing() -> None:
+    names = ["baseline.greedy", "cascade.agreement", "cascade.confidence"]
+    faults, skipped = capability_faults(ALONE, names, ["cascade"])
+    assert skipped == []
+    *lines, able = faults
+    assert [line.split(" ", 1)[0] for line in lines] == names[1:]
+    assert all("on the local model target: it needs a draft model." in line for line in lines)
+    assert able.startswith("This model can run: ")
+    assert "kv_cache.static" in able
+    assert "cascade" not in able
+
+
+def test_a_suite_skips_what_cannot_run_and_says_why() -> None:
+    faults, skipped = capability_faults(ALONE, list(VARIANTS))
+    assert faults == []
+    assert {line.split(" ", 1)[0] for line in skipped} == {
+        "best_of_n.verifier",
+        "cascade.agreement",
+        "cascade.confidence",
+        "speculative.draft_model",
+        "speculative.served",
+        "speculative.step",
+        "token_pruning.entropy",
+        "token_pruning.top_p",
+        "tree_search.beam",
+        "tree_search.dvts",
+    }
+
+
+def test_what_a_variant_needs_follows_its_settings() -> None:
+    two = {"model": {**ALONE["model"], "draft": str(REFERENCE / "draft")}}
+
+    def runs(settings: dict[str, Any]) -> bool:
+        faults, _ = capability_faults({**two, **settings}, ["speculative.step"], ["speculative"])
+        return not faults
+
+    assert not runs({"speculative": {"step": {"scorer": "verifier"}}})
+    assert runs({"speculative": {"step": {"scorer": "target"}}})
+
+
+def test_kedro_run_stops_before_the_first_call(kedro_run: KedroRun, project: Path) -> None:
+    result = kedro_run("--pipeline=cascade", "--params=limit=1,model.draft=null")
+    assert result.exit_code == 1
+    assert "cascade.confidence cannot run on the local model target" in result.output
+    assert "Traceback" not in result.output
+    assert not (project / "data" / "07_model_output").exists()
+
+
+def test_kedro_run_runs_what_it_can(kedro_run: KedroRun, project: Path) -> None:
+    arguments = "limit=1,benchmarks=[crm_sim],model.draft=null"
+    result = kedro_run("--pipeline=speculative", f"--params={arguments}")
+    assert result.exit_code == 0, result.output
+    responses = project / "data" / "07_model_output" / "responses"
+    assert len(pd.read_parquet(responses / "speculative.prompt_lookup.parquet")) == 1
+    assert len(pd.read_parquet(responses / "speculative.draft_model.parquet")) == 0

@@ -1,0 +1,87 @@
+"""Tables of scores as the score stage writes them, and the marts built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ttc_bench.metrics.base import all_metrics
+from ttc_bench.pipelines.aggregate.nodes import (
+    build_marts,
+    collect_scores,
+    confidence,
+    name_run,
+    show,
+)
+from ttc_bench.reporting.scaling import scaling
+
+PARAMS: dict[str, Any] = {"confidence": 0.95, "resamples": 200, "seed": 0}
+
+
+def scores(
+    policy: str, variant: str, rewards: list[float | None], **metrics: float
+) -> pd.DataFrame:
+    """A table of scores as the score stage writes it; a reward of ``None`` is a failed row."""
+    identity = {
+        "job_id": [f"crm_sim/{number}" for number in range(len(rewards))],
+        "benchmark": "crm_sim",
+        "task": "handle_time",
+        "difficulty": "easy",
+        "model": "target",
+        "engine": "local",
+        "policy": policy,
+        "variant": variant,
+        "status": ["failed" if reward is None else "ok" for reward in rewards],
+        "error_type": ["timeout" if reward is None else None for reward in rewards],
+        "error_message": ["no answer in 60 s" if reward is None else None for reward in rewards],
+        "replayed": False,
+    }
+    columns = {spec.name: np.nan for spec in all_metrics()}
+    values = {**columns, "latency_s": 1.0, "flops": 2e9, "total_tokens": 100.0, **metrics}
+    frame = pd.DataFrame({**identity, **values, "reward": pd.array(rewards, dtype="Float64")})
+    failed = frame["status"] == "failed"
+    frame.loc[failed, list(values)] = np.nan
+    return frame
+
+
+Marts = dict[str, pd.DataFrame]
+
+
+def marts_of(table: pd.DataFrame, warehouse: Path | None = None, run_id: str = "run 1") -> Marts:
+    """Build all marts of a table of scores, in a warehouse of its own unless one is given."""
+    named = name_run(table, run_id, {"limit": 4})
+    curves = scaling(named.assign(samples=None), PARAMS)
+    with TemporaryDirectory() as folder:
+        return build_marts(named, curves, warehouse or Path(folder) / "warehouse.duckdb")
+
+
+def as_models(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Make each table the scores of a model of its own, by its name."""
+    return {name: table.assign(model=name) for name, table in tables.items()}
+
+
+def marts_of_each(tables: Mapping[str, pd.DataFrame]) -> dict[str, Marts]:
+    """Build the marts of many models at once and part them again.
+
+    Models are weighed apart, and a build takes seconds however little there is to build.
+    """
+    marts = marts_of(collect_scores(*tables.values()))
+    return {
+        name: {mart: rows[rows["model"] == name] for mart, rows in marts.items()} for name in tables
+    }
+
+
+def shown(table: pd.DataFrame, marts: Marts) -> str:
+    """Return what the terminal shows of a table of scores and its marts."""
+    return show(
+        marts["bench_summary"],
+        marts["policy_vs_baseline"],
+        confidence(table, PARAMS),
+        marts["frontier"],
+        marts["choices"],
+    )

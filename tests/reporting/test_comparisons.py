@@ -1,0 +1,188 @@
+"""The table of comparisons: every pair once, the baseline first, and an answer in odd cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ttc_bench.pipelines.aggregate.nodes import collect_scores, confidence
+from ttc_bench.reporting.comparisons import COLUMNS, comparisons
+from ttc_bench.statistics.paired import holm
+
+PARAMS: dict[str, Any] = {"resamples": 200, "permutations": 499}
+BASELINE = "baseline.greedy"
+
+
+def scores(
+    name: str, rewards: list[float | None], tasks: int = 4, model: str = "target", **costs: float
+) -> pd.DataFrame:
+    """Scores of one variant; a reward of ``None`` is a failed row."""
+    policy, variant = name.split(".")
+    failed = np.array([reward is None for reward in rewards])
+    values = {"latency_s": 1.0, "flops": 2e9, "total_tokens": 100.0, **costs}
+    return pd.DataFrame(
+        {
+            "job_id": [f"crm_sim/{number}" for number in range(len(rewards))],
+            "task": [f"task {number % tasks}" for number in range(len(rewards))],
+            "benchmark": "crm_sim",
+            "model": model,
+            "policy": policy,
+            "variant": variant,
+            "status": np.where(failed, "failed", "ok"),
+            "reward": pd.array(rewards, dtype="Float64"),
+            **{metric: np.where(failed, np.nan, value) for metric, value in values.items()},
+        }
+    )
+
+
+def compared(*tables: pd.DataFrame, **params: Any) -> pd.DataFrame:
+    return comparisons(collect_scores(*tables), {**PARAMS, **params})
+
+
+def names(table: pd.DataFrame) -> list[tuple[str, str]]:
+    a = table["policy_a"] + "." + table["variant_a"]
+    b = table["policy_b"] + "." + table["variant_b"]
+    return list(zip(a, b, strict=True))
+
+
+def reward(table: pd.DataFrame) -> pd.Series:
+    """The one comparison of rewards."""
+    rows = table[table["metric"] == "reward"]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_every_pair_once_and_the_baseline_first() -> None:
+    table = compared(*(scores(n, [1.0, 0.0]) for n in ("z.x", BASELINE, "a.y", "m.x")))
+    for _, part in table.groupby("metric"):
+        assert names(part) == [
+            ("a.y", BASELINE),
+            ("m.x", BASELINE),
+            ("z.x", BASELINE),
+            ("m.x", "a.y"),
+            ("z.x", "a.y"),
+            ("z.x", "m.x"),
+        ]
+
+
+def test_better_rewards_and_higher_costs() -> None:
+    better = scores("a.x", [1.0] * 20, latency_s=0.5, flops=4e9)
+    table = compared(scores(BASELINE, [1.0] * 8 + [0.0] * 12), better).set_index("metric")
+    assert table.loc["reward", "difference"] == pytest.approx(0.6)
+    assert dict(table["verdict"]) == {
+        "reward": "better",
+        "latency_s": "better",
+        "flops": "worse",
+        "total_tokens": "undecided",
+    }
+    assert table.loc["reward", "test"] == "mcnemar"
+    assert table.loc["reward", "p_value"] == pytest.approx(2.0**-11)
+    assert table.loc["total_tokens", "n_needed"] == 59, "equal so far, on 20 pairs"
+
+
+def test_p_values_are_adjusted_over_the_pairs_of_one_metric() -> None:
+    rng = np.random.default_rng(0)
+    tables = [scores(f"p{n}.x", (rng.random(30) < 0.3 + 0.1 * n).astype(float)) for n in range(5)]
+    for _, part in compared(*tables).groupby("metric"):
+        p_values = part["p_value"].to_numpy(dtype=float)
+        assert len(p_values) == 10
+        np.testing.assert_allclose(part["p_adjusted"].to_numpy(dtype=float), holm(p_values))
+
+
+def test_differences_to_the_baseline_are_those_of_the_printed_table() -> None:
+    rng = np.random.default_rng(1)
+    tables = [scores(n, rng.random(50).round(2).tolist(), tasks=30) for n in (BASELINE, "a.x")]
+    for least in (20, 40):
+        params = {**PARAMS, "min_clusters": least}
+        row = reward(compared(*tables, min_clusters=least))
+        printed = confidence(collect_scores(*tables), params).set_index(["policy", "metric"])
+        for name in ("difference", "difference_low", "difference_high", "n_pairs"):
+            assert row[name] == pytest.approx(printed.loc[("a", "reward"), name])
+
+
+def test_many_task_types_are_clusters_and_few_are_not() -> None:
+    """Jobs of a type that rise and fall together: as clusters they say less."""
+    rng = np.random.default_rng(2)
+    gains = np.tile(rng.normal(0.1, 0.5, 25), 8).tolist()
+    tables = [scores(BASELINE, [0.0] * 200, tasks=25), scores("a.x", gains, tasks=25)]
+    by_task, by_job = reward(compared(*tables)), reward(compared(*tables, min_clusters=26))
+    assert (by_task["cluster"], by_task["n_clusters"]) == ("task", 25)
+    assert (by_job["cluster"], by_job["n_clusters"]) == ("job", 200)
+    assert by_task["p_value"] > by_job["p_value"]
+    widths = [row["difference_high"] - row["difference_low"] for row in (by_task, by_job)]
+    assert widths[0] > 2 * widths[1]
+
+
+def test_without_a_baseline_the_others_are_still_compared() -> None:
+    table = compared(scores("a.x", [1.0, 0.0]), scores("b.x", [0.0, 0.0]))
+    assert set(names(table)) == {("b.x", "a.x")}
+
+
+def test_one_variant_gives_an_empty_table_with_all_columns() -> None:
+    table = compared(scores(BASELINE, [1.0]))
+    assert table.empty
+    assert list(table.columns) == list(COLUMNS)
+
+
+def test_one_sample_decides_nothing() -> None:
+    row = reward(compared(scores(BASELINE, [0.0]), scores("a.x", [1.0])))
+    assert (row["n_pairs"], row["difference"], row["verdict"]) == (1, 1.0, "undecided")
+    assert row[["difference_low", "difference_high", "n_needed", "effect_size"]].isna()[:3].all()
+
+
+def test_all_failures_leave_a_row_that_says_so() -> None:
+    table = compared(scores(BASELINE, [1.0, 0.0]), scores("a.x", [None, None]))
+    assert (table["n_pairs"] == 0).all()
+    assert (table["verdict"] == "undecided").all()
+    assert table[["difference", "p_value", "p_adjusted", "test", "n_needed"]].isna().all().all()
+
+
+def test_a_failed_row_is_no_test_of_the_family() -> None:
+    """Comparisons that could not be made do not make the others harder."""
+    good = [scores(BASELINE, [0.0] * 9), scores("a.x", [1.0] * 9)]
+    failed = scores("b.x", [None] * 9)
+    alone, among = (compared(*tables) for tables in (good, [*good, failed]))
+    row = among[(among["metric"] == "reward") & (among["n_pairs"] > 0)].iloc[0]
+    assert row["p_adjusted"] == reward(alone)["p_adjusted"]
+
+
+def test_two_models_are_not_mixed() -> None:
+    sides = [
+        scores(name, rewards, model=model)
+        for model, rewards in (("one", [1.0, 1.0]), ("two", [0.0, 0.0]))
+        for name in (BASELINE, "a.x")
+    ]
+    table = compared(*sides)
+    assert (table.groupby("model").size() == 4).all()
+    assert (table["difference"] == 0).all()
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.lists(st.sampled_from([0.0, 0.5, 1.0, None]), min_size=5, max_size=5),
+        min_size=1,
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_any_table_gets_an_answer_without_contradiction(
+    rewards: list[list[float | None]], with_baseline: bool
+) -> None:
+    labels = [BASELINE if with_baseline and n == 0 else f"p{n}.x" for n in range(len(rewards))]
+    table = compared(*(scores(n, r) for n, r in zip(labels, rewards, strict=True)))
+    assert len(table) == 4 * len(rewards) * (len(rewards) - 1) // 2
+    assert table["verdict"].isin(["better", "worse", "equal", "undecided"]).all()
+    assert (table["p_adjusted"].dropna() >= table["p_value"].dropna()).all()
+    decided = table[table["verdict"] != "undecided"]
+    assert decided["n_needed"].isna().all()
+    open_ = table[table["n_needed"].notna()]
+    assert (open_["n_needed"] > open_["n_pairs"]).all()
+    known = table.dropna(subset=["difference_low"])
+    assert (known["difference_low"] <= known["difference"] + 1e-12).all()
+    assert (known["difference"] <= known["difference_high"] + 1e-12).all()
