@@ -30,7 +30,8 @@ class Registry(Mapping[str, T], Generic[T]):
         self.kind = kind
         self._package = package
         self._items: dict[str, T] = {}
-        self._discovered = False
+        self._complete = False
+        self._failure: Exception | None = None
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that registers an object under ``name``.
@@ -63,9 +64,17 @@ class Registry(Mapping[str, T], Generic[T]):
         return name in self._discover()
 
     def _discover(self) -> dict[str, T]:
-        if not self._discovered:
-            self._discovered = True
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{self._package}.{module.name}")
+        # A second attempt would meet the names that a broken module registered before it broke,
+        # and tell of those: the first cause is told again.
+        if self._failure is not None:
+            raise self._failure
+        if not self._complete:
+            try:
+                package = importlib.import_module(self._package)
+                for module in pkgutil.iter_modules(package.__path__):
+                    importlib.import_module(f"{self._package}.{module.name}")
+            except Exception as error:
+                self._failure = error
+                raise
+            self._complete = True
         return self._items
