@@ -166,7 +166,7 @@ def answer(engine: Engine, journal: Journal) -> Answer:
 
     def run(name: str, job: Job, pool: Journal | None = None, **settings: Any) -> Any:
         session = Session(engine, journal if pool is None else pool, job)
-        outcome = asyncio.run(VARIANTS[name](**settings).answer(job, session))
+        outcome = asyncio.run(VARIANTS[name](**settings).answer(session))
         return outcome, session
 
     return run

@@ -9,15 +9,15 @@ import pytest
 
 from ttc_bench.engines.base import Engine
 from ttc_bench.policies import Session
-from ttc_bench.policies.continuation import Partial, forced, grow
+from ttc_bench.policies.continuation import PartialAnswer, extend, force_answer
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job
 
 
-async def write(session: Session, stop: str | None, max_tokens: int | None) -> list[Partial]:
-    parts = [Partial()]
+async def write(session: Session, stop: str | None, max_tokens: int | None) -> list[PartialAnswer]:
+    parts = [PartialAnswer()]
     while not parts[-1].is_ended:
-        parts += await grow(session, parts[-1], stop=stop, max_tokens=max_tokens)
+        parts += await extend(session, parts[-1], stop=stop, max_tokens=max_tokens)
     return parts
 
 
@@ -46,13 +46,20 @@ def test_the_jobs_budget_holds_over_all_parts(engine: Engine, jobs: list[Job]) -
 
 def test_a_part_knows_what_closed_it(engine: Engine, jobs: list[Job]) -> None:
     session = Session(engine, Journal(), jobs[0])
-    (step,) = asyncio.run(grow(session, Partial(), stop="\n"))
+    (step,) = asyncio.run(extend(session, PartialAnswer(), stop="\n"))
     assert step.stopped_at == "\n"
     assert step.text.endswith("\n")
     assert step.before_stop() == step.text[:-1]
     assert not step.is_ended
 
 
-def test_the_marker_of_the_answer_gets_a_line_of_its_own() -> None:
-    assert forced("so far\n", "Answer:") == "so far\nAnswer:"
-    assert forced("", "Answer:") == "Answer:"
+@pytest.mark.parametrize(
+    ("reasoning", "prefix"), [("so far\n", "so far\nAnswer:"), ("", "Answer:")]
+)
+def test_a_forced_answer_stands_behind_its_marker_on_a_line_of_its_own(
+    reasoning: str, prefix: str, engine: Engine, jobs: list[Job]
+) -> None:
+    session = Session(engine, Journal(), jobs[0])
+    text = asyncio.run(force_answer(session, reasoning, "Answer:", 4, "probe"))
+    assert text.startswith(prefix)
+    assert len(text) > len(prefix)

@@ -143,6 +143,11 @@ class Completion:
     extra: Mapping[str, Any] = field(default_factory=dict)
     broken: tuple[BrokenCall, ...] = ()
 
+    @property
+    def mean_logprob(self) -> float | None:
+        """Mean log-probability of its tokens; ``None`` if there is none, or the engine hides it."""
+        return sum(self.logprobs) / len(self.logprobs) if self.logprobs else None
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dict from which `from_json` restores an equal completion."""
         return asdict(self)

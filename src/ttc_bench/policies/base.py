@@ -26,7 +26,6 @@ from ttc_bench.errors import CapabilityError
 from ttc_bench.params import Params
 from ttc_bench.policies.session import Session
 from ttc_bench.registry import Registry
-from ttc_bench.types import Job
 
 Requirements = Mapping[ModelRole, frozenset[Capability]]
 
@@ -77,7 +76,7 @@ class Variant(Params):
         return BENCHMARKS[benchmark].marked or not cls.needs_marker
 
     @abstractmethod
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Answer one job.
 
         Raises:
@@ -114,7 +113,7 @@ class Variant(Params):
     ) -> tuple[Session, Outcome | Exception]:
         async with limit or contextlib.nullcontext():
             try:
-                return session, await self.answer(session.job, session)
+                return session, await self.answer(session)
             except Exception as error:
                 return session, error
 
@@ -144,7 +143,7 @@ class SampledVariant(Variant):
 class DecodingVariant(Decoding, Variant):
     """A variant that is a decoding: one greedy completion, produced in its own way."""
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the completion as it is."""
         (completion,) = await session.complete(session.request(decoding=self))
         return Outcome(completion.text, completion)

@@ -10,7 +10,6 @@ from ttc_bench.engines.base import Capability
 from ttc_bench.engines.completion import Completion
 from ttc_bench.policies import Outcome, Requirements, SampledVariant, Session, variant
 from ttc_bench.policies.voting import scores_of_answers
-from ttc_bench.types import Job
 
 
 class _BestOfN(SampledVariant):
@@ -21,12 +20,12 @@ class _BestOfN(SampledVariant):
         answers = [session.parse(sample.text) for sample in samples]
         scores = scores_of_answers(answers, scores)
         best = max(range(len(samples)), key=lambda i: scores[i])
-        noted = {"picked": best, "score": scores[best], "scores": scores}
+        choice = {"picked": best, "score": scores[best], "scores": scores}
         return Outcome(
             samples[best].text,
             samples[best],
             samples=tuple(sample.text for sample in samples),
-            info={**noted, "scored_by": self.name, "pool": self.pool()},
+            info={**choice, "scored_by": self.name, "pool": self.pool()},
         )
 
 
@@ -38,10 +37,11 @@ class Likelihood(_BestOfN):
         "target": frozenset({Capability.GENERATE, Capability.LOGPROBS})
     }
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the sample of the highest mean log-probability."""
         samples = await session.sample(self.n, self.temperature, self.top_p)
-        return self.pick(session, samples, [mean_logprob(sample) for sample in samples])
+        means = [sample.mean_logprob for sample in samples]
+        return self.pick(session, samples, [-math.inf if m is None else m for m in means])
 
 
 @variant("best_of_n", "verifier")
@@ -53,14 +53,8 @@ class Verifier(_BestOfN):
         "verifier": frozenset({Capability.VERIFY}),
     }
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the sample of the highest score."""
         samples = await session.sample(self.n, self.temperature, self.top_p)
         scores = await session.verify([sample.text for sample in samples])
         return self.pick(session, samples, scores)
-
-
-def mean_logprob(sample: Completion) -> float:
-    """Return the mean log-probability of a completion's tokens; minus infinity for none."""
-    logprobs = sample.logprobs or ()
-    return sum(logprobs) / len(logprobs) if logprobs else -math.inf

@@ -12,7 +12,6 @@ from ttc_bench.engines.base import Capability
 from ttc_bench.engines.completion import Completion
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
 from ttc_bench.policies.voting import vote
-from ttc_bench.types import Job
 
 ABLE = frozenset({Capability.GENERATE})
 
@@ -61,7 +60,7 @@ class Confidence(_Cascade):
             return {**self.requires, "verifier": frozenset({Capability.VERIFY})}
         return {**self.requires, "draft": ABLE | {Capability.LOGPROBS}}
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the small or the large model's greedy answer."""
         (small,) = await session.complete(session.request(role="draft"))
         confidence = await self._confidence(session, small)
@@ -95,7 +94,7 @@ class Agreement(_Cascade):
     temperature: float = Field(default=0.7, gt=0.0, le=5.0)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the small model's winning answer, or the large model's greedy one."""
         samples = await session.sample(self.k, self.temperature, self.top_p, role="draft")
         texts = tuple(sample.text for sample in samples)

@@ -1,4 +1,4 @@
-"""Answers that grow over several calls: reasoning steps, slices of a chain of thought."""
+"""Answers that are written over several calls: reasoning steps, slices of a chain of thought."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ttc_bench.policies import Session
 
 
 @dataclass(frozen=True)
-class Partial:
+class PartialAnswer:
     """An answer as far as it is written.
 
     Attributes:
@@ -34,14 +34,14 @@ class Partial:
         return session.job.max_tokens - self.tokens
 
 
-async def grow(
+async def extend(
     session: Session,
-    partial: Partial,
+    partial: PartialAnswer,
     *,
     stop: str | None = None,
     max_tokens: int | None = None,
     **changes: Any,
-) -> list[Partial]:
+) -> list[PartialAnswer]:
     """Return ``partial`` with its next part, once for every sample asked for.
 
     Args:
@@ -50,25 +50,32 @@ async def grow(
         stop: String that closes the part; without it the part is all that is missing.
         max_tokens: Most tokens of the part; the job's budget bounds it in any case.
         changes: Further fields of the request (``n``, ``role``, ``sampling``, ``purpose``).
+
+    Raises:
+        CallError: If the call failed for good.
     """
     room = partial.room(session)
+    limit = room if max_tokens is None else min(max_tokens, room)
     request = session.continuing(
-        partial.text,
-        max_tokens=room if max_tokens is None else min(max_tokens, room),
+        *([partial.text] if partial.text else []),
+        max_tokens=limit,
         stop=(*session.job.stop, stop) if stop else session.job.stop,
         **changes,
     )
     parts = await session.complete(request)
-    return [_grown(partial, part, stop, request.max_tokens, room) for part in parts]
+    return [_joined(partial, part, stop, limit, room) for part in parts]
 
 
-def _grown(partial: Partial, part: Completion, stop: str | None, asked: int, room: int) -> Partial:
+def _joined(
+    partial: PartialAnswer, part: Completion, stop: str | None, limit: int, room: int
+) -> PartialAnswer:
+    """Return an answer with its next part, of which ``limit`` tokens were asked for."""
     written = part.usage.completion_tokens
     closing = stop if stop and _stopped_by(part, stop) else None
     # Cut short of what was asked for: the context window is full.
-    is_cut = part.finish_reason == "length" and written < asked
+    is_cut = part.finish_reason == "length" and written < limit
     is_turn_over = part.finish_reason == "stop" and closing is None
-    return Partial(
+    return PartialAnswer(
         text=partial.text + part.text + (closing or ""),
         tokens=partial.tokens + written,
         is_ended=is_turn_over or is_cut or written >= room,
@@ -86,7 +93,22 @@ def _stopped_by(part: Completion, stop: str) -> bool:
     return bool(part.text)
 
 
-def forced(text: str, marker: str) -> str:
-    """Return reasoning with the marker of the answer written behind it, on a line of its own."""
-    reasoning = text.rstrip()
-    return f"{reasoning}\n{marker}" if reasoning else marker
+async def force_answer(
+    session: Session, reasoning: str, marker: str, max_tokens: int, purpose: str
+) -> str:
+    """Return ``reasoning`` and the answer that the model gives behind the answer's marker.
+
+    Args:
+        session: Makes and bills the call.
+        reasoning: The reasoning so far; the marker goes on a line of its own behind it.
+        marker: The text that begins an answer (``Answer:``).
+        max_tokens: Most tokens of the answer.
+        purpose: What the call is for, as it stands in the bill.
+
+    Raises:
+        CallError: If the call failed for good.
+    """
+    prefix = f"{reasoning.rstrip()}\n{marker}" if reasoning.strip() else marker
+    request = session.continuing(prefix, max_tokens=max_tokens, purpose=purpose)
+    (end,) = await session.complete(request)
+    return prefix + end.text

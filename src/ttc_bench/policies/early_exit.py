@@ -18,8 +18,7 @@ from ttc_bench.policies import (
     Variant,
     variant,
 )
-from ttc_bench.policies.continuation import Partial, forced, grow
-from ttc_bench.types import Job
+from ttc_bench.policies.continuation import PartialAnswer, extend, force_answer
 
 
 @variant("early_exit", "fixed_layer")
@@ -59,28 +58,20 @@ class Consistency(Variant):
     probe_tokens: int = Field(default=16, ge=1)
     marker: str = formats.ANSWER_PREFIX
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the reasoning up to where its answers agree."""
-        chain, probes = Partial(), list[Hashable]()
+        chain, probes = PartialAnswer(), list[Hashable]()
         while not chain.is_ended:
             is_answering = session.parse(chain.text) is not None
             size = None if is_answering else self.interval
-            (chain,) = await grow(session, chain, max_tokens=size)
+            (chain,) = await extend(session, chain, max_tokens=size)
             if chain.is_ended or session.parse(chain.text) is not None:
                 continue
-            text, found = await self._probe(session, chain.text)
-            probes.append(found)
+            text = await force_answer(session, chain.text, self.marker, self.probe_tokens, "probe")
+            probes.append(session.parse(text))
             if self._agree(probes):
                 return Outcome(text, info={"probes": len(probes), "exited": True})
         return Outcome(chain.text, info={"probes": len(probes), "exited": False})
-
-    async def _probe(self, session: Session, reasoning: str) -> tuple[str, Hashable]:
-        """Return the reasoning with a forced answer, and that answer."""
-        text = forced(reasoning, self.marker)
-        (end,) = await session.complete(
-            session.continuing(text, max_tokens=self.probe_tokens, purpose="probe")
-        )
-        return text + end.text, session.parse(text + end.text)
 
     def _agree(self, probes: Sequence[Hashable]) -> bool:
         last = probes[-self.k :]

@@ -11,7 +11,6 @@ from ttc_bench.engines.base import BatchEngine, Capability, Decoding
 from ttc_bench.engines.batching import BatchSchedule
 from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
-from ttc_bench.types import Job
 
 
 class _ElasticBatch(Decoding, Variant):
@@ -30,7 +29,7 @@ class _ElasticBatch(Decoding, Variant):
     token_budget: int = Field(default=8192, ge=1)
     max_rows: int = Field(default=16, ge=1)
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the answer to one job: a batch of one."""
         async for _, outcome in self.outcomes([session]):
             if isinstance(outcome, Exception):

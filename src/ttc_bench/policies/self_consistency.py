@@ -6,14 +6,13 @@ from pydantic import Field
 
 from ttc_bench.policies import Outcome, SampledVariant, Session, variant
 from ttc_bench.policies.voting import Vote, vote
-from ttc_bench.types import Job
 
 
 @variant("self_consistency", "majority")
 class Majority(SampledVariant):
     """Sample ``n`` chains and return the answer that most of them reach."""
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return a sample that gave the winning answer."""
         samples = await session.sample(self.n, self.temperature, self.top_p)
         texts = tuple(sample.text for sample in samples)
@@ -35,7 +34,7 @@ class Adaptive(SampledVariant):
     chunk: int = Field(default=2, ge=1)
     threshold: float = Field(default=0.95, ge=0.5, le=1.0)
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return a sample that gave the winning answer."""
         texts: list[str] = []
         result = Vote(0, 0, 0, 0.0)

@@ -9,8 +9,7 @@ from pydantic import Field
 from ttc_bench.benchmarks.sim import formats
 from ttc_bench.engines.base import Capability
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
-from ttc_bench.policies.continuation import Partial, forced, grow
-from ttc_bench.types import Job, Message
+from ttc_bench.policies.continuation import PartialAnswer, extend, force_answer
 
 
 @variant("self_refine", "feedback")
@@ -31,23 +30,21 @@ class Feedback(Variant):
     revise_prompt: str = formats.REVISE_PROMPT
     pass_word: str = Field(default=formats.CRITIQUE_PASS.rstrip("."), min_length=1)
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the last revision."""
         (draft,) = await session.complete(session.request())
         texts, passed = [draft.text], False
         for _ in range(self.rounds):
-            asked = (*job.messages, _said(texts[-1]), _asked(self.critique_prompt))
-            (critique,) = await session.complete(
-                session.request(messages=asked, purpose="critique")
-            )
-            passed = self._passes(critique.text) and session.parse(texts[-1]) is not None
+            turns = [draft.text, self.critique_prompt]
+            (critique,) = await session.complete(session.continuing(*turns, purpose="critique"))
+            passed = self._passes(critique.text) and session.parse(draft.text) is not None
             if passed:
                 break
-            asked = (*asked, _said(critique.text), _asked(self.revise_prompt))
-            (draft,) = await session.complete(session.request(messages=asked, purpose="revise"))
+            turns += [critique.text, self.revise_prompt]
+            (draft,) = await session.complete(session.continuing(*turns, purpose="revise"))
             texts.append(draft.text)
         info = {"rounds": len(texts) - 1, "passed": passed}
-        return Outcome(texts[-1], draft, samples=tuple(texts), info=info)
+        return Outcome(draft.text, draft, samples=tuple(texts), info=info)
 
     def _passes(self, critique: str) -> bool:
         return critique.strip().casefold().startswith(self.pass_word.casefold())
@@ -82,47 +79,30 @@ class BudgetForcing(Variant):
     marker: str = formats.ANSWER_PREFIX
     answer_tokens: int = Field(default=32, ge=1)
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the thinking and the answer; together they keep the job's token budget."""
-        most = self._most_thinking(job)
-        thinking, waited = Partial(), 0
+        thinking, waits = await self._think(session)
+        text, room = thinking.before_stop(), thinking.room(session)
+        if session.parse(text) is None and room >= 1:
+            limit = min(self.answer_tokens, room)
+            text = await force_answer(session, text, self.marker, limit, "forced answer")
+        return Outcome(text, info={"waits": waits, "thinking_tokens": thinking.tokens})
+
+    async def _think(self, session: Session) -> tuple[PartialAnswer, int]:
+        """Return the thinking, and how often its end was replaced."""
+        budget = max(1, session.job.max_tokens - self.answer_tokens)
+        longest = min(budget, self.max_thinking_tokens or budget)
+        enough = min(self.min_thinking_tokens or longest, longest)
+        thinking, waits = PartialAnswer(), 0
         while True:
-            (thinking,) = await grow(
-                session,
-                thinking,
-                stop=self.marker,
-                max_tokens=most - thinking.tokens,
-                purpose="thinking",
+            limit = longest - thinking.tokens
+            (thinking,) = await extend(
+                session, thinking, stop=self.marker, max_tokens=limit, purpose="thinking"
             )
             text = thinking.before_stop()
-            if session.parse(text) is not None or not self._waits(thinking.tokens, waited, most):
-                break
+            may_end = waits == self.waits or thinking.tokens >= enough
+            if may_end or session.parse(text) is not None:
+                return thinking, waits
             # The model may have ended its turn: "Wait" opens it again.
-            text, waited = f"{text.rstrip()}\n{self.wait}\n", waited + 1
-            thinking = Partial(text, thinking.tokens)
-        info = {"waits": waited, "thinking_tokens": thinking.tokens}
-        if session.parse(text) is not None or thinking.room(session) < 1:
-            return Outcome(text, info=info)
-        said = forced(text, self.marker)
-        room = min(self.answer_tokens, thinking.room(session))
-        (end,) = await session.complete(
-            session.continuing(said, max_tokens=room, purpose="forced answer")
-        )
-        return Outcome(said + end.text, info=info)
-
-    def _most_thinking(self, job: Job) -> int:
-        budget = max(1, job.max_tokens - self.answer_tokens)
-        return min(budget, self.max_thinking_tokens or budget)
-
-    def _waits(self, thought: int, waited: int, most: int) -> bool:
-        """Return whether thinking that wants to end goes on."""
-        wanted = most if self.min_thinking_tokens is None else self.min_thinking_tokens
-        return waited < self.waits and thought < min(wanted, most)
-
-
-def _said(text: str) -> Message:
-    return Message(role="assistant", content=text)
-
-
-def _asked(text: str) -> Message:
-    return Message(role="user", content=text)
+            thinking = PartialAnswer(f"{text.rstrip()}\n{self.wait}\n", thinking.tokens)
+            waits += 1

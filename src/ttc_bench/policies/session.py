@@ -22,7 +22,7 @@ from ttc_bench.engines.completion import (
 from ttc_bench.errors import UserError
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import Call, Ledger
-from ttc_bench.types import Job, Message
+from ttc_bench.types import Job, Message, Role
 
 
 class Session:
@@ -55,10 +55,14 @@ class Session:
         }
         return Request(**{**defaults, **changes})
 
-    def continuing(self, text: str, **changes: Any) -> Request:
-        """Return the request that goes on where the partial answer ``text`` ends."""
-        partial = (Message(role="assistant", content=text),) if text else ()
-        return self.request(messages=(*self.job.messages, *partial), **changes)
+    def continuing(self, *turns: str, **changes: Any) -> Request:
+        """Return the request that goes on behind ``turns``, the model's and the user's by turns.
+
+        If the last one is the model's, it goes on exactly where that one ends.
+        """
+        roles: Iterator[Role] = itertools.cycle(("assistant", "user"))
+        said = (Message(role=role, content=text) for role, text in zip(roles, turns, strict=False))
+        return self.request(messages=(*self.job.messages, *said), **changes)
 
     async def sample(
         self,

@@ -18,8 +18,7 @@ from ttc_bench.policies import (
     Variant,
     variant,
 )
-from ttc_bench.policies.continuation import Partial, grow
-from ttc_bench.types import Job, Message
+from ttc_bench.policies.continuation import PartialAnswer, extend
 
 ABLE = frozenset({Capability.GENERATE, Capability.CONTINUE})
 
@@ -70,36 +69,31 @@ class Step(Variant):
             return self.requires
         return {**self.requires, "verifier": frozenset({Capability.VERIFY})}
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the solution, and how many of its steps were drafted."""
-        partial, kept, steps = Partial(), 0, 0
+        partial, drafted_steps, steps = PartialAnswer(), 0, 0
         while not partial.is_ended and steps < self.max_steps:
             steps += 1
             step = await self._step(session, partial, "draft")
             if await self._score(session, step.text) >= self.threshold:
-                kept += 1
+                drafted_steps += 1
             else:
                 step = await self._step(session, partial, "target")
             partial = step
         if not partial.is_ended:
-            (partial,) = await grow(session, partial, purpose="rest")
-        return Outcome(partial.text, info={"steps": steps, "drafted_steps": kept})
+            (partial,) = await extend(session, partial, purpose="rest")
+        return Outcome(partial.text, info={"steps": steps, "drafted_steps": drafted_steps})
 
-    async def _step(self, session: Session, partial: Partial, role: str) -> Partial:
-        (step,) = await grow(session, partial, stop=self.separator, role=role, purpose="step")
+    async def _step(self, session: Session, partial: PartialAnswer, role: str) -> PartialAnswer:
+        (step,) = await extend(session, partial, stop=self.separator, role=role, purpose="step")
         return step
 
     async def _score(self, session: Session, text: str) -> float:
         """Return how good the last step of ``text`` is, in [0, 1]."""
         if self.scorer == "verifier":
             return (await session.verify([text]))[0]
-        asked = (
-            *session.job.messages,
-            Message(role="assistant", content=text),
-            Message(role="user", content=self.score_prompt),
-        )
         (reply,) = await session.complete(
-            session.request(messages=asked, max_tokens=8, purpose="score")
+            session.continuing(text, self.score_prompt, max_tokens=8, purpose="score")
         )
         return read_digit(reply.text)
 
@@ -117,7 +111,7 @@ class Served(Variant):
         "served": frozenset({Capability.GENERATE}),
     }
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the answer of the endpoint that speculates."""
         (completion,) = await session.complete(session.request(role="served"))
         return Outcome(completion.text, completion)
@@ -125,5 +119,5 @@ class Served(Variant):
 
 def read_digit(reply: str) -> float:
     """Return the first digit that stands alone in a reply, over 9; 0 if there is none."""
-    found = re.search(r"(?<![\d.])\d(?!\.?\d)", reply)
-    return int(found.group()) / 9 if found else 0.0
+    digit = re.search(r"(?<![\d.])\d(?!\.?\d)", reply)
+    return int(digit.group()) / 9 if digit else 0.0

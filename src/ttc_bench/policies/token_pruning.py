@@ -11,7 +11,7 @@ from pydantic import Field
 from ttc_bench.engines.base import Capability
 from ttc_bench.engines.completion import TokenSurprisal
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
-from ttc_bench.types import Job, Message
+from ttc_bench.types import Message
 
 CONTEXT_SECTIONS = ("# Salesforce instance Metadata", "# Domain Details", "# Persona of the user")
 """Headings of `crmarena`'s system message under which there are facts, not instructions."""
@@ -42,9 +42,9 @@ class _Pruning(Variant):
     def keeps(self, surprisals: Sequence[float]) -> list[bool]:
         """Return which tokens stay, given the surprisal of each in nats."""
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the answer to the pruned prompt."""
-        messages, read, dropped = list(job.messages), 0, 0
+        messages, read, dropped = list(session.job.messages), 0, 0
         for i, message in enumerate(messages):
             spans = self.prunable(message, is_last=i == len(messages) - 1)
             if spans:

@@ -11,16 +11,15 @@ from pydantic import Field
 from ttc_bench.benchmarks.sim.formats import STEP_SEPARATOR
 from ttc_bench.engines.base import Capability
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
-from ttc_bench.policies.continuation import Partial, grow
+from ttc_bench.policies.continuation import PartialAnswer, extend
 from ttc_bench.policies.voting import scores_of_answers
-from ttc_bench.types import Job
 
 
 @dataclass(frozen=True)
 class Branch:
     """A partial solution and the verifier's score of it."""
 
-    partial: Partial
+    partial: PartialAnswer
     score: float
 
 
@@ -53,10 +52,10 @@ class _Search(Variant):
     separator: str = Field(default=STEP_SEPARATOR, min_length=1)
 
     async def _expand(
-        self, session: Session, partial: Partial, count: int, step: int
+        self, session: Session, partial: PartialAnswer, count: int, step: int
     ) -> list[Branch]:
         """Return ``count`` scored continuations of a partial solution by its step ``step``."""
-        grown = await grow(
+        partials = await extend(
             session,
             partial,
             stop=None if step == self.depth else self.separator,
@@ -64,30 +63,30 @@ class _Search(Variant):
             sampling=session.sampling(self.temperature, self.top_p),
             purpose="step",
         )
-        scores = await session.verify([part.text for part in grown])
-        return [Branch(part, score) for part, score in zip(grown, scores, strict=True)]
+        scores = await session.verify([each.text for each in partials])
+        return [Branch(each, score) for each, score in zip(partials, scores, strict=True)]
 
     async def _first_steps(self, session: Session) -> list[Branch]:
-        return await self._expand(session, Partial(), self.beams * self.width, 1)
+        return await self._expand(session, PartialAnswer(), self.beams * self.width, 1)
 
 
 @variant("tree_search", "beam")
 class Beam(_Search):
-    """Beam search: grow every branch by a step, keep the best ``beams`` of all."""
+    """Beam search: extend every branch by a step, keep the best ``beams`` of all."""
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the best solution found."""
         branches = _best(await self._first_steps(session), self.beams)
         for step in range(2, self.depth + 1):
             if all(branch.partial.is_ended for branch in branches):
                 break
-            grown: list[Branch] = []
+            candidates: list[Branch] = []
             for branch in branches:
                 if branch.partial.is_ended:
-                    grown.append(branch)
+                    candidates.append(branch)
                 else:
-                    grown += await self._expand(session, branch.partial, self.width, step)
-            branches = _best(grown, self.beams)
+                    candidates += await self._expand(session, branch.partial, self.width, step)
+            branches = _best(candidates, self.beams)
         return _outcome(session, branches)
 
 
@@ -99,7 +98,7 @@ class DiverseVerifierTreeSearch(_Search):
     subtree can crowd out another, so the finalists differ.
     """
 
-    async def answer(self, job: Job, session: Session) -> Outcome:
+    async def answer(self, session: Session) -> Outcome:
         """Return the best solution of all subtrees."""
         first = await self._first_steps(session)
         subtrees = [first[i :: self.beams] for i in range(self.beams)]
@@ -110,8 +109,8 @@ class DiverseVerifierTreeSearch(_Search):
         for step in range(2, self.depth + 1):
             if branch.partial.is_ended:
                 break
-            grown = await self._expand(session, branch.partial, self.width, step)
-            (branch,) = _best(grown, 1)
+            steps = await self._expand(session, branch.partial, self.width, step)
+            (branch,) = _best(steps, 1)
         return branch
 
 

@@ -195,12 +195,8 @@ def respond(
         itl_s=outcome.source.timing.itl_s if outcome.source else (),
         samples=outcome.samples,
         info=outcome.info,
-        mean_logprob=_mean(outcome.source.logprobs) if outcome.source else None,
+        mean_logprob=outcome.source.mean_logprob if outcome.source else None,
     )
-
-
-def _mean(values: Sequence[float] | None) -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 def _failure(job: Job, error: Exception) -> dict[str, Any]:
