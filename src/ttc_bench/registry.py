@@ -23,12 +23,12 @@ class Registry(Mapping[str, T], Generic[T]):
 
     Args:
         kind: What the objects are, in the words of an error message ("policy").
-        package: Dotted name of the package whose modules register themselves.
+        packages: Dotted names of the packages whose modules register themselves.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, *packages: str) -> None:
         self.kind = kind
-        self._package = package
+        self._packages = packages
         self._items: dict[str, T] = {}
         self._complete = False
         self._failure: Exception | None = None
@@ -70,9 +70,9 @@ class Registry(Mapping[str, T], Generic[T]):
             raise self._failure
         if not self._complete:
             try:
-                package = importlib.import_module(self._package)
-                for module in pkgutil.iter_modules(package.__path__):
-                    importlib.import_module(f"{self._package}.{module.name}")
+                for package in map(importlib.import_module, self._packages):
+                    for module in pkgutil.iter_modules(package.__path__):
+                        importlib.import_module(f"{package.__name__}.{module.name}")
             except Exception as error:
                 self._failure = error
                 raise

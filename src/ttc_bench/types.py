@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,8 +19,8 @@ __all__ = [
     "DataFrame",
     "Job",
     "Message",
+    "MetricSpec",
     "Record",
-    "RewardMetric",
     "Role",
     "Sample",
 ]
@@ -31,7 +32,6 @@ BASELINE = ("baseline", "greedy")
 """The policy and variant that all others are compared with."""
 
 Role = Literal["system", "user", "assistant"]
-RewardMetric = Literal["exact_match", "fuzzy_match", "privacy_rejection", "workflow"]
 
 
 class Record(BaseModel):
@@ -56,7 +56,7 @@ class Sample(Record):
         task: Task type within the benchmark, e.g. ``handle_time``.
         messages: The benchmark's own chat messages (system and user).
         references: Gold answers; ``None`` is CRMArena's explicit "no answer".
-        reward_metric: The official scoring rule that applies.
+        reward_metric: Name of the official scoring rule that applies.
         difficulty: Difficulty level where the benchmark has one.
         solution: A worked gold solution in the target's output format where one exists
             (used for few-shot examples and training, never shown for a scored sample).
@@ -68,7 +68,7 @@ class Sample(Record):
     task: str = Field(min_length=1)
     messages: tuple[Message, ...] = Field(min_length=1)
     references: tuple[str | None, ...]
-    reward_metric: RewardMetric
+    reward_metric: str = Field(min_length=1)
     difficulty: str | None = None
     solution: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
@@ -84,7 +84,7 @@ class Job(Record):
         difficulty: Difficulty level where the benchmark has one.
         messages: The rendered chat messages, few-shot turns included.
         references: Gold answers; ``None`` is an explicit "no answer".
-        reward_metric: The official scoring rule that applies.
+        reward_metric: Name of the official scoring rule that applies.
         stop: Strings that end a completion.
         max_tokens: Most completion tokens that one call may produce.
         prompting: The prompting settings the job was rendered with.
@@ -97,8 +97,31 @@ class Job(Record):
     difficulty: str | None = None
     messages: tuple[Message, ...] = Field(min_length=1)
     references: tuple[str | None, ...]
-    reward_metric: RewardMetric
+    reward_metric: str = Field(min_length=1)
     stop: tuple[str, ...] = ()
     max_tokens: int = Field(gt=0)
     prompting: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """What one metric means.
+
+    Attributes:
+        name: Its column in the scores.
+        unit: Unit of its values; ``1`` is a share or a score without a unit.
+        range: Smallest and largest value; ``None`` is open.
+        higher_is_better: Its direction; ``None`` where neither end is good.
+        definition: What is computed, in one sentence.
+        source: Paper, library or field it comes from.
+        family: The family it belongs to, set where the family is registered.
+    """
+
+    name: str
+    unit: str
+    range: tuple[float | None, float | None]
+    higher_is_better: bool | None
+    definition: str
+    source: str
+    family: str = ""

@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
+from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.params import Params
 from ttc_bench.registry import Registry
 from ttc_bench.types import Job, Message, Sample
@@ -81,19 +82,23 @@ class Benchmark(ABC, Generic[P]):
         text holds no readable answer.
         """
 
-    @abstractmethod
     def score(self, text: str, job: Job) -> Mapping[str, float | None]:
-        """Return the benchmark's official metrics of one response, quirks included.
+        """Return the official figures of one response by the job's rule, quirks included.
 
         One key is always ``reward``, the number in [0, 1] that policies are compared by.
         """
+        return REWARD_RULES[job.reward_metric].score(text, job.references)
 
     def chance(self, samples: Sequence[Sample]) -> float | None:
         """Return the expected reward of blind guessing, or ``None`` where it is unknown."""
         return None
 
     def render(self, sample: Sample, prompting: Prompting, params: P) -> Job:
-        """Return ``sample`` as a job: few-shot turns, instructions, budget and stop strings."""
+        """Return ``sample`` as a job: few-shot turns, instructions, budget and stop strings.
+
+        Raises:
+            UserError: If its reward rule is unknown.
+        """
         first, *rest = self.instruction(sample, prompting)
         shots: list[Message] = []
         for example in self.examples(sample, prompting.shots, params) if prompting.shots else ():
@@ -108,7 +113,7 @@ class Benchmark(ABC, Generic[P]):
             difficulty=sample.difficulty,
             messages=(*system, *shots, *user),
             references=sample.references,
-            reward_metric=sample.reward_metric,
+            reward_metric=REWARD_RULES[sample.reward_metric].name,
             stop=tuple(dict.fromkeys((*self.stop, *prompting.stop))),
             max_tokens=prompting.max_tokens or self.max_tokens,
             prompting=prompting.model_dump(mode="json"),

@@ -7,12 +7,11 @@ nothing about CRMArena, whose answer conventions and scoring rules it shares.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import ClassVar
 
 from ttc_bench.benchmarks.answers import answer_span, parse_answer
 from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting
-from ttc_bench.benchmarks.scoring.crm_reward import crm_reward
 from ttc_bench.benchmarks.scoring.refusal import refuses_for_privacy
 from ttc_bench.benchmarks.sim import samples
 from ttc_bench.benchmarks.sim.crm_tasks import CRM_TASKS
@@ -51,10 +50,6 @@ class CrmSim(Benchmark[SimParams]):
         if refuses_for_privacy(answer_span(text) or ""):
             return REFUSED
         return parse_answer(text)
-
-    def score(self, text: str, job: Job) -> Mapping[str, float | None]:
-        """Return CRMArena's figures: exact match, or detected refusal for private data."""
-        return crm_reward(text, job.references, job.reward_metric)
 
     def chance(self, samples_: Sequence[Sample]) -> float | None:
         """Return the mean rate at which informed blind guesses hit; see `guess_rate`."""

@@ -20,12 +20,13 @@ from typing import ClassVar, Literal
 from ttc_bench.benchmarks.answers import answer_span
 from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting
 from ttc_bench.benchmarks.records import Entry, fetch_parquet, read_entries
-from ttc_bench.benchmarks.scoring.crm_reward import crm_reward, extract
+from ttc_bench.benchmarks.scoring.base import REWARD_RULES
+from ttc_bench.benchmarks.scoring.crm_reward import extract
 from ttc_bench.benchmarks.scoring.refusal import refuses_for_privacy
 from ttc_bench.benchmarks.scoring.text import normalise
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params
-from ttc_bench.types import Job, Message, RewardMetric, Sample
+from ttc_bench.types import Job, Message, Sample
 
 REPOSITORY = "Salesforce/CRMArenaPro"
 PATH_KEY = "sources.crmarena.path"
@@ -41,7 +42,6 @@ EXTERNAL_TASKS = frozenset(
 )
 """Tasks whose user is a customer, not an employee (the original's external-facing tasks)."""
 
-_REWARDS = ("exact_match", "fuzzy_match", "privacy_rejection")
 _USERS = {
     True: "a human user (a customer)",
     False: "an internal user (an employee of the same company)",
@@ -121,8 +121,8 @@ class CRMArena(Benchmark[CRMArenaParams]):
         return None if not span else _CANONICAL[job.reward_metric](span, job)
 
     def score(self, text: str, job: Job) -> Mapping[str, float | None]:
-        """Return CRMArena's figures; see `ttc_bench.benchmarks.scoring.crm_reward`."""
-        return crm_reward(text, job.references, job.reward_metric, job.task)
+        """Return CRMArena's figures; the task decides how a sentence is read."""
+        return REWARD_RULES[job.reward_metric].score(text, job.references, job.task)
 
 
 _CANONICAL: dict[str, Callable[[str, Job], Hashable]] = {
@@ -190,12 +190,11 @@ def _references(entry: Entry) -> tuple[str | None, ...]:
     return tuple(answers)
 
 
-def _reward(entry: Entry) -> RewardMetric:
-    metric = entry.get("reward_metric", str)
-    for known in _REWARDS:
-        if metric == known:
-            return known  # type: ignore[return-value]
-    raise entry.fault("reward_metric", f"is {metric!r}, not one of {', '.join(_REWARDS)}")
+def _reward(entry: Entry) -> str:
+    metric: str = entry.get("reward_metric", str)
+    if metric not in _CANONICAL:
+        raise entry.fault("reward_metric", f"is {metric!r}, not one of {', '.join(_CANONICAL)}")
+    return metric
 
 
 BENCHMARKS.register(CRMArena.name)(CRMArena())

@@ -5,7 +5,7 @@ Requests are generated and paraphrased; the gold plan comes from code. Scored by
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import ClassVar
 
 from ttc_bench.benchmarks.answers import parse_workflow
@@ -44,13 +44,6 @@ class WorfSim(Benchmark[SimParams]):
     def parse(self, text: str, job: Job) -> Hashable:
         """Return the canonical workflow; see `ttc_bench.benchmarks.answers.parse_workflow`."""
         return parse_workflow(text)
-
-    def score(self, text: str, job: Job) -> Mapping[str, float | None]:
-        """Return WorFEval's figures; ``reward`` is the official graph F1."""
-        from ttc_bench.benchmarks.scoring.worfeval import worf_scores
-
-        scores = worf_scores(text, str(job.references[0]))
-        return {"reward": scores["graph_f1"], **scores}
 
     def chance(self, samples_: Sequence[Sample]) -> float | None:
         """Return 0: no blind guess names the subtasks of a request."""

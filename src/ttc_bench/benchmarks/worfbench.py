@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +17,6 @@ from typing import ClassVar
 from ttc_bench.benchmarks.answers import parse_workflow
 from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting
 from ttc_bench.benchmarks.records import Entry, fetch_parquet, read_entries
-from ttc_bench.benchmarks.scoring.worfeval import worf_scores
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params
 from ttc_bench.types import Job, Message, Sample
@@ -94,11 +93,6 @@ class WorFBench(Benchmark[WorFBenchParams]):
     def parse(self, text: str, job: Job) -> Hashable:
         """Return the canonical workflow; see `ttc_bench.benchmarks.answers.parse_workflow`."""
         return parse_workflow(text)
-
-    def score(self, text: str, job: Job) -> Mapping[str, float | None]:
-        """Return WorFEval's figures; ``reward`` is the graph F1, the harder of the two."""
-        scores = worf_scores(text, str(job.references[0]))
-        return {"reward": scores["graph_f1"], **scores}
 
 
 @lru_cache(maxsize=2)

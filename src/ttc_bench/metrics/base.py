@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from ttc_bench.benchmarks.answers import answer_text
+from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.benchmarks.scoring.encoder import (
     EMBEDDED,
     PUBLISHED,
@@ -24,33 +24,29 @@ from ttc_bench.benchmarks.scoring.encoder import (
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params, unknown
 from ttc_bench.registry import Registry
-from ttc_bench.types import GROUP, Job
+from ttc_bench.types import GROUP, Job, MetricSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-@dataclass(frozen=True)
-class MetricSpec:
-    """What one metric means.
-
-    Attributes:
-        name: Its column in the scores.
-        unit: Unit of its values; ``1`` is a share or a score without a unit.
-        range: Smallest and largest value; ``None`` is open.
-        higher_is_better: Its direction; ``None`` where neither end is good.
-        definition: What is computed, in one sentence.
-        source: Paper, library or field it comes from.
-        family: The family it belongs to, set by `family`.
-    """
-
-    name: str
-    unit: str
-    range: tuple[float | None, float | None]
-    higher_is_better: bool | None
-    definition: str
-    source: str
-    family: str = ""
+__all__ = [
+    "LONG_COLUMNS",
+    "METRICS",
+    "NOT_REPORTED",
+    "PASS_AT",
+    "Columns",
+    "Family",
+    "MetricSpec",
+    "Null",
+    "ScoreParams",
+    "ScoringBatch",
+    "Value",
+    "all_metrics",
+    "all_notes",
+    "family",
+    "ratio",
+    "reference_text",
+]
 
 
 @dataclass(frozen=True)
@@ -151,8 +147,8 @@ class ScoringBatch:
         """Return a batch of a response table whose rows are aligned with ``jobs``."""
         import pyarrow as pa
 
-        wanted = [str(name) for name in rows.columns if name not in _UNREAD]
-        lists = {name: pa.Array.from_pandas(rows[name]).to_pylist() for name in wanted}
+        names = [str(name) for name in rows.columns if name not in _UNREAD]
+        lists = {name: pa.Array.from_pandas(rows[name]).to_pylist() for name in names}
         return cls(jobs, lists, params)
 
     def __len__(self) -> int:
@@ -171,7 +167,7 @@ class ScoringBatch:
     def answers(self) -> Sequence[str]:
         """What text metrics compare: the final answer, or all of a workflow."""
         return [
-            text if job.reward_metric == "workflow" else answer_text(text)
+            REWARD_RULES[job.reward_metric].answer(text)
             for text, job in zip(self.texts, self.jobs, strict=True)
         ]
 
@@ -182,15 +178,15 @@ class ScoringBatch:
 
     def groups(self) -> Iterable[list[int]]:
         """Return the rows of each `GROUP`, in order."""
-        found: dict[tuple[Any, ...], list[int]] = {}
+        rows: dict[tuple[Any, ...], list[int]] = {}
         for row, key in enumerate(zip(*(self.column(c) for c in GROUP), strict=True)):
-            found.setdefault(key, []).append(row)
-        return found.values()
+            rows.setdefault(key, []).append(row)
+        return rows.values()
 
 
 def reference_text(job: Job) -> str | None:
-    """Return the gold answers as one text; ``None`` for privacy tasks, which have none."""
-    if job.reward_metric == "privacy_rejection":
+    """Return the gold answers as one text; ``None`` where the gold answer is a refusal."""
+    if REWARD_RULES[job.reward_metric].gold == "refusal":
         return None
     return ", ".join("None" if r is None else r for r in job.references)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.benchmarks.answers import read_graph
+from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.benchmarks.scoring.refusal import refuses
 from ttc_bench.benchmarks.scoring.text import f1_of_tokens, normalise
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
@@ -106,6 +107,10 @@ def coverage(batch: ScoringBatch) -> Columns:
     }
 
 
+def _gold(job: Job) -> str:
+    return REWARD_RULES[job.reward_metric].gold
+
+
 def things(pattern: re.Pattern[str], texts: Iterable[str]) -> frozenset[str]:
     """Return the distinct things that a pattern finds, case and blanks normalised."""
     found = (m.group() for text in texts for m in pattern.finditer(text))
@@ -118,7 +123,7 @@ def _in_prompt(pattern: re.Pattern[str], prompt: tuple[str, ...]) -> frozenset[s
 
 
 def _compare(pattern: re.Pattern[str], job: Job, text: str, answer: str) -> Found:
-    if job.reward_metric == "privacy_rejection":
+    if _gold(job) == "refusal":
         return Found(*[Null("the gold answer is a refusal")] * 3)
     wanted = things(pattern, (r for r in job.references if r is not None))
     given = _in_prompt(pattern, tuple(m.content for m in job.messages))
@@ -131,7 +136,7 @@ def _compare(pattern: re.Pattern[str], job: Job, text: str, answer: str) -> Foun
 
 
 def _steps(job: Job, text: str) -> Value:
-    gold = _gold_steps(job.references[0] or "") if job.reward_metric == "workflow" else ()
+    gold = _gold_steps(job.references[0] or "") if _gold(job) == "workflow" else ()
     if not gold:
         return Null("the gold answer is no workflow")
     graph = read_graph(text)
@@ -152,7 +157,7 @@ def _offered(prompt: tuple[str, ...]) -> frozenset[str]:
 
 
 def _tools(job: Job, text: str) -> Value:
-    if job.reward_metric != "workflow":
+    if _gold(job) != "workflow":
         return Null("the task offers no tools")
     offered = _offered(tuple(m.content for m in job.messages if m.role == "user"))
     needed = offered & set(re.findall(r"\w+", job.references[0] or ""))
@@ -162,7 +167,7 @@ def _tools(job: Job, text: str) -> Value:
 
 
 def _strange_tools(job: Job, text: str) -> Value:
-    if job.reward_metric != "workflow":
+    if _gold(job) != "workflow":
         return Null("the task offers no tools")
     offered = _offered(tuple(m.content for m in job.messages if m.role == "user"))
     return len(set(_TOOLS[-1].findall(text)) - offered)
@@ -173,6 +178,6 @@ def _readable(job: Job, text: str) -> float:
 
 
 def _refusal(job: Job, answer: str, *, due: bool) -> Value:
-    if (job.reward_metric == "privacy_rejection") != due:
+    if (_gold(job) == "refusal") != due:
         return Null("a refusal is due" if not due else "no refusal is due")
     return float(refuses(answer))

@@ -8,11 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttc_bench.benchmarks.scoring.crm_reward import KEYS, crm_reward, set_rouge
+from ttc_bench.benchmarks.scoring.base import REWARD_RULES, Figures, References
+from ttc_bench.benchmarks.scoring.crm_reward import set_rouge
 from ttc_bench.benchmarks.scoring.refusal import refuses, refuses_for_privacy
 from ttc_bench.benchmarks.scoring.text import normalise, token_f1
 
 PARITY = Path(__file__).with_name("crm_fuzzy_cases.json")
+
+
+def crm_reward(text: str, references: References, rule: str, task: str | None = None) -> Figures:
+    return REWARD_RULES[rule].score(text, references, task)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +48,7 @@ def test_exact_match(
     text: str, references: tuple[str | None, ...], task: str | None, reward: float
 ) -> None:
     found = crm_reward(text, references, "exact_match", task)
-    assert set(found) == set(KEYS)
-    assert found["reward"] == found["exact_match"] == reward
-    assert found["fuzzy_f1"] is None
+    assert found == {"reward": reward, "exact_match": reward}
 
 
 def test_fuzzy_match_equals_the_libraries_that_the_original_calls() -> None:
@@ -59,7 +62,7 @@ def test_the_reward_of_a_fuzzy_match_is_the_token_f1() -> None:
     found = crm_reward("Answer: The cost, and time.", ("cost of the time",), "fuzzy_match")
     assert found["reward"] == found["fuzzy_f1"] == pytest.approx(2 / 3)
     assert found["fuzzy_em"] == 0.0
-    assert found["exact_match"] is None
+    assert "exact_match" not in found
 
 
 def test_normalisation() -> None:

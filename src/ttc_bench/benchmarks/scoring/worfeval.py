@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ttc_bench.benchmarks.answers import Graph, read_graph
+from ttc_bench.benchmarks.scoring.base import References, reward_rule, share
 from ttc_bench.benchmarks.scoring.encoder import Encoder, get_encoder
 
 if TYPE_CHECKING:
@@ -26,14 +27,15 @@ THRESHOLD = 0.6
 _MANY_NODES = 10  # from here on the official code keeps the gold nodes in their given order
 _MOST_ORDERS = 20
 _MOST_EXACT = 200  # beyond, ties are decided by scipy: networkx would take minutes
-KEYS = (
-    "node_precision",
-    "node_recall",
-    "node_f1",
-    "graph_precision",
-    "graph_recall",
-    "graph_f1",
-)
+_DEFINITIONS = {
+    "node_precision": "Longest run of matched subtasks in order, over predicted subtasks.",
+    "node_recall": "Longest run of matched subtasks in order, over gold subtasks.",
+    "node_f1": "Harmonic mean of the node precision and recall.",
+    "graph_precision": "Largest connected shared subgraph over predicted nodes.",
+    "graph_recall": "Largest connected shared subgraph over gold nodes.",
+    "graph_f1": "Harmonic mean of the two; the reward of workflows.",
+}
+KEYS = tuple(_DEFINITIONS)
 
 Scores = dict[str, float]
 
@@ -79,9 +81,20 @@ def worf_scores_batch(pairs: Sequence[tuple[str, str]], encoder: str | None = No
     return [dict(done[pair]) for pair in pairs]
 
 
-def warm(pairs: Iterable[tuple[str, str]]) -> None:
-    """Encode the subtasks of many (prediction, gold) pairs in one go, so that batches are full."""
-    _warm(get_encoder(), [(read_graph(p), read_graph(g)) for p, g in pairs])
+def warm(pairs: Iterable[tuple[str, References]]) -> None:
+    """Encode the subtasks of many (prediction, golds) pairs in one go, so that batches are full."""
+    _warm(get_encoder(), [(read_graph(text), read_graph(str(gold[0]))) for text, gold in pairs])
+
+
+@reward_rule(
+    "workflow",
+    reward="graph_f1",
+    metrics=[share(*pair, "WorFEval, arXiv 2410.07869") for pair in _DEFINITIONS.items()],
+    gold="workflow",
+    warm=warm,
+)
+def _workflow(text: str, references: References, _task: str | None) -> Scores:
+    return worf_scores(text, str(references[0]))
 
 
 def _warm(model: Encoder, graphs: Iterable[tuple[Graph | None, Graph | None]]) -> None:

@@ -12,7 +12,7 @@ from ttc_bench.benchmarks.sim.formats import ANSWER_PREFIX, REFUSAL
 from ttc_bench.benchmarks.sim.problems import Problem, Side, Task, stream
 from ttc_bench.benchmarks.sim.tasks import TASKS, gold_text, question_text, system_text
 from ttc_bench.params import Params
-from ttc_bench.types import Message, RewardMetric, Sample
+from ttc_bench.types import Message, Sample
 
 
 class SimParams(Params):
@@ -91,7 +91,7 @@ def references(problem: Problem, gold: str) -> tuple[str | None, ...]:
     return tuple(answer.split(", "))
 
 
-def reward_metric(problem: Problem, gold: str) -> RewardMetric:
+def reward_metric(problem: Problem, gold: str) -> str:
     """Return the official rule that scores a problem."""
     if problem.benchmark == "worf_sim":
         return "workflow"

@@ -64,7 +64,7 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> D
         DataError: If a response belongs to none of the jobs.
         UserError: If a setting names an unknown family or a model that cannot be loaded.
     """
-    from ttc_bench.metrics.benchmark import REWARD_RULES
+    from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 
     settings = parse_params(ScoreParams, params, "score") if isinstance(params, Mapping) else params
     answered = _jobs_of(responses, jobs)
@@ -75,7 +75,7 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> D
         table.add(columns)
     table.fail(responses, valid)
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
-    rules = [REWARD_RULES[job.reward_metric] for job in answered]
+    rules = [REWARD_RULES[job.reward_metric].reward for job in answered]
     named = {"encoder": settings.sentence_encoder(), "bert_encoder": settings.token_encoder()}
     encoders = {name: [value] * len(answered) for name, value in named.items()}
     asked = {"question": [question_of(job) for job in answered]}
