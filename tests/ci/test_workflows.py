@@ -1,4 +1,4 @@
-"""The workflows do what they say: their lines run, and name what exists."""
+"""The workflows do what they say; their lines, and the README's, name what exists."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from kedro.config import OmegaConfigLoader
 from kedro.framework.project import pipelines
 from kedro.framework.startup import bootstrap_project
 from tests.conftest import ROOT
@@ -25,6 +26,7 @@ from ttc_bench.policies import policies
 WORKFLOWS = {path.stem: path for path in (ROOT / ".github" / "workflows").glob("*.yml")}
 ACTIONS = sorted((ROOT / ".github" / "actions").glob("*/action.yml"))
 FULL_VERSION = re.compile(r"[\w.-]+/[\w./-]+@v\d+\.\d+\.\d+")
+README = (ROOT / "README.md").read_text()
 INSTALL = 'pip install -e ".[dev]"'
 
 Step = dict[str, Any]
@@ -54,6 +56,12 @@ def lines_of(steps: list[Step]) -> list[str]:
 
 LINES = [
     line for path in (*WORKFLOWS.values(), *ACTIONS) for line in lines_of(list(steps_of(path)))
+]
+
+SHOWN = [
+    line
+    for block in re.findall(r"^```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
 ]
 
 
@@ -92,18 +100,24 @@ def test_an_action_is_pinned_by_its_full_version_or_is_our_own(path: Path) -> No
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_line_calls_what_exists(line: str) -> None:
-    words = shlex.split(line)
-    assert shutil.which(words[0]), words[0]
-    if words[:2] != ["kedro", "run"]:
-        return
+def test_a_line_calls_a_program_that_is_there(line: str) -> None:
+    assert shutil.which(shlex.split(line)[0])
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in (*LINES, *SHOWN) if line.startswith("kedro run")]
+)
+def test_a_run_names_pipelines_parameters_and_environments_that_exist(line: str) -> None:
     bootstrap_project(ROOT)
-    given = dict(word.removeprefix("--").split("=", 1) for word in words[2:])
-    assert set(given) <= {"pipeline", "params"}
-    every = policies() if given.get("pipeline") == "$POLICY" else [given.get("pipeline")]
-    assert {name for name in every if name} <= set(pipelines)
-    parameters = yaml.safe_load((ROOT / "conf/base/parameters.yml").read_text())
-    assert set(parse_params_option(None, None, given.get("params", ""))) <= set(parameters)  # type: ignore[arg-type]
+    words = shlex.split(line, comments=True)[2:]
+    options = dict(word.removeprefix("--").split("=", 1) for word in words)
+    assert set(options) <= {"pipeline", "params", "env"}
+    name = options.get("pipeline", "__default__")
+    assert set(policies() if name == "$POLICY" else [name]) <= set(pipelines)
+    assert (ROOT / "conf" / options.get("env", "base")).is_dir()
+    config = OmegaConfigLoader(str(ROOT / "conf"), base_env="base", default_run_env="base")
+    params = parse_params_option(None, None, options.get("params", ""))  # type: ignore[arg-type]
+    assert set(params) <= set(config["parameters"])
 
 
 def test_every_registered_policy_has_a_job(tmp_path: Path) -> None:
@@ -129,7 +143,7 @@ def test_the_gate_and_the_workflow_check_the_same() -> None:
 
     assert lines_of(list(steps_of(ACTIONS[0]))) == [INSTALL]
     assert lines_of(job("tests")["steps"]) == ["pytest"]
-    assert f"\n{INSTALL} && pytest\n" in (ROOT / "README.md").read_text()
+    assert f"\n{INSTALL} && pytest\n" in README
 
 
 def test_what_is_kept_is_what_a_run_writes() -> None:

@@ -12,6 +12,22 @@ the server is this project's ``timed_server.py``; with ``--guidellm`` it is Guid
 A client's call is one completion. A whole run goes from jobs to results on the disk: journal and
 rows here, the log file of an evaluation there. Inspect AI's calls do not stream: its TTFT is the
 time of the whole answer.
+
+300 completions at concurrency 50 on the two cores that the server ran on, too, median of three
+alternating rounds (``--peers``):
+
+===================================  ==========  =====  ==============  ===========
+client                               requests/s  wall   CPU ms/request  TTFT p50 ms
+===================================  ==========  =====  ==============  ===========
+bare aiohttp                         129         1.00x  6.5             58.5
+ttc-bench                            125         1.03x  5.8             59.0
+ttc-bench, a whole run               112         1.15x  7.1             61.4
+Inspect AI, its model call alone     93          1.38x  8.8             416
+openai SDK                           53          2.42x  18.7            153
+Inspect AI, a whole evaluation       32          4.07x  30.8            525
+ttc-bench, by litellm                13          10.3x  80              793
+litellm                              12          10.7x  84              927
+===================================  ==========  =====  ==============  ===========
 """
 
 from __future__ import annotations
