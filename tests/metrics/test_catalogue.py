@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
+import subprocess
+import sys
 
-import pytest
+from tests.conftest import ROOT
 
 from ttc_bench.metrics.base import METRICS, all_metrics
-from ttc_bench.metrics.catalogue import BEGIN, catalogue, insert
-
-ROOT = Path(__file__).parents[2]
+from ttc_bench.metrics.catalogue import catalogue
 
 
 def test_every_metric_is_defined() -> None:
@@ -31,17 +30,8 @@ def test_the_catalogue_is_a_table_of_all_metrics() -> None:
     assert {row.count(" | ") for row in rows[2:]} == {6}
 
 
-def test_the_table_is_written_between_its_marks() -> None:
-    text = f"a\n{BEGIN}\nstale\n<!-- metrics: end -->\nb\n"
-    once = insert(text)
-    assert once.startswith(f"a\n{BEGIN}\n")
-    assert once.endswith("<!-- metrics: end -->\nb\n")
-    assert "stale" not in once
-    assert insert(once) == once
-
-
-def test_the_readme_is_in_step() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    if BEGIN not in readme:
-        pytest.skip("the README does not hold the catalogue")
-    assert insert(readme) == readme, "run: python -m ttc_bench.metrics.catalogue README.md"
+def test_the_command_of_the_readme_prints_it() -> None:
+    command = ["-m", "ttc_bench.metrics.catalogue"]
+    assert f"`python {' '.join(command)}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    printed = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
+    assert printed.stdout == catalogue()
