@@ -8,7 +8,7 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -33,10 +33,20 @@ from transformers import (
 )
 
 from ttc_bench.engines import engine_params
-from ttc_bench.engines.base import Capability, Request, Sampling
+from ttc_bench.engines.base import (
+    PLAIN,
+    Capability,
+    Decoding,
+    Engine,
+    Plain,
+    Request,
+    Requirements,
+    Sampling,
+)
 from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.decoding import FixedLayer
 from ttc_bench.engines.local import LocalEngine, LocalModels
+from ttc_bench.engines.runtime.context import DecodeContext
 from ttc_bench.errors import CapabilityError, UserError
 from ttc_bench.types import Message
 
@@ -320,6 +330,60 @@ def test_what_a_model_cannot_do_is_a_capability_error(
     other = LocalModels(target=save(FAMILIES["gpt2"](), tmp_path)).build()
     with pytest.raises(CapabilityError, match="FixedLayer cannot run"):
         run(other, ask("Hello", decoding=FixedLayer()))
+
+
+class Failing(Decoding):
+    """A decoding whose loop cannot be left out without being noticed."""
+
+    requires: ClassVar[Requirements] = PLAIN.requires
+
+    def run(self, context: DecodeContext) -> None:
+        """Fail."""
+        raise ArithmeticError("the loop ran")
+
+
+class FailingPlain(Plain):
+    """The same, as a change of plain decoding."""
+
+    run = Failing.run
+
+
+@pytest.mark.parametrize("decoding", [Failing(), FailingPlain()], ids=repr)
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_decoding_with_a_loop_of_its_own_runs_its_loop(
+    tiny: LocalEngine, decoding: Decoding, n: int
+) -> None:
+    with pytest.raises(ArithmeticError, match="the loop ran"):
+        run(tiny, ask("Hello", decoding=decoding, sampling=DRAWN, n=n))
+
+
+def test_a_decoding_without_a_loop_does_not_exist() -> None:
+    class Loopless(Decoding):
+        pass
+
+    with pytest.raises(TypeError, match=r"abstract method '?run"):
+        Loopless()  # type: ignore[abstract]
+
+
+def test_a_loop_that_opens_a_closed_model_is_refused(tmp_path: Path) -> None:
+    class Opens(Decoding):
+        requires: ClassVar[Requirements] = PLAIN.requires
+
+        def run(self, context: DecodeContext) -> None:
+            context.white_box.run(None)  # type: ignore[arg-type]
+
+    engine = LocalModels(target=save(FAMILIES["gpt2"](), tmp_path)).build()
+    with pytest.raises(CapabilityError, match="opens layers"):
+        run(engine, ask("Hello", decoding=Opens()))
+
+
+def test_an_engine_that_leaves_something_out_does_not_exist() -> None:
+    class Partial(Engine):
+        async def complete(self, request: Request) -> tuple[Completion, ...]:
+            return ()
+
+    with pytest.raises(TypeError, match=r"abstract methods.*capabilities.*fingerprint.*verify"):
+        Partial()  # type: ignore[abstract]
 
 
 def test_threads_are_set_as_asked(tiny_paths: dict[str, str]) -> None:

@@ -27,12 +27,12 @@ import torch
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.benchmarks.base import Prompting
 from ttc_bench.engines.base import PLAIN, Decoding, Request, Sampling
-from ttc_bench.engines.batching import BatchSchedule
 from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.decoding import (
     ConfidenceExit,
     CosineKV,
     DraftModel,
+    ElasticBatch,
     FixedLayer,
     PromptLookup,
     StaticKV,
@@ -191,16 +191,18 @@ def batched_sampling(engine: LocalEngine, requests: list[Request], rounds: int) 
 def elastic_batch(engine: LocalEngine, requests: list[Request], rounds: int) -> None:
     """All jobs: one after another against elastic batches."""
 
-    def batched(schedule: BatchSchedule) -> Contender:
+    def batched(batch: ElasticBatch) -> Contender:
+        together = [replace(request, decoding=batch) for request in requests]
+
         async def collect() -> list[Any]:
-            return [found async for _, found in engine.complete_many(requests, schedule)]
+            return [completion async for _, completion in engine.complete_many(together)]
 
         return lambda: tokens(asyncio.run(collect()))
 
     contenders: dict[str, Contender] = {
         "one by one": lambda: sum(tokens(run(engine, r)) for r in requests),
-        "greedy": batched(BatchSchedule()),
-        "sorted": batched(BatchSchedule(order="sorted")),
+        "greedy": batched(ElasticBatch()),
+        "sorted": batched(ElasticBatch(order="sorted")),
     }
     compare(contenders, rounds)
 
@@ -209,15 +211,15 @@ def identity(engine: LocalEngine, requests: list[Request], rounds: int) -> None:
     """Greedy speculation and batching, token by token against plain decoding."""
     plain = [run(engine, r)[0].token_ids for r in requests]
     for decoding in (DraftModel(), PromptLookup()):
-        found = [run(engine, replace(r, decoding=decoding))[0].token_ids for r in requests]
-        same = sum(a == b for a, b in zip(plain, found, strict=True))
+        drafted = [run(engine, replace(r, decoding=decoding))[0].token_ids for r in requests]
+        same = sum(a == b for a, b in zip(plain, drafted, strict=True))
         print(f"  {decoding.label}: {same} of {len(requests)} identical")
     for order in ("greedy", "sorted"):
 
         async def collect(order: Any = order) -> dict[int, Any]:
-            return {
-                i: c async for i, c in engine.complete_many(requests, BatchSchedule(order=order))
-            }
+            batch = ElasticBatch(order=order)
+            together = [replace(request, decoding=batch) for request in requests]
+            return {i: c async for i, c in engine.complete_many(together)}
 
         batched = asyncio.run(collect())
         same = sum(batched[i].token_ids == plain[i] for i in range(len(requests)))

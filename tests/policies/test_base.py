@@ -12,7 +12,7 @@ from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import CapabilityError
 from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
-from ttc_bench.policies import VARIANTS, Session, check_capabilities, missing_capabilities
+from ttc_bench.policies import VARIANTS, Session, check_capabilities
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job
 
@@ -109,7 +109,7 @@ def test_settings_that_change_answers_change_the_identity_of_a_sample(
 def test_a_model_that_cannot_run_a_variant_is_named(job: Job) -> None:
     alone = engine_params({"engine": "local", "target": str(REFERENCE / "target")}).build()
     requires = VARIANTS["speculative.draft_model"].requires
-    assert missing_capabilities(requires, alone) == ["a draft model"]
+    assert alone.missing_capabilities(requires) == ["a draft model"]
     with pytest.raises(
         CapabilityError, match=r"speculative\.draft_model .*local model target.*draft"
     ):

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from ttc_bench.engines.completion import CallError, Completion, Reading
+from ttc_bench.errors import CapabilityError
 from ttc_bench.params import Params
 from ttc_bench.types import Message
 
 if TYPE_CHECKING:
-    from ttc_bench.engines.batching import BatchSchedule
+    from ttc_bench.engines.runtime.context import DecodeContext
 
 ModelRole = Literal["target", "draft", "verifier", "served"]
 """Who is asked; ``served`` is the target at an endpoint that speculates by itself."""
@@ -43,7 +45,7 @@ class Capability(StrEnum):
     BATCHED_SAMPLING = "batched_sampling"
     """Draw all samples of a request in one call that shares the prompt's computation."""
     BATCH = "batch"
-    """Decode many requests together: the engine is a `BatchEngine`."""
+    """Decode many requests together (`Engine.complete_many`)."""
     VERIFY = "verify"
     """Score a (partial) solution."""
 
@@ -64,19 +66,31 @@ class Sampling(Params):
     seed: int = 0
 
 
-class Decoding(Params):
-    """How tokens come out of the model; the base class is plain autoregressive decoding.
+Requirements = Mapping[ModelRole, frozenset[Capability]]
+"""What each model role must be able to do; ``target`` is whichever role a request addresses."""
 
-    White-box decodings subclass this in ``engines/decoding`` (or in a policy's own folder),
-    add their typed settings and implement the loop.
+
+class Decoding(Params):
+    """How tokens come out of the model: settings are fields, `run` is the loop.
+
+    An engine calls the loop and knows no decoding by name. One that cannot open a model to a loop
+    (a hosted one) executes `Plain` alone, by its own loop, and refuses every other.
 
     Attributes:
         requires: What each model role must be able to do.
     """
 
-    requires: ClassVar[Mapping[ModelRole, frozenset[Capability]]] = {
-        "target": frozenset({Capability.GENERATE})
+    requires: ClassVar[Requirements] = {
+        "target": frozenset({Capability.GENERATE, Capability.WHITE_BOX})
     }
+
+    @abstractmethod
+    def run(self, context: DecodeContext) -> None:
+        """Decode one sample until ``context.out`` says that it is finished.
+
+        Raises:
+            CapabilityError: If the models given cannot execute the decoding.
+        """
 
     @property
     def label(self) -> str:
@@ -84,8 +98,20 @@ class Decoding(Params):
         return f"{type(self).__name__}({self.model_dump_json()})"
 
 
+class Plain(Decoding):
+    """Plain autoregressive decoding: one pass for the prompt, then one pass per token."""
+
+    requires: ClassVar[Requirements] = {"target": frozenset({Capability.GENERATE})}
+
+    def run(self, context: DecodeContext) -> None:
+        """Decode one sample on a full cache."""
+        from ttc_bench.engines.decoding.plain import decode_on
+
+        decode_on(context, context.target.new_cache(context.capacity, [context.meter]))
+
+
 GREEDY = Sampling()
-PLAIN = Decoding()
+PLAIN = Plain()
 
 
 @dataclass(frozen=True)
@@ -138,7 +164,7 @@ class Request:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """Runs requests on one or several models, addressed by their role.
 
     Attributes:
@@ -149,58 +175,84 @@ class Engine(Protocol):
     name: str
     concurrency: int
 
+    @abstractmethod
     def roles(self) -> frozenset[ModelRole]:
         """Return the model roles that are configured."""
-        ...
 
+    @abstractmethod
     def model_name(self, role: ModelRole = "target") -> str:
         """Return the name of the model in ``role``, as it stands in results."""
-        ...
 
+    @abstractmethod
     def fingerprint(self, role: ModelRole = "target") -> str:
         """Return an identity that changes whenever the model's answers could change."""
-        ...
 
+    @abstractmethod
     def capabilities(self, role: ModelRole = "target") -> frozenset[Capability]:
         """Return what the model in ``role`` can be asked for."""
-        ...
 
+    @abstractmethod
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return ``request.n`` completions, in order of their seed index.
 
         Raises:
             CallError: If the call failed for good.
-            CapabilityError: If the model cannot execute the request's decoding.
+            CapabilityError: If the model cannot execute the request; see `require`.
         """
-        ...
 
+    @abstractmethod
     async def verify(self, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
         """Score each (partial) solution to ``messages`` with the verifier."""
-        ...
 
+    @abstractmethod
     async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
         """Return the surprisal of every token of ``text``."""
-        ...
 
+    @abstractmethod
     async def close(self) -> None:
         """Release what is bound to the running event loop; the engine stays usable."""
-        ...
-
-
-class BatchEngine(Engine, Protocol):
-    """An engine that can decode many requests together."""
 
     def complete_many(
-        self, requests: Sequence[Request], schedule: BatchSchedule
+        self, requests: Sequence[Request]
     ) -> AsyncIterator[tuple[int, Completion | CallError]]:
         """Yield each request's place and completion, or what failed it, as they finish.
 
         Args:
-            requests: Single-sample requests for one model by plain decoding.
-            schedule: Which requests run together, and when.
+            requests: Single-sample requests for one model, all by the same batched decoding.
 
         Raises:
             CapabilityError: If the requests cannot be decoded together.
-            UserError: If a request alone exceeds the schedule's token budget.
+            UserError: If a request alone exceeds the batch's token budget.
         """
-        ...
+        raise CapabilityError(f"the {self.name} engine does not decode requests together.")
+
+    def missing_capabilities(self, requires: Requirements) -> list[str]:
+        """Return what the models lack of ``requires``, in words; nothing if they can do it all."""
+        missing = []
+        for role, needed in requires.items():
+            if role not in self.roles():
+                missing.append(f"a {role} model")
+            elif lacking := sorted(needed - self.capabilities(role)):
+                missing.append(f"{', '.join(lacking)} on the {role} model {self.model_name(role)}")
+        return missing
+
+    def require(self, request: Request) -> None:
+        """Raise unless the models can execute ``request``.
+
+        Raises:
+            CapabilityError: Naming its decoding, its model and what is missing.
+        """
+        name = self.model_name(request.role)
+        asked = set(request.decoding.requires["target"])
+        if request.messages and request.messages[-1].role == "assistant":
+            asked.add(Capability.CONTINUE)
+        if request.n > 1:
+            asked.add(Capability.BATCHED_SAMPLING)
+        needs = dict(request.decoding.requires)
+        del needs["target"]
+        needs[request.role] = frozenset(asked)
+        if missing := self.missing_capabilities(needs):
+            raise CapabilityError(
+                f"{type(request.decoding).__name__} cannot run on the {self.name} model {name}:"
+                f" it needs {' and '.join(missing)}."
+            )

@@ -7,7 +7,6 @@ load bends what it measures; the other providers go through LiteLLM and results 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from ttc_bench.engines.base import Capability, Engine, ModelRole, Request, Sampling
-from ttc_bench.engines.completion import CallError, Completion, Reading
+from ttc_bench.engines.base import PLAIN, Capability, Engine, ModelRole, Request, Sampling
+from ttc_bench.engines.completion import Completion, Reading
 from ttc_bench.engines.hosting.money import Budget, Price
 from ttc_bench.engines.selection import ENGINES, EngineParams
 from ttc_bench.errors import CapabilityError, UserError
@@ -103,11 +102,11 @@ class HostedModels(EngineParams):
         helpers = self._helpers()
         if helpers is None:
             return hosted
-        from ttc_bench.engines.by_role import MixedEngine, Threaded
+        from ttc_bench.engines.wrappers import EngineByRole, Threaded
 
         local = Threaded(helpers)
         by_role: dict[ModelRole, Engine] = dict.fromkeys(hosted.roles(), hosted)
-        return MixedEngine({**by_role, **dict.fromkeys(local.roles(), local)})
+        return EngineByRole({**by_role, **dict.fromkeys(local.roles(), local)})
 
     @property
     def most_at_once(self) -> int:
@@ -188,24 +187,29 @@ class HostedEngine(Engine):
         return self._lane(role).endpoint
 
     async def complete(self, request: Request) -> tuple[Completion, ...]:
-        """Return ``request.n`` completions, each from a call of its own.
+        """Return the single completion of a request; samples are calls of their own.
 
         Raises:
-            CallError: If a call failed for good; it carries the samples that did come back.
+            CallError: If the call failed for good.
             CapabilityError: If the model cannot execute the request.
         """
+        self.require(request)
+        index = request.first_index
         lane = self._lane(request.role)
-        self._require(request, lane)
-        indexes = range(request.first_index, request.first_index + request.n)
-        calls = [lane.ask(request, i, _seed(request.sampling, i)) for i in indexes]
-        if len(calls) == 1:
-            return (await calls[0],)
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        done = [outcome for outcome in outcomes if isinstance(outcome, Completion)]
-        failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if failed:
-            raise _first(failed, done)
-        return tuple(done)
+        return (await lane.ask(request, index, _seed(request.sampling, index)),)
+
+    def require(self, request: Request) -> None:
+        """Raise unless the model can execute ``request``: a provider's own loop is plain decoding.
+
+        Raises:
+            CapabilityError: Naming its decoding, its model and what is missing.
+        """
+        super().require(request)
+        if request.decoding != PLAIN:
+            raise CapabilityError(
+                f"{type(request.decoding).__name__} cannot run on the {self.name} model"
+                f" {self.model_name(request.role)}: a provider runs no decoding loop but its own."
+            )
 
     async def verify(self, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
         """Refuse: a hosted model has no scalar head.
@@ -238,17 +242,6 @@ class HostedEngine(Engine):
                 f"the hosted engine has no {role} model: set the parameter model.{role}."
             )
         return self._lanes[role]
-
-    def _require(self, request: Request, lane: Lane) -> None:
-        able, decoding = lane.endpoint.capabilities, request.decoding
-        needed = set(decoding.requires.get(request.role, decoding.requires["target"]))
-        if request.messages[-1].role == "assistant":
-            needed.add(Capability.CONTINUE)
-        if needed - able:
-            raise CapabilityError(
-                f"{lane.endpoint.name} cannot execute {type(decoding).__name__}:"
-                f" it lacks {', '.join(sorted(needed - able))}."
-            )
 
 
 def _lanes(models: HostedModels) -> dict[ModelRole, Lane]:
@@ -313,19 +306,3 @@ def _seed(sampling: Sampling, index: int) -> int:
     """Return the seed of one sample: a positive 31-bit number, the same for equal arguments."""
     digest = hashlib.sha256(f"{sampling.seed}/{index}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
-
-
-def _first(failed: Sequence[BaseException], done: Sequence[Completion]) -> BaseException:
-    """Return the failure that says most, with what came back and what broke off beside it."""
-    errors = [error for error in failed if isinstance(error, CallError)]
-    if not errors:
-        return failed[0]
-    worst = next((error for error in errors if error.fatal), errors[0])
-    return CallError(
-        worst.error_type,
-        str(worst),
-        attempts=worst.attempts,
-        fatal=worst.fatal,
-        completions=done,
-        broken=[call for error in errors for call in error.broken],
-    )

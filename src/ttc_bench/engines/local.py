@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
 
-from ttc_bench.engines.base import BatchEngine, Capability, ModelRole, Request
+from ttc_bench.engines.base import PLAIN, Capability, Engine, ModelRole, Request
 from ttc_bench.engines.completion import CallError, Completion, Reading
 from ttc_bench.engines.selection import ENGINES, EngineParams
 from ttc_bench.errors import CapabilityError
 from ttc_bench.types import Message
 
 if TYPE_CHECKING:
-    from ttc_bench.engines.batching import BatchSchedule
+    from ttc_bench.engines.decoding.elastic_batch import ElasticBatch
     from ttc_bench.engines.runtime.context import DecodeContext
     from ttc_bench.engines.runtime.models import LanguageModel, Placement
     from ttc_bench.engines.runtime.runner import Runner
@@ -71,7 +71,7 @@ class LocalModels(EngineParams):
         return engine
 
 
-class LocalEngine(BatchEngine):
+class LocalEngine(Engine):
     """Runs requests on transformers models in this process, one request at a time.
 
     Llama-like models run layer by layer (`runtime.llama`) and can be opened by any decoding; all
@@ -153,53 +153,47 @@ class LocalEngine(BatchEngine):
         """
         import torch
 
-        from ttc_bench.engines.decoding.base import WhiteBoxDecoding
-        from ttc_bench.engines.decoding.plain import decode_plain, decode_together
+        from ttc_bench.engines.decoding.plain import decode_together
 
-        model, decoding = self._language_model(request.role), request.decoding
-        if isinstance(decoding, WhiteBoxDecoding):
-            self._require_white_box(request)
-        contexts = self._contexts(request, model)
+        self.require(request)
+        contexts = self._contexts(request, self.language_model(request.role))
         with torch.inference_mode():
-            if isinstance(decoding, WhiteBoxDecoding):
+            if self._shares_prompt(request):
+                decode_together(contexts)
+            else:
                 for context in contexts:
                     if context is not contexts[0]:
                         context.out.restart()
-                    decoding.run(context)
-            elif request.n == 1:
-                decode_plain(contexts[0])
-            else:
-                decode_together(contexts)
+                    request.decoding.run(context)
         return tuple(
             self._completion(request, request.first_index + i, context)
             for i, context in enumerate(contexts)
         )
 
     async def complete_many(
-        self, requests: Sequence[Request], schedule: BatchSchedule
+        self, requests: Sequence[Request]
     ) -> AsyncIterator[tuple[int, Completion | CallError]]:
-        """Complete many single-sample requests together; see `base.BatchEngine`.
+        """Complete many single-sample requests together; see `Engine.complete_many`.
 
         Raises:
-            CapabilityError: If a request wants more than plain decoding, or the model is not of
-                the Llama family.
-            UserError: If a request alone exceeds the schedule's token budget.
+            CapabilityError: If they differ in model or decoding, if the decoding is no
+                `ElasticBatch`, or if the model is not of the Llama family.
+            UserError: If a request alone exceeds the batch's token budget.
         """
         import torch
 
-        from ttc_bench.engines.batching import Demand, Queue
-        from ttc_bench.engines.runtime.batch import decode_elastic
         from ttc_bench.engines.runtime.context import DecodeContext
 
-        role = self._batch_role(requests)
-        model, contexts = self._language_model(role), dict[int, DecodeContext]()
+        if not requests:
+            return
+        batch = self._batch(requests)
+        model, contexts = self.language_model(requests[0].role), dict[int, DecodeContext]()
         for i, request in enumerate(requests):
             try:
                 (contexts[i],) = self._contexts(request, model)
             except CallError as error:
                 yield i, error
-        demands = [Demand(i, len(c.prompt), c.capacity) for i, c in contexts.items()]
-        steps = decode_elastic(model.white_box, contexts, Queue(schedule, demands))
+        steps = batch.steps(model.white_box, contexts)
         while True:
             with torch.inference_mode():
                 admitted, finished = next(steps, (None, []))
@@ -234,40 +228,53 @@ class LocalEngine(BatchEngine):
         """
         from ttc_bench.engines.runtime.prompt_logprobs import read_surprisal
 
-        return read_surprisal(self._language_model(role), self.model_name(role), text)
+        return read_surprisal(self.language_model(role), self.model_name(role), text)
 
     async def close(self) -> None:
         """Do nothing: models stay loaded, and nothing is bound to an event loop."""
 
-    def runner(self, role: ModelRole = "target") -> Runner:
-        """Return what runs the generating model in ``role``, loading it if need be."""
-        return self._language_model(role).runner
-
     def language_model(self, role: ModelRole = "target") -> LanguageModel:
-        """Return the generating model in ``role``, loading it if need be."""
-        return self._language_model(role)
-
-    def _batch_role(self, requests: Sequence[Request]) -> ModelRole:
-        """Return the role that all requests address.
+        """Return the generating model in ``role``, loading it if need be.
 
         Raises:
-            CapabilityError: If they cannot be decoded together.
+            CapabilityError: If there is none, or it generates no text.
         """
-        from ttc_bench.engines.decoding.base import WhiteBoxDecoding
+        from ttc_bench.engines.runtime.models import LanguageModel
 
-        roles = {request.role for request in requests} or {"target"}
-        fancy = [r for r in requests if isinstance(r.decoding, WhiteBoxDecoding) or r.n != 1]
-        if len(roles) > 1 or fancy:
+        if role == "verifier":
             raise CapabilityError(
-                "elastic batching takes single samples of one model, by plain decoding."
+                f"the verifier {self.model_name(role)} scores solutions, it generates no text."
             )
-        (role,) = roles
-        if not self._is_white_box(role):
+        if role not in self._loaded:
+            self._loaded[role] = LanguageModel(self._source(role), self._placement)
+        model = self._loaded[role]
+        assert isinstance(model, LanguageModel)
+        return model
+
+    def _shares_prompt(self, request: Request) -> bool:
+        """Return whether the samples run through the prompt together: plain ones alone do.
+
+        A subclass of `Plain` has a loop of its own, and is not equal to it.
+        """
+        return request.n > 1 and request.decoding == PLAIN
+
+    def _batch(self, requests: Sequence[Request]) -> ElasticBatch:
+        """Return the decoding of requests that can run together.
+
+        Raises:
+            CapabilityError: If they cannot.
+        """
+        from ttc_bench.engines.decoding.elastic_batch import ElasticBatch
+
+        batch, role = requests[0].decoding, requests[0].role
+        same = all((r.decoding, r.role, r.n) == (batch, role, 1) for r in requests)
+        if not same or type(batch) is not ElasticBatch:
             raise CapabilityError(
-                f"elastic batching cannot run on the local model {self.model_name(role)}:"
-                " its layers are not of the Llama family."
+                "requests decode together as single samples of one model, by one and the same"
+                " elastic batch."
             )
-        return role
+        self.require(requests[0])
+        return batch
 
     def _contexts(self, request: Request, model: LanguageModel) -> list[DecodeContext]:
         """Return one context per sample of a request; its clock starts before the prompt is read.
@@ -296,8 +303,6 @@ class LocalEngine(BatchEngine):
         ]
 
     def _completion(self, request: Request, index: int, context: DecodeContext) -> Completion:
-        from ttc_bench.engines.decoding.base import WhiteBoxDecoding
-
         assert context.out.finish_reason is not None
         return Completion(
             index=index,
@@ -308,7 +313,7 @@ class LocalEngine(BatchEngine):
             model=self.model_name(request.role),
             usage=context.usage(),
             timing=context.out.timing(),
-            shared_prefill=request.n > 1 and not isinstance(request.decoding, WhiteBoxDecoding),
+            shared_prefill=self._shares_prompt(request),
             extra={**context.extra, "stop_reason": context.out.stop_string},
         )
 
@@ -318,19 +323,6 @@ class LocalEngine(BatchEngine):
                 f"the local engine has no {role} model: set the parameter model.{role}."
             )
         return self._weights[role]
-
-    def _language_model(self, role: ModelRole) -> LanguageModel:
-        from ttc_bench.engines.runtime.models import LanguageModel
-
-        if role == "verifier":
-            raise CapabilityError(
-                f"the verifier {self.model_name(role)} scores solutions, it generates no text."
-            )
-        if role not in self._loaded:
-            self._loaded[role] = LanguageModel(self._source(role), self._placement)
-        model = self._loaded[role]
-        assert isinstance(model, LanguageModel)
-        return model
 
     def _draft_runner(self) -> Runner:
         """Return the draft model's runner.
@@ -344,11 +336,11 @@ class LocalEngine(BatchEngine):
                 f" {self.model_name('target')}: their tokenizers differ. Set the parameter"
                 " model.draft to a model of the same family."
             )
-        return self._language_model("draft").runner
+        return self.language_model("draft").runner
 
     @cached_property
     def _same_tokenizer(self) -> bool:
-        target, draft = self._language_model("target"), self._language_model("draft")
+        target, draft = self.language_model("target"), self.language_model("draft")
         same: bool = target.tokenizer.get_vocab() == draft.tokenizer.get_vocab()
         return same
 
@@ -367,10 +359,3 @@ class LocalEngine(BatchEngine):
             config = AutoConfig.from_pretrained(self._source(role).source)
             self._white_box[role] = is_white_box(config)
         return self._white_box[role]
-
-    def _require_white_box(self, request: Request) -> None:
-        if not self._is_white_box(request.role):
-            raise CapabilityError(
-                f"{type(request.decoding).__name__} cannot run on the local model"
-                f" {self.model_name(request.role)}: its layers are not of the Llama family."
-            )

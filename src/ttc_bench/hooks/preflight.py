@@ -164,11 +164,10 @@ def capability_faults(
 def _missing(name: str, parameters: Mapping[str, Any], engine: Engine) -> list[str]:
     """Return what the engine lacks for a variant at any of its sweep points."""
     from ttc_bench.pipelines.generate.nodes import sweep
-    from ttc_bench.policies import missing_capabilities
 
     policy, _, variant = name.partition(".")
     points = sweep(name, (parameters.get(policy) or {}).get(variant)).values()
-    found = [line for point in points for line in missing_capabilities(point.needs(), engine)]
+    found = [line for point in points for line in engine.missing_capabilities(point.needs())]
     return list(dict.fromkeys(found))
 
 

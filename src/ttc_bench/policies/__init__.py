@@ -1,16 +1,15 @@
 """Policies: typed variants that answer a job through a metered session; one file per policy."""
 
+from ttc_bench.engines.base import Requirements
 from ttc_bench.policies.base import (
     GENERATE,
     VARIANTS,
     WHITE_BOX,
     DecodingVariant,
     Outcome,
-    Requirements,
     SampledVariant,
     Variant,
     check_capabilities,
-    missing_capabilities,
     policies,
     variant,
     variants_of,
@@ -28,7 +27,6 @@ __all__ = [
     "Session",
     "Variant",
     "check_capabilities",
-    "missing_capabilities",
     "policies",
     "variant",
     "variants_of",

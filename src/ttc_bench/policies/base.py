@@ -18,16 +18,12 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import Field
 
 from ttc_bench.benchmarks import BENCHMARKS
-from ttc_bench.engines.base import Capability, Decoding, Engine, ModelRole
-from ttc_bench.engines.completion import (
-    Completion,
-)
+from ttc_bench.engines.base import Capability, Decoding, Engine, Requirements
+from ttc_bench.engines.completion import Completion
 from ttc_bench.errors import CapabilityError
 from ttc_bench.params import Params
 from ttc_bench.policies.session import Session
 from ttc_bench.registry import Registry
-
-Requirements = Mapping[ModelRole, frozenset[Capability]]
 
 GENERATE: Requirements = {"target": frozenset({Capability.GENERATE})}
 WHITE_BOX: Requirements = {"target": frozenset({Capability.GENERATE, Capability.WHITE_BOX})}
@@ -175,27 +171,13 @@ def variants_of(policy: str) -> dict[str, type[Variant]]:
     return {cls.name: cls for cls in VARIANTS.values() if cls.policy == policy}
 
 
-def missing_capabilities(requires: Requirements, engine: Engine) -> list[str]:
-    """Return what ``engine`` lacks, in words; an empty list means it can run the variant."""
-    missing = []
-    for role, needed in requires.items():
-        if role not in engine.roles():
-            missing.append(f"a {role} model")
-            continue
-        lacking = sorted(needed - engine.capabilities(role))
-        if lacking:
-            missing.append(f"{', '.join(lacking)} on the {role} model {engine.model_name(role)}")
-    return missing
-
-
 def check_capabilities(requires: Requirements, engine: Engine, asker: str) -> None:
     """Raise unless ``engine`` can do all that ``requires`` lists.
 
     Raises:
         CapabilityError: Naming the asker, the model and what is missing.
     """
-    missing = missing_capabilities(requires, engine)
-    if missing:
+    if missing := engine.missing_capabilities(requires):
         raise CapabilityError(
             f"{asker} cannot run on the {engine.name} model {engine.model_name()}:"
             f" it needs {' and '.join(missing)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from tests.conftest import full_after
@@ -12,14 +13,21 @@ from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, drawn, failure, one
 
 from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.engines.base import PLAIN, Decoding, Plain, Requirements
 from ttc_bench.engines.completion import CallError, Completion
+from ttc_bench.engines.decoding import ElasticBatch, FixedLayer
 from ttc_bench.engines.hosted import HostedModels
+from ttc_bench.engines.hosting.dry_run import DryRun
 from ttc_bench.engines.hosting.failures import from_status, retry_after_s
+from ttc_bench.engines.wrappers import EngineByRole
 from ttc_bench.errors import CapabilityError, UserError
 from ttc_bench.pipelines.generate.nodes import generate
 from ttc_bench.policies import Session
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job, Message
+
+if TYPE_CHECKING:
+    from ttc_bench.engines.runtime.context import DecodeContext
 
 FAULTS = ["429", "500", "hang", "slow", "cut", "malformed", "error", "empty", "wrong_usage"]
 
@@ -232,7 +240,11 @@ def test_each_sample_has_a_seed_of_its_own_and_the_same_one_again(server: FaultS
 
     async def run() -> tuple[Completion, ...]:
         try:
-            return await engine.complete(ask("hello", n=4, sampling=drawn()))
+            one_each = [ask("hello", first_index=i, sampling=drawn()) for i in range(4)]
+            return tuple(
+                completion
+                for (completion,) in await asyncio.gather(*map(engine.complete, one_each))
+            )
         finally:
             await engine.close()
 
@@ -301,6 +313,42 @@ def test_a_partial_answer_needs_an_endpoint_that_continues_it(server: FaultServe
     assert "continue_final_message" not in plain["parameters"]
     assert marked["parameters"]["continue_final_message"] is True
     assert marked["parameters"]["add_generation_prompt"] is False
+
+
+class Mine(Decoding):
+    """A decoding that claims to need nothing of a model, and has a loop of its own."""
+
+    requires: ClassVar[Requirements] = PLAIN.requires
+
+    def run(self, context: DecodeContext) -> None:
+        """Fail: no engine that runs no loop may get here, or answer without."""
+        raise AssertionError("no provider runs this")
+
+
+class MinePlain(Plain):
+    """Plain decoding under another name, which a provider does not know."""
+
+
+@pytest.mark.parametrize("decoding", [Mine(), MinePlain(), FixedLayer(), ElasticBatch()], ids=repr)
+def test_a_decoding_that_a_provider_cannot_run_is_refused_before_any_call(
+    server: FaultServer, decoding: Decoding
+) -> None:
+    engine = server.engine()
+    for refusing in (engine, EngineByRole({"target": engine}), DryRun(engine)):
+        (refused,) = complete(refusing, [ask("hello", decoding=decoding)])
+        assert isinstance(refused, CapabilityError)
+        assert type(decoding).__name__ in refused.message
+        assert "\n" not in refused.message
+        with pytest.raises(CapabilityError, match="requests together"):
+            refusing.complete_many([ask("hello", decoding=decoding)])
+    assert server.log() == []
+
+
+def test_samples_of_a_provider_are_calls_of_their_own(server: FaultServer) -> None:
+    (refused,) = complete(server.engine(), [ask("hello", n=2, sampling=drawn())])
+    assert isinstance(refused, CapabilityError)
+    assert "batched_sampling" in refused.message
+    assert server.log() == []
 
 
 @pytest.mark.parametrize(

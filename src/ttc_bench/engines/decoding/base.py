@@ -1,35 +1,11 @@
-"""The contract of a white-box decoding, and depth as a share or a count of layers."""
+"""Settings that decodings share: a share or a count, of layers or of cached positions."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import AfterValidator
-
-from ttc_bench.engines.base import Capability, Decoding, ModelRole
-
-if TYPE_CHECKING:
-    from ttc_bench.engines.runtime.context import DecodeContext
-
-GREY = frozenset({Capability.GENERATE})
-WHITE = frozenset({Capability.GENERATE, Capability.WHITE_BOX})
-
-
-class WhiteBoxDecoding(Decoding):
-    """A decoding that opens the model: settings are fields, `run` is the loop."""
-
-    requires: ClassVar[Mapping[ModelRole, frozenset[Capability]]] = {"target": WHITE}
-
-    @abstractmethod
-    def run(self, context: DecodeContext) -> None:
-        """Decode one sample until ``context.out`` says that it is finished.
-
-        Raises:
-            CapabilityError: If the models given cannot execute the decoding.
-        """
 
 
 def _share_or_count(value: int | float) -> int | float:

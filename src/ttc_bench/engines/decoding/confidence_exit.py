@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ttc_bench.engines.decoding.base import ShareOrCount, WhiteBoxDecoding, resolve
+from ttc_bench.engines.base import Decoding
+from ttc_bench.engines.decoding.base import ShareOrCount, resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ttc_bench.engines.runtime.llama import LlamaRunner, Pass
 
 
-class ConfidenceExit(WhiteBoxDecoding):
+class ConfidenceExit(Decoding):
     """Each token leaves the stack as soon as the head is sure (CALM, arXiv 2207.07061).
 
     From ``min_layers`` on, the model's own final norm and head read the hidden state; if their

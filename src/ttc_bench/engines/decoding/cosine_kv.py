@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ttc_bench.engines.decoding.base import KVBudget, WhiteBoxDecoding, positions
+from ttc_bench.engines.base import Decoding
+from ttc_bench.engines.decoding.base import KVBudget, positions
 from ttc_bench.engines.decoding.plain import decode_on
 
 if TYPE_CHECKING:
     from ttc_bench.engines.runtime.context import DecodeContext
 
 
-class CosineKV(WhiteBoxDecoding):
+class CosineKV(Decoding):
     """A cache that keeps the heavy hitters (arXiv 2306.14048) of a budget that decays.
 
     Over the first ``decay_steps`` tokens of the answer, the budget falls along half a cosine from

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from ttc_bench.engines.base import Capability, ModelRole
-from ttc_bench.engines.decoding.base import GREY, WHITE, WhiteBoxDecoding
+from ttc_bench.engines.base import Capability, Decoding, Requirements
 from ttc_bench.engines.decoding.speculation import Proposal, speculate
 
 if TYPE_CHECKING:
@@ -19,16 +17,16 @@ if TYPE_CHECKING:
     from ttc_bench.engines.runtime.sampler import Sampler
 
 
-class DraftModel(WhiteBoxDecoding):
+class DraftModel(Decoding):
     """Speculative decoding (arXiv 2211.17192, 2302.01318) with drafts of the draft model.
 
     Attributes:
         k: Tokens drafted per round.
     """
 
-    requires: ClassVar[Mapping[ModelRole, frozenset[Capability]]] = {
-        "target": WHITE,
-        "draft": GREY,
+    requires: ClassVar[Requirements] = {
+        **Decoding.requires,
+        "draft": frozenset({Capability.GENERATE}),
     }
 
     k: int = Field(default=4, ge=1, le=64)

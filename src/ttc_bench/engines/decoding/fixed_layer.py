@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ttc_bench.engines.decoding.base import ShareOrCount, WhiteBoxDecoding, resolve
+from ttc_bench.engines.base import Decoding
+from ttc_bench.engines.decoding.base import ShareOrCount, resolve
 
 if TYPE_CHECKING:
     from ttc_bench.engines.runtime.context import DecodeContext
 
 
-class FixedLayer(WhiteBoxDecoding):
+class FixedLayer(Decoding):
     """Every token leaves the stack after the same layer (LayerSkip, arXiv 2404.16710).
 
     The hidden state after that layer goes through the model's own final norm and output head;

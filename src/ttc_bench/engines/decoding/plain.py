@@ -1,4 +1,7 @@
-"""Plain autoregressive decoding, of one sample or of several that share their prompt."""
+"""The loops of plain autoregressive decoding (`engines.base.Plain`).
+
+Of one sample, on any cache, or of several that share their prompt.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ttc_bench.engines.runtime.context import DecodeContext
-
-
-def decode_plain(context: DecodeContext) -> None:
-    """Decode one sample: one pass for the prompt, then one pass per token."""
-    decode_on(context, context.target.new_cache(context.capacity, [context.meter]))
 
 
 def decode_on(context: DecodeContext, cache: Any) -> None:

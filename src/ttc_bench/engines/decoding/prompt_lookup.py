@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ttc_bench.engines.decoding.base import WhiteBoxDecoding
+from ttc_bench.engines.base import Decoding
 from ttc_bench.engines.decoding.speculation import Proposal, speculate
 
 if TYPE_CHECKING:
     from ttc_bench.engines.runtime.context import DecodeContext
 
 
-class PromptLookup(WhiteBoxDecoding):
+class PromptLookup(Decoding):
     """Speculative decoding whose drafts follow an earlier occurrence of the last n-gram.
 
     The drafts cost no model pass (prompt lookup decoding, Saxena 2023; verification as in

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ttc_bench.engines.decoding.base import KVBudget, WhiteBoxDecoding, positions
+from ttc_bench.engines.base import Decoding
+from ttc_bench.engines.decoding.base import KVBudget, positions
 from ttc_bench.engines.decoding.plain import decode_on
 
 if TYPE_CHECKING:
     from ttc_bench.engines.runtime.context import DecodeContext
 
 
-class StaticKV(WhiteBoxDecoding):
+class StaticKV(Decoding):
     """A cache of the first few positions and the most recent ones (arXiv 2309.17453).
 
     The prompt runs in one pass with full attention and is cut to the budget layer by layer. Keys

@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 
 from ttc_bench.engines.base import Capability, Engine, ModelRole, Request
-from ttc_bench.engines.by_role import MixedEngine
 from ttc_bench.engines.completion import Completion, Reading, Timing, TokenSurprisal, Usage
 from ttc_bench.engines.hosted import HostedEngine
 from ttc_bench.engines.hosting.library import litellm
+from ttc_bench.engines.wrappers import EngineWrapper
 from ttc_bench.errors import UserError
 from ttc_bench.types import Message
 
@@ -18,7 +18,7 @@ _TEMPLATE_TOKENS = 4
 """What a chat template adds to a message, about."""
 
 
-class Rehearsal(Engine):
+class DryRun(EngineWrapper):
     """Stands in for hosted models: no two answers agree, and none is any good.
 
     Policies that stop early once answers agree, or once one is good enough, therefore ask for all
@@ -33,35 +33,25 @@ class Rehearsal(Engine):
     """
 
     def __init__(self, engine: Engine, completion_tokens: int | None = None) -> None:
-        hosted = engine.of("target") if isinstance(engine, MixedEngine) else engine
+        hosted = engine.of("target") if isinstance(engine, EngineWrapper) else engine
         if not isinstance(hosted, HostedEngine):
             raise UserError(
                 f"the {engine.name} engine makes no paid calls, so there is nothing to estimate."
                 " Name an environment with hosted models, e.g. --env=groq."
             )
-        self.name, self.concurrency = engine.name, 1
-        self._engine, self._hosted = engine, hosted
+        super().__init__(engine)
+        self.concurrency = 1
+        self._hosted = hosted
         self._most_tokens = completion_tokens
         self._numbers = itertools.count()
 
-    def roles(self) -> frozenset[ModelRole]:
-        """Return the engine's roles."""
-        return self._engine.roles()
-
-    def model_name(self, role: ModelRole = "target") -> str:
-        """Return the name of the model in ``role``."""
-        return self._engine.model_name(role)
-
-    def fingerprint(self, role: ModelRole = "target") -> str:
-        """Return the identity of the model in ``role``: what is in the journal is not paid."""
-        return self._engine.fingerprint(role)
-
-    def capabilities(self, role: ModelRole = "target") -> frozenset[Capability]:
-        """Return what the model in ``role`` can be asked for."""
-        return self._engine.capabilities(role)
-
     async def complete(self, request: Request) -> tuple[Completion, ...]:
-        """Return placeholders of the right length, with their bill."""
+        """Return placeholders of the right length, with their bill.
+
+        Raises:
+            CapabilityError: If the engine of the run could not execute the request.
+        """
+        self.require(request)
         prompt_tokens = _tokens([message.content for message in request.messages])
         indexes = range(request.first_index, request.first_index + request.n)
         return tuple(self._completion(request, i, prompt_tokens) for i in indexes)
@@ -88,7 +78,7 @@ class Rehearsal(Engine):
         has_logprobs = Capability.LOGPROBS in self.capabilities(request.role)
         return Completion(
             index=index,
-            text=f"rehearsal {next(self._numbers)}",
+            text=f"dry run {next(self._numbers)}",
             token_ids=(),
             logprobs=(-1.0,) * tokens if has_logprobs else None,
             finish_reason="length" if wanted >= request.max_tokens else "stop",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ttc_bench.engines.batching import Demand, Queue
+from ttc_bench.engines.decoding.elastic_batch import Demand, Queue
 from ttc_bench.engines.runtime.cache import CacheShape, KVCache
 from ttc_bench.engines.runtime.context import DecodeContext
 from ttc_bench.engines.runtime.llama import LlamaRunner

@@ -15,6 +15,7 @@ from ttc_bench.engines.runtime.llama import LlamaRunner
 from ttc_bench.engines.runtime.runner import Runner
 from ttc_bench.engines.runtime.sampler import Sampler, token_logprobs
 from ttc_bench.engines.runtime.stream import TokenStream
+from ttc_bench.errors import CapabilityError
 
 
 @dataclass
@@ -56,8 +57,13 @@ class DecodeContext:
 
     @property
     def white_box(self) -> LlamaRunner:
-        """The target's runner, layer by layer; capabilities were checked before."""
-        assert isinstance(self.target, LlamaRunner)
+        """The target's runner, layer by layer.
+
+        Raises:
+            CapabilityError: If it cannot be opened, which a decoding should have said it requires.
+        """
+        if not isinstance(self.target, LlamaRunner):
+            raise CapabilityError("this decoding opens layers, and the model's are not Llama-like.")
         return self.target
 
     def tensor(self, tokens: list[int]) -> Tensor:

@@ -13,7 +13,7 @@ from ttc_bench.engines.base import Engine
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params, parse_params, unknown
 from ttc_bench.pipelines.generate.nodes import sweep
-from ttc_bench.policies import VARIANTS, Session, Variant, missing_capabilities
+from ttc_bench.policies import VARIANTS, Session, Variant
 from ttc_bench.policies.journal import Journal
 from ttc_bench.statistics.totals import total
 from ttc_bench.types import DataFrame, Job
@@ -82,19 +82,19 @@ def estimate(
     """
     import pandas as pd
 
-    from ttc_bench.engines.hosting.dry_run import Rehearsal
+    from ttc_bench.engines.hosting.dry_run import DryRun
 
     settings = parse_params(EstimateParams, parameters.get("estimate") or {}, "estimate")
-    rehearsal, draft = Rehearsal(engine, settings.completion_tokens), Draft(journal)
+    dry_run, draft = DryRun(engine, settings.completion_tokens), Draft(journal)
     rows: list[dict[str, Any]] = []
     for name in _names(settings.pipeline):
         policy, _, variant = name.partition(".")
         for label, point in sweep(name, (parameters.get(policy) or {}).get(variant)).items():
-            if missing := missing_capabilities(point.needs(), rehearsal):
+            if missing := dry_run.missing_capabilities(point.needs()):
                 logger.info("%s: left out, it needs %s", name, " and ".join(missing))
                 continue
             suited = [job for job in jobs if point.suits(job.benchmark)]
-            sessions = [Session(rehearsal, draft, job, parameters["seed"]) for job in suited]
+            sessions = [Session(dry_run, draft, job, parameters["seed"]) for job in suited]
             asyncio.run(_rehearse(f"{policy}.{label}", point, sessions))
             rows += _bill(policy, label, sessions)
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)

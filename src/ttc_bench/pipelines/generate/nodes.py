@@ -23,7 +23,6 @@ from ttc_bench.policies import (
     Session,
     Variant,
     check_capabilities,
-    missing_capabilities,
 )
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import Response, to_frame
@@ -91,7 +90,7 @@ def generate_node(
         jobs: list[Job], engine: Engine, journal: Journal, settings: dict[str, Any], seed: int
     ) -> DataFrame:
         points = sweep(name, settings).values()
-        if any(missing_capabilities(point.needs(), engine) for point in points):
+        if any(engine.missing_capabilities(point.needs()) for point in points):
             logger.info("%s: skipped, this model cannot run it", name)
             return to_frame([])
         return generate(name, jobs, engine, journal, settings, seed)

@@ -1,4 +1,4 @@
-"""Engines side by side: a hosted target with local models to draft, to score and to verify."""
+"""Engines around engines: by role, in a thread, and what all of them pass on."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from ttc_bench.types import Message
 T = TypeVar("T")
 
 
-class MixedEngine(Engine):
-    """Sends every request to the engine of its role; named after the target's.
+class EngineWrapper(Engine):
+    """Passes everything on to the engine of a role; a subclass overrides what it is for.
 
     Args:
-        engines: The engine of every role; it must know the model under that role.
+        engine: The engine that gives the name and the concurrency, and answers for every role.
     """
 
-    def __init__(self, engines: Mapping[ModelRole, Engine]) -> None:
-        self._engines = dict(engines)
-        self.name = self._engines["target"].name
-        self.concurrency = self._engines["target"].concurrency
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name, self.concurrency = engine.name, engine.concurrency
+
+    def of(self, role: ModelRole) -> Engine:
+        """Return the engine that answers for ``role``."""
+        return self._engine
 
     def roles(self) -> frozenset[ModelRole]:
         """Return the model roles that are configured."""
-        return frozenset(self._engines)
+        return self._engine.roles()
 
     def model_name(self, role: ModelRole = "target") -> str:
         """Return the name of the model in ``role``."""
@@ -42,6 +45,10 @@ class MixedEngine(Engine):
     def capabilities(self, role: ModelRole = "target") -> frozenset[Capability]:
         """Return what the model in ``role`` can be asked for."""
         return self.of(role).capabilities(role)
+
+    def require(self, request: Request) -> None:
+        """Raise unless the engine of the request's role can execute it; see `Engine.require`."""
+        self.of(request.role).require(request)
 
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return completions of the engine of the request's role; see `Engine.complete`."""
@@ -56,9 +63,20 @@ class MixedEngine(Engine):
         return await self.of(role).surprisal(text, role)
 
     async def close(self) -> None:
-        """Release what is bound to the running event loop."""
-        for engine in dict.fromkeys(self._engines.values()):
-            await engine.close()
+        """Release what the engine holds."""
+        await self._engine.close()
+
+
+class EngineByRole(EngineWrapper):
+    """Engines side by side: a hosted target, say, with local models to draft and to verify.
+
+    Args:
+        engines: The engine of every role; it must know the model under that role.
+    """
+
+    def __init__(self, engines: Mapping[ModelRole, Engine]) -> None:
+        super().__init__(engines["target"])
+        self._engines = dict(engines)
 
     def of(self, role: ModelRole) -> Engine:
         """Return the engine of ``role``.
@@ -72,8 +90,17 @@ class MixedEngine(Engine):
             )
         return self._engines[role]
 
+    def roles(self) -> frozenset[ModelRole]:
+        """Return the model roles that are configured."""
+        return frozenset(self._engines)
 
-class Threaded(Engine):
+    async def close(self) -> None:
+        """Release what every engine holds."""
+        for engine in dict.fromkeys(self._engines.values()):
+            await engine.close()
+
+
+class Threaded(EngineWrapper):
     """An engine that computes in this process, moved to a thread of its own.
 
     On the event loop it would hold up the streams of hosted models, and with them their clock.
@@ -83,25 +110,12 @@ class Threaded(Engine):
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=engine.name)
-        self.name, self.concurrency = engine.name, engine.concurrency
-
-    def roles(self) -> frozenset[ModelRole]:
-        """Return the engine's roles."""
-        return self._engine.roles()
-
-    def model_name(self, role: ModelRole = "target") -> str:
-        """Return the name of the model in ``role``."""
-        return self._engine.model_name(role)
-
-    def fingerprint(self, role: ModelRole = "target") -> str:
-        """Return the identity of the model in ``role``."""
-        return self._engine.fingerprint(role)
 
     def capabilities(self, role: ModelRole = "target") -> frozenset[Capability]:
-        """Return what the model in ``role`` can be asked for."""
-        return self._engine.capabilities(role)
+        """Return what the model can be asked for from another thread: batches come in a stream."""
+        return super().capabilities(role) - {Capability.BATCH}
 
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return the engine's completions; see `Engine.complete`."""

@@ -1,24 +1,28 @@
 """Elastic batching: which requests decode together, and when a free slot is refilled.
 
 Requests are packed into one padded batch under a token budget; a finished one leaves at once and
-the next that fits takes its place (continuous batching at the level of iterations, as in Orca,
-Yu et al., OSDI 2022). Nothing here imports torch.
+the next that fits takes its place. It is the continuous batching of inference servers (Orca,
+Yu et al., OSDI 2022), at the level of iterations. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from ttc_bench.engines.base import Capability, Decoding, Requirements
 from ttc_bench.errors import UserError
-from ttc_bench.params import Params
+
+if TYPE_CHECKING:
+    from ttc_bench.engines.runtime.context import DecodeContext
+    from ttc_bench.engines.runtime.llama import LlamaRunner
 
 
-class BatchSchedule(Params):
-    """How requests are packed.
+class ElasticBatch(Decoding):
+    """Plain decoding of many requests in one batch; `Engine.complete_many` takes them together.
 
     A batch of ``r`` rows whose longest reserves ``w`` positions takes ``r * w`` of the budget: the
     padded size that its cache may grow to.
@@ -30,9 +34,31 @@ class BatchSchedule(Params):
         max_rows: Most requests in the batch.
     """
 
+    requires: ClassVar[Requirements] = {
+        "target": frozenset({Capability.GENERATE, Capability.BATCH})
+    }
+
     order: Literal["greedy", "sorted"] = "greedy"
     token_budget: int = Field(default=8192, ge=1)
     max_rows: int = Field(default=16, ge=1)
+
+    def run(self, context: DecodeContext) -> None:
+        """Decode one sample: a batch of one."""
+        for _ in self.steps(context.white_box, {0: context}):
+            pass
+
+    def steps(
+        self, runner: LlamaRunner, contexts: Mapping[int, DecodeContext]
+    ) -> Iterator[tuple[list[int], list[int]]]:
+        """Decode all samples together; see `runtime.batch.decode_elastic`.
+
+        Raises:
+            UserError: If a sample alone exceeds the token budget.
+        """
+        from ttc_bench.engines.runtime.batch import decode_elastic
+
+        demands = [Demand(i, len(c.prompt), c.capacity) for i, c in contexts.items()]
+        return decode_elastic(runner, contexts, Queue(self, demands))
 
 
 @dataclass(frozen=True)
@@ -51,26 +77,26 @@ class Demand:
 
 
 class Queue:
-    """The requests that wait, admitted as a schedule says.
+    """The requests that wait, admitted as a batch has room.
 
     Args:
-        schedule: The schedule.
+        batch: Its order and its limits.
         demands: One per request.
 
     Raises:
         UserError: If a request alone exceeds the token budget.
     """
 
-    def __init__(self, schedule: BatchSchedule, demands: Sequence[Demand]) -> None:
-        self._schedule = schedule
+    def __init__(self, batch: ElasticBatch, demands: Sequence[Demand]) -> None:
+        self._batch = batch
         longest = max((d.reserved for d in demands), default=0)
-        if longest > schedule.token_budget:
+        if longest > batch.token_budget:
             raise UserError(
-                f"the token budget of a batch is {schedule.token_budget}, but one request alone"
+                f"the token budget of a batch is {batch.token_budget}, but one request alone"
                 f" may need {longest} positions: raise token_budget or lower max_tokens."
             )
         self._waiting = list(demands)
-        if schedule.order == "sorted":
+        if batch.order == "sorted":
             self._waiting.sort(key=lambda d: -d.prompt)
 
     def __len__(self) -> int:
@@ -86,7 +112,7 @@ class Queue:
         admitted: list[Demand] = []
         for demand in self._waiting:
             wider = max(width, demand.reserved)
-            if rows < self._schedule.max_rows and (rows + 1) * wider <= self._schedule.token_budget:
+            if rows < self._batch.max_rows and (rows + 1) * wider <= self._batch.token_budget:
                 admitted.append(demand)
                 rows, width = rows + 1, wider
         taken = {demand.index for demand in admitted}
