@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -123,3 +125,19 @@ def test_a_run_from_a_folder_of_the_project_finds_the_same_models(
     assert (project / "data" / "07_model_output" / "responses").is_dir()
     assert not list((project / "notebooks").iterdir())
     assert Path.cwd() == project / "notebooks"
+
+
+def test_the_installed_command_tells_in_one_line_that_there_is_no_project(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "ttc_bench", "--pipeline=baseline"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert [line for line in run.stderr.splitlines() if "Error" in line] == [
+        f"Error: {tmp_path} is in no Kedro project: run it in the project's folder."
+    ]
+    assert "Traceback" not in run.stdout + run.stderr
+    assert not list(tmp_path.iterdir())

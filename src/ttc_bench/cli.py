@@ -38,7 +38,7 @@ class Run(click.Command):
         requested = [ctx.params.get("pipeline"), *(ctx.params.get("pipelines") or ())]
         _check_pipelines([name for name in requested if name])
         try:
-            with contextlib.chdir(find_kedro_project(Path.cwd()) or "."):
+            with contextlib.chdir(_project_folder()):
                 return super().invoke(ctx)
         except Exception as error:
             raise (_cause(error) or error) from error
@@ -47,6 +47,13 @@ class Run(click.Command):
             end_runs("KILLED")
             click.echo("interrupted: the same command replays what is computed and does the rest.")
             ctx.exit(INTERRUPTED)
+
+
+def _project_folder() -> Path:
+    folder = find_kedro_project(Path.cwd())
+    if folder is None:
+        raise UserError(f"{Path.cwd()} is in no Kedro project: run it in the project's folder.")
+    return folder
 
 
 def _cause(error: BaseException | None) -> UserError | None:
