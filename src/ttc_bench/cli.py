@@ -50,7 +50,7 @@ class Run(click.Command):
 
 
 def _project_folder() -> Path:
-    folder = find_kedro_project(Path.cwd())
+    folder: Path | None = find_kedro_project(Path.cwd())
     if folder is None:
         raise UserError(f"{Path.cwd()} is in no Kedro project: run it in the project's folder.")
     return folder

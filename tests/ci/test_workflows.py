@@ -27,6 +27,7 @@ WORKFLOWS = {path.stem: path for path in (ROOT / ".github" / "workflows").glob("
 ACTIONS = sorted((ROOT / ".github" / "actions").glob("*/action.yml"))
 FULL_VERSION = re.compile(r"[\w.-]+/[\w./-]+@v\d+\.\d+\.\d+")
 README = (ROOT / "README.md").read_text()
+PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 INSTALL = 'pip install -e ".[dev]"'
 
 Step = dict[str, Any]
@@ -71,7 +72,7 @@ def bash(line: str, folder: Path, **environment: str) -> subprocess.CompletedPro
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", line],
         cwd=folder,
         env={
-            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "PATH": PATH,
             "PYTHONPATH": str(ROOT / "src"),
             **environment,
         },
@@ -101,7 +102,7 @@ def test_an_action_is_pinned_by_its_full_version_or_is_our_own(path: Path) -> No
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_line_calls_a_program_that_is_there(line: str) -> None:
-    assert shutil.which(shlex.split(line)[0])
+    assert shutil.which(shlex.split(line)[0], path=PATH)
 
 
 @pytest.mark.parametrize(
