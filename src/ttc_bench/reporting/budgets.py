@@ -1,10 +1,10 @@
-"""What is worth its cost, as text: the place of each variant, and the best choice per budget."""
+"""Which variant for which cost, as text: Pareto-optimal ones, and the best choice per budget."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.types import GROUP, DataFrame
 
 ALL = "all"
@@ -29,24 +29,25 @@ COSTS = {
 """Costs by their name in the frontier, in the order in which they are shown."""
 
 
-def worth(frontier: DataFrame) -> dict[tuple[Any, ...], str]:
+def pareto_places(frontier: DataFrame) -> dict[tuple[Any, ...], str]:
     """Return the place of each variant over all levels, by model, benchmark, policy and variant.
 
-    ``F s`` says that nothing else is as good for fewer FLOPs or seconds; ``< policy.variant``
-    that everything is had for less, and from whom by the first of `COSTS` that is known.
+    ``F s`` says that it is Pareto-optimal by FLOPs and by seconds: no other variant is as good
+    for less. ``< policy.variant`` says that it is by no cost, and which variant is better by the
+    first of `COSTS` that is known.
     """
     places: dict[tuple[Any, ...], dict[str, str | None]] = {}
-    for row in rows_of(frontier[frontier["level"] == ALL]):
-        key = tuple(row[name] for name in GROUP)
+    for row in row_dicts(frontier[frontier["level"] == ALL]):
         dominated_by = None if row["on_frontier"] else str(row["dominated_by"])
+        key = tuple(row[name] for name in GROUP)
         places.setdefault(key, {})[row["cost_metric"]] = dominated_by
-    return {key: _place(found) for key, found in places.items()}
+    return {key: _place(dominated_by) for key, dominated_by in places.items()}
 
 
-def _place(found: dict[str, str | None]) -> str:
-    known = [name for name in COSTS if name in found]
-    letters = [COSTS[name].letter for name in known if found[name] is None]
-    return " ".join(letters) if letters else f"< {found[known[0]]}"
+def _place(dominated_by: dict[str, str | None]) -> str:
+    costs = [name for name in COSTS if name in dominated_by]
+    letters = [COSTS[name].letter for name in costs if dominated_by[name] is None]
+    return " ".join(letters) if letters else f"< {dominated_by[costs[0]]}"
 
 
 def best_by_budget(choices: DataFrame) -> str:
@@ -80,5 +81,5 @@ def _steps(steps: DataFrame, cost: Cost) -> str:
     return " -> ".join(
         f"{cost.form.format(row['cost'] * cost.factor)} {row['policy']}.{row['variant']}"
         f" {row['quality']:.3f}"
-        for row in rows_of(steps.sort_values("budget"))
+        for row in row_dicts(steps.sort_values("budget"))
     )

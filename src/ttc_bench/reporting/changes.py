@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ttc_bench.reporting.decision import change
 from ttc_bench.reporting.html import Sheet, cell, environment, known, plain_sheet
-from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.reporting.table import align
 from ttc_bench.types import DataFrame
 
@@ -120,7 +120,7 @@ def _settings(settings: DataFrame) -> str:
     if not len(settings):
         return "\nNo setting changed, nor code, nor versions."
     distinct = settings.drop_duplicates(["setting", "before", "after"])
-    lines = [f"  {r['setting']}: {r['before']} -> {r['after']}" for r in rows_of(distinct)]
+    lines = [f"  {r['setting']}: {r['before']} -> {r['after']}" for r in row_dicts(distinct)]
     more = len(lines) - MOST_SETTINGS
     rest = [f"  and {more} more, see changes.html"] if more > 0 else []
     return "\n".join(["\nChanged settings:", *lines[:MOST_SETTINGS], *rest])
@@ -134,7 +134,7 @@ def headlines(changes: DataFrame) -> list[str]:
         ]
     found = []
     for key, part in changes[changes["metric"] == "reward"].groupby(GROUP, sort=True):
-        rows = rows_of(part)
+        rows = row_dicts(part)
         count = Counter(str(row["verdict"]) for row in rows)
         text = ", ".join(f"{count[v]} {v}" for v in ("better", "worse", "equal", "undecided"))
         up, down, pairs = (int(part[name].sum()) for name in ("n_up", "n_down", "n_pairs"))
@@ -151,7 +151,7 @@ def headlines(changes: DataFrame) -> list[str]:
 def changes_sheet(part: DataFrame) -> Sheet:
     """Return one row per variant of one model pair and benchmark."""
     by_name: dict[str, dict[str, Row]] = {}
-    for row in rows_of(part):
+    for row in row_dicts(part):
         by_name.setdefault(_name(row), {})[row["metric"]] = row
     return Sheet(HEADINGS, [_cells(name, rows) for name, rows in by_name.items()])
 
@@ -195,7 +195,7 @@ def left_out(not_compared: DataFrame) -> list[str]:
     """Return one line per benchmark and reason: how many questions of which variants."""
     lines = []
     for (benchmark, reason), part in not_compared.groupby(["benchmark", "reason"], sort=True):
-        names = [_name(row) for row in rows_of(part)]
+        names = [_name(row) for row in row_dicts(part)]
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         most = int(part["n_questions"].max())
         lines.append(f"{benchmark}, {reason}: {shown} ({most} questions)")

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ttc_bench.reporting.budgets import ALL, COSTS
-from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.types import BASELINE, DataFrame
 
 Row = Mapping[str, Any]
@@ -43,7 +43,7 @@ def decide(choices: DataFrame, comparisons: DataFrame, summary: DataFrame) -> li
     found = []
     for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
         key = {"model": model, "benchmark": benchmark}
-        rows = [r for r in rows_of(comparisons) if all(r[k] == v for k, v in key.items())]
+        rows = [r for r in row_dicts(comparisons) if all(r[k] == v for k, v in key.items())]
         versus = [r for r in rows if _name(r, "b") == BASELINE]
         reward = {_name(r, "a"): r for r in versus if r["metric"] == "reward"}
         cost = {(_name(r, "a"), r["metric"]): r for r in versus}
@@ -126,7 +126,7 @@ def _budgets(choices: DataFrame, reward: Mapping[tuple[str, str], Row]) -> list[
     lines = []
     for name in known[:2]:
         cost = COSTS[name]
-        for row in rows_of(whole[whole["cost_metric"] == name].sort_values("budget")):
+        for row in row_dicts(whole[whole["cost_metric"] == name].sort_values("budget")):
             label = (row["policy"], row["variant"])
             line = (
                 f"From {cost.form.format(row['budget'] * cost.factor)} a response: "

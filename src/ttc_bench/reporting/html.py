@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ttc_bench.reporting.budgets import worth
+from ttc_bench.reporting.budgets import pareto_places
 from ttc_bench.reporting.colours import colour
 from ttc_bench.reporting.decision import change, decide
 from ttc_bench.reporting.plots import PICTURES
-from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.reporting.table import absent_lines
 from ttc_bench.types import BASELINE, GROUP, DataFrame
 
@@ -89,16 +89,16 @@ def environment() -> Environment:
 
 def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
     """Return one row per variant of one model and benchmark; the baseline comes first."""
-    bounds = {_key(r): r for r in rows_of(tables["intervals"]) if r["metric"] == "reward"}
+    bounds = {_key(r): r for r in row_dicts(tables["intervals"]) if r["metric"] == "reward"}
     versus = {
         (r["model"], r["benchmark"], r["policy_a"], r["variant_a"]): r
-        for r in rows_of(tables["comparisons"])
+        for r in row_dicts(tables["comparisons"])
         if r["metric"] == "reward" and (r["policy_b"], r["variant_b"]) == BASELINE
     }
-    places = worth(tables["frontier"])
-    rows = sorted(rows_of(summary), key=lambda r: (r["policy"] != "baseline", _key(r)))
+    places = pareto_places(tables["frontier"])
+    rows = sorted(row_dicts(summary), key=lambda r: (r["policy"] != "baseline", _key(r)))
     headings = ("policy.variant", "valid", "reward", "against baseline", "p, Holm", "verdict")
-    more = ("p50 (s)", "p95 (s)", "tokens", "GFLOP", "US$", "worth")
+    more = ("p50 (s)", "p95 (s)", "tokens", "GFLOP", "US$", "Pareto")
     cells = [
         [
             *_quality(r, bounds.get(_key(r)), versus.get(_key(r))),
@@ -160,7 +160,7 @@ def comparison_sheet(comparisons: DataFrame) -> Sheet:
             cell(r["n_needed"]),
             str(r["verdict"]),
         ]
-        for r in rows_of(comparisons)
+        for r in row_dicts(comparisons)
         if r["metric"] == "reward"
     ]
     return Sheet(headings, rows)
@@ -168,7 +168,7 @@ def comparison_sheet(comparisons: DataFrame) -> Sheet:
 
 def plain_sheet(table: DataFrame) -> Sheet:
     """Return a table as it is, its numbers to four figures."""
-    rows = [[cell(value) for value in row.values()] for row in rows_of(table)]
+    rows = [[cell(value) for value in row.values()] for row in row_dicts(table)]
     return Sheet([str(name) for name in table.columns], rows)
 
 

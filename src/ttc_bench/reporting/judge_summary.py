@@ -8,7 +8,7 @@ from typing import Any
 
 from ttc_bench.metrics.judge import SAME_TEXT, JudgeParams
 from ttc_bench.params import parse_params
-from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.statistics.totals import total
 from ttc_bench.types import GROUP, DataFrame
 
@@ -60,11 +60,11 @@ def summarise(
     rows = rows.where(rows.notna(), None)
     exact = {
         (row["model"], row["job_id"]): _exact(row)
-        for row in rows_of(rows)
+        for row in row_dicts(rows)
         if f"{row['policy']}.{row['variant']}" == settings.against
     }
     found = [
-        {**dict(zip(GROUP, key, strict=True)), **_figures(rows_of(part), exact)}
+        {**dict(zip(GROUP, key, strict=True)), **_figures(row_dicts(part), exact)}
         for key, part in rows.groupby(list(GROUP), sort=True)
     ]
     return pd.DataFrame(found, columns=list(COLUMNS)).astype(COLUMNS)
@@ -183,14 +183,14 @@ def show_judgements(judge_summary: DataFrame) -> str:
     """Print the summary, and return it as text."""
     lines = []
     for (model, benchmark), part in judge_summary.groupby(["model", "benchmark"], sort=True):
-        rows = [HEADINGS, *(_cells(row) for row in rows_of(part))]
+        rows = [HEADINGS, *(_cells(row) for row in row_dicts(part))]
         widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
         judges = ", ".join(sorted(set(part["judge_model"])))
         lines.append(f"\n{benchmark}, model {model}, judged by {judges}")
         for row in rows:
             cells = [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
-        nulls = {f"{row['policy']}.{row['variant']}": row["nulls"] for row in rows_of(part)}
+        nulls = {f"{row['policy']}.{row['variant']}": row["nulls"] for row in row_dicts(part)}
         lines += [f"not judged, {name}: {why}" for name, why in nulls.items() if why]
     text = "\n".join([*lines, "", NOTE])
     print(text)

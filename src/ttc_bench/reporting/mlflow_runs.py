@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.types import GROUP, DataFrame
 
 KEY = "ttc_bench.key"
@@ -70,7 +70,7 @@ def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) ->
         mlflow.set_tags(_tags())
         for benchmark, scores in figures.scores.groupby("benchmark", sort=True):
             mlflow.log_input(_questions(str(benchmark), scores), context="benchmark")
-        for row in rows_of(figures.summary):
+        for row in row_dicts(figures.summary):
             group = {name: row[name] for name in GROUP}
             key = "/".join(str(value) for value in group.values())
             with mlflow.start_run(
@@ -204,13 +204,13 @@ def _metrics(
 ) -> dict[str, float]:
     """Return the figures of a group by the name under which MLflow shows them."""
     found = {name: value for name, value in row.items() if name not in group}
-    for line in rows_of(_where(figures.intervals, group)):
+    for line in row_dicts(_where(figures.intervals, group)):
         metric = line["metric"]
         found[f"{metric}_mean"] = line["mean"]
         for name, value in line.items():
             if name.endswith(("_low", "_high")) or name == "difference":
                 found[f"{metric}_{name}"] = value
-    for line in rows_of(_where(figures.versus, group)):
+    for line in row_dicts(_where(figures.versus, group)):
         found[f"{line['metric']}_median_ratio"] = line["median_ratio"]
     return {_shown(name): float(value) for name, value in found.items() if _is_figure(value)}
 

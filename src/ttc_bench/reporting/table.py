@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any
 
-from ttc_bench.reporting.budgets import best_by_budget, worth
-from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.budgets import best_by_budget, pareto_places
+from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.types import GROUP, DataFrame
 
 Row = Mapping[str, Any]
@@ -23,17 +23,17 @@ HEADINGS = (
     "speed",
     "tokens",
     "GFLOP",
-    "worth",
+    "Pareto",
     "detail",
 )
-TEXT = ("policy.variant", "worth", "detail")
+TEXT = ("policy.variant", "Pareto", "detail")
 
 NOTE = """\
 reward: the benchmark's own, mean over valid responses; vs base: mean difference over the same jobs.
 [95%]: bootstrap interval (BCa), paired for differences. p50 s: median latency.
 speed: median over jobs of baseline time / own time. tokens, GFLOP: mean per response.
-worth: the costs by which no other variant is as good or better for less (F FLOPs, s seconds,
-t tokens, $ dollars); else < and the cheapest that is better by the first cost known. By means.
+Pareto: Pareto-optimal by F FLOPs, s seconds, t tokens, $ dollars: no other is as good or better
+for less; else < and the cheapest that is better by the first cost known. By means.
 r: calls were replayed from the journal with their first timings; samples that were first drawn
 in a larger batch carry that batch's time. Delete the journal to measure anew.
 """
@@ -53,12 +53,12 @@ def render(
     choices: DataFrame,
 ) -> str:
     """Return the summary as text: by model and benchmark a table, and what each budget buys."""
-    ratios = {_key(row, "metric"): row for row in rows_of(versus)}
-    bounds = {_key(row, "metric"): row for row in rows_of(intervals)}
-    places, absent = worth(frontier), absent_lines(summary)
+    ratios = {_key(row, "metric"): row for row in row_dicts(versus)}
+    bounds = {_key(row, "metric"): row for row in row_dicts(intervals)}
+    places, absent = pareto_places(frontier), absent_lines(summary)
     parts = []
     for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
-        rows = sorted(rows_of(part), key=lambda r: (r["policy"] != "baseline", r["policy"]))
+        rows = sorted(row_dicts(part), key=lambda r: (r["policy"] != "baseline", r["policy"]))
         cells = [list(HEADINGS)]
         cells += [_cells(row, ratios, bounds, places.get(_key(row), "-")) for row in rows]
         if not any(row["policy"] == "baseline" for row in rows):

@@ -50,11 +50,11 @@ def everything_written(folder: Path) -> str:
             with contextlib.closing(sqlite3.connect(path)) as database:
                 texts += database.iterdump()
         if path.suffix == ".duckdb":
-            texts += rows_of(path)
+            texts += row_dicts(path)
     return "\n".join(texts)
 
 
-def rows_of(warehouse: Path) -> list[str]:
+def row_dicts(warehouse: Path) -> list[str]:
     """Return all rows of a DuckDB file, whose strings are compressed."""
     import duckdb
 

@@ -201,10 +201,10 @@ def check_valid_share(
     Raises:
         UserError: Naming every variant below the share, and why its responses failed.
     """
-    from ttc_bench.reporting.rows import rows_of
+    from ttc_bench.reporting.row_dicts import row_dicts
 
     lines = []
-    for row in rows_of(bench_summary):
+    for row in row_dicts(bench_summary):
         share = row["n_valid"] / row["n"]
         if share < min_valid_share:
             lines.append(

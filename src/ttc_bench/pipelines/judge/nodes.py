@@ -28,7 +28,7 @@ from ttc_bench.params import parse_params, unknown
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import Session
 from ttc_bench.policies.journal import Journal
-from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.types import DataFrame, Job, Message
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,8 @@ def judge_responses(
     judged = asyncio.run(_judge_all(items, engine, journal, settings))
     rest = iter(judged)
     return {
-        name: _frame(table, [next(rest) for _ in rows_of(table)]) for name, table in tables.items()
+        name: _frame(table, [next(rest) for _ in row_dicts(table)])
+        for name, table in tables.items()
     }
 
 
@@ -139,7 +140,7 @@ def _items(
     rivals = _rivals(tables, params) if params.pairwise else {}
     items = []
     for name, table in tables.items():
-        for row in rows_of(table):
+        for row in row_dicts(table):
             if row["job_id"] not in jobs:
                 raise DataError(
                     f"the responses of {name} answer job {row['job_id']!r}, which is not among the"
@@ -155,7 +156,7 @@ def _items(
 
 def _rivals(tables: Mapping[str, DataFrame], params: JudgeParams) -> dict[tuple[str, str], str]:
     """Return what the judge sees of the responses of ``against``, by model and job."""
-    rows = [row for table in tables.values() for row in rows_of(table)]
+    rows = [row for table in tables.values() for row in row_dicts(table)]
     names = dict.fromkeys(f"{row['policy']}.{row['variant']}" for row in rows)
     if params.against not in names:
         known = unknown("stored variant", params.against, names)

@@ -17,7 +17,7 @@ from ttc_bench.reporting.plots.base import (
     styled,
     variants_of,
 )
-from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.types import DataFrame
 
 TITLE = "What changed between two runs"
@@ -62,7 +62,7 @@ def points(place: Place, axis: Axis) -> list[dict[str, Any]]:
     import pandas as pd
 
     found = []
-    for row in rows_of(place.part[place.part["metric"] == axis.metric]):
+    for row in row_dicts(place.part[place.part["metric"] == axis.metric]):
         scale = 100 / row["mean_before"] if axis.relative and row["mean_before"] else 1.0
         if pd.isna(row["difference"]) or (axis.relative and not row["mean_before"]):
             continue

@@ -21,7 +21,7 @@ from ttc_bench.reporting.plots.base import (
     web_canvas,
 )
 from ttc_bench.reporting.plots.labels import place_labels
-from ttc_bench.reporting.rows import rows_of
+from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.types import DataFrame
 
 TITLE = "Quality against cost"
@@ -68,13 +68,13 @@ def _points(axes: Any, points: DataFrame, bounds: DataFrame, cost: Cost) -> None
     import pandas as pd
 
     order = variants_of(points)
-    by_name = {(r["policy"], r["variant"]): r for r in rows_of(bounds)}
+    by_name = {(r["policy"], r["variant"]): r for r in row_dicts(bounds)}
     log_axis(axes)
     axes.set_xlabel(f"mean {_unit(cost)} of a response (log scale)")
     axes.set_ylabel("mean reward")
     steps = points[points["on_frontier"].astype(bool)].sort_values("cost")
     axes.step(steps["cost"] * cost.factor, steps["quality"], where="post", color=FAINT, lw=1.4)
-    for row in rows_of(points):
+    for row in row_dicts(points):
         name = (row["policy"], row["variant"])
         x, leading = row["cost"] * cost.factor, bool(row["on_frontier"])
         bound = by_name.get(name)
@@ -97,7 +97,7 @@ def _points(axes: Any, points: DataFrame, bounds: DataFrame, cost: Cost) -> None
 def _names(axes: Any, points: DataFrame, cost: Cost) -> None:
     """Write the names: first those on the frontier, then all others that find a free place."""
     leading = points["on_frontier"].astype(bool)
-    ordered = rows_of(points[leading]) + rows_of(
+    ordered = row_dicts(points[leading]) + row_dicts(
         points[~leading].sort_values("quality", ascending=False)
     )
     place_labels(
@@ -161,9 +161,9 @@ def _traces(points: DataFrame, cost: Cost, bounds: DataFrame) -> list[Any]:
         hoverinfo="skip",
         showlegend=False,
     )
-    by_name = {(r["policy"], r["variant"]): r for r in rows_of(bounds)}
+    by_name = {(r["policy"], r["variant"]): r for r in row_dicts(bounds)}
     dots = []
-    for row in rows_of(points):
+    for row in row_dicts(points):
         name = label((row["policy"], row["variant"]))
         bound = by_name.get((row["policy"], row["variant"]))
         place = "on the frontier" if row["on_frontier"] else f"dominated by {row['dominated_by']}"

@@ -1,11 +1,11 @@
-"""Catalog dataset of pictures, which can be loaded again as the bytes of their file."""
+"""Catalog dataset of figures, which can be loaded again as the bytes of their file."""
 
 from __future__ import annotations
 
 from kedro_datasets.matplotlib import MatplotlibDataset
 
 
-class PictureDataset(MatplotlibDataset):  # type: ignore[misc]
+class FigureDataset(MatplotlibDataset):  # type: ignore[misc]
     """A Matplotlib figure saved as PNG; loading returns the file, as a report embeds it."""
 
     def load(self) -> bytes:
