@@ -1,75 +1,24 @@
-"""The pictures and the report: complete, self-contained, and the same colours everywhere."""
+"""The plots and the report: complete, self-contained, and the same in every form."""
 
 from __future__ import annotations
 
 import io
 import json
 from html.parser import HTMLParser
-from itertools import combinations
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from ttc_bench.policies import VARIANTS
-from ttc_bench.reporting.colours import COLOURS, colour
+from ttc_bench.reporting.colours import COLOURS
+from ttc_bench.reporting.decision import decide
+from ttc_bench.reporting.drawing import interactive, still
+from ttc_bench.reporting.drawing.figure import Dots
 from ttc_bench.reporting.html import render
-from ttc_bench.reporting.plots import PICTURES
-from ttc_bench.reporting.table import not_run
+from ttc_bench.reporting.plots import Plot, plots
+from ttc_bench.reporting.table import absent_lines, not_run
 
 EVIL = "<script>alert(1)</script> $x^ & <img src=http://evil.example/x.png>"
-
-MACHADO = {
-    "normal": np.eye(3),
-    "deuteranopia": np.array(
-        [
-            [0.367322, 0.860646, -0.227968],
-            [0.280085, 0.672501, 0.047413],
-            [-0.011820, 0.042940, 0.968881],
-        ]
-    ),
-    "protanopia": np.array(
-        [
-            [0.152286, 1.052583, -0.204868],
-            [0.114503, 0.786281, 0.099216],
-            [-0.003882, -0.048116, 1.051998],
-        ]
-    ),
-}
-
-
-def oklab(code: str, sight: np.ndarray) -> np.ndarray:
-    rgb = np.array([int(code[at : at + 2], 16) / 255 for at in (1, 3, 5)])
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(sight @ linear, 0, 1)
-    cones = np.array(
-        [
-            [0.4122214708, 0.5363325363, 0.0514459929],
-            [0.2119034982, 0.6806995451, 0.1073969566],
-            [0.0883024619, 0.2817188376, 0.6299787005],
-        ]
-    )
-    lab = np.array(
-        [
-            [0.2104542553, 0.7936177850, -0.0040720468],
-            [1.9779984951, -2.4285922050, 0.4505937099],
-            [0.0259040371, 0.7827717662, -0.8086757660],
-        ]
-    )
-    return lab @ np.cbrt(cones @ seen)
-
-
-@pytest.mark.parametrize("sight", MACHADO)
-def test_colours_are_told_apart(sight: str) -> None:
-    seen = {name: oklab(code, MACHADO[sight]) for name, code in COLOURS.items()}
-    least = min(np.linalg.norm(seen[a] - seen[b]) for a, b in combinations(seen, 2))
-    assert least > 0.1
-
-
-def test_every_policy_has_a_colour_of_its_own() -> None:
-    policies = {cls.policy for cls in VARIANTS.values()}
-    assert policies <= set(COLOURS)
-    assert len({colour(policy) for policy in policies}) == len(policies)
 
 
 def tables(
@@ -183,14 +132,15 @@ CASES = {
 }
 
 
-def report(found: dict[str, pd.DataFrame]) -> str:
+def report(marts: dict[str, pd.DataFrame]) -> str:
     stills = {}
-    for picture in PICTURES:
+    for plot in plots():
         buffer = io.BytesIO()
-        picture.still(*(found[name] for name in picture.tables)).savefig(buffer, dpi=40)
-        stills[picture.name] = buffer.getvalue()
+        drawn, _ = plot.draw(*(marts[name] for name in plot.tables))
+        drawn.savefig(buffer, dpi=40)
+        stills[plot.name] = buffer.getvalue()
     facts = {"run": "r", "models": "m", "responses": "1", "commit": "abc"}
-    return render(found, stills, facts, f"note: {EVIL}")
+    return render(marts, stills, facts, f"note: {EVIL}")
 
 
 class Page(HTMLParser):
@@ -213,55 +163,101 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("case", CASES)
 def test_report_shows_everything_and_loads_nothing(case: str) -> None:
-    found = tables(**CASES[case])
-    text = report(found)
+    marts = tables(**CASES[case])
+    text = report(marts)
     page = Page(text)
     assert all(load.startswith(("data:image/png;base64,", "#")) for load in page.loads)
     assert not page.tags & {"script", "link", "iframe", "object"}
     assert "url(" not in text
     assert "@import" not in text
     assert EVIL in page.shown, "text of models is shown as it is, and never run"
-    for row in found["bench_summary"].to_dict("records"):
+    for row in marts["bench_summary"].to_dict("records"):
         assert f"\n{row['policy']}.{row['variant']}\n" in page.shown
-    for row in found["failures"].to_dict("records"):
+    for row in marts["failures"].to_dict("records"):
         assert row["error_class"] in page.shown
-    for row in found["intervals"].query("metric == 'reward'").to_dict("records"):
+    for row in marts["intervals"].query("metric == 'reward'").to_dict("records"):
         assert f"{row['mean']:.4g} [0.123, 0.988]" in page.shown
-    for row in found["comparisons"].to_dict("records"):
+    for row in marts["comparisons"].to_dict("records"):
         assert f"{row['difference']:+.3f} [-0.083, +0.167]" in page.shown
 
 
 def test_what_is_not_decided_is_called_undecided() -> None:
-    page = Page(report(tables()))
-    assert "No variant is shown to answer better" in page.shown
-    assert "Undecided: best_of_n.verifier" in page.shown
-    assert "about 777 questions would be needed" in page.shown
-    assert "There is no baseline" in Page(report(tables(**CASES["no baseline"]))).shown
-    assert "No response is valid" in Page(report(tables(**CASES["all failures"]))).shown
+    marts = tables()
+    (decision,) = decide(marts["choices"], marts["comparisons"], marts["bench_summary"])
+    variants = ("best_of_n.verifier", "cascade.confidence")
+    assert not any(name in decision.headline for name in variants), "none is shown to be better"
+    for name, sentence in zip(variants, decision.sentences, strict=True):
+        for fact in (name, "undecided", "+0.042 [-0.083, +0.167]", "777"):
+            assert fact in sentence.lower()
+    page = Page(report(marts))
+    for text in (decision.headline, *decision.sentences, *decision.budgets):
+        assert text in page.shown
+
+
+def test_each_reason_to_decide_nothing_is_told_as_itself() -> None:
+    headlines = set()
+    for case in ("no baseline", "one variant", "all failures"):
+        marts = tables(**CASES[case])
+        (decision,) = decide(marts["choices"], marts["comparisons"], marts["bench_summary"])
+        assert not decision.sentences, "nothing is called better, worse or equal"
+        assert decision.headline in Page(report(marts)).shown
+        headlines.add(decision.headline)
+    assert len(headlines) == 3
 
 
 def test_a_variant_that_one_benchmark_lacks_is_named_there() -> None:
-    found = tables()
-    everywhere = {name: table.copy() for name, table in found.items()}
-    for name, table in found.items():
+    marts = tables()
+    everywhere = {name: table.copy() for name, table in marts.items()}
+    for name, table in marts.items():
         if "benchmark" not in table or table.empty:
             continue
         policy = table["policy_a" if "policy_a" in table else "policy"]
         other = table[policy != "cascade"].assign(benchmark="worf_sim")
         everywhere[name] = pd.concat([table, other], ignore_index=True)
-    line = "Not run on worf_sim, whose answers have no marker: cascade.confidence."
-    assert not_run(everywhere["bench_summary"], "m", "worf_sim") == ["cascade.confidence"]
-    assert not_run(everywhere["bench_summary"], "m", "crm_sim") == []
+    summary = everywhere["bench_summary"]
+    assert not_run(summary, "m", "worf_sim") == ["cascade.confidence"]
+    assert not_run(summary, "m", "crm_sim") == []
+    (line,) = absent_lines(summary).values()
+    assert "worf_sim" in line
+    assert "cascade.confidence" in line
     assert Page(report(everywhere)).shown.count(line) == 1
-    assert "Not run" not in Page(report(found)).shown
+    assert not absent_lines(marts["bench_summary"])
+
+
+def drawn(plot: Plot, marts: dict[str, pd.DataFrame]) -> tuple[Any, Any, dict[str, Any]]:
+    """Return the description of a plot, its Matplotlib figure and its Plotly figure as JSON."""
+    figure = plot.describe(*(marts[name] for name in plot.tables))
+    web = interactive.draw(figure, plot.title)
+    return figure, still.draw(figure), json.loads(web.to_json())
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_interactive_pictures_have_the_colours_of_their_policies(case: str) -> None:
-    found = tables(**CASES[case])
-    for picture in PICTURES:
-        drawn = json.loads(picture.interactive(*(found[name] for name in picture.tables)).to_json())
-        for trace in drawn["data"]:
+def test_still_and_interactive_plots_show_the_same_values(case: str) -> None:
+    marts = tables(**CASES[case])
+    for plot in plots():
+        figure, canvas, web = drawn(plot, marts)
+        dots, places = [], []
+        for panel in figure.panels:
+            for mark in panel.marks:
+                if isinstance(mark, Dots):
+                    rows = list(panel.y.names)
+                    dots += [(dot.x, dot.y) for dot in mark.dots]
+                    places += [(dot.x, rows.index(dot.y) if rows else dot.y) for dot in mark.dots]
+        marks = [
+            line for axes in canvas.axes for line in axes.lines if line.get_marker() in "osD^vP"
+        ]
+        assert sorted(places) == sorted((m.get_xdata()[0], m.get_ydata()[0]) for m in marks)
+        traces = [t for t in web["data"] if (t.get("mode") or "").startswith("markers")]
+        assert sorted(dots) == sorted((t["x"][0], t["y"][0]) for t in traces)
+        for trace in traces:
+            assert trace["name"] in trace["hovertemplate"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_interactive_plots_have_the_colours_of_their_policies(case: str) -> None:
+    for plot in plots():
+        _, _, web = drawn(plot, tables(**CASES[case]))
+        for trace in web["data"]:
             policy = (trace.get("name") or "").partition(".")[0]
             tints = [(trace.get(part) or {}).get("color") for part in ("line", "marker")]
             if policy in COLOURS:

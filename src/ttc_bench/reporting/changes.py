@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ttc_bench.reporting.decision import change
 from ttc_bench.reporting.html import Sheet, cell, environment, known, plain_sheet
+from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
 from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.reporting.table import align
 from ttc_bench.types import DataFrame
@@ -206,7 +207,7 @@ def render_html(
     pairs: Iterable[tuple[Run, Run]],
     changes: DataFrame,
     tables: Mapping[str, DataFrame],
-    picture: bytes,
+    still: bytes,
 ) -> str:
     """Return what changed as HTML with everything inlined.
 
@@ -214,10 +215,8 @@ def render_html(
         pairs: Before and after, by model.
         changes: One row per variant and metric.
         tables: ``answers``, ``settings`` and ``not_compared``.
-        picture: The picture of the changes as PNG.
+        still: The plot of the changes as PNG.
     """
-    from ttc_bench.reporting.plots.changes_plot import PICTURE
-
     return (
         environment()
         .get_template("changes.html.j2")
@@ -226,8 +225,8 @@ def render_html(
             headlines=headlines(changes),
             settings=plain_sheet(tables["settings"]),
             sheets=[(title(k), changes_sheet(p)) for k, p in changes.groupby(GROUP, sort=True)],
-            picture=PICTURE,
-            image=base64.b64encode(picture).decode(),
+            plot=CHANGES_PLOT,
+            image=base64.b64encode(still).decode(),
             left_out=left_out(tables["not_compared"]),
             details=[
                 ("Every metric", plain_sheet(changes)),

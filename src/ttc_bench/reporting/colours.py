@@ -1,4 +1,4 @@
-"""One colour per policy in every picture, told apart by colour-blind readers too."""
+"""One colour per policy in every figure, told apart by colour-blind readers too."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ COLOURS = {
 OKLab, for normal, deuteranopic and protanopic eyes (simulated after Machado et al. 2009), at
 lightnesses that can be read on white."""
 
-SPARE = ("#5f6b1e", "#0b7d6e", "#a05a7e", "#5b5bb0")
-"""Colours of policies that have none of their own yet, by their name."""
+SPARE = ("#4a025f", "#59364a", "#965c01", "#06756b", "#e320c8", "#c57c7a")
+"""Colours of policies that have none of their own; each is as far from all above as was left, by
+the same measure. A name keeps its colour, so two of them may share one; their names differ."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 """Shapes of the variants of one policy, so that colour alone never tells two apart."""

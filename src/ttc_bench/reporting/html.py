@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ttc_bench.reporting.budgets import pareto_places
-from ttc_bench.reporting.colours import colour
 from ttc_bench.reporting.decision import change, decide
-from ttc_bench.reporting.plots import PICTURES
+from ttc_bench.reporting.plots import plots
 from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.reporting.table import absent_lines
 from ttc_bench.types import BASELINE, GROUP, DataFrame
@@ -34,7 +33,7 @@ class Sheet:
 
 def render(
     tables: Mapping[str, DataFrame],
-    pictures: Mapping[str, bytes],
+    stills: Mapping[str, bytes],
     facts: Mapping[str, Any],
     parameters: str,
 ) -> str:
@@ -42,7 +41,7 @@ def render(
 
     Args:
         tables: Tables of the aggregate stage by their name in the catalog.
-        pictures: PNG files by the name of the picture.
+        stills: PNG files by the name of the plot.
         facts: Run, commit, seeds, versions and the like, by heading; see `provenance.facts`.
         parameters: All parameters as text.
     """
@@ -56,9 +55,7 @@ def render(
                 (f"{benchmark}, model {model}", summary_sheet(part, tables))
                 for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True)
             ],
-            pictures=[
-                (picture, base64.b64encode(pictures[picture.name]).decode()) for picture in PICTURES
-            ],
+            plots=[(plot, base64.b64encode(stills[plot.name]).decode()) for plot in plots()],
             absent=list(absent_lines(summary).values()),
             failures=plain_sheet(tables["failures"]),
             details=[
@@ -69,7 +66,6 @@ def render(
             ],
             facts=facts,
             parameters=parameters,
-            colour=colour,
         )
     )
 

@@ -92,12 +92,12 @@ def log_parent(
 ) -> dict[str, str]:
     """Log what speaks of all variants to the run of the pipeline; return its id.
 
-    Pictures as PNG and as HTML that MLflow shows, tables as CSV, and the report.
+    Plots as PNG and as HTML that MLflow shows, tables as CSV, and the report.
 
     Args:
         tables: Tables by name.
-        stills: PNG files by the name of the picture.
-        interactive: Plotly figures by the name of the picture.
+        stills: PNG files by the name of the plot.
+        interactive: Plotly figures by the name of the plot.
         report: The report as HTML.
     """
     import mlflow

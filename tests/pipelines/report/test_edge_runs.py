@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 from tests.conftest import KedroRun
 from tests.reporting.support import scores
 
-from ttc_bench.reporting.plots import PICTURES
+from ttc_bench.reporting.plots import plots
 
 REPORTING = Path("data/08_reporting")
 
@@ -35,9 +36,9 @@ def finished(kedro_run: KedroRun) -> tuple[str, str]:
     """Aggregate and report what is stored; return what the terminal and the report show."""
     result = kedro_run("--pipelines=aggregate,report", "--params=min_valid_share=0.0")
     assert result.exit_code == 0, result.output
-    for picture in PICTURES:
+    for plot in plots():
         still, drawn = (
-            next((REPORTING / "plots").glob(f"{picture.name.removesuffix('_plot')}.{kind}"))
+            next((REPORTING / "plots").glob(f"{plot.name.removesuffix('_plot')}.{kind}"))
             for kind in ("png", "json")
         )
         assert still.read_bytes().startswith(b"\x89PNG")
@@ -55,24 +56,44 @@ MODELS = {
 """Tables of scores by model: what is compared stays within a model."""
 
 
+def row(shown: str, model: str, variant: str) -> str:
+    """Return the row of a variant in the part of the terminal that is about a model."""
+    part = shown.split(f"crm_sim, model {model}\n")[1].split("\n\n", maxsplit=1)[0]
+    return next(line for line in part.splitlines() if line.startswith(variant))
+
+
+def verdicts(report: str, model: str) -> str:
+    """Return the row of the cascade in the report's table about a model."""
+    tables = report[report.index('id="tables"') :]
+    part = tables.split(f"<h3>crm_sim, model {model}</h3>")[1].split("</table>")[0]
+    return part[part.index("cascade.agreement") :]
+
+
 def test_models_at_the_edge_are_told_what_the_numbers_allow(kedro_run: KedroRun) -> None:
     for policy in ("baseline", "cascade"):
         own = [t[policy].assign(model=name) for name, t in MODELS.items() if policy in t]
         store({policy: pd.concat(own, ignore_index=True)})
     terminal, report = finished(kedro_run)
-    assert "model no baseline: there is no baseline, so nothing is compared" in terminal
-    assert "model one $ample: one job allows no interval" in terminal
-    for name in MODELS:
-        assert f"crm_sim, model {name}" in report
-    assert "There is no baseline, so no variant can be called better or worse" in report
-    assert "Undecided: cascade.agreement, reward -1.000 [no interval]" in report
-    assert "Equal: cascade.agreement, reward +0.000 [+0.000, +0.000]" in report
-    assert "Undecided: cascade.agreement, reward difference not known" in report
+    alone, one, equal, failed = (row(terminal, name, "cascade.agreement") for name in MODELS)
+    assert "+" not in alone, "no difference without a baseline"
+    assert "0.667" in alone
+    assert "-1.000" in one
+    assert "[" not in one, "one response has no interval"
+    assert "+0.000  [+0.00, +0.00]" in equal
+    assert "0/2" in row(terminal, "no answers", "baseline.greedy")
+    assert "timeout" in row(terminal, "no answers", "baseline.greedy")
+    assert "2/2" in failed
+    assert "+" not in failed, "no difference to responses that failed"
+    shown = [verdicts(report, name) for name in MODELS]
+    words = [set(re.findall(r'class="(\w+)"', text)) for text in shown]
+    assert words == [set(), {"undecided"}, {"equal"}, {"undecided"}]
 
 
 def test_a_run_without_any_answer_says_so(kedro_run: KedroRun) -> None:
     store({"baseline.greedy": baseline([None, None]), "cascade.agreement": cascade([None, None])})
     terminal, report = finished(kedro_run)
-    assert "no response is valid" in terminal
-    assert "No response is valid, so nothing can be decided" in report
-    assert "no answer in 60 s" in report
+    for name in ("baseline.greedy", "cascade.agreement"):
+        assert "0/2" in row(terminal, "target", name)
+        assert "timeout" in row(terminal, "target", name)
+    assert not re.search(r'class="(better|worse|equal)"', report)
+    assert "no answer in 60 s" in report, "the failures have their reason"

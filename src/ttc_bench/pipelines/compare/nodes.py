@@ -217,13 +217,6 @@ def _text(settings: Mapping[str, Any], name: str) -> str:
     return str(settings[name]) if name in settings else "not set"
 
 
-def draw_changes(run_changes: DataFrame) -> tuple[Any, Any]:
-    """Return the picture of the changes, still and interactive."""
-    from ttc_bench.reporting.plots.changes_plot import PICTURE
-
-    return PICTURE.still(run_changes), PICTURE.interactive(run_changes)
-
-
 def show_changes(
     sides: Sides, run_changes: DataFrame, changed_settings: DataFrame, not_compared: DataFrame
 ) -> str:

@@ -8,16 +8,16 @@ from ttc_bench.pipelines.compare.nodes import (
     changed_answers,
     changed_settings,
     changes,
-    draw_changes,
     load_sides,
     show_changes,
     write_changes,
 )
+from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
 from ttc_bench.reporting.run_choice import choose_sides
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Return two runs that were kept -> what changed, as tables, picture, text and HTML."""
+    """Return two runs that were kept -> what changed, as tables, plot, text and HTML."""
     return Pipeline(
         [
             node(
@@ -41,9 +41,9 @@ def create_pipeline(**_: object) -> Pipeline:
             node(changed_answers, "compared_scores", "changed_answers", name="changed_answers"),
             node(changed_settings, "sides", "changed_settings", name="changed_settings"),
             node(
-                draw_changes,
-                inputs="run_changes",
-                outputs=["changes_plot", "changes_plot_interactive"],
+                CHANGES_PLOT.draw,
+                inputs=list(CHANGES_PLOT.tables),
+                outputs=CHANGES_PLOT.outputs,
                 name="draw_changes",
             ),
             node(

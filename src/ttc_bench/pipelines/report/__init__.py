@@ -1,4 +1,4 @@
-"""Stage 5: tables become pictures and one report."""
+"""Stage 5: tables become plots and one report."""
 
 from ttc_bench.pipelines.report.pipeline import create_pipeline
 

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-from ttc_bench.pipelines.report.nodes import TABLES, TRACKED, drawing, log_report, write_report
-from ttc_bench.reporting.plots import PICTURES
+from ttc_bench.pipelines.report.nodes import TABLES, TRACKED, log_report, write_report
+from ttc_bench.reporting.plots import plots
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Return the tables of the aggregate stage -> pictures -> report."""
-    pictures = [
-        node(
-            drawing(picture.name),
-            inputs=list(picture.tables),
-            outputs=[picture.name, f"{picture.name}_interactive"],
-            name=f"draw_{picture.name}",
-        )
-        for picture in PICTURES
+    """Return the tables of the aggregate stage -> plots -> report."""
+    drawn = [
+        node(plot.draw, inputs=list(plot.tables), outputs=plot.outputs, name=f"draw_{plot.name}")
+        for plot in plots()
     ]
-    shown = ("parameters", "all_scores", *TABLES, *(picture.name for picture in PICTURES))
+    shown = ("parameters", "all_scores", *TABLES, *(plot.name for plot in plots()))
     report = node(
         write_report,
         inputs={name: name for name in shown},
         outputs="report_html",
         name="write_report",
     )
-    both = (name for p in PICTURES for name in (p.name, f"{p.name}_interactive"))
+    both = (name for plot in plots() for name in plot.outputs)
     tracked = node(
         log_report,
         inputs={name: name for name in ("report_html", *TRACKED, *both)},
         outputs="mlflow_report",
         name="log_report",
     )
-    return Pipeline([*pictures, report, tracked], tags="report")
+    return Pipeline([*drawn, report, tracked], tags="report")
