@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
@@ -100,6 +101,12 @@ def test_an_action_is_pinned_by_its_full_version_or_is_our_own(path: Path) -> No
         assert FULL_VERSION.fullmatch(action) or (action.startswith("./") and own.is_file()), action
 
 
+@functools.cache
+def parameter_names() -> set[str]:
+    conf = str(ROOT / "conf")
+    return set(OmegaConfigLoader(conf, base_env="base", default_run_env="base")["parameters"])
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_a_line_calls_a_program_that_is_there(line: str) -> None:
     assert shutil.which(shlex.split(line)[0], path=PATH)
@@ -116,9 +123,8 @@ def test_a_run_names_pipelines_parameters_and_environments_that_exist(line: str)
     name = options.get("pipeline", "__default__")
     assert set(policies() if name == "$POLICY" else [name]) <= set(pipelines)
     assert (ROOT / "conf" / options.get("env", "base")).is_dir()
-    config = OmegaConfigLoader(str(ROOT / "conf"), base_env="base", default_run_env="base")
     params = parse_params_option(None, None, options.get("params", ""))  # type: ignore[arg-type]
-    assert set(params) <= set(config["parameters"])
+    assert set(params) <= parameter_names()
 
 
 def test_every_registered_policy_has_a_job(tmp_path: Path) -> None:
