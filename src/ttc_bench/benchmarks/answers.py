@@ -71,10 +71,10 @@ def split_answers(span: str) -> tuple[str, ...] | None:
     """Return the sorted, cleaned answers that an answer span lists; ``None`` if it is empty."""
     body = _BLANKS.sub(" ", span).strip().strip("[](){}")
     parts = (_clean(part) for part in _SEPARATOR.split(body))
-    found = tuple(sorted(part for part in parts if part))
-    if not found:
+    answers = tuple(sorted(part for part in parts if part))
+    if not answers:
         return None
-    return NONE_ANSWER if all(part.casefold() == "none" for part in found) else found
+    return NONE_ANSWER if all(part.casefold() == "none" for part in answers) else answers
 
 
 def _clean(part: str) -> str:
@@ -85,13 +85,13 @@ def _clean(part: str) -> str:
 
 def _respond(text: str) -> slice | None:
     """Return where the inside of the last complete ``<respond>`` stands."""
-    found = opened = None
+    inside = opened = None
     for tag in _RESPOND.finditer(text):
         if not tag.group(1):
             opened = tag.end() if opened is None else opened
         elif opened is not None:
-            found, opened = slice(opened, tag.start()), None
-    return found
+            inside, opened = slice(opened, tag.start()), None
+    return inside
 
 
 class Graph(NamedTuple):

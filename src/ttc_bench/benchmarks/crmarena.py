@@ -101,8 +101,8 @@ class CRMArena(Benchmark[CRMArenaParams]):
                 "crmarena has only a scored side: set prompting.shots to 0, or give a file of "
                 f"other tasks to draw examples from: `{TRAIN_KEY}: <path>`."
             )
-        asked = sample.messages[-1].content
-        pool = [s for s in _train_side(params) if s.messages[-1].content != asked]
+        question = sample.messages[-1].content
+        pool = [s for s in _train_side(params) if s.messages[-1].content != question]
         if len(pool) < count:
             raise UserError(f"{TRAIN_KEY} has {len(pool)} usable tasks for {count} shots.")
         random.Random(sample.id).shuffle(pool)

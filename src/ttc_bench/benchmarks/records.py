@@ -35,8 +35,8 @@ class Entry(NamedTuple):
         value = self.record[field]
         if not isinstance(value, kind):
             names = kind if isinstance(kind, tuple) else (kind,)
-            wanted = " or ".join(k.__name__ for k in names)
-            raise self.fault(field, f"is {type(value).__name__}, not {wanted}")
+            expected = " or ".join(k.__name__ for k in names)
+            raise self.fault(field, f"is {type(value).__name__}, not {expected}")
         return value
 
     def fault(self, field: str, what: str) -> DataError:

@@ -59,12 +59,12 @@ class WorFBench(Benchmark[WorFBenchParams]):
             files = fetch_parquet(REPOSITORY, "", PATH_KEY)
             entries = [e for file in files for e in read_entries(file, PATH_KEY, "id")]
         samples = _samples(entries)
-        known = {s.task for s in samples}
+        present = {s.task for s in samples}
         for source in params.sources:
-            if source not in known:
+            if source not in present:
                 raise UserError(
                     f"sources.worfbench.sources: no prompt comes from {source!r}. "
-                    f"Known: {', '.join(sorted(known))}."
+                    f"Known: {', '.join(sorted(present))}."
                 )
         return [s for s in samples if not params.sources or s.task in params.sources]
 
@@ -75,8 +75,8 @@ class WorFBench(Benchmark[WorFBenchParams]):
                 "worfbench's test files have only a scored side: set prompting.shots to 0, or "
                 f"give the authors' train file: `{TRAIN_KEY}: <path>`."
             )
-        asked = sample.messages[-1].content
-        pool = [s for s in _train_side(params.train_path) if s.messages[-1].content != asked]
+        question = sample.messages[-1].content
+        pool = [s for s in _train_side(params.train_path) if s.messages[-1].content != question]
         if len(pool) < count:
             raise UserError(f"{TRAIN_KEY} has {len(pool)} usable prompts for {count} shots.")
         random.Random(sample.id).shuffle(pool)

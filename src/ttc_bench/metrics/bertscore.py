@@ -40,15 +40,15 @@ def bert_scores(pairs: Sequence[tuple[str, str]], name: str) -> list[Score]:
         return []
     matcher = _matcher(name)
     keys = [blake2b("\0".join(p).encode("utf-8", "surrogatepass")).digest() for p in pairs]
-    wanted = {k: p for k, p in zip(keys, pairs, strict=True) if k not in matcher.done}
-    order = sorted(wanted, key=lambda key: (len(wanted[key][1]), wanted[key][1]))
+    fresh_pairs = {k: p for k, p in zip(keys, pairs, strict=True) if k not in matcher.done}
+    order = sorted(fresh_pairs, key=lambda key: (len(fresh_pairs[key][1]), fresh_pairs[key][1]))
     cut = len(order) // 2 if len(order) >= _MANY else 0
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(matcher.match, [wanted[key] for key in order[:cut]])
-        second = matcher.match([wanted[key] for key in order[cut:]])
-        found = dict(zip(order, first.result() + second, strict=True))
-    scores = [found[key] if key in found else matcher.done[key] for key in keys]
-    matcher.keep(found)
+        first = pool.submit(matcher.match, [fresh_pairs[key] for key in order[:cut]])
+        second = matcher.match([fresh_pairs[key] for key in order[cut:]])
+        fresh = dict(zip(order, first.result() + second, strict=True))
+    scores = [fresh[key] if key in fresh else matcher.done[key] for key in keys]
+    matcher.keep(fresh)
     return scores
 
 
@@ -75,9 +75,9 @@ class _Matcher:
         self._bytes = 0
         self.done: OrderedDict[bytes, Score] = OrderedDict()
 
-    def keep(self, found: dict[bytes, Score]) -> None:
+    def keep(self, scores: dict[bytes, Score]) -> None:
         """Remember scores; the oldest go first."""
-        self.done.update(found)
+        self.done.update(scores)
         while len(self.done) > _KEEP_PAIRS:
             self.done.popitem(last=False)
 

@@ -44,13 +44,13 @@ _TOOLS = (
 )
 
 
-class Found(NamedTuple):
+class Named(NamedTuple):
     """How much of what an answer should name it names.
 
     Attributes:
-        share: Wanted things named, over things wanted.
-        missed: Wanted things not named.
-        invented: Named things that are neither wanted nor in the prompt.
+        share: Things of the gold answer that are named, over all of them.
+        missed: Things of the gold answer that are not named.
+        invented: Named things that are neither in the gold answer nor in the prompt.
     """
 
     share: Value
@@ -113,8 +113,8 @@ def _gold(job: Job) -> str:
 
 def things(pattern: re.Pattern[str], texts: Iterable[str]) -> frozenset[str]:
     """Return the distinct things that a pattern finds, case and blanks normalised."""
-    found = (m.group() for text in texts for m in pattern.finditer(text))
-    return frozenset(" ".join(thing.split()).casefold() for thing in found)
+    matches = (m.group() for text in texts for m in pattern.finditer(text))
+    return frozenset(" ".join(thing.split()).casefold() for thing in matches)
 
 
 @lru_cache(maxsize=4096)
@@ -122,17 +122,17 @@ def _in_prompt(pattern: re.Pattern[str], prompt: tuple[str, ...]) -> frozenset[s
     return things(pattern, prompt)
 
 
-def _compare(pattern: re.Pattern[str], job: Job, text: str, answer: str) -> Found:
+def _compare(pattern: re.Pattern[str], job: Job, text: str, answer: str) -> Named:
     if _gold(job) == "refusal":
-        return Found(*[Null("the gold answer is a refusal")] * 3)
-    wanted = things(pattern, (r for r in job.references if r is not None))
-    given = _in_prompt(pattern, tuple(m.content for m in job.messages))
-    invented = len(things(pattern, [text]) - wanted - given)
-    if not wanted:
+        return Named(*[Null("the gold answer is a refusal")] * 3)
+    gold = things(pattern, (r for r in job.references if r is not None))
+    prompted = _in_prompt(pattern, tuple(m.content for m in job.messages))
+    invented = len(things(pattern, [text]) - gold - prompted)
+    if not gold:
         nothing = Null("the gold answer names none")
-        return Found(nothing, nothing, invented)
-    missed = len(wanted - things(pattern, [answer]))
-    return Found(1 - missed / len(wanted), missed, invented)
+        return Named(nothing, nothing, invented)
+    missed = len(gold - things(pattern, [answer]))
+    return Named(1 - missed / len(gold), missed, invented)
 
 
 def _steps(job: Job, text: str) -> Value:

@@ -177,13 +177,13 @@ def read_grades(reply: str, criteria: Sequence[str]) -> dict[str, int] | None:
     lines = [line.strip() for line in reply.splitlines() if line.strip()][-len(criteria) :]
     if len(lines) < len(criteria):
         return None
-    found = {}
+    grades = {}
     for name, line in zip(criteria, lines, strict=True):
         grade = re.fullmatch(rf"{re.escape(name)}: ?([1-{BEST}])", line)
         if grade is None:
             return None
-        found[name] = int(grade.group(1))
-    return found
+        grades[name] = int(grade.group(1))
+    return grades
 
 
 def read_verdict(reply: str) -> Literal["A", "B", "C"] | None:
@@ -248,7 +248,7 @@ _PAIRS = "arXiv 2306.05685"
 def judge(batch: ScoringBatch) -> Columns:
     """Return what the columns of `Judgement` say; null without them."""
     judged = [model is not None for model in batch.column("judge_model")]
-    rows = [_Row(batch, row) if known else None for row, known in enumerate(judged)]
+    rows = [_Row(batch, row) if is_judged else None for row, is_judged in enumerate(judged)]
     columns = {
         "judge_rubric": _Row.rubric,
         "judge_correct": _Row.correct,
@@ -293,12 +293,12 @@ class _Row:
 
     def agreement(self) -> Value:
         earlier = self._batch.earlier
-        known = [earlier[n][self._row] for n in ("exact_match", "fuzzy_em") if n in earlier]
-        exact = next((value for value in known if value is not None), None)
-        said = self.correct()
+        official = [earlier[n][self._row] for n in ("exact_match", "fuzzy_em") if n in earlier]
+        exact = next((value for value in official if value is not None), None)
+        verdict = self.correct()
         if exact is None:
             return Null("the benchmark has no exact match for it")
-        return said if isinstance(said, Null) else float(said == exact)
+        return verdict if isinstance(verdict, Null) else float(verdict == exact)
 
     def win(self) -> Value:
         first, second = self._of("judge_first"), self._of("judge_second")

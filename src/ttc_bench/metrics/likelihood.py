@@ -54,19 +54,19 @@ _SOURCE = "language model named by score.likelihood_model"
     ],
 )
 def likelihood(batch: ScoringBatch) -> Columns:
-    """Return likelihoods; see the module."""
+    """Return the surprisal and perplexity of each response, and the reference's perplexity."""
     noted = [_UNKNOWN if value is None else value for value in batch.column("mean_logprob")]
     name = batch.params.likelihood_model
     if name is None:
         off: list[Value] = [_OFF] * len(batch)
         return {"mean_logprob": noted, "response_perplexity": off, "reference_perplexity": off}
     prompts = [job.messages for job in batch.jobs]
-    known = [reference is not None for reference in batch.references]
-    asked = [(p, r) for p, r in zip(prompts, batch.references, strict=True) if r is not None]
+    has_text = [reference is not None for reference in batch.references]
+    pairs = [(p, r) for p, r in zip(prompts, batch.references, strict=True) if r is not None]
     return {
         "mean_logprob": noted,
         "response_perplexity": perplexities(list(zip(prompts, batch.texts, strict=True)), name),
-        "reference_perplexity": spread(perplexities(asked, name), known),
+        "reference_perplexity": spread(perplexities(pairs, name), has_text),
     }
 
 
@@ -95,16 +95,16 @@ def perplexities(pairs: Sequence[tuple[tuple[Message, ...], str]], name: str) ->
 def _perplexity(model: Any, tokenizer: Any, prompt: str, text: str) -> Value:
     import torch
 
-    given = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    context = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     answer = tokenizer(text, add_special_tokens=False)["input_ids"]
     window = int(model.config.max_position_embeddings)
     # The nearest context counts most: a prompt that is too long loses its beginning.
     answer = answer[: window - 1]
-    given = given[-(window - len(answer)) :]
-    if not answer or not given:
+    context = context[-(window - len(answer)) :]
+    if not answer or not context:
         return _EMPTY
     with torch.inference_mode():
-        logits = model(torch.tensor([given + answer])).logits[0, len(given) - 1 : -1].float()
+        logits = model(torch.tensor([context + answer])).logits[0, len(context) - 1 : -1].float()
     chosen = logits.log_softmax(-1).gather(1, torch.tensor(answer).unsqueeze(1))
     return math.exp(min(-float(chosen.mean()), 700.0))
 

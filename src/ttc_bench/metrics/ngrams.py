@@ -142,15 +142,15 @@ def overlaps(pairs: Sequence[tuple[str, str]]) -> list[Overlap]:
         blake2b("\0".join(p).encode("utf-8", "surrogatepass"), digest_size=16).digest()
         for p in pairs
     ]
-    wanted = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in _DONE}
-    found: dict[bytes, Overlap] = {}
+    fresh_pairs = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in _DONE}
+    fresh: dict[bytes, Overlap] = {}
     reference, counted = None, Counts("")
-    for key, pair in sorted(wanted.items(), key=lambda item: item[1][1]):
+    for key, pair in sorted(fresh_pairs.items(), key=lambda item: item[1][1]):
         if pair[1] != reference:
             reference, counted = pair[1], Counts(pair[1])
-        found[key] = overlap(Counts(pair[0]), counted)
-    figures = [found[key] if key in found else _DONE[key] for key in keys]
-    _DONE.update(found)
+        fresh[key] = overlap(Counts(pair[0]), counted)
+    figures = [fresh[key] if key in fresh else _DONE[key] for key in keys]
+    _DONE.update(fresh)
     while len(_DONE) > _KEEP:
         _DONE.pop(next(iter(_DONE)))
     return figures
@@ -179,10 +179,10 @@ def shared(left: Counter[Hashable], right: Counter[Hashable]) -> int:
 
 def _f1(hits: int, prediction: list[str], reference: list[str], order: int) -> float:
     predicted = max(len(prediction) - order + 1, 0)
-    wanted = max(len(reference) - order + 1, 0)
+    total = max(len(reference) - order + 1, 0)
     if not hits:
         return 0.0
-    precision, recall = hits / predicted, hits / wanted
+    precision, recall = hits / predicted, hits / total
     return 2 * precision * recall / (precision + recall)
 
 
@@ -202,16 +202,16 @@ def _bleu() -> Any:
 def _bleu_score(prediction: Counts, reference: Counts) -> float:
     """Return sacrebleu's sentence BLEU: exponential smoothing, effective order."""
     length, ours = prediction.bleu
-    wanted, theirs = reference.bleu
-    found = _bleu().compute_bleu(
+    length, theirs = reference.bleu
+    bleu = _bleu().compute_bleu(
         correct=[shared(a, b) for a, b in zip(ours, theirs, strict=True)],
         total=[max(length - n, 0) for n in range(BLEU_ORDER)],
         sys_len=length,
-        ref_len=wanted,
+        ref_len=length,
         smooth_method="exp",
         effective_order=True,
     )
-    return float(found.score) / 100
+    return float(bleu.score) / 100
 
 
 def _chrf_score(prediction: _Characters, reference: _Characters) -> float:

@@ -148,7 +148,7 @@ def pool_note(candidates: Candidates, info: str | None, success: float) -> str |
         return None
     numbers: dict[Hashable, int] = {}
     scores = [score if isfinite(score) else None for score in noted.get("scores", ())]
-    found = {
+    note = {
         "pool": noted["pool"],
         "rewards": candidates.rewards,
         "answers": [
@@ -158,7 +158,7 @@ def pool_note(candidates: Candidates, info: str | None, success: float) -> str |
         "scores": {noted["scored_by"]: scores} if scores else {},
         "success": success,
     }
-    return json.dumps(found, separators=(",", ":"))
+    return json.dumps(note, separators=(",", ":"))
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -185,16 +185,16 @@ def _pass_column(candidates: Sequence[Candidates], k: int, params: ScoreParams) 
 
 
 def _candidates(batch: ScoringBatch) -> list[Candidates]:
-    found = []
+    drawn = []
     rows = zip(batch.jobs, batch.column("samples"), strict=True)
     for chunk in batched(rows, 2048):
-        wanted = {(job.id, text): job for job, texts in chunk for text in texts or ()}
-        rewards = {key: row["reward"] or 0.0 for key, row in score_texts(wanted).items()}
-        answers = {key: _parse(key[1], job) for key, job in wanted.items()}
+        by_text = {(job.id, text): job for job, texts in chunk for text in texts or ()}
+        rewards = {key: row["reward"] or 0.0 for key, row in score_texts(by_text).items()}
+        answers = {key: _parse(key[1], job) for key, job in by_text.items()}
         for job, texts in chunk:
             keys = [(job.id, text) for text in texts or ()]
-            found.append(Candidates([rewards[k] for k in keys], [answers[k] for k in keys]))
-    return found
+            drawn.append(Candidates([rewards[k] for k in keys], [answers[k] for k in keys]))
+    return drawn
 
 
 def _parse(text: str, job: Job) -> Hashable:
@@ -247,9 +247,9 @@ def _ece_column(
 ) -> list[Value]:
     values: list[Value] = [Null("no answer of the group has a confidence")] * len(batch)
     for rows in batch.groups():
-        known = [(float(c), correct[r]) for r in rows if isinstance(c := confidence[r], float)]
-        if known:
-            figure = expected_calibration_error(*zip(*known, strict=True))
+        pairs = [(float(c), correct[r]) for r in rows if isinstance(c := confidence[r], float)]
+        if pairs:
+            figure = expected_calibration_error(*zip(*pairs, strict=True))
             for row in rows:
                 values[row] = figure
     return values

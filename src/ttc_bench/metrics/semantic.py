@@ -60,8 +60,8 @@ def bert_score(batch: ScoringBatch) -> Columns:
     """Return BERTScore of each answer with its reference."""
     pairs = _pairs(batch)
     full = [pair for pair in pairs if pair[0].strip() and pair[1].strip()]
-    found = dict(zip(full, bert_scores(full, batch.params.token_encoder()), strict=True))
-    rows = [found.get(pair, (EMPTY,) * 3) for pair in pairs]
+    scores = dict(zip(full, bert_scores(full, batch.params.token_encoder()), strict=True))
+    rows = [scores.get(pair, (EMPTY,) * 3) for pair in pairs]
     names = ("bert_precision", "bert_recall", "bert_f1")
     columns: list[list[Value]] = [[row[i] for row in rows] for i in range(3)]
     return {n: spread(c, _known(batch)) for n, c in zip(names, columns, strict=True)}

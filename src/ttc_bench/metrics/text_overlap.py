@@ -50,18 +50,18 @@ def text_overlap(batch: ScoringBatch) -> Columns:
     columns: dict[str, list[Value]] = {"text_exact": [*exact], "token_f1": [*f1]}
     for name in Overlap._fields:
         columns[name] = [getattr(figure, name) for figure in figures]
-    known = [reference is not None for _, reference in pairs]
+    has_reference = [reference is not None for _, reference in pairs]
     return {
-        **{name: spread(column, known) for name, column in columns.items()},
+        **{name: spread(column, has_reference) for name, column in columns.items()},
         "answer_words": [len(answer.split()) for answer in batch.answers],
         "response_words": [len(text.split()) for text in batch.texts],
     }
 
 
-def spread(values: list[Value], known: list[bool]) -> list[Value]:
-    """Return one value per row: the values where the reference is known, else why not."""
+def spread(values: list[Value], has_reference: list[bool]) -> list[Value]:
+    """Return one value per row: the values where the gold answer is a text, else why not."""
     rest = iter(values)
-    return [next(rest) if has else NO_REFERENCE for has in known]
+    return [next(rest) if has else NO_REFERENCE for has in has_reference]
 
 
 def _tokens(pairs: list[tuple[str, str]]) -> tuple[list[float], list[float]]:

@@ -58,7 +58,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, pieces: Sequence[Sequence[Piece]]
     """Return conversations as tokens; they are tokenized whole, as an engine will do it."""
     texts = ["".join(p.text for p in conversation) for conversation in pieces]
     core = tokenizer.backend_tokenizer
-    found = []
+    encoded = []
     for conversation, coded in zip(pieces, core.encode_batch(texts), strict=True):
         spans, start = [], 0
         for piece in conversation:
@@ -66,8 +66,8 @@ def encode(tokenizer: PreTrainedTokenizerFast, pieces: Sequence[Sequence[Piece]]
                 spans.append((start, start + len(piece.text)))
             start += len(piece.text)
         learn = [any(a <= begin < b for a, b in spans) for begin, _ in coded.offsets]
-        found.append(Encoded(coded.ids, learn))
-    return found
+        encoded.append(Encoded(coded.ids, learn))
+    return encoded
 
 
 def collate(rows: Sequence[Encoded], pad: int) -> Arrays:
@@ -77,12 +77,12 @@ def collate(rows: Sequence[Encoded], pad: int) -> Arrays:
     places, labels = [], []
     for i, (tokens, learn) in enumerate(rows):
         inputs[i, : len(tokens) - 1] = tokens[:-1]
-        wanted = np.flatnonzero(learn[1:])
-        places.append(wanted + i * width)
-        labels.append(np.asarray(tokens[1:], np.int64)[wanted])
-    found, told = np.concatenate(places), np.concatenate(labels)
-    fill = (0, up(len(found), PLACES) - len(found))
-    return inputs, np.pad(found, fill), np.pad(told, fill, constant_values=IGNORE)
+        own = np.flatnonzero(learn[1:])
+        places.append(own + i * width)
+        labels.append(np.asarray(tokens[1:], np.int64)[own])
+    learned, targets = np.concatenate(places), np.concatenate(labels)
+    fill = (0, up(len(learned), PLACES) - len(learned))
+    return inputs, np.pad(learned, fill), np.pad(targets, fill, constant_values=IGNORE)
 
 
 def up(number: int, multiple: int) -> int:

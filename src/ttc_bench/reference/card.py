@@ -80,22 +80,22 @@ def _scores(evaluation: Mapping[str, Any]) -> str:
         "the recipe was made on. Intervals are 95% (BCa), paired for gains over the greedy target.",
         "",
     ]
-    for name, found in evaluation.items():
-        lines += [f"### {name}, {found['samples']} test samples", "", *_rewards(found), ""]
-        lines += [*_remarks(found), "", *_tasks(found), ""]
+    for name, results in evaluation.items():
+        lines += [f"### {name}, {results['samples']} test samples", "", *_rewards(results), ""]
+        lines += [*_remarks(results), "", *_tasks(results), ""]
     return "\n".join(lines)
 
 
-def _rewards(found: Mapping[str, Any]) -> list[str]:
+def _rewards(results: Mapping[str, Any]) -> list[str]:
     rows = ["| what | reward | over greedy |", "|---|---|---|"]
-    for arm, told in found["rewards"].items():
-        gain = "" if arm == "greedy" else _span(found["gains"][arm], sign="+")
-        rows.append(f"| {_label(arm, found)} | {_span(told)} | {gain} |")
-    levels = found["by_level"].items()
+    for arm, told in results["rewards"].items():
+        gain = "" if arm == "greedy" else _span(results["gains"][arm], sign="+")
+        rows.append(f"| {_label(arm, results)} | {_span(told)} | {gain} |")
+    levels = results["by_level"].items()
     return [*rows, *(f"| target, greedy, {level} | {score:.3f} | |" for level, score in levels)]
 
 
-def _label(arm: str, found: Mapping[str, Any]) -> str:
+def _label(arm: str, results: Mapping[str, Any]) -> str:
     kind, _, layer = arm.partition("_")
     labels = {
         "greedy": "target, greedy",
@@ -103,7 +103,7 @@ def _label(arm: str, found: Mapping[str, Any]) -> str:
         "exit": f"target, stopped after layer {layer}",
         "speculative": "target, greedy, speculative with the draft",
     }
-    return labels.get(kind, f"{arm} of {found['votes']} samples")
+    return labels.get(kind, f"{arm} of {results['votes']} samples")
 
 
 def _span(told: Mapping[str, float | None], sign: str = "") -> str:
@@ -113,18 +113,18 @@ def _span(told: Mapping[str, float | None], sign: str = "") -> str:
     return f"{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
-def _remarks(found: Mapping[str, Any]) -> list[str]:
-    over = _span(found["verifier_over_random"], sign="+")
+def _remarks(results: Mapping[str, Any]) -> list[str]:
+    over = _span(results["verifier_over_random"], sign="+")
     return [
         f"The verifier's pick over a random one of the same samples: {over}. Share of drafted",
-        f"tokens that the target accepts: {found['acceptance_rate']:.1%}.",
+        f"tokens that the target accepts: {results['acceptance_rate']:.1%}.",
     ]
 
 
-def _tasks(found: Mapping[str, Any]) -> list[str]:
+def _tasks(results: Mapping[str, Any]) -> list[str]:
     rows = ["| task | target, greedy | draft, greedy | blind guess |", "|---|---|---|---|"]
-    for task, score in found["by_task"].items():
-        draft, chance = found["draft_by_task"][task], found["chance_by_task"].get(task, 0.0)
+    for task, score in results["by_task"].items():
+        draft, chance = results["draft_by_task"][task], results["chance_by_task"].get(task, 0.0)
         rows.append(f"| {task} | {score:.3f} | {draft:.3f} | {chance:.3f} |")
     return rows
 
@@ -132,17 +132,19 @@ def _tasks(found: Mapping[str, Any]) -> list[str]:
 def _shortcomings(evaluation: Mapping[str, Any]) -> str:
     """Return what the figures do not show, though the models were made for it."""
     lines = ["## What these figures do not show", ""]
-    for name, found in evaluation.items():
+    for name, results in evaluation.items():
         for arm in ("majority", "verifier"):
-            gain = found["gains"][arm]
+            gain = results["gains"][arm]
             if (gain["low"] or 0.0) <= 0.0:
                 lines.append(
-                    f"- {name}: that {_label(arm, found)} answer better than the greedy target"
+                    f"- {name}: that {_label(arm, results)} answer better than the greedy target"
                     f" ({_span(gain, sign='+')})."
                 )
-        if (found["verifier_over_random"]["low"] or 0.0) <= 0.0:
+        if (results["verifier_over_random"]["low"] or 0.0) <= 0.0:
             lines.append(f"- {name}: that the verifier picks better than chance does.")
-        guessed = [t for t, v in found["by_task"].items() if v <= found["chance_by_task"].get(t, 0)]
+        guessed = [
+            t for t, v in results["by_task"].items() if v <= results["chance_by_task"].get(t, 0)
+        ]
         if guessed:
             lines.append(f"- {name}: more than an informed blind guess on {', '.join(guessed)}.")
     return "\n".join([*lines, ""]) if len(lines) > 2 else ""

@@ -113,10 +113,10 @@ def forced_answer(problem: Problem, rng: random.Random) -> Pieces:
     """Reasoning that is cut off, then ``Answer:``."""
     *steps, last = worked_text(problem, rng).split("\n")
     words = "\n".join(steps).replace("\n", " \n").split(" ")
-    kept = " ".join(words[: rng.randint(0, len(words) - 1)]).replace(" \n", "\n")
-    kept = f"{kept}\n" if kept and not kept.endswith("\n") else kept
+    begun = " ".join(words[: rng.randint(0, len(words) - 1)]).replace(" \n", "\n")
+    begun = f"{begun}\n" if begun and not begun.endswith("\n") else begun
     rest = last.removeprefix(f.ANSWER_PREFIX)
-    return [*opening(problem), Piece(kept + f.ANSWER_PREFIX), Piece(rest + END, True)]
+    return [*opening(problem), Piece(begun + f.ANSWER_PREFIX), Piece(rest + END, True)]
 
 
 FORMATS: dict[str, Callable[[Problem, random.Random], Pieces]] = {

@@ -15,8 +15,10 @@ def has_bfloat16(device: torch.device) -> bool:
 
     A CPU that does not goes by way of float32, forty to a hundred times slower than float32.
     """
-    known = torch.cpu.get_capabilities()
-    return device.type != "cpu" or bool(known.get("amx_bf16") or known.get("avx512_bf16"))
+    instructions = torch.cpu.get_capabilities()
+    return device.type != "cpu" or bool(
+        instructions.get("amx_bf16") or instructions.get("avx512_bf16")
+    )
 
 
 class GroupedMuon(torch.optim.Muon):
@@ -47,12 +49,12 @@ class GroupedMuon(torch.optim.Muon):
         torch._foreach_lerp_(moved, grads, 1 - group["momentum"])
         ahead = torch.stack(torch._foreach_lerp(grads, moved, group["momentum"]))
         kind = torch.bfloat16 if has_bfloat16(ahead.device) else ahead.dtype
-        found = orthogonal(
+        steps = orthogonal(
             ahead.to(kind), group["ns_coefficients"], group["ns_steps"], group["eps"]
         ).to(ahead.dtype)
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         scale = 0.2 * math.sqrt(max(weights[0].shape)) * group["lr"]
-        torch._foreach_add_(weights, list(found.unbind()), alpha=-scale)
+        torch._foreach_add_(weights, list(steps.unbind()), alpha=-scale)
 
     def _moment(self, weight: torch.Tensor) -> torch.Tensor:
         state = self.state[weight]

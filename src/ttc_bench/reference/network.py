@@ -87,14 +87,14 @@ def hidden_states(
     positions = torch.arange(inputs.shape[1], device=inputs.device)[None]
     turns = core.rotary_emb(states, positions)
     through = fused_layer() if fused else _layer
-    found = {}
+    exits = {}
     for number, layer in enumerate(core.layers):
         if number not in skip:
             states = through(layer, states, turns)
         if number + 1 in taps:
-            found[number + 1] = _norm(core.norm, states)
-    found[0] = _norm(core.norm, states)
-    return found
+            exits[number + 1] = _norm(core.norm, states)
+    exits[0] = _norm(core.norm, states)
+    return exits
 
 
 def _layer(
@@ -139,9 +139,9 @@ def _norm(part: Any, states: torch.Tensor) -> torch.Tensor:
 
     Under autocast the result is cast here, once for all the matrices that it goes to.
     """
-    found = F.rms_norm(states, part.weight.shape, part.weight, part.variance_epsilon)
+    normed = F.rms_norm(states, part.weight.shape, part.weight, part.variance_epsilon)
     kind = states.device.type
-    return found.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else found
+    return normed.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else normed
 
 
 def attend(

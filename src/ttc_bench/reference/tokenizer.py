@@ -71,5 +71,5 @@ def load_tokenizer(path: Path | str) -> PreTrainedTokenizerFast:
     """Return a tokenizer from a folder in Hugging Face layout."""
     from transformers import AutoTokenizer
 
-    found: Any = AutoTokenizer.from_pretrained(str(path))
-    return found  # type: ignore[no-any-return]
+    tokenizer: Any = AutoTokenizer.from_pretrained(str(path))
+    return tokenizer  # type: ignore[no-any-return]

@@ -156,8 +156,8 @@ def distil_loss(
         states = at(batch.places, hidden_states(teacher.model, batch.inputs, fused=fused)[0])
         target = F.linear(states, teacher.lm_head.weight).float().softmax(-1)
         real = batch.labels != IGNORE
-    found = -(target * logits.float().log_softmax(-1)).sum(-1)
-    return (found * real).sum() / real.sum()
+    losses = -(target * logits.float().log_softmax(-1)).sum(-1)
+    return (losses * real).sum() / real.sum()
 
 
 Loss = Callable[[Any, Batch, TrainParams, random.Random], tuple[torch.Tensor, torch.Tensor]]
@@ -409,16 +409,16 @@ def train(
         params = params.model_copy(update={"fused": False})
     model.share_memory()
     team = Team(size, sum(p.numel() for p in model.parameters() if p.requires_grad))
-    given = (model, params, feed, folder, loss, team)
+    arguments = (model, params, feed, folder, loss, team)
     context = torch.multiprocessing.get_context("spawn")
     others = [
-        context.Process(target=_work, args=(*given, rank, max_steps), daemon=True)
+        context.Process(target=_work, args=(*arguments, rank, max_steps), daemon=True)
         for rank in range(1, size)
     ]
     for process in others:
         process.start()
     team.workers = others
-    progress = _work(*given, 0, max_steps)
+    progress = _work(*arguments, 0, max_steps)
     for process in others:
         process.join()
     return progress

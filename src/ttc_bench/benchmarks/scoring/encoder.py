@@ -71,10 +71,10 @@ class Encoder:
         return np.stack([rows[t] for t in texts])
 
     def _rows(self, texts: Iterable[str]) -> dict[str, NDArray[np.float32]]:
-        wanted = dict.fromkeys(texts)
-        missing = [t for t in wanted if t not in self._cache]
+        distinct = dict.fromkeys(texts)
+        missing = [t for t in distinct if t not in self._cache]
         fresh = dict(zip(missing, self._encode(missing), strict=True)) if missing else {}
-        rows = {t: fresh[t] if t in fresh else self._cache[t] for t in wanted}
+        rows = {t: fresh[t] if t in fresh else self._cache[t] for t in distinct}
         self._cache.update(fresh)
         while len(self._cache) > _KEEP:
             self._cache.popitem(last=False)

@@ -47,14 +47,14 @@ class Slip:
 
     def items(self, values: Sequence[T]) -> list[T]:
         """Return a selection of records; a slip misses one or reads one twice."""
-        found = list(values)
-        if self._hit() and found:
-            place = self.rng.randrange(len(found))
-            if len(found) > 1 and self.rng.random() < 0.6:
-                del found[place]
+        items = list(values)
+        if self._hit() and items:
+            place = self.rng.randrange(len(items))
+            if len(items) > 1 and self.rng.random() < 0.6:
+                del items[place]
             else:
-                found.insert(place, found[place])
-        return found
+                items.insert(place, items[place])
+        return items
 
     def choice(self, value: T, others: Sequence[T]) -> T:
         """Return a chosen thing; a slip chooses another one."""

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 
 from ttc_bench.benchmarks.sim.formats import ANSWER_PREFIX, REFUSAL
 from ttc_bench.benchmarks.sim.problems import Problem, Side, Task, stream
-from ttc_bench.benchmarks.sim.tasks import TASKS, gold_text, question_text, system_text
+from ttc_bench.benchmarks.sim.tasks import gold_text, question_text, system_text
 from ttc_bench.params import Params
 from ttc_bench.types import Message, Sample
 
@@ -32,12 +32,12 @@ def generate(tasks: Sequence[Task], seed: int, count: int, side: Side) -> list[P
 
     Any beginning of the list is spread too, so that a small limit covers everything.
     """
-    found: dict[str, Problem] = {}
+    problems: dict[str, Problem] = {}
     for problem in stream(tasks, seed, side):
-        found.setdefault(problem.key(), problem)
-        if len(found) == count:
+        problems.setdefault(problem.key(), problem)
+        if len(problems) == count:
             break
-    return list(found.values())
+    return list(problems.values())
 
 
 def load(tasks: Sequence[Task], params: SimParams) -> list[Sample]:
@@ -107,7 +107,7 @@ def chance_by_task(samples: Sequence[Sample]) -> Mapping[str, float]:
     rates: dict[str, list[float]] = {}
     for sample in samples:
         rates.setdefault(sample.task, []).append(guess_rate(sample))
-    return {task: sum(found) / len(found) for task, found in rates.items()}
+    return {task: sum(hits) / len(hits) for task, hits in rates.items()}
 
 
 _NUMBERS = 50.0
@@ -133,8 +133,3 @@ def guess_rate(sample: Sample) -> float:
         "private_customer_information": 0.45,
     }
     return rates.get(sample.task, 0.0)
-
-
-def task_of(sample: Sample) -> Task:
-    """Return the task type of a sample."""
-    return TASKS[sample.task]
