@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ttc_bench.engines.ledger import Call, Ledger
 from ttc_bench.metrics.base import METRICS, Null, ScoreParams, ScoringBatch, Value
-from ttc_bench.policies.responses import Call, Ledger, Response, to_frame
+from ttc_bench.policies.responses import Response, to_frame
 from ttc_bench.types import Job, Message
 
 PLAN = "Node:\n1: Search the files.\n2: Count the words.\nEdges: (START,1) (1,2) (2,END)"

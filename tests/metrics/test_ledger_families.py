@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.metrics.support import batch_of, is_null, make_call, make_job, make_response, run
 
+from ttc_bench.engines.ledger import Ledger
 from ttc_bench.metrics.base import Null
 from ttc_bench.metrics.latency import percentile
-from ttc_bench.policies.responses import Ledger
 
 JOB = make_job()
 
@@ -51,11 +51,12 @@ def test_compute_sums_and_ratios() -> None:
             accepted_tokens=12,
             forward_passes=9,
             layers_run=72,
-            flops=2e6,
+            prefill_flops=1e6,
+            decode_flops=1e6,
         ),
         make_call(
             request=1, prompt_tokens=10, completion_tokens=4, forward_passes=5, layers_run=24,
-            flops=4e5, attempts=3, replayed=True,
+            prefill_flops=0.0, decode_flops=4e5, attempts=3, replayed=True,
         ),
     ]  # fmt: skip
     response = make_response(JOB, ledger=Ledger(calls))

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from tests.metrics.support import batch_of, make_call, make_job, make_response, run
 
+from ttc_bench.engines.ledger import Ledger
 from ttc_bench.metrics.base import Null, Value
 from ttc_bench.metrics.resources import Monitor
-from ttc_bench.policies.responses import RESOURCES, Ledger
+from ttc_bench.policies.responses import RESOURCES
 
 JOB = make_job()
 METRICS = [name for name in RESOURCES if name != "gpu_name"]
@@ -59,6 +60,7 @@ int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *millij
 READ = """
 import json
 from dataclasses import asdict
+from ttc_bench.engines.ledger import Ledger
 from ttc_bench.metrics.resources import Monitor
 with Monitor(interval_s=60) as monitor:
     pass

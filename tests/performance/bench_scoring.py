@@ -19,10 +19,11 @@ import numpy as np
 
 from ttc_bench.benchmarks.scoring import encoder
 from ttc_bench.benchmarks.scoring.text import token_f1
+from ttc_bench.engines.ledger import Call, Ledger
 from ttc_bench.metrics import bertscore, ngrams
 from ttc_bench.metrics.base import ScoreParams
 from ttc_bench.pipelines.score.nodes import score_responses
-from ttc_bench.policies.responses import Call, Ledger, Response, to_frame
+from ttc_bench.policies.responses import Response, to_frame
 from ttc_bench.types import Job, Message
 
 Pairs = list[tuple[str, str]]
@@ -139,12 +140,13 @@ def big_table(rows: int, params: ScoreParams) -> str:
     """Score many responses and say what it took."""
     jobs = [_job(i) for i in range(rows // VARIANTS)]
     answers = [pairs[i % len(pairs)][0] for pairs in make_suite(400, 100) for i in range(len(jobs))]
+    call = Call(request=0, role="target", purpose="answer", model="m", prefill_flops=1.0)
     responses = [
         Response(
             job_id=job.id, benchmark=job.benchmark, task=job.task, difficulty=None, model="m",
             engine="local", policy="p", variant=f"v{v}", status="ok",
             text=f"{answers[v * len(jobs) + i]}\nAnswer: {answers[v * len(jobs) + i]}",
-            itl_s=(0.01,) * 100, ledger=Ledger([Call(0, "target", "answer", "m", flops=1.0)]),
+            itl_s=(0.01,) * 100, ledger=Ledger([call]),
         )
         for v in range(VARIANTS)
         for i, job in enumerate(jobs)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 from tests.conftest import REFERENCE
 
 from ttc_bench.engines import engine_params
-from ttc_bench.engines.base import Engine
+from ttc_bench.engines.base import Engine, Plain, ReadRequest, Request, key_of
 from ttc_bench.errors import CapabilityError
 from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
 from ttc_bench.policies import VARIANTS, Session, check_capabilities
-from ttc_bench.policies.journal import Journal
+from ttc_bench.policies.journal import KEY_VERSION, Journal
 from ttc_bench.types import Job
 
 
@@ -104,6 +105,51 @@ def test_settings_that_change_answers_change_the_identity_of_a_sample(
     assert len(keys) == 1 + len(others)
     assert plain.key("model", 0) == plain.key("model", 7), "greedy has one sample"
     assert others[2].key("model", 0) != others[2].key("model", 7)
+
+
+def test_decodings_of_one_name_and_equal_settings_do_not_share_a_key(job: Job) -> None:
+    """The class's module and place in it are part of a key, and so is its version."""
+
+    def static(module: str, version: int) -> type[Plain]:
+        body = {"__module__": module, "__qualname__": "Static", "version": version}
+        return type("Static", (Plain,), body)
+
+    first = static("kv_cache", 1)
+    requests = [
+        Request(job.messages, 8, decoding=decoding())
+        for decoding in (first, static("sparse_cache", 1), static("kv_cache", 2))
+    ]
+    assert len({request.decoding.label for request in requests}) == 1
+    assert len({request.key("model", 0) for request in requests}) == len(requests)
+    assert Request(job.messages, 8, decoding=first()).key("model", 0) == requests[0].key("model", 0)
+
+
+def test_a_reading_has_a_key_of_its_own(job: Job) -> None:
+    requests = [
+        ReadRequest(("a", "b"), "verify", "verifier", job.messages),
+        ReadRequest(("a\x00b",), "verify", "verifier", job.messages),
+        ReadRequest(("a", "b"), "verify", "verifier"),
+        ReadRequest(("a", "b"), "surprisal", "verifier"),
+        ReadRequest(("a", "b"), "verify", "draft", job.messages),
+    ]
+    keys = {key_of(request.identity("model")) for request in requests}
+    assert len(keys) == len(requests)
+
+
+def test_a_record_says_what_its_key_is_a_digest_of(
+    engine: Engine, job: Job, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    session = Session(engine, Journal(path), job)
+    asyncio.run(session.complete(session.request(max_tokens=2)))
+    asyncio.run(session.surprisal("a short text"))
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(records) == 2
+    for record in records:
+        assert record["version"] == KEY_VERSION
+        assert record["key"] == key_of(record["identity"])
+    assert job.messages[-1].content.endswith(records[0]["identity"]["last_message"])
+    assert records[0]["identity"]["decoding"]["class"] == "ttc_bench.engines.base.Plain"
 
 
 def test_a_model_that_cannot_run_a_variant_is_named(job: Job) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from ttc_bench.engines.columns import summed
+from ttc_bench.engines.ledger import COLUMNS
 from ttc_bench.policies import VARIANTS
 from ttc_bench.policies.journal import Journal
-from ttc_bench.policies.responses import SUMMED
 from ttc_bench.types import Job
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -36,7 +37,7 @@ def test_the_ledger_is_the_sum_of_its_calls_and_a_replay_is_free(
     pool = Journal()
     outcome, session = answer(name, job, pool, **SMALL.get(name, {}))
     totals = session.ledger.totals()
-    for counter in SUMMED:
+    for counter in (column.spec.name for column in COLUMNS if column.total is summed):
         parts = [getattr(call, counter) for call in session.ledger.calls]
         expected = None if None in parts else math.fsum(parts)
         assert totals[counter] == (None if expected is None else pytest.approx(expected))

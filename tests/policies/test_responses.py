@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttc_bench.policies.responses import SUMMED, Call, Ledger, Response, response_schema, to_frame
+from ttc_bench.engines.columns import summed
+from ttc_bench.engines.ledger import COLUMNS, Call, Ledger
+from ttc_bench.policies.responses import Response, response_schema, to_frame
 
 COUNT = st.integers(min_value=0, max_value=10_000)
 CALLS = st.lists(
@@ -18,7 +20,8 @@ CALLS = st.lists(
         prompt_tokens=COUNT,
         completion_tokens=COUNT,
         draft_tokens=COUNT,
-        flops=st.none() | st.floats(0, 1e12),
+        prefill_flops=st.none() | st.floats(0, 1e12),
+        decode_flops=st.none() | st.floats(0, 1e12),
         latency_s=st.floats(0, 10),
         usd=st.none() | st.floats(0, 1),
         replayed=st.booleans(),
@@ -31,7 +34,7 @@ CALLS = st.lists(
 def test_totals_are_the_sum_over_calls(calls: list[Call]) -> None:
     totals = Ledger(calls).totals()
     assert totals["calls"] == len(calls)
-    for name in SUMMED:
+    for name in (column.spec.name for column in COLUMNS if column.total is summed):
         values = [getattr(call, name) for call in calls]
         expected = None if None in values else sum(values)
         assert totals[name] == expected

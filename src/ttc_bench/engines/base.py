@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -78,11 +78,13 @@ class Decoding(Params):
 
     Attributes:
         requires: What each model role must be able to do.
+        version: Raised whenever a change of the algorithm could change an answer.
     """
 
     requires: ClassVar[Requirements] = {
         "target": frozenset({Capability.GENERATE, Capability.WHITE_BOX})
     }
+    version: ClassVar[int] = 1
 
     @abstractmethod
     def run(self, context: DecodeContext) -> None:
@@ -94,8 +96,17 @@ class Decoding(Params):
 
     @property
     def label(self) -> str:
-        """Stable name and settings, part of a completion's identity."""
+        """Short name and settings, for people to read."""
         return f"{type(self).__name__}({self.model_dump_json()})"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What sets its completions apart from those of any other decoding; JSON-ready."""
+        return {
+            "class": f"{type(self).__module__}.{type(self).__qualname__}",
+            "version": self.version,
+            "settings": self.model_dump(mode="json"),
+        }
 
 
 class Plain(Decoding):
@@ -143,25 +154,75 @@ class Request:
     purpose: str = "answer"
     prompt_share_kept: float | None = None
 
-    def key(self, fingerprint: str, index: int) -> str:
-        """Return the identity of one sample: equal keys mean an interchangeable completion.
+    @property
+    def indexes(self) -> range:
+        """Seed indexes of the samples wanted."""
+        return range(self.first_index, self.first_index + self.n)
+
+    def identity(self, fingerprint: str, index: int) -> dict[str, Any]:
+        """Return what one sample belongs to: equal identities are interchangeable completions.
 
         Args:
             fingerprint: Identity of every model that takes part.
             index: Seed index of the sample. Greedy decoding has one sample whatever the index.
         """
-        drawn = self.sampling.temperature > 0
-        identity = {
-            "model": fingerprint,
+        is_drawn = self.sampling.temperature > 0
+        return {
+            "models": fingerprint,
             "role": self.role,
-            "messages": [m.model_dump() for m in self.messages],
+            **_identity_of(self.messages),
             "max_tokens": self.max_tokens,
             "stop": self.stop,
-            "sampling": self.sampling.model_dump() if drawn else "greedy",
-            "decoding": self.decoding.label,
-            "index": index if drawn else 0,
+            "sampling": self.sampling.model_dump() if is_drawn else "greedy",
+            "decoding": self.decoding.identity,
+            "index": index if is_drawn else 0,
         }
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+    def key(self, fingerprint: str, index: int) -> str:
+        """Return the key of one sample; see `identity`."""
+        return key_of(self.identity(fingerprint, index))
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """One reading of texts by a model that writes nothing.
+
+    Attributes:
+        texts: What is read: solutions to score, or one text.
+        purpose: What is read for, as it stands in the bill ("verify", ...).
+        role: Which of the run's models reads.
+        messages: The chat messages that the texts answer, if they do.
+    """
+
+    texts: tuple[str, ...]
+    purpose: str
+    role: ModelRole
+    messages: tuple[Message, ...] = ()
+
+    def identity(self, fingerprint: str) -> dict[str, Any]:
+        """Return what a reading belongs to: equal identities are interchangeable readings."""
+        texts = json.dumps(self.texts).encode()
+        return {
+            "models": fingerprint,
+            "role": self.role,
+            "reads": self.purpose,
+            **(_identity_of(self.messages) if self.messages else {}),
+            "texts": hashlib.sha256(texts).hexdigest(),
+        }
+
+
+def key_of(identity: Mapping[str, Any]) -> str:
+    """Return the key under which a journal keeps what belongs to ``identity``."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _identity_of(messages: Sequence[Message]) -> dict[str, str]:
+    """Return a digest of chat messages, and the end of the last one for people to read."""
+    content = json.dumps([message.model_dump() for message in messages]).encode()
+    return {
+        "messages": hashlib.sha256(content).hexdigest(),
+        "last_message": messages[-1].content[-80:],
+    }
 
 
 class Engine(ABC):

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from ttc_bench.engines.columns import counter, last, peak, reported, slowest
+from ttc_bench.statistics.totals import total
+
 FinishReason = Literal["stop", "length"]
 
 
@@ -13,43 +16,50 @@ FinishReason = Literal["stop", "length"]
 class Usage:
     """The compute of one completion. Token counts are of the answering model's tokenizer.
 
+    What `counter` declares is a column of every response; its definition is the response's, so
+    that a completion's own figure is the same for a single call. ``None`` means unknown (a hosted
+    model does not tell), never zero.
+
     Attributes:
-        prompt_tokens: Tokens of the rendered prompt.
-        cached_tokens: Of these, tokens whose keys and values were not computed again.
-        completion_tokens: Tokens in the answer, its end token included.
-        draft_tokens: Tokens proposed by speculation, whether accepted or not.
-        accepted_tokens: Proposed tokens that the target accepted.
-        verifier_tokens: Tokens read by a verifier.
-        forward_passes: Passes through the answering model (prefill counts as one).
-        draft_forward_passes: Passes through a draft model.
-        layers_run: Decoder layers executed, summed over ``forward_passes``.
         prefill_flops: Floating point operations of the prompt, of all models taking part.
         decode_flops: Floating point operations after the prompt, of all models.
-        peak_kv_bytes: Largest size of the key-value cache.
-        kv_share_kept: Peak cached positions over the positions a full cache would hold.
-        prompt_share_kept: Prompt tokens kept after pruning over tokens before.
-        padding_share: Padded positions over all positions computed in a batch.
         batch_size: Sequences decoded together (the mean over steps where it varies).
-
-    ``None`` means unknown (a hosted model does not tell), never zero.
     """
 
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    draft_tokens: int | None = 0
-    accepted_tokens: int | None = 0
-    verifier_tokens: int = 0
-    forward_passes: int | None = None
-    draft_forward_passes: int | None = None
-    layers_run: int | None = None
+    prompt_tokens: int = counter(0, "tokens", "Prompt tokens of all calls.")
+    cached_tokens: int = counter(
+        0, "tokens", "Prompt tokens that were not computed again.", higher_is_better=True
+    )
+    completion_tokens: int = counter(0, "tokens", "Tokens generated in all calls, ends included.")
+    draft_tokens: int | None = counter(
+        0, "tokens", "Tokens proposed by speculation.", higher_is_better=None
+    )
+    accepted_tokens: int | None = counter(
+        0, "tokens", "Proposed tokens that the target accepted.", higher_is_better=True
+    )
+    verifier_tokens: int = counter(0, "tokens", "Tokens read by a verifier.")
+    forward_passes: int | None = counter(
+        None, "passes", "Passes through the answering model, prefill included."
+    )
+    draft_forward_passes: int | None = counter(None, "passes", "Passes through a draft model.")
+    layers_run: int | None = counter(
+        None, "layers", "Decoder layers executed over all forward passes."
+    )
     prefill_flops: float | None = None
     decode_flops: float | None = None
-    peak_kv_bytes: int | None = None
-    kv_share_kept: float | None = None
-    prompt_share_kept: float | None = None
-    padding_share: float | None = None
+    peak_kv_bytes: int | None = counter(None, "bytes", "Largest size of the key-value cache.", peak)
+    kv_share_kept: float | None = counter(
+        None, "1", "Peak cached positions over those of a full cache.", last, None
+    )
+    padding_share: float | None = counter(
+        None, "1", "Padded positions over positions computed.", last
+    )
     batch_size: float = 1.0
+
+    @property
+    def flops(self) -> float | None:
+        """Floating point operations of all models taking part."""
+        return total((self.prefill_flops, self.decode_flops))
 
 
 @dataclass(frozen=True)
@@ -66,12 +76,26 @@ class Timing:
         provider_queue_s: Queue time that the provider itself reports.
     """
 
-    queue_s: float = 0.0
+    queue_s: float = counter(
+        0.0, "s", "Wait in the client's own limiter, summed over the calls.", slowest
+    )
     ttft_s: float | None = None
-    latency_s: float = 0.0
+    latency_s: float = counter(
+        0.0, "s", "End to end: all calls of the response, one after the other.", slowest
+    )
     itl_s: tuple[float, ...] = ()
-    provider_s: float | None = None
-    provider_queue_s: float | None = None
+    provider_s: float | None = counter(
+        None, "s", "Total time that the provider itself reports.", reported
+    )
+    provider_queue_s: float | None = counter(
+        None, "s", "Queue time that the provider itself reports.", reported
+    )
+
+
+def _restored(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields with their usage and timing as what they were before `asdict`."""
+    timing = {**data["timing"], "itl_s": tuple(data["timing"]["itl_s"])}
+    return {**data, "usage": Usage(**data["usage"]), "timing": Timing(**timing)}
 
 
 @dataclass(frozen=True)
@@ -95,14 +119,7 @@ class BrokenCall:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BrokenCall:
         """Restore what ``dataclasses.asdict`` made."""
-        timing = dict(data["timing"])
-        return cls(
-            **{
-                **data,
-                "usage": Usage(**data["usage"]),
-                "timing": Timing(**{**timing, "itl_s": tuple(timing["itl_s"])}),
-            }
-        )
+        return cls(**_restored(data))
 
 
 @dataclass(frozen=True)
@@ -155,12 +172,9 @@ class Completion:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Completion:
         """Restore a completion written by `to_json`."""
-        usage, timing = Usage(**data["usage"]), dict(data["timing"])
         return cls(
             **{
-                **data,
-                "usage": usage,
-                "timing": Timing(**{**timing, "itl_s": tuple(timing["itl_s"])}),
+                **_restored(data),
                 "token_ids": tuple(data["token_ids"]),
                 "logprobs": None if data["logprobs"] is None else tuple(data["logprobs"]),
                 "broken": tuple(BrokenCall.from_json(b) for b in data.get("broken", ())),
@@ -208,6 +222,12 @@ class Reading:
     tokens: tuple[TokenSurprisal, ...] = ()
     usd: float | None = 0.0
     replayed: bool = False
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Reading:
+        """Restore what ``dataclasses.asdict`` made, marked as taken from the journal."""
+        scores, tokens = tuple(data["scores"]), tuple(TokenSurprisal(**t) for t in data["tokens"])
+        return cls(**{**_restored(data), "scores": scores, "tokens": tokens, "replayed": True})
 
 
 class CallError(Exception):

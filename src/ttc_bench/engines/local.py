@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from ttc_bench.engines.runtime.runner import Runner
     from ttc_bench.engines.runtime.source import Weights
 
-ANSWERS_VERSION = "1"
-"""Raised whenever a change of this engine could change what a model answers."""
+ANSWERS_VERSION = "2"
+"""Raised whenever a change of the runtime could change what every decoding answers; what changes
+one decoding alone raises its own `Decoding.version`."""
 
 
 @ENGINES.register("local")

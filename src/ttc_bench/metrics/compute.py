@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ttc_bench.engines.ledger import COLUMNS
 from ttc_bench.metrics.base import (
     Columns,
     MetricSpec,
@@ -12,70 +13,47 @@ from ttc_bench.metrics.base import (
     ratio,
 )
 
-_LEDGER = "ledger, summed over the calls"
 _NO_DRAFT = "nothing was drafted"
 
 
-def _count(name: str, unit: str, definition: str, better: bool | None = False) -> MetricSpec:
-    return MetricSpec(name, unit, (0.0, None), better, definition, _LEDGER)
+def _rate(name: str, unit: str, definition: str, better: bool | None = False) -> MetricSpec:
+    return MetricSpec(name, unit, (0.0, None), better, definition, "ledger")
 
 
-def _share(name: str, better: bool | None, definition: str, source: str) -> MetricSpec:
-    return MetricSpec(name, "1", (0.0, 1.0), better, definition, source)
-
-
-_TAKEN = [
-    _count("calls", "calls", "Calls made, readings by a verifier included."),
-    _count("prompt_tokens", "tokens", "Prompt tokens of all calls."),
-    _count("cached_tokens", "tokens", "Prompt tokens that were not computed again.", True),
-    _count("completion_tokens", "tokens", "Tokens generated in all calls."),
-    _count("draft_tokens", "tokens", "Tokens proposed by speculation.", None),
-    _count("accepted_tokens", "tokens", "Proposed tokens that the target accepted.", True),
-    _count("verifier_tokens", "tokens", "Tokens read by a verifier."),
-    _count("forward_passes", "passes", "Passes through the answering model, prefill included."),
-    _count("draft_forward_passes", "passes", "Passes through a draft model."),
-    _count("layers_run", "layers", "Decoder layers executed over all forward passes."),
-    _count("flops", "FLOP", "Floating point operations of all models taking part."),
-    _count("peak_kv_bytes", "bytes", "Largest size of the key-value cache."),
-    _share("kv_share_kept", None, "Peak cached positions over those of a full cache.", "ledger"),
-    _share("prompt_share_kept", None, "Prompt tokens left after pruning.", "ledger"),
-    _share("padding_share", False, "Padded positions over positions computed.", "ledger"),
-    _count("retries", "calls", "Tries beyond the first, of all calls."),
-    _count("spent_calls", "calls", "Calls really made: those replayed from a journal are free."),
-    _count("spent_tokens", "tokens", "Uncached prompt and completion tokens really computed."),
-    _count("spent_flops", "FLOP", "Floating point operations really spent."),
-]
+_TAKEN = [column.spec for column in COLUMNS if column.spec.unit not in ("s", "USD")]
 
 
 @family(
     "compute",
     [
         *_TAKEN,
-        _count("total_tokens", "tokens", "Prompt and completion tokens of all calls."),
-        _share(
+        _rate("total_tokens", "tokens", "Prompt and completion tokens of all calls."),
+        MetricSpec(
             "acceptance_rate",
+            "1",
+            (0.0, 1.0),
             True,
             "Accepted over drafted tokens.",
             "arXiv 2211.17192",
         ),
-        _count(
+        _rate(
             "mean_accepted_length",
             "tokens/pass",
             "Accepted draft tokens per verification pass: passes of the target but the prefills.",
             True,
         ),
-        _count(
+        _rate(
             "tokens_per_pass",
             "tokens/pass",
             "Completion tokens per forward pass of the answering model.",
             True,
         ),
-        _count(
+        _rate(
             "layers_per_token",
             "layers/token",
             "Decoder layers executed per completion token.",
         ),
-        _count("flops_per_token", "FLOP/token", "Operations per completion token."),
+        _rate("flops_per_token", "FLOP/token", "Operations per completion token."),
     ],
 )
 def compute(batch: ScoringBatch) -> Columns:

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
+from ttc_bench.engines.ledger import COLUMNS
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
+
+_PRICES = [column.spec for column in COLUMNS if column.spec.unit == "USD"]
 
 
 @family(
     "cost",
     [
-        MetricSpec(
-            "usd",
-            "USD",
-            (0.0, None),
-            False,
-            "Price of all calls when the policy runs alone; null without a known price.",
-            "ledger",
-        ),
-        MetricSpec(
-            "spent_usd",
-            "USD",
-            (0.0, None),
-            False,
-            "Price of the calls really made: those replayed from a journal are free.",
-            "ledger",
-        ),
+        *_PRICES,
         MetricSpec(
             "usd_per_correct",
             "USD",
@@ -37,11 +25,8 @@ from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Valu
 )
 def cost(batch: ScoringBatch) -> Columns:
     """Return the prices of each response and the price of a correct answer of its group."""
-    return {
-        "usd": batch.column("usd"),
-        "spent_usd": batch.column("spent_usd"),
-        "usd_per_correct": _per_correct(batch),
-    }
+    prices = {spec.name: batch.column(spec.name) for spec in _PRICES}
+    return {**prices, "usd_per_correct": _per_correct(batch)}
 
 
 def _per_correct(batch: ScoringBatch) -> list[Value]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ttc_bench.engines.ledger import COLUMNS
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 
 _TPOT = ("latency_s", "ttft_s", "completion_tokens")
@@ -14,31 +15,30 @@ def _spec(name: str, definition: str) -> MetricSpec:
     return MetricSpec(name, "s", (0.0, None), False, definition, "response clock")
 
 
+_LEDGER = [column.spec for column in COLUMNS if column.spec.unit == "s"]
+
+
 @family(
     "latency",
     [
-        _spec("queue_s", "Wait in the client's own limiter, summed over the calls."),
+        *_LEDGER,
         _spec("ttft_s", "Time to the first token of the final answer."),
         _spec("itl_mean_s", "Mean gap between successive token deliveries."),
         _spec("itl_p95_s", "95th percentile of the gaps between token deliveries."),
         _spec("itl_max_s", "Longest gap between token deliveries: the worst stall."),
         _spec("tpot_s", "Time per output token: (latency - TTFT) / (completion tokens - 1)."),
-        _spec("latency_s", "End to end: all calls of the response, one after the other."),
-        _spec("provider_s", "Total time that the provider itself reports."),
     ],
 )
 def latency(batch: ScoringBatch) -> Columns:
     """Return the times of each response."""
     gaps = [list(g) if g is not None else [] for g in batch.column("itl_s")]
     return {
-        "queue_s": batch.column("queue_s"),
+        **{spec.name: batch.column(spec.name) for spec in _LEDGER},
         "ttft_s": batch.column("ttft_s"),
         "itl_mean_s": [sum(g) / len(g) if g else _SHORT for g in gaps],
         "itl_p95_s": [percentile(g, 95) if g else _SHORT for g in gaps],
         "itl_max_s": [max(g) if g else _SHORT for g in gaps],
         "tpot_s": list(map(_per_token, *(batch.column(c) for c in _TPOT))),
-        "latency_s": batch.column("latency_s"),
-        "provider_s": batch.column("provider_s"),
     }
 
 

@@ -4,6 +4,9 @@ Every finished call is one JSON line, written at once with a single system call.
 same command after ``kill -9``, or another policy that asks for the same sample) finds it by its
 key and replays it, so nothing is computed or paid twice. A line torn by a kill is cut off when
 the journal is opened again; one torn by a full disk is passed over, and costs no other.
+
+A line says the version of its key and the identity that the key is a digest of. Lines of another
+version, or of none, are of no use to this one; they stay in the file as they are.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from typing import Any
 from ttc_bench.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+KEY_VERSION = 2
+"""Raised whenever what makes a key changes; lines from before there were versions have none."""
 
 
 class Journal:
@@ -45,15 +51,22 @@ class Journal:
         """Return the record kept under ``key``, or ``None``."""
         return self._records.get(key)
 
-    def put(self, key: str, record: Mapping[str, Any]) -> None:
+    def put(self, key: str, record: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
         """Keep ``record`` under ``key``; on return it is out of this process's hands.
+
+        Args:
+            key: The key.
+            record: What is kept; JSON-ready, with no field named ``version``, ``key`` or
+                ``identity``.
+            identity: What the key is a digest of, for people who read the file.
 
         Raises:
             UserError: If it cannot be written whole. It is kept in memory all the same.
         """
         self._records[key] = dict(record)
         if self._file is not None:
-            line = json.dumps({"key": key, **record}, separators=(",", ":")) + "\n"
+            entry = {"version": KEY_VERSION, "key": key, "identity": identity, **record}
+            line = json.dumps(entry, separators=(",", ":")) + "\n"
             self._append(self._file, line.encode())
 
     def close(self) -> None:
@@ -87,26 +100,38 @@ class Journal:
         self._load(path)
 
     def _load(self, path: Path) -> None:
-        torn = passed_over = 0
+        torn = passed_over = outdated = 0
         with path.open("rb") as lines:
             for line in lines:
                 record = _parse(line)
-                if record is not None:
-                    self._records[record.pop("key")] = record
-                elif line.endswith(b"\n"):
-                    passed_over += 1
+                if record is None:
+                    passed_over += line.endswith(b"\n")
+                    torn = 0 if line.endswith(b"\n") else len(line)
+                elif record.pop("version", None) != KEY_VERSION:
+                    outdated += 1
                 else:
-                    torn = len(line)
+                    record.pop("identity", None)
+                    self._records[record.pop("key")] = record
         if torn:
             os.truncate(path, path.stat().st_size - torn)
+        self._tell(torn, passed_over, outdated)
+
+    def _tell(self, torn: int, passed_over: int, outdated: int) -> None:
+        """Log what of the file is no use, a line for what is broken and one for what is old."""
         if torn or passed_over:
             logger.warning(
                 "%s: cut off %d bytes of a line torn by an interrupted run, passed over %d lines"
                 " that cannot be read; %d completions are kept",
-                path,
+                self.path,
                 torn,
                 passed_over,
                 len(self._records),
+            )
+        if outdated:
+            logger.warning(
+                "%s: %d records of another key version stay as they are and are not replayed",
+                self.path,
+                outdated,
             )
 
 

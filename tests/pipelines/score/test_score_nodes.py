@@ -9,17 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ttc_bench.engines.ledger import Call, Ledger
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import METRICS, ScoreParams, all_metrics
 from ttc_bench.pipelines.score.nodes import IDENTITY, rescore, score_responses
-from ttc_bench.policies.responses import (
-    FLOAT_COLUMNS,
-    INTEGER_COLUMNS,
-    Call,
-    Ledger,
-    Response,
-    to_frame,
-)
+from ttc_bench.policies.responses import Response, response_schema, to_frame
 from ttc_bench.types import Job, Message
 
 PLAN = "Node:\n1: Search the files.\n2: Count the words.\nEdges: (START,1) (1,2) (2,END)"
@@ -37,6 +31,8 @@ GOLD = {
 }
 RULES = ["exact_match", "fuzzy_f1", "refusal_detected", "graph_f1"]
 QUICK = {"semantic": False, "bert_score": False}
+CALL: dict[str, Any] = {"request": 0, "role": "target", "purpose": "answer", "model": "tiny"}
+NUMBERS = ("int64", "double")
 
 
 def job(kind: str) -> Job:
@@ -61,7 +57,7 @@ def response(answered: Job, text: str | None, **changes: Any) -> Response:
         "status": "failed" if text is None else "ok",
         "text": text,
         "error_type": "timeout" if text is None else None,
-        "ledger": Ledger([Call(0, "target", "answer", "tiny", prompt_tokens=5)]),
+        "ledger": Ledger([Call(**CALL, prompt_tokens=5)]),
     }
     return Response(**{**base, **changes})
 
@@ -190,7 +186,7 @@ def test_infinite_and_missing_numbers_are_null() -> None:
 
 
 @pytest.mark.parametrize("missing", [None, float("nan")])
-@pytest.mark.parametrize("name", [*INTEGER_COLUMNS, *FLOAT_COLUMNS])
+@pytest.mark.parametrize("name", [f.name for f in response_schema() if str(f.type) in NUMBERS])
 def test_a_number_that_is_not_there_is_null_and_never_zero(
     name: str, missing: float | None
 ) -> None:

@@ -1,0 +1,105 @@
+"""The engine behind the journal: what was computed once is replayed, the rest is kept at once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+
+from ttc_bench.engines.base import Capability, Engine, ReadRequest, Request, key_of
+from ttc_bench.engines.completion import BrokenCall, CallError, Completion, Reading
+from ttc_bench.errors import UserError
+from ttc_bench.policies.journal import Journal
+
+
+class Replay:
+    """Runs on an engine what a journal does not hold.
+
+    Args:
+        engine: The engine.
+        journal: The journal of completions.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal) -> None:
+        self._engine = engine
+        self._journal = journal
+
+    def recall(self, request: Request) -> dict[int, Completion]:
+        """Return the samples of a request that the journal holds, by seed index."""
+        models = self._models(request)
+        records = {i: self._journal.get(request.key(models, i)) for i in request.indexes}
+        return {i: Completion.from_json(r).as_replay(i) for i, r in records.items() if r}
+
+    def keep(self, request: Request, completion: Completion) -> None:
+        """Enter a sample of a request in the journal."""
+        identity = request.identity(self._models(request), completion.index)
+        self._journal.put(key_of(identity), completion.to_json(), identity)
+
+    async def complete(
+        self, request: Request, completions: dict[int, Completion], broken: list[BrokenCall]
+    ) -> None:
+        """Add the samples of a request that ``completions`` lacks, each kept once it is done.
+
+        A kill or a failed neighbour loses nothing: one call per sample, unless the engine draws
+        samples together.
+
+        Args:
+            request: The request.
+            completions: Samples by seed index.
+            broken: Takes the tries that broke off and are billed.
+
+        Raises:
+            CallError: If a call failed for good, one that no other can survive before any other.
+            UserError: If the journal cannot be written.
+        """
+        missing = [i for i in request.indexes if i not in completions]
+        is_batched = Capability.BATCHED_SAMPLING in self._engine.capabilities(request.role)
+        runs = _consecutive(missing) if is_batched else ([i] for i in missing)
+
+        parts = (replace(request, n=len(run), first_index=run[0]) for run in runs)
+        calls = [self._call(part, completions, broken) for part in parts]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failures:
+            raise next(filter(_ends_the_run, failures), failures[0])
+
+    async def _call(
+        self, request: Request, completions: dict[int, Completion], broken: list[BrokenCall]
+    ) -> None:
+        """Run a request as one call, and keep what comes back even of one that fails."""
+        try:
+            samples, failure = await self._engine.complete(request), None
+        except CallError as error:
+            samples, failure = error.completions, error
+            broken.extend(error.broken)
+        for completion in samples:
+            completions[completion.index] = completion
+            self.keep(request, completion)
+        if failure is not None:
+            raise failure
+
+    async def read(self, request: ReadRequest, read: Callable[[], Awaitable[Reading]]) -> Reading:
+        """Return a reading from the journal, or make it by ``read`` and keep it."""
+        identity = request.identity(self._engine.fingerprint(request.role))
+        record = self._journal.get(key_of(identity))
+        if record is not None:
+            return Reading.from_json(record)
+        reading = await read()
+        self._journal.put(key_of(identity), asdict(reading), identity)
+        return reading
+
+    def _models(self, request: Request) -> str:
+        """Return the fingerprints of every model that shapes the completion."""
+        roles = dict.fromkeys((request.role, *request.decoding.requires))
+        return "+".join(self._engine.fingerprint(role) for role in roles)
+
+
+def _consecutive(indexes: Sequence[int]) -> Iterator[list[int]]:
+    """Split sorted indexes into runs of consecutive ones: each run is one call."""
+    for _, group in itertools.groupby(enumerate(indexes), key=lambda pair: pair[1] - pair[0]):
+        yield [index for _, index in group]
+
+
+def _ends_the_run(failure: BaseException) -> bool:
+    return isinstance(failure, UserError) or (isinstance(failure, CallError) and failure.fatal)
