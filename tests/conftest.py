@@ -22,10 +22,14 @@ from kedro.framework.startup import bootstrap_project
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine
+from ttc_bench.params import parse_params
+from ttc_bench.pipelines.generate.nodes import generate
+from ttc_bench.pipelines.generate.params import sweep
 from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
+from ttc_bench.pipelines.ingest_benchmarks.params import prompting_of
 from ttc_bench.policies import VARIANTS, Outcome, Session
 from ttc_bench.policies.journal import Journal
-from ttc_bench.types import Job
+from ttc_bench.types import DataFrame, Job
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "data" / "06_models" / "reference"
@@ -135,6 +139,19 @@ def kedro_process(project: Path) -> Callable[..., subprocess.Popen[str]]:
     return start
 
 
+def ingested(name: str, limit: int | None, prompting: Any = None, source: Any = None) -> list[Job]:
+    """Return jobs of a benchmark at settings as they stand in a parameters file."""
+    params = parse_params(BENCHMARKS[name].params, source or {}, f"sources.{name}")
+    return ingest(name, [name], limit, prompting_of(name, prompting or {}), params)
+
+
+def generated(
+    name: str, jobs: list[Job], engine: Engine, journal: Journal, settings: Any, seed: int
+) -> DataFrame:
+    """Return the responses of ``{policy}.{variant}`` at settings as in a parameters file."""
+    return generate(sweep(name, settings), jobs, engine, journal, seed)
+
+
 @pytest.fixture(scope="session")
 def engine() -> Engine:
     """The reference models, all three roles."""
@@ -145,7 +162,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def jobs() -> list[Job]:
     """A few jobs of either simulated benchmark, of every difficulty."""
-    return [job for name in ("crm_sim", "worf_sim") for job in ingest(name, [name], 2, {}, {})]
+    return [job for name in ("crm_sim", "worf_sim") for job in ingested(name, 2)]
 
 
 @pytest.fixture(scope="session")

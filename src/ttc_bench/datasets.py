@@ -1,15 +1,19 @@
-"""Catalog datasets of the project: job files, the journal of completions, the warehouse."""
+"""Catalog datasets of the project: job files, and handles of what is extended in place."""
 
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 from kedro.io import AbstractDataset
 from pydantic import ValidationError
 
+from ttc_bench.engines import EngineParams
+from ttc_bench.engines.base import Engine
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job
@@ -88,8 +92,41 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
         return {"filepath": str(self._filepath)}
 
 
-class JournalDataset(AbstractDataset[Any, Journal]):
-    """The journal of completions: loading opens it for appending, saving is not possible.
+T = TypeVar("T")
+
+
+class HandleDataset(AbstractDataset[Any, T]):
+    """What nodes hold to read and extend it in place: opened once in a run, never saved."""
+
+    def __init__(self, metadata: dict[str, Any] | None = None) -> None:
+        self._opened: T | None = None
+        self._lock = Lock()
+        self.metadata = metadata
+
+    @abstractmethod
+    def _open(self) -> T: ...
+
+    def load(self) -> T:
+        """Return the handle, the same one for all nodes and threads."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+        return self._opened
+
+    def save(self, data: Any) -> None:
+        """Refuse: whoever holds the handle writes through it.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError("a handle cannot be an output of a node: its store is only appended to.")
+
+    def _exists(self) -> bool:
+        return True
+
+
+class JournalDataset(HandleDataset[Journal]):
+    """The journal of completions, open for appending.
 
     Args:
         filepath: The JSONL file; made if missing.
@@ -97,45 +134,30 @@ class JournalDataset(AbstractDataset[Any, Journal]):
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(metadata)
         self._filepath = Path(filepath)
-        self._journal: Journal | None = None
-        self.metadata = metadata
 
-    def load(self) -> Journal:
-        """Return the journal, opened once per run."""
-        if self._journal is None:
-            self._journal = Journal(self._filepath)
-        return self._journal
-
-    def save(self, data: Any) -> None:
-        """Refuse: the journal is only ever appended to.
-
-        Raises:
-            UserError: Always.
-        """
-        raise UserError("the journal cannot be an output of a node: it is only appended to.")
-
-    def _exists(self) -> bool:
-        return True
+    def _open(self) -> Journal:
+        return Journal(self._filepath)
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
 
 
-class WarehouseDataset(AbstractDataset[Path, Any]):
-    """The DuckDB file in which dbt keeps its models, and what earlier runs left there.
+class StoreDataset(HandleDataset[Path]):
+    """The path of what is kept over runs: the warehouse of dbt, the checkpoints of a training.
 
     Args:
-        filepath: The file; it need not exist yet.
+        filepath: The file or folder; it need not exist yet.
         metadata: Anything for tools such as kedro-viz.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(metadata)
         self._filepath = Path(filepath)
-        self.metadata = metadata
 
-    def load(self) -> Path:
-        """Return the path of the file, in a folder that exists.
+    def _open(self) -> Path:
+        """Return the path, in a folder that exists.
 
         Raises:
             UserError: If the folder cannot be made.
@@ -144,21 +166,28 @@ class WarehouseDataset(AbstractDataset[Path, Any]):
             self._filepath.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(
-                f"cannot make the folder of the warehouse {self._filepath}: {error.strerror}."
+                f"cannot make the folder of {self._filepath}: {error.strerror}."
                 " Make the folder above it writable or change its path in the catalog."
             ) from error
         return self._filepath
 
-    def save(self, data: Any) -> None:
-        """Refuse: dbt writes into the file.
-
-        Raises:
-            UserError: Always.
-        """
-        raise UserError("the warehouse cannot be an output of a node: dbt writes into it.")
-
-    def _exists(self) -> bool:
-        return True
-
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class EngineDataset(HandleDataset[Engine]):
+    """The models of a run: weights are loaded when first used, and once for all policies.
+
+    Args:
+        params: Which engine, and its models.
+    """
+
+    def __init__(self, params: EngineParams) -> None:
+        super().__init__({"kedro-viz": {"layer": "models"}})
+        self._params = params
+
+    def _open(self) -> Engine:
+        return self._params.build()
+
+    def _describe(self) -> dict[str, Any]:
+        return self._params.model_dump(mode="json")

@@ -49,53 +49,51 @@ P = TypeVar("P", bound=BaseModel)
 
 def close_matches(word: str, allowed: Iterable[str]) -> str:
     """Return ``' Did you mean ...?'`` for a mistyped word, or an empty string."""
-    found = difflib.get_close_matches(word, list(allowed), n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(repr(m) for m in found)}?" if found else ""
+    matches = difflib.get_close_matches(word, list(allowed), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""
 
 
 def unknown(kind: str, word: str, allowed: Iterable[str]) -> str:
     """Return the line that names an unknown word, its close matches and what is allowed."""
     names = sorted(allowed)
-    known = ", ".join(names) or "none"
-    return f"unknown {kind} {word!r}.{close_matches(word, names)} Allowed: {known}."
-
-
-def faults(model: type[BaseModel], data: Any, where: str) -> list[str]:
-    """Return one line per fault of ``data`` as settings of ``model``; empty if it is valid.
-
-    Args:
-        model: The parameter model.
-        data: What the user gave.
-        where: The place of ``data`` in the parameters, e.g. ``speculative.draft_model``.
-    """
-    try:
-        model.model_validate(data)
-    except ValidationError as error:
-        return [_line(model, dict(fault), where) for fault in error.errors()]
-    return []
+    listed = ", ".join(names) or "none"
+    return f"unknown {kind} {word!r}.{close_matches(word, names)} Allowed: {listed}."
 
 
 def parse_params(model: type[P], data: Any, where: str) -> P:
     """Return ``data`` as an instance of ``model``.
 
+    Args:
+        model: The parameter model.
+        data: What the user gave.
+        where: The place of ``data`` in the parameters, e.g. ``speculative.draft_model``.
+
     Raises:
         UserError: Listing every fault, one per line.
     """
-    found = faults(model, data, where)
-    if found:
-        raise UserError("\n".join(found))
-    return model.model_validate(data)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        lines = [_line(model, dict(fault), where) for fault in error.errors()]
+        raise UserError("\n".join(lines)) from error
 
 
-def plain(value: Any) -> Any:
-    """Return parameters as plain data: Kedro hands those with a typed owner over as models."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
+def faults(model: type[BaseModel], data: Any, where: str) -> list[str]:
+    """Return one line per fault of ``data``, see `parse_params`; empty if it is valid."""
+    try:
+        parse_params(model, data, where)
+    except UserError as error:
+        return error.message.splitlines()
+    return []
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one dict, by dotted names in alphabetical order."""
+    values: dict[str, Any] = {}
+    for name, value in sorted(settings.items()):
+        inner = isinstance(value, Mapping)
+        values |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+    return values
 
 
 def _line(model: type[BaseModel], fault: Mapping[str, Any], where: str) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
+from typing import Any
 
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Node, Pipeline
 
 import ttc_bench.pipelines
 import ttc_bench.pipelines.aggregate.pipeline as aggregate
 import ttc_bench.pipelines.ingest_benchmarks.pipeline as ingest_benchmarks
 import ttc_bench.pipelines.report.pipeline as report
-from ttc_bench.pipelines.generate.pipeline import engine_pipeline, policy_pipeline
+from ttc_bench.pipelines.generate.pipeline import policy_pipeline
 from ttc_bench.policies import policies
 from ttc_bench.types import BASELINE
 
@@ -26,18 +28,40 @@ def register_pipelines() -> dict[str, Pipeline]:
         module.name: importlib.import_module(f"ttc_bench.pipelines.{module.name}").create_pipeline()
         for module in pkgutil.iter_modules(ttc_bench.pipelines.__path__)
     }
-    complete = {policy: complete_pipeline([BASELINE[0], policy]) for policy in policies()}
-    return {**stages, **complete, "__default__": complete_pipeline(policies())}
+    suites = {policy: Suite([BASELINE[0], policy]) for policy in policies()}
+    return {**stages, **suites, "__default__": Suite(policies())}
 
 
-def complete_pipeline(chosen: list[str]) -> Pipeline:
-    """Return ingest -> generate -> score -> aggregate -> report for some policies."""
-    runs = sum((policy_pipeline(policy) for policy in dict.fromkeys(chosen)), Pipeline([]))
-    scores = sorted(name for name in runs.outputs() if name.endswith(".scores"))
-    return (
-        ingest_benchmarks.create_pipeline()
-        + engine_pipeline()
-        + runs
-        + aggregate.create_pipeline(inputs=scores, stored=("mlflow_runs", "mlflow_report"))
-        + report.create_pipeline()
-    )
+class Suite(Pipeline):
+    """Ingest -> generate -> score -> aggregate -> report for some policies.
+
+    Kedro adds up the pipelines of ``kedro run --pipelines=a,b``. Two suites make one for the
+    policies of both, with one table and one report; a stage that a suite holds already, such as
+    ``aggregate``, comes in once, on the scores of this run.
+
+    Args:
+        chosen: Names of the policies.
+        others: Nodes beside those of the suite.
+    """
+
+    def __init__(self, chosen: Iterable[str], others: Iterable[Node] = ()) -> None:
+        self._chosen = tuple(dict.fromkeys(chosen))
+        runs = sum((policy_pipeline(policy) for policy in self._chosen), Pipeline([]))
+        scores = sorted(name for name in runs.outputs() if name.endswith(".scores"))
+        own = (
+            ingest_benchmarks.create_pipeline()
+            + runs
+            + aggregate.create_pipeline(inputs=scores, stored=("mlflow_runs", "mlflow_report"))
+            + report.create_pipeline()
+        )
+        names = {node.name for node in own.nodes}
+        super().__init__([*own.nodes, *(node for node in others if node.name not in names)])
+
+    def __add__(self, other: Any) -> Pipeline:
+        """Return one suite for the policies of both, with the nodes of anything else."""
+        if not isinstance(other, Pipeline):
+            return NotImplemented
+        more = other._chosen if isinstance(other, Suite) else ()
+        return Suite((*self._chosen, *more), {*self.nodes, *other.nodes})
+
+    __radd__ = __add__

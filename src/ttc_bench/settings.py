@@ -3,13 +3,14 @@
 import kedro_mlflow  # noqa: F401  (raises its log level on import; quieten lowers it)
 
 from ttc_bench.hooks.credentials import Credentials
-from ttc_bench.hooks.preflight import Preflight, SessionName
+from ttc_bench.hooks.parameters import Parameters
+from ttc_bench.hooks.preflight import Preflight
 from ttc_bench.hooks.quiet import quieten
 from ttc_bench.hooks.tracking import Tracking
 
 quieten()
 
-HOOKS = (Credentials(), Preflight(), SessionName(), Tracking())
+HOOKS = (Credentials(), Parameters(), Preflight(), Tracking())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

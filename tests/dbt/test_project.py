@@ -20,7 +20,7 @@ from ttc_bench.reporting.scaling import scaling
 def docs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
     """Manifest and catalog, as ``dbt docs generate`` writes them after a build."""
     work = tmp_path_factory.mktemp("dbt")
-    named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", {})
+    named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", "digest", PARAMS)
     curves = scaling(named.assign(samples=None), PARAMS)
     warehouse = work / "warehouse.duckdb"
     write_sources({"scores": named, "scaling_curves": curves}, warehouse)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 from tests.conftest import REFERENCE, KedroRun
 
+from ttc_bench.engines import engine_params
 from ttc_bench.hooks.preflight import capability_faults
+from ttc_bench.pipelines.generate.params import sweep
 from ttc_bench.policies import VARIANTS
 
-ALONE = {"model": {"engine": "local", "target": str(REFERENCE / "target")}}
+ALONE = {"engine": "local", "target": str(REFERENCE / "target")}
 """A white-box target without draft and verifier."""
+
+
+def faults_of(
+    model: dict[str, str],
+    names: list[str],
+    asked: Sequence[str] = (),
+    settings: Any = MappingProxyType({}),
+) -> tuple[list[str], list[str]]:
+    points = {name: sweep(name, settings.get(name)) for name in VARIANTS}
+    return capability_faults(engine_params(model).build(), points, names, asked)
 
 
 def test_a_policy_asked_for_by_name_stops_with_what_is_missing() -> None:
     names = ["baseline.greedy", "cascade.agreement", "cascade.confidence"]
-    faults, skipped = capability_faults(ALONE, names, ["cascade"])
+    faults, skipped = faults_of(ALONE, names, ["cascade"])
     assert skipped == []
     *lines, able = faults
     assert [line.split(" ", 1)[0] for line in lines] == names[1:]
@@ -28,7 +42,7 @@ def test_a_policy_asked_for_by_name_stops_with_what_is_missing() -> None:
 
 
 def test_a_suite_skips_what_cannot_run_and_says_why() -> None:
-    faults, skipped = capability_faults(ALONE, list(VARIANTS))
+    faults, skipped = faults_of(ALONE, list(VARIANTS))
     assert faults == []
     skipped_names = {line.split(" ", 1)[0] for line in skipped}
     assert skipped_names == {
@@ -50,14 +64,14 @@ def test_a_suite_skips_what_cannot_run_and_says_why() -> None:
 
 
 def test_what_a_variant_needs_follows_its_settings() -> None:
-    two = {"model": {**ALONE["model"], "draft": str(REFERENCE / "draft")}}
+    two = {**ALONE, "draft": str(REFERENCE / "draft")}
 
-    def runs(settings: dict[str, Any]) -> bool:
-        faults, _ = capability_faults({**two, **settings}, ["speculative.step"], ["speculative"])
-        return not faults
+    def runs(scorer: str) -> bool:
+        settings = {"speculative.step": {"scorer": scorer}}
+        return not faults_of(two, list(settings), ["speculative"], settings)[0]
 
-    assert not runs({"speculative": {"step": {"scorer": "verifier"}}})
-    assert runs({"speculative": {"step": {"scorer": "target"}}})
+    assert not runs("verifier")
+    assert runs("target")
 
 
 def test_kedro_run_stops_before_the_first_call(kedro_run: KedroRun, project: Path) -> None:

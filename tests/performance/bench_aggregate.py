@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from ttc_bench.dbt import invoke, write_sources
 from ttc_bench.dbt.describe import metrics
 from ttc_bench.metrics.base import all_metrics
+from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.scaling import scaling
 
 VARIANTS = 20
@@ -92,7 +93,7 @@ def main(rows: int) -> None:
         # As the catalog does: the node gets the table in memory and hands it to DuckDB as a file.
         scores = pd.read_parquet(work / "made.parquet", dtype_backend="pyarrow")
         empty = pd.DataFrame({"model": [], "benchmark": [], "samples": []})
-        tables = {"scores": scores, "scaling_curves": scaling(empty, {})}
+        tables = {"scores": scores, "scaling_curves": scaling(empty, AggregateParams())}
         before = _peak_gib()
         start = time.perf_counter()
         warehouse = work / "warehouse.duckdb"

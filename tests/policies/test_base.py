@@ -7,12 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.conftest import REFERENCE
+from tests.conftest import REFERENCE, ingested
 
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine, Plain, ReadRequest, Request, key_of
 from ttc_bench.errors import CapabilityError
-from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
 from ttc_bench.policies import VARIANTS, Session, check_capabilities
 from ttc_bench.policies.journal import KEY_VERSION, Journal
 from ttc_bench.types import Job
@@ -27,7 +26,7 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="module")
 def job() -> Job:
-    return ingest("crm_sim", ["crm_sim"], 1, {}, {})[0]
+    return ingested("crm_sim", 1)[0]
 
 
 def test_a_sample_is_drawn_once_and_replayed_with_its_first_timing(

@@ -17,17 +17,17 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.conftest import ingested
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.engines.local import LocalEngine
 from ttc_bench.engines.runtime.eviction import BudgetedCache
-from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
 from ttc_bench.policies import VARIANTS, Session
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.token_pruning import TopP
 from ttc_bench.types import Job
 
-JOBS = [job for name in ("crm_sim", "worf_sim") for job in ingest(name, [name], 6, {}, {})]
+JOBS = [job for name in ("crm_sim", "worf_sim") for job in ingested(name, 6)]
 job = st.sampled_from(JOBS)
 reasoned = st.sampled_from([job for job in JOBS if job.benchmark == "crm_sim"])
 

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ttc_bench.metrics.base import ScoreParams
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
 from ttc_bench.pipelines.generate.nodes import respond
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import VARIANTS
 from ttc_bench.policies.responses import to_frame
+from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.scaling import scaling
 from ttc_bench.types import Job
 
@@ -23,7 +25,7 @@ CURVES = {
     "best_of_n.likelihood": "best_of@k:likelihood",
     "best_of_n.verifier": "best_of@k:verifier",
 }
-QUICK = {"families": {"semantic": False, "bert_score": False}}
+QUICK = ScoreParams(families={"semantic": False, "bert_score": False})
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def scores(answer: Any, jobs: list[Job]) -> pd.DataFrame:
 
 @pytest.mark.parametrize("name", CURVES)
 def test_all_samples_give_the_policys_own_result(scores: pd.DataFrame, name: str) -> None:
-    found = scaling(scores, {"resamples": 100})
+    found = scaling(scores, AggregateParams(resamples=100))
     policy, variant = name.split(".")
     own = scores[(scores["policy"] == policy) & (scores["variant"] == variant)]
     for benchmark, rows in own.groupby("benchmark"):
@@ -55,7 +57,7 @@ def test_all_samples_give_the_policys_own_result(scores: pd.DataFrame, name: str
 
 
 def test_pass_at_k_is_the_metric_of_the_score_stage(scores: pd.DataFrame) -> None:
-    found = scaling(scores, {"resamples": 100}).set_index(["curve", "benchmark", "k"])
+    found = scaling(scores, AggregateParams(resamples=100)).set_index(["curve", "benchmark", "k"])
     own = scores[scores["variant"] == "majority"]
     for benchmark, rows in own.groupby("benchmark"):
         for k in (1, 2, 4):

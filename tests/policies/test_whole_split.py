@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
+from tests.conftest import ingested
 
 STRIDE = 29
 
@@ -20,7 +19,7 @@ STRIDE = 29
 def test_every_answer_of_the_split_is_the_baselines(
     benchmark: str, answer: Any, request: pytest.FixtureRequest
 ) -> None:
-    jobs = ingest(benchmark, [benchmark], None, {}, {})
+    jobs = ingested(benchmark, None)
     assert len(jobs) >= 400
     stride = 1 if request.config.getoption("--whole-split") else STRIDE
     for job in jobs[::stride]:

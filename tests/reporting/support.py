@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +17,10 @@ from ttc_bench.pipelines.aggregate.nodes import (
     name_run,
     show,
 )
+from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.scaling import scaling
 
-PARAMS: dict[str, Any] = {"confidence": 0.95, "resamples": 200, "seed": 0}
+PARAMS = AggregateParams(resamples=200)
 
 
 def scores(
@@ -54,7 +54,7 @@ Marts = dict[str, pd.DataFrame]
 
 def marts_of(table: pd.DataFrame, warehouse: Path | None = None, run_id: str = "run 1") -> Marts:
     """Build all marts of a table of scores, in a warehouse of its own unless one is given."""
-    named = name_run(table, run_id, {"limit": 4})
+    named = name_run(table, run_id, "digest", PARAMS)
     curves = scaling(named.assign(samples=None), PARAMS)
     with TemporaryDirectory() as folder:
         return build_marts(named, curves, warehouse or Path(folder) / "warehouse.duckdb")

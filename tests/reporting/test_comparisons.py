@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, confidence
 from ttc_bench.reporting.comparisons import COLUMNS, comparisons
+from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.statistics.paired import holm
 
 PARAMS: dict[str, Any] = {"resamples": 200, "permutations": 499}
@@ -41,7 +42,7 @@ def scores(
 
 
 def compared(*tables: pd.DataFrame, **params: Any) -> pd.DataFrame:
-    return comparisons(collect_scores(*tables), {**PARAMS, **params})
+    return comparisons(collect_scores(*tables), AggregateParams(**{**PARAMS, **params}))
 
 
 def names(table: pd.DataFrame) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.scaling import COLUMNS, scaling
 
 PARAMS: dict[str, Any] = {"resamples": 200}
@@ -48,7 +49,7 @@ def table(name: str, notes: list[str | None], **identity: Any) -> pd.DataFrame:
 
 
 def curves(*tables: pd.DataFrame, **params: Any) -> dict[str, pd.DataFrame]:
-    found = scaling(pd.concat(tables, ignore_index=True), {**PARAMS, **params})
+    found = scaling(pd.concat(tables, ignore_index=True), AggregateParams(**{**PARAMS, **params}))
     return {str(name): part.set_index("k") for name, part in found.groupby("curve")}
 
 
@@ -83,7 +84,10 @@ def test_policies_of_one_pool_share_its_largest_set() -> None:
 def test_other_settings_are_another_pool() -> None:
     cold = [note([1.0, 1.0], pool={"temperature": 0.2, "top_p": 1.0})] * 2
     warm = [note([0.0, 1.0])] * 2
-    found = scaling(pd.concat([table("a.x", cold), table("a.y", warm)], ignore_index=True), PARAMS)
+    found = scaling(
+        pd.concat([table("a.x", cold), table("a.y", warm)], ignore_index=True),
+        AggregateParams(**PARAMS),
+    )
     one = found[(found["curve"] == "pass@k") & (found["k"] == 1)].set_index("pool")["value"]
     assert dict(one) == {"temperature=0.2, top_p=1": 1.0, "temperature=0.8, top_p=1": 0.5}
 
@@ -103,7 +107,7 @@ def test_failed_jobs_and_policies_without_a_pool_give_nothing() -> None:
         table("baseline.greedy", [None], status="ok"),
         table("a.x", [whole]).drop(columns="samples"),
     ):
-        empty = scaling(rest, PARAMS)
+        empty = scaling(rest, AggregateParams(**PARAMS))
         assert empty.empty
         assert list(empty.columns) == list(COLUMNS)
 
@@ -117,7 +121,7 @@ def test_one_job_has_values_and_no_band() -> None:
 def test_two_models_have_their_own_curves() -> None:
     right, wrong = [note([1.0, 1.0])] * 2, [note([0.0, 0.0])] * 2
     tables = [table("a.x", right, model="one"), table("a.x", wrong, model="two")]
-    found = scaling(pd.concat(tables, ignore_index=True), PARAMS)
+    found = scaling(pd.concat(tables, ignore_index=True), AggregateParams(**PARAMS))
     assert dict(found.groupby("model")["value"].mean()) == {"one": 1.0, "two": 0.0}
 
 

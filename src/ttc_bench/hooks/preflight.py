@@ -1,10 +1,10 @@
-"""Preflight: everything that can be wrong with a run is told before the first node."""
+"""Preflight: what the models cannot do and where nothing can be written, before the first node."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +13,19 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from ttc_bench.errors import UserError
-from ttc_bench.params import faults, unknown
 
 if TYPE_CHECKING:
     from ttc_bench.engines.base import Engine
+    from ttc_bench.policies import Variant
 
 logger = logging.getLogger(__name__)
 
-WRITTEN = {"journal", "warehouse"}
-"""Inputs that a run writes to."""
+Points = Mapping[str, Mapping[str, "Variant"]]
+"""Sweep points by label, of each ``{policy}.{variant}``."""
 
 
 class Preflight:
-    """Checks parameters, models and places to write to, and stops the run with all faults."""
+    """Checks runner, models and places to write to, and stops the run with all faults."""
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
@@ -38,80 +38,34 @@ class Preflight:
         Raises:
             UserError: If anything is wrong.
         """
-        parameters, variants = catalog.load("parameters"), _variants(pipeline)
-        found = [*parameter_faults(parameters, variants), *path_faults(pipeline, catalog)]
-        if not found:
+        from ttc_bench.policies import VARIANTS
+
+        if "ParallelRunner" in str(run_params["runner"]):
+            raise UserError(
+                "processes of one run cannot share its models and its journal: take"
+                " --runner=ThreadRunner, or start one run per policy."
+            )
+        faults = path_faults(pipeline, catalog)
+        names = {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
+        if names and not faults:
+            points = {name: catalog.load(f"params:{name}") for name in VARIANTS}
             asked = run_params.get("pipeline_names") or ()
-            found, skipped = capability_faults(parameters, variants, asked)
-            for line in () if found else skipped:
+            faults, skipped = capability_faults(catalog.load("engine"), points, names, asked)
+            for line in () if faults else skipped:
                 logger.warning("skipped: %s", line)
-        if found:
-            raise UserError("\n".join(dict.fromkeys(found)))
-
-
-class SessionName:
-    """Gives nodes the name of the session, which is the time it started."""
-
-    @hook_impl
-    def after_catalog_created(
-        self, catalog: CatalogProtocol[Any, Any], save_version: str | None
-    ) -> None:
-        """Add the dataset ``session_id``; where there is no session, it is the time now.
-
-        It is no parameter, as MLflow would log it and refuse a second session in the same run.
-        """
-        from kedro.io.core import generate_timestamp
-
-        catalog["session_id"] = save_version or generate_timestamp()
-
-
-def parameter_faults(parameters: Mapping[str, Any], variants: Iterable[str]) -> list[str]:
-    """Return one line per fault of the run's parameters.
-
-    Args:
-        parameters: All parameters.
-        variants: ``{policy}.{variant}`` names that the run generates with.
-    """
-    from ttc_bench.benchmarks import BENCHMARKS
-    from ttc_bench.metrics.base import ScoreParams
-    from ttc_bench.metrics.judge import JudgeParams
-    from ttc_bench.params import RunParams
-    from ttc_bench.policies import VARIANTS
-    from ttc_bench.reporting.params import AggregateParams
-    from ttc_bench.reporting.run_choice import CompareParams
-
-    policies: dict[str, list[str]] = {}
-    for cls in VARIANTS.values():
-        policies.setdefault(cls.policy, []).append(cls.name)
-    own = {key: parameters[key] for key in RunParams.model_fields if key in parameters}
-    return [
-        *_unknown_keys("parameter", parameters, (*RunParams.model_fields, *policies, *STAGES)),
-        *faults(RunParams, own, ""),
-        *_unknown_keys("benchmark", own.get("benchmarks") or (), BENCHMARKS),
-        *_unknown_keys("benchmark in sources", own.get("sources") or (), BENCHMARKS),
-        *(
-            line
-            for policy, names in policies.items()
-            for line in _unknown_keys(f"variant of {policy}", parameters.get(policy) or (), names)
-        ),
-        *_caught(_prompting_faults, parameters),
-        *faults(ScoreParams, parameters.get("score") or {}, "score"),
-        *faults(JudgeParams, parameters.get("judge") or {}, "judge"),
-        *faults(AggregateParams, parameters.get("aggregate") or {}, "aggregate"),
-        *faults(CompareParams, parameters.get("compare") or {}, "compare"),
-        *(line for name in variants for line in _variant_faults(name, parameters)),
-    ]
-
-
-STAGES = ("score", "judge", "aggregate", "compare", "estimate", "train_reference")
-"""Top-level parameter groups that stages own and validate by themselves."""
+        if faults:
+            raise UserError("\n".join(faults))
 
 
 def path_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> list[str]:
     """Return one line per place that the run would write to and cannot."""
+    from ttc_bench.datasets import HandleDataset
+
     lines = []
-    for name in sorted(pipeline.all_outputs() | (pipeline.inputs() & WRITTEN)):
+    for name in sorted(pipeline.datasets()):
         dataset = catalog.get(name)
+        if name not in pipeline.all_outputs() and not isinstance(dataset, HandleDataset):
+            continue
         path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
         if path is not None and not _writable(Path(str(path))):
             lines.append(
@@ -122,7 +76,7 @@ def path_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> list[
 
 
 def capability_faults(
-    parameters: Mapping[str, Any], names: Sequence[str], asked: Collection[str] = ()
+    engine: Engine, points: Points, names: Iterable[str], asked: Collection[str] = ()
 ) -> tuple[list[str], list[str]]:
     """Return what stops the run because no model can execute it, and what is only skipped.
 
@@ -130,24 +84,17 @@ def capability_faults(
     baseline; any other variant that cannot run is skipped (`generate` leaves its table empty).
 
     Args:
-        parameters: All parameters.
-        names: ``{policy}.{variant}`` names that the run generates with.
+        engine: The models of the run.
+        points: Sweep points of every ``{policy}.{variant}``.
+        names: Those that the run generates with.
         asked: Names of the pipelines asked for.
 
     Returns:
         One line per variant that the model cannot execute, naming what is missing; the first list
         also says what the model can run.
     """
-    from ttc_bench.engines import engine_params
-
-    if not names:
-        return [], []
-    try:
-        engine = engine_params(parameters["model"]).build()
-    except UserError as error:
-        return [error.message], []
-    lacking = {name: _missing(name, parameters, engine) for name in names}
-    able = {name.partition(".")[0] for name in names if not lacking[name]}
+    lacking = {name: _missing(points[name].values(), engine) for name in sorted(names)}
+    able = {name.partition(".")[0] for name in lacking if not lacking[name]}
     stopped: list[str] = []
     skipped: list[str] = []
     for name, missing in lacking.items():
@@ -157,58 +104,15 @@ def capability_faults(
             line = f"{name} cannot run on the {engine.name} model {engine.model_name()}: it needs"
             (stopped if stops else skipped).append(f"{line} {' and '.join(missing)}.")
     if stopped:
-        stopped.append(_runnable(parameters, engine))
+        able_ones = [name for name, own in points.items() if not _missing(own.values(), engine)]
+        stopped.append(f"This model can run: {', '.join(able_ones) or 'nothing'}.")
     return stopped, skipped
 
 
-def _missing(name: str, parameters: Mapping[str, Any], engine: Engine) -> list[str]:
+def _missing(points: Iterable[Variant], engine: Engine) -> list[str]:
     """Return what the engine lacks for a variant at any of its sweep points."""
-    from ttc_bench.pipelines.generate.nodes import sweep
-
-    policy, _, variant = name.partition(".")
-    points = sweep(name, (parameters.get(policy) or {}).get(variant)).values()
-    found = [line for point in points for line in engine.missing_capabilities(point.needs())]
-    return list(dict.fromkeys(found))
-
-
-def _runnable(parameters: Mapping[str, Any], engine: Engine) -> str:
-    from ttc_bench.policies import VARIANTS
-
-    able = [name for name in VARIANTS if not _missing(name, parameters, engine)]
-    return f"This model can run: {', '.join(able) or 'nothing'}."
-
-
-def _variants(pipeline: Pipeline) -> list[str]:
-    """Return the ``{policy}.{variant}`` namespaces that the pipeline generates with."""
-    return sorted({n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags})
-
-
-def _unknown_keys(kind: str, given: Iterable[str], allowed: Iterable[str]) -> Iterator[str]:
-    names = list(allowed)
-    return (unknown(kind, key, names) for key in given if key not in names)
-
-
-def _variant_faults(name: str, parameters: Mapping[str, Any]) -> list[str]:
-    from ttc_bench.pipelines.generate.nodes import sweep
-
-    policy, _, variant = name.partition(".")
-    return _caught(lambda p: sweep(name, (p.get(policy) or {}).get(variant)), parameters)
-
-
-def _prompting_faults(parameters: Mapping[str, Any]) -> None:
-    from ttc_bench.benchmarks import BENCHMARKS
-    from ttc_bench.pipelines.ingest_benchmarks.nodes import prompting_of
-
-    for name in BENCHMARKS:
-        prompting_of(name, parameters.get("prompting") or {})
-
-
-def _caught(check: Any, parameters: Mapping[str, Any]) -> list[str]:
-    try:
-        check(parameters)
-    except UserError as error:
-        return error.message.splitlines()
-    return []
+    lines = (line for point in points for line in engine.missing_capabilities(point.needs()))
+    return list(dict.fromkeys(lines))
 
 
 def _writable(path: Path) -> bool:

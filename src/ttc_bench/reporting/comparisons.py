@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from ttc_bench.params import parse_params
 from ttc_bench.reporting.pairing import Name, jobs_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.statistics import (
@@ -44,7 +43,7 @@ COLUMNS = {
 }
 
 
-def comparisons(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
+def comparisons(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     """Return paired comparisons of all variants of each model and benchmark.
 
     A pair is one job that both sides answered. Jobs of one task type may resemble each other:
@@ -61,12 +60,9 @@ def comparisons(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
     """
     import pandas as pd
 
-    settings = parse_params(AggregateParams, params, "aggregate")
     rows: list[dict[str, Any]] = []
     for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True):
-        rows += [
-            {"model": model, "benchmark": benchmark, **row} for row in _compare(part, settings)
-        ]
+        rows += [{"model": model, "benchmark": benchmark, **row} for row in _compare(part, params)]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ttc_bench.metrics.judge import SAME_TEXT, JudgeParams
-from ttc_bench.params import parse_params
 from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.statistics.totals import total
 from ttc_bench.types import GROUP, DataFrame
@@ -38,7 +37,7 @@ def summarise(
     judgements: Mapping[str, Callable[[], DataFrame]],
     rescored: Mapping[str, Callable[[], DataFrame]],
     stored: Mapping[str, Callable[[], DataFrame]],
-    params: Mapping[str, Any],
+    params: JudgeParams,
 ) -> DataFrame:
     """Return one row per `GROUP`; see `COLUMNS`.
 
@@ -46,11 +45,10 @@ def summarise(
         judgements: Loads each table of judgements, by ``{policy}.{variant}``.
         rescored: Loads the scores with the family ``judge``.
         stored: The tables of responses by name: older tables of the others are left alone.
-        params: Settings of the stage, see `JudgeParams`.
+        params: Settings of the stage.
     """
     import pandas as pd
 
-    settings = parse_params(JudgeParams, params, "judge")
     keys = ["job_id", *GROUP]
     parts = []
     for name in sorted(stored):
@@ -61,7 +59,7 @@ def summarise(
     exact = {
         (row["model"], row["job_id"]): _exact(row)
         for row in row_dicts(rows)
-        if f"{row['policy']}.{row['variant']}" == settings.against
+        if f"{row['policy']}.{row['variant']}" == params.against
     }
     found = [
         {**dict(zip(GROUP, key, strict=True)), **_figures(row_dicts(part), exact)}

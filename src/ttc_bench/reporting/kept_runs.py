@@ -7,12 +7,11 @@ from typing import Any
 from urllib.parse import quote
 
 from ttc_bench.metrics.base import LONG_COLUMNS
-from ttc_bench.params import plain
 from ttc_bench.types import DataFrame
 
 
 def keep_run(
-    all_scores: DataFrame, parameters: Mapping[str, Any]
+    all_scores: DataFrame, run_settings: Mapping[str, Any]
 ) -> tuple[dict[str, DataFrame], dict[str, dict[str, Any]]]:
     """Return the scores and the settings of the run, by `key_of` each of its models.
 
@@ -20,7 +19,7 @@ def keep_run(
 
     Args:
         all_scores: Scores of the run, with ``run_id`` and ``config``.
-        parameters: All parameters of the run.
+        run_settings: All parameters of the run.
     """
     from datetime import UTC, datetime
 
@@ -39,7 +38,7 @@ def keep_run(
             "recorded_at": now,
             "commit": commit(),
             "versions": versions(),
-            "parameters": plain(parameters),
+            "parameters": run_settings,
         }
     return scores, settings
 

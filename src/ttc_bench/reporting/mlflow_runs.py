@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ttc_bench.params import flat
+from ttc_bench.reporting.provenance import commit
 from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.types import GROUP, DataFrame
 
@@ -25,6 +26,9 @@ KEY = "ttc_bench.key"
 """Tag that identifies a nested run within its parent, so that writing twice changes nothing."""
 
 PARENT = "mlflow.parentRunId"
+
+COMMIT = "git_commit"
+"""Tag of the commit of the code, changed since or not."""
 
 SCORES = "scores.parquet"
 """Artifact of a nested run: its responses with all metrics."""
@@ -67,7 +71,7 @@ def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) ->
     ids = {}
     with _parent_run() as parent:
         mlflow.log_text(table, "summary.txt")
-        mlflow.set_tags(_tags())
+        mlflow.set_tag(COMMIT, commit())
         for benchmark, scores in figures.scores.groupby("benchmark", sort=True):
             mlflow.log_input(_questions(str(benchmark), scores), context="benchmark")
         for row in row_dicts(figures.summary):
@@ -151,7 +155,7 @@ def _log(
     import mlflow
 
     scores = figures.of(group)
-    mlflow.set_tags({KEY: key, **group, "engine": str(scores["engine"].iloc[0]), **_tags()})
+    mlflow.set_tags({KEY: key, **group, "engine": str(scores["engine"].iloc[0]), COMMIT: commit()})
     mlflow.log_params(_settings(group, parameters))
     mlflow.log_metrics(_metrics(row, figures, group))
     mlflow.log_input(_questions(str(group["benchmark"]), scores), context="benchmark")
@@ -235,29 +239,7 @@ def _settings(group: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[s
     name = str(group["variant"]).partition("[")[0]
     own = (parameters.get(str(group["policy"])) or {}).get(name) or {}
     common = {key: parameters.get(key) for key in ("limit", "seed", "prompting", "model")}
-    return {**group, **_flat("", common), **_flat("variant.", own)}
-
-
-def _flat(prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(f"{prefix}{key}.", value))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _tags() -> dict[str, str]:
-    """Return the commit that the code is at; nothing where there is no repository."""
-    git = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {"git_commit": git.stdout.strip()} if git.returncode == 0 else {}
+    return {**group, **flat(common), **flat(own, "variant.")}
 
 
 def _where(frame: DataFrame, group: Mapping[str, Any]) -> DataFrame:

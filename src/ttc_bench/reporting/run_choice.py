@@ -11,7 +11,7 @@ from kedro.io import DatasetError
 from pydantic import Field
 
 from ttc_bench.errors import UserError
-from ttc_bench.params import Params, parse_params, unknown
+from ttc_bench.params import Params, unknown
 
 logger = logging.getLogger(__name__)
 
@@ -80,26 +80,25 @@ class Sides:
 
 
 def choose_sides(
-    kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]], params: Mapping[str, Any]
+    kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]], params: CompareParams
 ) -> Sides:
     """Return the two runs that the parameters name.
 
     Args:
         kept_settings: Loads the settings of each run that was kept.
-        params: Settings of the comparison: `CompareParams`.
+        params: Settings of the comparison.
 
     Raises:
         UserError: If there is no such run, or it is not clear which models are compared.
     """
-    settings = parse_params(CompareParams, params, "compare")
     kept = list(_readable(kept_settings))
     kept.sort(key=lambda one: (one.recorded_at, one.key))
-    after = _latest(_fitting(kept, settings.after, "after"))
+    after = _latest(_fitting(kept, params.after, "after"))
     if not after:
         raise UserError("no run is kept yet: make some, e.g. by `kedro run`.")
-    before = _fitting(kept, settings.before, "before")
+    before = _fitting(kept, params.before, "before")
     before = [one for one in before if one not in after]
-    if settings.before.run is None and settings.before.model is None:
+    if params.before.run is None and params.before.model is None:
         before = [one for one in before if one.recorded_at <= after[-1].recorded_at]
     if not before:
         raise UserError(

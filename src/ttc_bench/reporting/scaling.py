@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ttc_bench.params import parse_params
 from ttc_bench.reporting.pairing import jobs_of
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.statistics import cluster_codes, mean_intervals
@@ -60,7 +59,7 @@ class Curve(NamedTuple):
     error: Any
 
 
-def scaling(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
+def scaling(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     """Return reward against samples drawn, for every k up to n, without a new sample.
 
     Policies of equal sampling settings draw the same pool, so its largest set serves all curves:
@@ -76,15 +75,14 @@ def scaling(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
     """
     import pandas as pd
 
-    settings = parse_params(AggregateParams, params, "aggregate")
     rows = []
     known = all_scores if "samples" in all_scores.columns else all_scores.assign(samples=None)
     for (model, benchmark), part in known.groupby(["model", "benchmark"], sort=True):
-        clustered = jobs_of(part, settings.min_clusters).cluster == "task"
+        clustered = jobs_of(part, params.min_clusters).cluster == "task"
         drawn = part[(part["status"] == "ok") & part["samples"].notna()]
         for pool, found in _pools(drawn).items():
-            for curve in _curves(found, settings.seed):
-                for row in _points(curve, clustered, settings):
+            for curve in _curves(found, params.seed):
+                for row in _points(curve, clustered, params):
                     rows.append({"model": model, "benchmark": benchmark, "pool": pool, **row})
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 

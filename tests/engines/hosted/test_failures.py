@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
-from tests.conftest import full_after
+from tests.conftest import full_after, generated
 from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, drawn, failure, one
 
@@ -21,7 +21,6 @@ from ttc_bench.engines.hosting.dry_run import DryRun
 from ttc_bench.engines.hosting.failures import from_status, retry_after_s
 from ttc_bench.engines.wrappers import EngineByRole
 from ttc_bench.errors import CapabilityError, UserError
-from ttc_bench.pipelines.generate.nodes import generate
 from ttc_bench.policies import Session
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job, Message
@@ -55,7 +54,7 @@ def test_five_hundred_jobs_with_thirty_percent_faults_lose_nothing(server: Fault
         idle_timeout_s=0.3, requests_per_s=None, attempts=12, concurrency=50, max_wait_s=60
     )
     journal = Journal()
-    frame = generate("baseline.greedy", jobs(500), engine, journal, {}, seed=0)
+    frame = generated("baseline.greedy", jobs(500), engine, journal, {}, seed=0)
     assert list(frame["status"]) == ["ok"] * 500
     assert list(frame["job_id"]) == [f"crm_sim/{i}" for i in range(500)]
     log = server.log()
@@ -72,14 +71,14 @@ def test_a_full_disk_ends_the_run_in_a_line_and_costs_no_answer(
 ) -> None:
     path = tmp_path / "journal.jsonl"
     engine = server.engine(requests_per_s=None, concurrency=5)
-    generate("baseline.greedy", jobs(60), engine, Journal(path), {}, seed=0)
+    generated("baseline.greedy", jobs(60), engine, Journal(path), {}, seed=0)
     with full_after(path, 20), pytest.raises(UserError, match="cannot write the journal"):
-        generate("baseline.greedy", jobs(300), engine, Journal(path), {}, seed=0)
+        generated("baseline.greedy", jobs(300), engine, Journal(path), {}, seed=0)
     made = len(server.log())
     assert made < 60 + 50, "no call is paid that cannot be kept"
     journal = Journal(path)
     assert len(journal) >= 60
-    frame = generate("baseline.greedy", jobs(100), engine, journal, {}, seed=0)
+    frame = generated("baseline.greedy", jobs(100), engine, journal, {}, seed=0)
     assert list(frame["status"]) == ["ok"] * 100
     assert int(frame["replayed"].sum()) >= 60
 
@@ -149,7 +148,7 @@ def test_a_call_that_fails_for_good_still_bills_what_broke_off(server: FaultServ
 
 def test_failures_are_rows_with_class_message_and_attempts(server: FaultServer) -> None:
     server.plan(fault_share=1.0, faults=["500"])
-    frame = generate("baseline.greedy", jobs(3), server.engine(attempts=2), Journal(), {}, seed=0)
+    frame = generated("baseline.greedy", jobs(3), server.engine(attempts=2), Journal(), {}, seed=0)
     assert list(frame["status"]) == ["failed"] * 3
     assert list(frame["error_type"]) == ["server_error"] * 3
     assert frame["error_message"][0] == ("openai/known: The server had an error (HTTP 500)")
@@ -181,7 +180,7 @@ def test_a_bad_key_or_model_ends_the_run_at_the_first_answer(
     server.plan(**plan)
     engine = server.engine(concurrency=5)
     with pytest.raises(UserError) as raised:
-        generate("baseline.greedy", jobs(200), engine, Journal(), {}, seed=0)
+        generated("baseline.greedy", jobs(200), engine, Journal(), {}, seed=0)
     assert line in raised.value.message
     assert "\n" not in raised.value.message
     assert len(server.log()) <= 5, "only what was in flight"

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import generated
 from tests.engines.hosted.conftest import FaultServer
 
 from ttc_bench.engines.hosted import HostedModels
-from ttc_bench.pipelines.generate.nodes import generate
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job, Message
 
@@ -49,7 +49,7 @@ def run(api_base: str, path: str) -> None:
     ).build()
     journal = Journal(Path(path))
     settings = {"n": SAMPLES, "temperature": 0.8}
-    frame = generate("self_consistency.majority", jobs(), engine, journal, settings, seed=0)
+    frame = generated("self_consistency.majority", jobs(), engine, journal, settings, seed=0)
     frame.to_parquet(f"{path}.parquet")
 
 

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import REFERENCE
+from tests.conftest import REFERENCE, generated, ingested
 
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine, Request
-from ttc_bench.pipelines.generate.nodes import generate
-from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
 from ttc_bench.policies import VARIANTS
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job, Message
@@ -96,13 +94,13 @@ def served(settings: dict[str, Any]) -> Engine:
 
 def jobs(name: str, count: int) -> list[Job]:
     """Return the first jobs of a simulated benchmark."""
-    return ingest(name, [name], count, {}, {})
+    return ingested(name, count)
 
 
 def test_greedy_answers_are_those_of_the_local_engine(served: Engine, local: Engine) -> None:
     asked = [*jobs("crm_sim", 8), *jobs("worf_sim", 2)]
-    over_http = generate("baseline.greedy", asked, served, Journal(), {}, seed=0)
-    here = generate("baseline.greedy", asked, local, Journal(), {}, seed=0)
+    over_http = generated("baseline.greedy", asked, served, Journal(), {}, seed=0)
+    here = generated("baseline.greedy", asked, local, Journal(), {}, seed=0)
     assert list(over_http["status"]) == ["ok"] * len(asked)
     assert list(over_http["text"]) == list(here["text"])
     for column in ("prompt_tokens", "completion_tokens", "finish_reason"):
@@ -163,10 +161,10 @@ def test_every_black_box_policy_runs_on_true_completions(
     served: Engine, pool: Journal, name: str
 ) -> None:
     asked = jobs("crm_sim", 2)
-    frame = generate(name, asked, served, pool, SETTINGS.get(name, {}), seed=0)
+    frame = generated(name, asked, served, pool, SETTINGS.get(name, {}), seed=0)
     assert list(frame["status"]) == ["ok"] * len(asked), frame["error_message"].tolist()
     assert frame["text"].str.len().gt(0).all()
-    again = generate(name, asked, served, pool, SETTINGS.get(name, {}), seed=0)
+    again = generated(name, asked, served, pool, SETTINGS.get(name, {}), seed=0)
     assert list(again["text"]) == list(frame["text"])
     assert again["spent_calls"].sum() == 0, "nothing is asked twice"
 
@@ -178,6 +176,6 @@ def test_greedy_policies_decide_over_http_as_they_do_locally(
     served: Engine, local: Engine, pool: Journal, name: str
 ) -> None:
     asked = jobs("crm_sim", 2)
-    over_http = generate(name, asked, served, pool, SETTINGS.get(name, {}), seed=0)
-    here = generate(name, asked, local, Journal(), SETTINGS.get(name, {}), seed=0)
+    over_http = generated(name, asked, served, pool, SETTINGS.get(name, {}), seed=0)
+    here = generated(name, asked, local, Journal(), SETTINGS.get(name, {}), seed=0)
     assert list(over_http["text"].str.strip()) == list(here["text"].str.strip())

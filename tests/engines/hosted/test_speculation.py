@@ -8,14 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from tests.conftest import KedroRun
+from tests.conftest import KedroRun, generated
 from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, one
 from tests.engines.hosted.test_failures import jobs
 
 from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.hosting.counters import Rise, metrics_url, read, rise
-from ttc_bench.pipelines.generate.nodes import generate
 from ttc_bench.policies.journal import Journal
 
 PER_REQUEST = {
@@ -43,8 +42,8 @@ def test_served_compares_an_endpoint_that_speculates_with_the_same_model_without
     other.plan(extra_chunk=PER_REQUEST)
     engine = server.engine(served_api_base=other.api_base)
     journal, asked = Journal(), jobs(6)
-    plain = generate("baseline.greedy", asked, engine, journal, {}, seed=0)
-    served = generate("speculative.served", asked, engine, journal, {}, seed=0)
+    plain = generated("baseline.greedy", asked, engine, journal, {}, seed=0)
+    served = generated("speculative.served", asked, engine, journal, {}, seed=0)
     assert list(served["text"]) == list(plain["text"])
     assert list(served["draft_tokens"]) == [12] * 6
     assert list(served["accepted_tokens"]) == [7] * 6

@@ -13,6 +13,8 @@ from kedro_datasets.json import JSONDataset
 from tests.reporting.support import PARAMS, scores
 
 from ttc_bench.errors import UserError
+from ttc_bench.hooks.parameters import digest
+from ttc_bench.params import parse_params
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run
 from ttc_bench.pipelines.compare.nodes import (
     changed_answers,
@@ -22,7 +24,7 @@ from ttc_bench.pipelines.compare.nodes import (
     show_changes,
 )
 from ttc_bench.reporting.kept_runs import keep_run
-from ttc_bench.reporting.run_choice import Sides, choose_sides
+from ttc_bench.reporting.run_choice import CompareParams, Sides, choose_sides
 
 
 class Store:
@@ -34,12 +36,12 @@ class Store:
 
     def keep(self, run: str, table: pd.DataFrame, **parameters: Any) -> None:
         asked = table if "question" in table else table.assign(question=table["job_id"])
-        kept, settings = keep_run(name_run(asked, run, parameters), parameters)
+        kept, settings = keep_run(name_run(asked, run, digest(parameters), PARAMS), parameters)
         self.scores |= {key: lambda part=part: part for key, part in kept.items()}
         self.settings |= {key: lambda one=one: one for key, one in settings.items()}
 
     def choose(self, **params: Any) -> Sides:
-        return choose_sides(self.settings, params)
+        return choose_sides(self.settings, parse_params(CompareParams, params, "compare"))
 
     def compare(self, **params: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
         return load_sides(self.scores, self.choose(**params))

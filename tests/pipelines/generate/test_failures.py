@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytest
+from tests.conftest import generated
 
 from ttc_bench.engines.base import Engine
-from ttc_bench.pipelines.generate.nodes import generate
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job
 
@@ -18,12 +18,12 @@ def test_a_variant_that_needs_a_marker_has_no_row_where_there_is_none(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """A plain answer under its name would be taken for a measurement."""
-    table = generate(name, jobs, engine, Journal(), {}, seed=0)
+    table = generated(name, jobs, engine, Journal(), {}, seed=0)
     assert list(table["job_id"]) == [job.id for job in marked_jobs]
     assert set(table["benchmark"]) == {"crm_sim"}
     assert f"{name}: not run on worf_sim, whose answers have no marker" in caplog.text
     others = [job for job in jobs if job not in marked_jobs]
-    assert generate(name, others, engine, Journal(), {}, seed=0).empty
+    assert generated(name, others, engine, Journal(), {}, seed=0).empty
 
 
 def test_a_variant_that_cannot_start_fails_every_job_and_goes_no_further(
@@ -31,7 +31,7 @@ def test_a_variant_that_cannot_start_fails_every_job_and_goes_no_further(
 ) -> None:
     """No prompt fits into ten positions: the batch of all jobs breaks as a whole."""
     with caplog.at_level(logging.ERROR):
-        table = generate(
+        table = generated(
             "elastic_batch.greedy", jobs, engine, Journal(), {"token_budget": 10}, seed=0
         )
     assert list(table["job_id"]) == [job.id for job in jobs]

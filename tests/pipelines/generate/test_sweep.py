@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ttc_bench.errors import UserError
-from ttc_bench.pipelines.generate.nodes import sweep
+from ttc_bench.pipelines.generate.params import sweep
 
 
 def test_one_value_is_one_run_under_the_variants_own_name() -> None:

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.conftest import ingested
 
-from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.benchmarks import BENCHMARKS, Prompting
+from ttc_bench.benchmarks.sim.samples import SimParams
 from ttc_bench.errors import UserError
-from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest, merge, prompting_of
+from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest, merge
+from ttc_bench.pipelines.ingest_benchmarks.params import prompting_of
 from ttc_bench.types import Job
 
 SIMULATED = ("crm_sim", "worf_sim")
@@ -18,22 +21,22 @@ PLAN = "Node:\n1: Search.\n2: Count.\nEdges: (START,1) (1,2) (2,END)"
 
 @pytest.mark.parametrize("name", SIMULATED)
 def test_limit_takes_the_first_samples_and_every_job_is_unique(name: str) -> None:
-    jobs = ingest(name, [name], 20, {}, {})
+    jobs = ingested(name, 20)
     assert len({job.id for job in jobs}) == 20
-    assert jobs[:5] == ingest(name, [name], 5, {}, {})
+    assert jobs[:5] == ingested(name, 5)
 
 
 def test_a_benchmark_that_is_not_selected_has_no_jobs() -> None:
-    assert ingest("crm_sim", ["worf_sim"], 5, {}, {}) == []
+    assert ingest("crm_sim", ["worf_sim"], 5, Prompting(), SimParams()) == []
 
 
 @pytest.mark.parametrize("name", SIMULATED)
 def test_few_shot_examples_come_from_the_train_side(name: str) -> None:
     """No example question is a scored question, and the question asked comes last."""
     benchmark = BENCHMARKS[name]
-    plain = ingest(name, [name], None, {}, {})
+    plain = ingested(name, None)
     scored = {job.messages[-1].content for job in plain}
-    for job, bare in zip(ingest(name, [name], 30, {"shots": 2}, {}), plain, strict=False):
+    for job, bare in zip(ingested(name, 30, {"shots": 2}), plain, strict=False):
         users = [m.content for m in job.messages if m.role == "user"]
         answers = [m.content for m in job.messages if m.role == "assistant"]
         assert len(users) == 3
@@ -58,7 +61,7 @@ def test_an_example_that_is_itself_scored_is_told(tmp_path: Path) -> None:
 
     def jobs(train: str) -> list[Job]:
         source = {"path": str(tmp_path / "scored.json"), "train_path": str(tmp_path / train)}
-        return ingest("worfbench", ["worfbench"], 1, {"shots": 1}, source)
+        return ingested("worfbench", 1, {"shots": 1}, source)
 
     with pytest.raises(UserError, match="example x is also a scored sample"):
         jobs("leaking.json")
@@ -67,8 +70,8 @@ def test_an_example_that_is_itself_scored_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SIMULATED)
 def test_prompting_changes_what_is_asked(name: str) -> None:
-    with_thought = ingest(name, [name], 1, {"chain_of_thought": True}, {})[0]
-    without = ingest(name, [name], 1, {"chain_of_thought": False, "max_tokens": 7}, {})[0]
+    with_thought = ingested(name, 1, {"chain_of_thought": True})[0]
+    without = ingested(name, 1, {"chain_of_thought": False, "max_tokens": 7})[0]
     assert with_thought.prompting["chain_of_thought"] is True
     assert without.prompting["chain_of_thought"] is False
     assert without.max_tokens == 7
@@ -82,11 +85,6 @@ def test_a_benchmark_can_have_prompt_settings_of_its_own() -> None:
 
 
 def test_merge_keeps_every_job_once_in_the_order_selected() -> None:
-    crm = ingest("crm_sim", ["crm_sim"], 3, {}, {})
-    worf = ingest("worf_sim", ["worf_sim"], 2, {}, {})
+    crm = ingested("crm_sim", 3)
+    worf = ingested("worf_sim", 2)
     assert merge(["worf_sim", "crm_sim"], crm, worf) == worf + crm
-
-
-def test_unknown_benchmark_is_told() -> None:
-    with pytest.raises(UserError, match="'crm_sim'"):
-        merge(["crm_simm"])

@@ -16,7 +16,9 @@ from tests.metrics.support import make_job, make_response
 
 from ttc_bench.engines.hosted import HostedEngine, HostedModels
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.metrics.base import METRICS
+from ttc_bench.metrics.base import METRICS, ScoreParams
+from ttc_bench.metrics.judge import JudgeParams
+from ttc_bench.params import parse_params
 from ttc_bench.pipelines.judge.nodes import judge_responses, score_judged
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import to_frame
@@ -29,7 +31,7 @@ GOLD = ("A-1", "B-2", "C-3", "D-4")
 JOBS = [
     make_job(id=f"crmarena/{i}", references=(gold,), task="other") for i, gold in enumerate(GOLD)
 ]
-QUICK = {"families": {name: name == "judge" for name in METRICS}}
+QUICK = ScoreParams(families={name: name == "judge" for name in METRICS})
 
 Stored = dict[str, Callable[[], pd.DataFrame]]
 
@@ -100,14 +102,16 @@ def judged(
     engine: HostedEngine, journal: Journal | None = None, **params: Any
 ) -> dict[str, pd.DataFrame]:
     pool = Journal() if journal is None else journal
-    return judge_responses(STORED, JOBS, engine, pool, {**PARAMS, **params})
+    return judge_responses(
+        STORED, JOBS, engine, pool, parse_params(JudgeParams, {**PARAMS, **params}, "judge")
+    )
 
 
 def summary_of(judgements: dict[str, pd.DataFrame]) -> pd.DataFrame:
     said: Stored = {name: (lambda table=table: table) for name, table in judgements.items()}  # type: ignore[misc]
     scores = score_judged(STORED, said, JOBS, QUICK)
     scored: Stored = {name: (lambda table=table: table) for name, table in scores.items()}  # type: ignore[misc]
-    return summarise(said, scored, STORED, PARAMS).set_index("policy")
+    return summarise(said, scored, STORED, JudgeParams(**PARAMS)).set_index("policy")
 
 
 def test_a_fair_judge_agrees_with_exact_match(server: JudgeServer) -> None:
@@ -204,5 +208,5 @@ def test_what_is_wrong_is_told_before_a_call(server: JudgeServer) -> None:
     with pytest.raises(UserError, match=r"judge\.criteria.*must hold 'correctness'"):
         judged(engine, criteria={"style": "nice"})
     with pytest.raises(DataError, match="'crmarena/0', which is not among the jobs"):
-        judge_responses(STORED, JOBS[1:], engine, Journal(), PARAMS)
+        judge_responses(STORED, JOBS[1:], engine, Journal(), JudgeParams(**PARAMS))
     assert server.log() == []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ttc_bench.engines.ledger import Call, Ledger
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import METRICS, ScoreParams, all_metrics
+from ttc_bench.params import parse_params
 from ttc_bench.pipelines.score.nodes import IDENTITY, rescore, score_responses
 from ttc_bench.policies.responses import Response, response_schema, to_frame
 from ttc_bench.types import Job, Message
@@ -213,13 +214,11 @@ def test_an_empty_reference_has_defined_scores() -> None:
     assert scores[["bert_f1", "semantic_similarity"]].isna().all().all(), "no text, no vector"
 
 
-def test_plain_settings_are_parsed_and_faults_are_told() -> None:
-    scores = score_responses(table(GOLD["exact"]), JOBS, {"families": QUICK, "encoder": "embedded"})
-    assert scores["reward"].to_list() == [1.0]
+def test_faults_of_settings_are_told() -> None:
     with pytest.raises(UserError, match=r"score\.encodr.*Did you mean 'encoder'"):
-        score_responses(table(GOLD["exact"]), JOBS, {"encodr": "x"})
+        parse_params(ScoreParams, {"encodr": "x"}, "score")
     with pytest.raises(UserError, match=r"score\.pass_at.*one of 1, 2, 4"):
-        score_responses(table(GOLD["exact"]), JOBS, {"pass_at": [3]})
+        parse_params(ScoreParams, {"pass_at": [3]}, "score")
     with pytest.raises(UserError, match=r"score\.families.*'bert_scor'.*'bert_score'"):
         scored(GOLD["exact"], families={"bert_scor": True})
 
@@ -242,7 +241,7 @@ def test_samples_are_scored_like_answers() -> None:
 
 def test_rescoring_gives_what_scoring_gave() -> None:
     frame = table(*GOLD.values())
-    settings_ = {"families": QUICK}
+    settings_ = ScoreParams(families=QUICK)
     found = rescore({"b.x": lambda: frame, "a.y": lambda: frame}, JOBS, settings_)
     assert list(found) == ["a.y", "b.x"]
     pd.testing.assert_frame_equal(found["b.x"], score_responses(frame, JOBS, settings_))

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.params import parse_params, plain
 from ttc_bench.reporting.pairing import jobs_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.statistics import mean_intervals, quantile_interval
 from ttc_bench.types import BASELINE, GROUP, DataFrame
-
-logger = logging.getLogger(__name__)
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Quantiles of the summary."""
@@ -32,9 +26,6 @@ MARTS = (
     "history",
 )
 """Models of the dbt project that are datasets of the catalog."""
-
-NOT_MEASURED = ("aggregate", "report", "compare", "judge", "train_reference", "min_valid_share")
-"""Parameters that change no response and no score."""
 
 
 def collect_scores(*scores: DataFrame) -> DataFrame:
@@ -55,19 +46,18 @@ def collect_stored(stored: dict[str, Callable[[], DataFrame]]) -> DataFrame:
     return collect_scores(*(load() for _, load in sorted(stored.items())))
 
 
-def name_run(collected: DataFrame, session_id: str, parameters: Mapping[str, Any]) -> DataFrame:
+def name_run(
+    collected: DataFrame, session_id: str, config_digest: str, params: AggregateParams
+) -> DataFrame:
     """Return scores with ``run_id`` and ``config``, which tell this run from others.
 
     Args:
         collected: Scores of all variants.
         session_id: Start of the Kedro session, the name of a run that has no other.
-        parameters: All parameters; ``config`` is a digest of those that are measured with.
+        config_digest: Digest of the parameters that are measured with.
+        params: Settings of the stage.
     """
-    settings = parse_params(AggregateParams, parameters.get("aggregate") or {}, "aggregate")
-    measured = {k: value for k, value in parameters.items() if k not in NOT_MEASURED}
-    text = json.dumps(plain(measured), sort_keys=True, default=str)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return collected.assign(run_id=settings.run_id or session_id, config=digest)
+    return collected.assign(run_id=params.run_id or session_id, config=config_digest)
 
 
 def build_marts(
@@ -89,7 +79,7 @@ def build_marts(
     return build(tables, warehouse, MARTS)
 
 
-def confidence(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
+def confidence(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     """Return every figure of the summary with its interval, and differences to the baseline.
 
     One row per `GROUP` and metric of the summary that the variant has: ``mean, mean_low,
@@ -103,11 +93,10 @@ def confidence(all_scores: DataFrame, params: dict[str, Any]) -> DataFrame:
 
     from ttc_bench.dbt.describe import metrics
 
-    settings = parse_params(AggregateParams, params, "aggregate")
-    known = [name for name in metrics() if name in all_scores.columns]
+    measured = [name for name in metrics() if name in all_scores.columns]
     rows: list[tuple[Any, ...]] = []
     for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True):
-        rows += [(model, benchmark, *row) for row in _figures(part, known, settings)]
+        rows += [(model, benchmark, *row) for row in _figures(part, measured, params)]
     columns = [*GROUP, "metric", "mean", "mean_low", "mean_high", "n_pairs"]
     columns += ["difference", "difference_low", "difference_high"]
     columns += [f"{name}_{end}" for name in QUANTILES for end in ("low", "high")]
@@ -141,18 +130,19 @@ def _figures(
     differences = mean_intervals(own - base, *settings)
     n_pairs = (~np.isnan(own - base)).sum(axis=0)
     for column, (name, metric) in enumerate(keys):
-        mean, difference = ([_known(end[column]) for end in ends] for ends in (means, differences))
+        mean, difference = ([_or_none(e[column]) for e in ends] for ends in (means, differences))
         ranks = _quantiles(own[:, column], jobs.codes, params.confidence)
         yield (*name, metric, *mean, int(n_pairs[column]), *difference, *ranks)
 
 
 def _quantiles(values: Any, clusters: Any, confidence: float) -> list[float | None]:
     """Return the ends of the intervals of `QUANTILES`."""
-    found = (quantile_interval(values, share, clusters, confidence) for share in QUANTILES.values())
-    return [_known(end) for interval in found for end in interval]
+    shares = QUANTILES.values()
+    intervals = (quantile_interval(values, share, clusters, confidence) for share in shares)
+    return [_or_none(end) for interval in intervals for end in interval]
 
 
-def _known(value: float) -> float | None:
+def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
@@ -177,13 +167,13 @@ def log_runs(
     policy_vs_baseline: DataFrame,
     intervals: DataFrame,
     summary_table: str,
-    parameters: dict[str, Any],
+    run_settings: dict[str, Any],
 ) -> dict[str, str]:
     """Write one nested MLflow run per policy, variant and benchmark; return their ids."""
     from ttc_bench.reporting.mlflow_runs import Figures, log_children
 
     figures = Figures(all_scores, bench_summary, policy_vs_baseline, intervals)
-    return log_children(figures, parameters, summary_table)
+    return log_children(figures, run_settings, summary_table)
 
 
 def check_valid_share(

@@ -41,13 +41,13 @@ def create_pipeline(
     summarise = [
         node(
             name_run,
-            inputs=["collected_scores", "session_id", "parameters"],
+            inputs=["collected_scores", "session_id", "config_digest", "params:aggregate"],
             outputs="all_scores",
             name="name_run",
         ),
         node(
             keep_run,
-            inputs=["all_scores", "parameters"],
+            inputs=["all_scores", "run_settings"],
             outputs=["kept_scores", "kept_settings"],
             name="keep_run",
         ),
@@ -89,7 +89,7 @@ def create_pipeline(
                 "policy_vs_baseline",
                 "intervals",
                 "summary_table",
-                "parameters",
+                "run_settings",
             ],
             outputs="mlflow_runs",
             name="log_runs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ttc_bench.params import parse_params
+from ttc_bench.params import flat
 from ttc_bench.reporting.comparisons import INTERVAL_METRICS, compare_pairs
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.run_choice import Kept, Sides
@@ -98,7 +98,7 @@ def _in_both(table: DataFrame) -> tuple[DataFrame, DataFrame]:
     return table[reason == ""], left_out
 
 
-def changes(compared_scores: DataFrame, params: Mapping[str, Any]) -> DataFrame:
+def changes(compared_scores: DataFrame, params: AggregateParams) -> DataFrame:
     """Return what changed: after minus before, question by question, for each variant and metric.
 
     A question counts where both sides answered it validly. The tests of a metric are one family
@@ -108,16 +108,15 @@ def changes(compared_scores: DataFrame, params: Mapping[str, Any]) -> DataFrame:
 
     Args:
         compared_scores: Scores of both sides.
-        params: Settings of the statistics: `AggregateParams`.
+        params: Settings of the statistics.
     """
     import pandas as pd
 
-    settings = parse_params(AggregateParams, params, "aggregate")
     rows: list[dict[str, Any]] = []
     group = ["model_before", "model_after", "benchmark"]
     for key, part in compared_scores.groupby(group, sort=True):
         named = dict(zip(group, key, strict=True))
-        rows += [{**named, **row} for row in _changes(part, settings)]
+        rows += [{**named, **row} for row in _changes(part, params)]
     return pd.DataFrame(rows, columns=list(CHANGES)).astype(CHANGES)
 
 
@@ -193,24 +192,13 @@ def changed_settings(sides: Sides) -> DataFrame:
 
 
 def _settings(one: Kept) -> dict[str, Any]:
-    # Kedro fills in the recipe's defaults in some runs and not in others; no run of policies
-    # trains, and which weights it used is in its model.
+    # No run of policies trains, and which weights it used is in its model.
     parameters = {k: v for k, v in one.parameters.items() if k != "train_reference"}
     return {
         "commit": one.commit,
         **{f"version of {name}": version for name, version in one.versions.items()},
-        **_flat("", parameters),
+        **flat(parameters),
     }
-
-
-def _flat(prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in sorted(settings.items()):
-        if isinstance(value, Mapping):
-            flat.update(_flat(f"{prefix}{name}.", value))
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def _text(settings: Mapping[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""Rehearse a pipeline's policies against a stand-in for the models and add up the bill."""
+"""A dry run of a pipeline's policies against a stand-in for the models adds up the bill."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
-
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import UserError
-from ttc_bench.params import Params, parse_params, unknown
-from ttc_bench.pipelines.generate.nodes import sweep
-from ttc_bench.policies import VARIANTS, Session, Variant
+from ttc_bench.pipelines.estimate.params import EstimateParams
+from ttc_bench.policies import Session, Variant
 from ttc_bench.policies.journal import Journal
 from ttc_bench.statistics.totals import total
 from ttc_bench.types import DataFrame, Job
@@ -36,20 +33,6 @@ COLUMNS = {
 makes already. ``usd`` is null where the model's price is unknown."""
 
 
-class EstimateParams(Params):
-    """Which pipeline is estimated.
-
-    Attributes:
-        pipeline: Name of a policy's pipeline (its run includes the baseline), or ``__default__``
-            for all policies.
-        completion_tokens: Tokens that an answer usually takes; null reckons with the most that a
-            request allows.
-    """
-
-    pipeline: str = "__default__"
-    completion_tokens: int | None = Field(default=None, ge=1)
-
-
 class Draft(Journal):
     """A journal that reads another one and keeps what is new to itself.
 
@@ -59,44 +42,49 @@ class Draft(Journal):
 
     def __init__(self, journal: Journal) -> None:
         super().__init__()
-        self._held = journal
+        self._below = journal
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return the record of this journal or of the one below it."""
-        return super().get(key) or self._held.get(key)
+        return super().get(key) or self._below.get(key)
 
 
 def estimate(
-    jobs: Sequence[Job], engine: Engine, journal: Journal, parameters: Mapping[str, Any]
+    params: EstimateParams,
+    jobs: Sequence[Job],
+    engine: Engine,
+    journal: Journal,
+    seed: int,
+    *sweeps: Mapping[str, Variant],
 ) -> DataFrame:
     """Return calls, tokens and dollars of a pipeline, per variant and model; see `COLUMNS`.
 
     Args:
+        params: Which pipeline is estimated.
         jobs: The jobs of the run.
         engine: The engine of the run; no call is made.
         journal: Completions of earlier calls, which are not paid again.
-        parameters: All parameters of the run.
+        seed: Seed of the run.
+        sweeps: The sweep points of every variant, by label.
 
     Raises:
-        UserError: If there is no such pipeline, or no model of the run is hosted.
+        UserError: If no model of the run is hosted.
     """
     import pandas as pd
 
     from ttc_bench.engines.hosting.dry_run import DryRun
 
-    settings = parse_params(EstimateParams, parameters.get("estimate") or {}, "estimate")
-    dry_run, draft = DryRun(engine, settings.completion_tokens), Draft(journal)
+    dry_run, draft = DryRun(engine, params.completion_tokens), Draft(journal)
     rows: list[dict[str, Any]] = []
-    for name in _names(settings.pipeline):
-        policy, _, variant = name.partition(".")
-        for label, point in sweep(name, (parameters.get(policy) or {}).get(variant)).items():
-            if missing := dry_run.missing_capabilities(point.needs()):
-                logger.info("%s: left out, it needs %s", name, " and ".join(missing))
-                continue
-            suited = [job for job in jobs if point.suits(job.benchmark)]
-            sessions = [Session(dry_run, draft, job, parameters["seed"]) for job in suited]
-            asyncio.run(_rehearse(f"{policy}.{label}", point, sessions))
-            rows += _bill(policy, label, sessions)
+    for label, variant in _points(params.pipeline, sweeps):
+        name = f"{variant.policy}.{label}"
+        if missing := dry_run.missing_capabilities(variant.needs()):
+            logger.info("%s: left out, it needs %s", name, " and ".join(missing))
+            continue
+        suited = [job for job in jobs if variant.suits(job.benchmark)]
+        sessions = [Session(dry_run, draft, job, seed) for job in suited]
+        asyncio.run(_dry_run(name, variant, sessions))
+        rows += _bill(variant.policy, label, sessions)
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     logger.info("\n%s\n%s", table.to_string(index=False), total_line(table))
     return table
@@ -116,19 +104,15 @@ def total_line(table: DataFrame) -> str:
     )
 
 
-def _names(pipeline: str) -> list[str]:
-    """Return the ``{policy}.{variant}`` names that a pipeline runs, the baseline's first."""
-    policies = sorted({cls.policy for cls in VARIANTS.values()})
-    if pipeline not in (*policies, "__default__"):
-        known = unknown("pipeline of policies", pipeline, (*policies, "__default__"))
-        raise UserError(f"parameter estimate.pipeline: {known}")
-    wanted = policies if pipeline == "__default__" else ["baseline", pipeline]
-    order = sorted(wanted, key=lambda policy: policy != "baseline")
-    named = {p: [n for n, cls in VARIANTS.items() if cls.policy == p] for p in order}
-    return [name for names in named.values() for name in names]
+def _points(pipeline: str, sweeps: Sequence[Mapping[str, Variant]]) -> list[tuple[str, Variant]]:
+    """Return what a pipeline runs, with labels, the baseline first."""
+    points = [point for sweep in sweeps for point in sweep.items()]
+    if pipeline != "__default__":
+        points = [(n, v) for n, v in points if v.policy in ("baseline", pipeline)]
+    return sorted(points, key=lambda point: point[1].policy != "baseline")
 
 
-async def _rehearse(name: str, variant: Variant, sessions: Sequence[Session]) -> None:
+async def _dry_run(name: str, variant: Variant, sessions: Sequence[Session]) -> None:
     cut_short = 0
     async for _, outcome in variant.outcomes(sessions):
         if isinstance(outcome, UserError):

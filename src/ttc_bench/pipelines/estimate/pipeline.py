@@ -6,23 +6,20 @@ from kedro.pipeline import Pipeline, node
 
 import ttc_bench.pipelines.ingest_benchmarks.pipeline as ingest_benchmarks
 from ttc_bench.pipelines.estimate.nodes import estimate
-from ttc_bench.pipelines.generate.pipeline import engine_pipeline
+from ttc_bench.policies import VARIANTS
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Return ingest -> estimate; the pipeline to estimate is a parameter."""
-    return (
-        ingest_benchmarks.create_pipeline()
-        + engine_pipeline()
-        + Pipeline(
-            [
-                node(
-                    estimate,
-                    inputs=["jobs", "engine", "journal", "parameters"],
-                    outputs="cost_estimate",
-                    name="estimate",
-                    tags="estimate",
-                )
-            ]
-        )
+    points = [f"params:{name}" for name in VARIANTS]
+    return ingest_benchmarks.create_pipeline() + Pipeline(
+        [
+            node(
+                estimate,
+                inputs=["params:estimate", "jobs", "engine", "journal", "params:seed", *points],
+                outputs="cost_estimate",
+                name="estimate",
+                tags="estimate",
+            )
+        ]
     )

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine
 from ttc_bench.engines.completion import CallError
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.resources import Monitor
-from ttc_bench.params import parse_params
 from ttc_bench.policies import (
-    VARIANTS,
     Outcome,
     Session,
     Variant,
@@ -30,56 +27,47 @@ from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
 
-
-def load_engine(model: Mapping[str, Any]) -> Engine:
-    """Return the engine that the ``model`` parameters describe.
-
-    Raises:
-        UserError: If the settings or a model path are wrong.
-    """
-    return engine_params(model).build()
+_TURN = threading.Lock()
+"""Variants take turns, whatever the runner: two at once would measure each other."""
 
 
 def generate(
-    name: str, jobs: Sequence[Job], engine: Engine, journal: Journal, settings: Any, seed: int
+    points: Mapping[str, Variant], jobs: Sequence[Job], engine: Engine, journal: Journal, seed: int
 ) -> DataFrame:
     """Return the responses of one policy variant, one row per job and sweep point.
 
     Jobs of a benchmark that the variant does not suit are left out, and the log says so.
 
     Args:
-        name: ``{policy}.{variant}``.
+        points: The variant at each of its sweep points, by label.
         jobs: The jobs of the run.
         engine: Runs what the journal does not hold.
         journal: Completions of earlier calls.
-        settings: The variant's settings; a list in place of a value is a sweep.
         seed: Seed of the run.
 
     Raises:
-        UserError: If the settings are wrong, or no call of the run can succeed.
+        DataError: If there is no job.
+        UserError: If no call of the run can succeed.
         CapabilityError: If the model cannot execute the variant.
     """
     if not jobs:
         raise DataError("there is no job to run: run the pipeline ingest_benchmarks first.")
-    suited = [job for job in jobs if VARIANTS[name].suits(job.benchmark)]
-    for benchmark in sorted({job.benchmark for job in jobs} - {job.benchmark for job in suited}):
-        logger.warning("%s: not run on %s, whose answers have no marker", name, benchmark)
-    if not suited:
-        return to_frame([])
     responses: list[Response] = []
-    for label, variant in sweep(name, settings).items():
-        check_capabilities(variant.needs(), engine, name)
-        sessions = [Session(engine, journal, job, seed) for job in suited]
-        with Monitor() as monitor:
-            answered = asyncio.run(_run(label, variant, sessions))
-        readings = asdict(monitor.reading)
-        responses += [replace(response, resources=readings) for response in answered]
+    for label, variant in points.items():
+        name = f"{variant.policy}.{label}"
+        suited = [job for job in jobs if variant.suits(job.benchmark)]
+        for benchmark in sorted({j.benchmark for j in jobs} - {j.benchmark for j in suited}):
+            logger.warning("%s: not run on %s, whose answers have no marker", name, benchmark)
+        if suited:
+            check_capabilities(variant.needs(), engine, name)
+            sessions = [Session(engine, journal, job, seed) for job in suited]
+            responses += _measured(label, variant, sessions)
     return to_frame(responses)
 
 
 def generate_node(
     name: str,
-) -> Callable[[list[Job], Engine, Journal, dict[str, Any], int], DataFrame]:
+) -> Callable[[Mapping[str, Variant], list[Job], Engine, Journal, int], DataFrame]:
     """Return the node function of one policy variant; see `generate`.
 
     In a run of many policies a variant that the model cannot execute leaves its table empty. A
@@ -87,39 +75,27 @@ def generate_node(
     """
 
     def node_function(
-        jobs: list[Job], engine: Engine, journal: Journal, settings: dict[str, Any], seed: int
+        points: Mapping[str, Variant],
+        jobs: list[Job],
+        engine: Engine,
+        journal: Journal,
+        seed: int,
     ) -> DataFrame:
-        points = sweep(name, settings).values()
-        if any(engine.missing_capabilities(point.needs()) for point in points):
+        if any(engine.missing_capabilities(point.needs()) for point in points.values()):
             logger.info("%s: skipped, this model cannot run it", name)
             return to_frame([])
-        return generate(name, jobs, engine, journal, settings, seed)
+        return generate(points, jobs, engine, journal, seed)
 
     node_function.__name__ = f"generate_{name.replace('.', '_')}"
     return node_function
 
 
-def sweep(name: str, settings: Any) -> dict[str, Variant]:
-    """Return the variant at every sweep point by label, e.g. ``majority[n=4]``.
-
-    Args:
-        name: ``{policy}.{variant}``.
-        settings: Its settings; every list stands for several runs, one per value.
-
-    Raises:
-        UserError: Listing every fault.
-    """
-    cls, given = VARIANTS[name], dict(settings or {})
-    swept = [key for key, value in given.items() if isinstance(value, list)]
-    points: dict[str, Variant] = {}
-    for values in itertools.product(*(given[key] for key in swept)):
-        point = dict(zip(swept, values, strict=True))
-        inside = ",".join(f"{key}={value}" for key, value in point.items())
-        label = f"{cls.name}[{inside}]" if point else cls.name
-        points[label] = parse_params(cls, {**given, **point}, name)
-    if not points:
-        raise UserError(f"parameter {name}: a sweep needs at least one value.")
-    return points
+def _measured(label: str, variant: Variant, sessions: Sequence[Session]) -> list[Response]:
+    """Return the responses of one sweep point, with what it took of this machine."""
+    with _TURN, Monitor() as monitor:
+        responses = asyncio.run(_run(label, variant, sessions))
+    readings = asdict(monitor.reading)
+    return [replace(response, resources=readings) for response in responses]
 
 
 async def _run(label: str, variant: Variant, sessions: Sequence[Session]) -> list[Response]:

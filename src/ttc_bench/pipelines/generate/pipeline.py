@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-from ttc_bench.pipelines.generate.nodes import generate_node, load_engine
+from ttc_bench.pipelines.generate.nodes import generate_node
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import policies, variants_of
 
@@ -20,17 +20,9 @@ def policy_pipeline(policy: str) -> Pipeline:
     return sum((_variant_pipeline(policy, name) for name in variants_of(policy)), Pipeline([]))
 
 
-def engine_pipeline() -> Pipeline:
-    """Return the node that makes the engine of the run."""
-    return Pipeline(
-        [node(load_engine, inputs="params:model", outputs="engine", name="load_engine")],
-        tags="generate",
-    )
-
-
 def create_pipeline(**_: object) -> Pipeline:
     """Return stage 2: every variant of every policy, on the jobs that are there."""
-    everything = sum((policy_pipeline(policy) for policy in policies()), engine_pipeline())
+    everything = sum((policy_pipeline(policy) for policy in policies()), Pipeline([]))
     return everything.only_nodes_with_tags("generate")
 
 
@@ -39,7 +31,7 @@ def _variant_pipeline(policy: str, variant: str) -> Pipeline:
         [
             node(
                 generate_node(f"{policy}.{variant}"),
-                inputs=["jobs", "engine", "journal", "params:settings", "params:seed"],
+                inputs=["params:points", "jobs", "engine", "journal", "params:seed"],
                 outputs="responses",
                 name="generate",
                 tags="generate",
@@ -55,7 +47,7 @@ def _variant_pipeline(policy: str, variant: str) -> Pipeline:
         namespace=f"{policy}.{variant}",
         inputs=SHARED_INPUTS,
         parameters={
-            "params:settings": f"params:{policy}.{variant}",
+            "params:points": f"params:{policy}.{variant}",
             "params:seed": "params:seed",
             "params:score": "params:score",
         },

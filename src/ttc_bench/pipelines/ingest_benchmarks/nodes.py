@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ttc_bench.benchmarks import BENCHMARKS, Benchmark, Prompting
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.params import Params, parse_params, unknown
+from ttc_bench.params import Params
 from ttc_bench.types import Job, Sample
 
 logger = logging.getLogger(__name__)
@@ -18,8 +17,8 @@ def ingest(
     name: str,
     selected: Sequence[str],
     limit: int | None,
-    prompting: Mapping[str, Any],
-    source: Mapping[str, Any],
+    prompting: Prompting,
+    source: Params,
 ) -> list[Job]:
     """Return the jobs of one benchmark; none if the run does not select it.
 
@@ -27,28 +26,26 @@ def ingest(
         name: Name of the benchmark.
         selected: Benchmarks that the run uses.
         limit: Most samples per benchmark; ``None`` takes all.
-        prompting: Prompt settings, with settings of single benchmarks under their names.
+        prompting: Prompt settings.
         source: The benchmark's own source settings.
 
     Raises:
         DataError: If the source cannot be read or holds no sample.
-        UserError: If a setting is wrong, or a few-shot example is itself scored.
+        UserError: If a few-shot example is itself scored.
     """
     if name not in selected:
         logger.info("%s: not among the selected benchmarks, skipped", name)
         return []
     benchmark: Benchmark[Params] = BENCHMARKS[name]
-    params = parse_params(benchmark.params, dict(source), f"sources.{name}")
-    settings = prompting_of(name, prompting)
-    scored = benchmark.load(params)
+    scored = benchmark.load(source)
     if not scored:
         raise DataError(f"{name}: the source holds no sample.")
     samples = scored[:limit]
     logger.info("%s: %d samples", name, len(samples))
-    if settings.shots:
-        shown = [e for s in samples for e in benchmark.examples(s, settings.shots, params)]
+    if prompting.shots:
+        shown = [e for s in samples for e in benchmark.examples(s, prompting.shots, source)]
         _check_examples(name, shown, scored)
-    return [benchmark.render(sample, settings, params) for sample in samples]
+    return [benchmark.render(sample, prompting, source) for sample in samples]
 
 
 def _check_examples(name: str, shown: Sequence[Sample], scored: Sequence[Sample]) -> None:
@@ -66,40 +63,22 @@ def _check_examples(name: str, shown: Sequence[Sample], scored: Sequence[Sample]
         )
 
 
-def ingest_node(
-    name: str,
-) -> Callable[[list[str], int | None, dict[str, Any], dict[str, Any]], list[Job]]:
+def ingest_node(name: str) -> Callable[[list[str], int | None, Prompting, Params], list[Job]]:
     """Return the node function of one benchmark; see `ingest`."""
 
     def node_function(
-        selected: list[str], limit: int | None, prompting: dict[str, Any], source: dict[str, Any]
+        selected: list[str], limit: int | None, prompting: Prompting, source: Params
     ) -> list[Job]:
         return ingest(name, selected, limit, prompting, source)
 
     node_function.__name__ = f"ingest_{name}"
+    # Kedro validates parameters by annotations, and each benchmark has a class of its own.
+    node_function.__annotations__["source"] = BENCHMARKS[name].params
     return node_function
 
 
-def prompting_of(name: str, prompting: Mapping[str, Any]) -> Prompting:
-    """Return the prompt settings of one benchmark: the common ones, then its own on top.
-
-    Raises:
-        UserError: Listing every fault.
-    """
-    common = {k: v for k, v in prompting.items() if k not in BENCHMARKS}
-    own = prompting.get(name) or {}
-    return parse_params(Prompting, {**common, **own}, "prompting")
-
-
 def merge(selected: Sequence[str], *jobs: list[Job]) -> list[Job]:
-    """Return the jobs of the selected benchmarks as one list, in the order selected.
-
-    Raises:
-        UserError: If a selected benchmark is unknown.
-    """
-    for name in selected:
-        if name not in BENCHMARKS:
-            raise UserError(f"parameter benchmarks: {unknown('benchmark', name, BENCHMARKS)}")
+    """Return the jobs of the selected benchmarks as one list, in the order selected."""
     by_name: dict[str, list[Job]] = {name: [] for name in selected}
     for part in jobs:
         for job in part:

@@ -17,7 +17,7 @@ def create_pipeline(**_: object) -> Pipeline:
             inputs=[
                 "params:benchmarks",
                 "params:limit",
-                "params:prompting",
+                f"params:prompting.{name}",
                 f"params:sources.{name}",
             ],
             outputs="jobs",

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ttc_bench.benchmarks.answers import answer_text
-from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine
 from ttc_bench.engines.completion import CallError
 from ttc_bench.errors import DataError, UserError
+from ttc_bench.metrics.base import ScoreParams
 from ttc_bench.metrics.judge import (
     SAME_TEXT,
     Judgement,
@@ -24,7 +24,7 @@ from ttc_bench.metrics.judge import (
     read_verdict,
     rubric_prompt,
 )
-from ttc_bench.params import parse_params, unknown
+from ttc_bench.params import unknown
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import Session
 from ttc_bench.policies.journal import Journal
@@ -62,22 +62,12 @@ class Item:
     no_rival: str | None = None
 
 
-def load_judge(model: Mapping[str, Any], params: Mapping[str, Any]) -> Engine:
-    """Return the engine of the judge: that of ``judge.model``, or the run's.
-
-    Raises:
-        UserError: If the settings or a model path are wrong.
-    """
-    settings = parse_params(JudgeParams, params, "judge")
-    return engine_params(settings.model or model).build()
-
-
 def judge_responses(
     stored: Mapping[str, Callable[[], DataFrame]],
     jobs: Sequence[Job],
     engine: Engine,
     journal: Journal,
-    params: Mapping[str, Any],
+    params: JudgeParams,
 ) -> dict[str, DataFrame]:
     """Return the judgements of every stored table of responses, by ``{policy}.{variant}``.
 
@@ -88,19 +78,18 @@ def judge_responses(
         jobs: The jobs that were answered.
         engine: The judge.
         journal: Completions of earlier calls.
-        params: Settings of the stage, see `JudgeParams`.
+        params: Settings of the stage.
 
     Raises:
         DataError: If a response belongs to none of the jobs.
-        UserError: If the settings are wrong, or no call can succeed.
+        UserError: If there is nothing to compare with, or no call can succeed.
     """
-    settings = parse_params(JudgeParams, params, "judge")
     tables = {name: load() for name, load in sorted(stored.items())}
     tables = {name: table[table["status"] == "ok"] for name, table in tables.items()}
     if any((table["model"] == engine.model_name()).any() for table in tables.values()):
         logger.warning("the judge %s judges its own answers", engine.model_name())
-    items = _items(tables, {job.id: job for job in jobs}, settings)
-    judged = asyncio.run(_judge_all(items, engine, journal, settings))
+    items = _items(tables, {job.id: job for job in jobs}, params)
+    judged = asyncio.run(_judge_all(items, engine, journal, params))
     rest = iter(judged)
     return {
         name: _frame(table, [next(rest) for _ in row_dicts(table)])
@@ -112,7 +101,7 @@ def score_judged(
     stored: Mapping[str, Callable[[], DataFrame]],
     judgements: Mapping[str, Callable[[], DataFrame]],
     jobs: Sequence[Job],
-    params: Mapping[str, Any],
+    params: ScoreParams,
 ) -> dict[str, DataFrame]:
     """Return the scores of every stored table of responses, the family ``judge`` included.
 
@@ -122,14 +111,14 @@ def score_judged(
         jobs: The jobs that were answered.
         params: Settings of the score stage.
     """
-    families = {**(params.get("families") or {}), "judge": True}
+    judging = params.model_copy(update={"families": {**params.families, "judge": True}})
     scores = {}
     for name, load in sorted(stored.items()):
         said = judgements[name]().drop(columns=["benchmark"])
         responses = load().merge(
             said, how="left", on=["job_id", "model", "policy", "variant"], validate="one_to_one"
         )
-        scores[name] = score_responses(responses, jobs, {**params, "families": families})
+        scores[name] = score_responses(responses, jobs, judging)
     return scores
 
 

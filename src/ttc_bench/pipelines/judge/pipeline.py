@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-from ttc_bench.pipelines.judge.nodes import judge_responses, load_judge, score_judged
+from ttc_bench.pipelines.judge.nodes import judge_responses, score_judged
 from ttc_bench.reporting.judge_summary import show_judgements, summarise
 
 
@@ -15,12 +15,6 @@ def create_pipeline(**_: object) -> Pipeline:
     """
     return Pipeline(
         [
-            node(
-                load_judge,
-                inputs=["params:model", "params:judge"],
-                outputs="judge_engine",
-                name="load_judge",
-            ),
             node(
                 judge_responses,
                 inputs=["stored_responses", "jobs", "judge_engine", "journal", "params:judge"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ttc_bench.params import plain
 from ttc_bench.types import DataFrame
 
 TABLES = (
@@ -20,11 +19,11 @@ TABLES = (
 """Tables that the report shows."""
 
 
-def write_report(parameters: Mapping[str, Any], all_scores: DataFrame, **inputs: Any) -> str:
+def write_report(run_settings: Mapping[str, Any], all_scores: DataFrame, **inputs: Any) -> str:
     """Return the report as one HTML file.
 
     Args:
-        parameters: All parameters of the run.
+        run_settings: All parameters of the run.
         all_scores: Scores of all responses.
         inputs: The `TABLES` as frames, and each plot as the bytes of a PNG file, by name.
     """
@@ -34,8 +33,8 @@ def write_report(parameters: Mapping[str, Any], all_scores: DataFrame, **inputs:
     from ttc_bench.reporting.provenance import facts
 
     tables = {name: inputs.pop(name) for name in TABLES}
-    text = yaml.safe_dump(plain(parameters), sort_keys=True, allow_unicode=True)
-    return render(tables, inputs, facts(all_scores, parameters), text)
+    text = yaml.safe_dump(run_settings, sort_keys=True, allow_unicode=True)
+    return render(tables, inputs, facts(all_scores, run_settings), text)
 
 
 TRACKED = ("frontier", "choices", "scaling", "comparisons", "failures")

@@ -14,7 +14,7 @@ def create_pipeline(**_: object) -> Pipeline:
         node(plot.draw, inputs=list(plot.tables), outputs=plot.outputs, name=f"draw_{plot.name}")
         for plot in plots()
     ]
-    shown = ("parameters", "all_scores", *TABLES, *(plot.name for plot in plots()))
+    shown = ("run_settings", "all_scores", *TABLES, *(plot.name for plot in plots()))
     report = node(
         write_report,
         inputs={name: name for name in shown},

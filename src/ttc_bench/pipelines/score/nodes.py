@@ -23,7 +23,6 @@ from ttc_bench.metrics.base import (
     all_metrics,
     all_notes,
 )
-from ttc_bench.params import parse_params
 from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ FIRST = "benchmark"
 """The family that computes ``reward``: always on, and before all others."""
 
 
-def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> DataFrame:
+def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScoreParams) -> DataFrame:
     """Return one row of metrics per response, in the order of the responses.
 
     The columns are always the same, whatever families are on: `IDENTITY`, ``replayed``,
@@ -58,7 +57,7 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> D
     Args:
         responses: Table of `ttc_bench.policies.responses.response_schema`.
         jobs: The jobs that were answered, in any order; more of them do no harm.
-        params: Settings of the stage: `ScoreParams`, or as they stand in the parameters.
+        params: Settings of the stage.
 
     Raises:
         DataError: If a response belongs to none of the jobs.
@@ -66,17 +65,16 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: Any) -> D
     """
     from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 
-    settings = parse_params(ScoreParams, params, "score") if isinstance(params, Mapping) else params
     answered = _jobs_of(responses, jobs)
     valid = [row for row, status in enumerate(responses["status"]) if status == "ok"]
-    batch = ScoringBatch.of(responses.iloc[valid], [answered[row] for row in valid], settings)
-    table = _Table(len(answered), valid, settings)
+    batch = ScoringBatch.of(responses.iloc[valid], [answered[row] for row in valid], params)
+    table = _Table(len(answered), valid, params)
     for columns in compute(batch):
         table.add(columns)
     table.fail(responses, valid)
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
     rules = [REWARD_RULES[job.reward_metric].reward for job in answered]
-    named = {"encoder": settings.sentence_encoder(), "bert_encoder": settings.token_encoder()}
+    named = {"encoder": params.sentence_encoder(), "bert_encoder": params.token_encoder()}
     encoders = {name: [value] * len(answered) for name, value in named.items()}
     asked = {"question": [question_of(job) for job in answered]}
     return _frame({**identity, **encoders, "reward_rule": rules, **asked}, table)
@@ -95,14 +93,14 @@ def question_of(job: Job) -> str:
 def rescore(
     stored: Mapping[str, Callable[[], DataFrame]],
     jobs: Sequence[Job],
-    params: Any,
+    params: ScoreParams,
 ) -> dict[str, DataFrame]:
     """Return the scores of every stored responses table, by ``{policy}.{variant}``.
 
     Args:
         stored: Loads each table, by its name.
         jobs: The jobs that were answered.
-        params: Settings of the stage: `ScoreParams`, or as they stand in the parameters.
+        params: Settings of the stage.
 
     Raises:
         DataError: If no responses are stored, or a response belongs to none of the jobs.

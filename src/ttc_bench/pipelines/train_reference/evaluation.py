@@ -12,6 +12,7 @@ from ttc_bench.benchmarks.sim.samples import SimParams, chance_by_task
 from ttc_bench.engines import engine_params
 from ttc_bench.metrics.base import METRICS, ScoreParams
 from ttc_bench.pipelines.generate.nodes import generate
+from ttc_bench.pipelines.generate.params import sweep
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies.journal import Journal
 from ttc_bench.reference.recipe import EvaluationParams
@@ -69,7 +70,7 @@ def evaluate_benchmark(
     scores = {arm.name: run(arm, jobs, folders, params.seed, pool) for arm in arms(params)}
     greedy, picked = scores["greedy"], scores["verifier"]
     drawn = {"oracle": picked["oracle_reward"], "random": picked["mean_sample_reward"]}
-    rewards = {**{arm: found["reward"] for arm, found in scores.items()}, **drawn}
+    rewards = {**{arm: table["reward"] for arm, table in scores.items()}, **drawn}
     return {
         "samples": len(jobs),
         "votes": params.votes,
@@ -105,7 +106,7 @@ def run(
     """Return the scores of one arm, one row per job; samples in the pool are not drawn again."""
     roles = {**folders, "target": folders[arm.model]}
     engine = engine_params({"engine": "local", **{k: str(v) for k, v in roles.items()}}).build()
-    responses = generate(arm.variant, jobs, engine, pool, dict(arm.settings), seed)
+    responses = generate(sweep(arm.variant, arm.settings), jobs, engine, pool, seed)
     families = {family: family in FAMILIES for family in METRICS}
     return score_responses(responses, jobs, ScoreParams(families=families))
 
@@ -117,8 +118,8 @@ def acceptance_rate(scores: DataFrame) -> float:
 
 def interval(values: Iterable[float]) -> Figures:
     """Return a mean with its 95% bootstrap interval."""
-    found = mean_interval([float(value) for value in values])
-    return {key: None if v is None else round(v, 4) for key, v in found._asdict().items()}
+    ends = mean_interval([float(value) for value in values])._asdict()
+    return {key: None if v is None else round(v, 4) for key, v in ends.items()}
 
 
 def by(scores: DataFrame, column: str) -> dict[str, float]:

@@ -1,0 +1,170 @@
+"""The parameters of a run: parsed once, before anything else, and every fault told at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+
+from ttc_bench.errors import UserError
+from ttc_bench.params import RunParams, parse_params, unknown
+
+T = TypeVar("T")
+
+NOT_MEASURED = (
+    "aggregate", "report", "compare", "judge", "estimate", "train_reference", "min_valid_share",
+)  # fmt: skip
+"""Parameters that change no response and no score."""
+
+
+class Parameters:
+    """Hands parameters to nodes as typed models, and what is known of a run as datasets.
+
+    Nodes that are deployed apart find all of it in a process of their own: it is made anew from
+    the configuration of each session.
+    """
+
+    def __init__(self) -> None:
+        self._settings: Mapping[str, Any] = {}
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Replace the parameters by models: what Kedro validates later is valid by now.
+
+        Raises:
+            UserError: Listing every fault, one per line.
+        """
+        self._settings = context.config_loader["parameters"]
+        context.config_loader["parameters"] = typed(self._settings)
+
+    @hook_impl
+    def after_catalog_created(
+        self,
+        catalog: CatalogProtocol[Any, Any],
+        parameters: Mapping[str, Any],
+        save_version: str | None,
+    ) -> None:
+        """Add the datasets that are of this run alone.
+
+        ``engine`` and ``judge_engine`` hold the models; ``session_id`` is the start of the session
+        (no parameter, as MLflow would log it and refuse a second session in the same run);
+        ``run_settings`` all parameters as they were set, ``config_digest`` a digest of those that
+        are measured with.
+        """
+        from kedro.io.core import generate_timestamp
+
+        from ttc_bench.datasets import EngineDataset
+        from ttc_bench.engines import engine_params
+
+        model, judge = parameters["params:model"], parameters["params:judge"].model
+        catalog["engine"] = EngineDataset(model)
+        catalog["judge_engine"] = EngineDataset(engine_params(judge) if judge else model)
+        catalog["session_id"] = save_version or generate_timestamp()
+        catalog["run_settings"] = dict(self._settings)
+        catalog["config_digest"] = digest(self._settings)
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Return what tells configurations apart that measure different things."""
+    measured = {k: value for k, value in settings.items() if k not in NOT_MEASURED}
+    text = json.dumps(measured, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Faults(list[str]):
+    """Lines that say what is wrong, gathered while parsing goes on."""
+
+    def parse(self, parse: Callable[..., T], *arguments: Any) -> T | None:
+        """Return what ``parse`` makes of the arguments, or ``None`` and note its faults."""
+        try:
+            return parse(*arguments)
+        except UserError as error:
+            self.extend(error.message.splitlines())
+            return None
+
+    def check_names(self, kind: str, names: Iterable[str], allowed: Iterable[str]) -> None:
+        """Note every name that is not allowed."""
+        known = list(allowed)
+        self.extend(unknown(kind, name, known) for name in names if name not in known)
+
+
+def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters as the models that nodes take, a variant's as its sweep points.
+
+    The models of stages are the annotations of their nodes, by which Kedro would validate too.
+
+    Args:
+        settings: Parameters as they were set.
+
+    Raises:
+        UserError: Listing every fault, one per line.
+    """
+    from kedro.framework.project import pipelines
+    from kedro.validation import TypeExtractor
+
+    from ttc_bench.engines import engine_params
+
+    annotated = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
+    stages = {name: model for name, model in annotated.items() if "." not in name}
+    faults = Faults()
+    own = {name: settings[name] for name in RunParams.model_fields if name in settings}
+    faults.parse(parse_params, RunParams, own, "")
+    models = {
+        **own,
+        "model": faults.parse(engine_params, _group(settings, "model")),
+        **_of_benchmarks(settings, faults),
+        **_of_policies(settings, faults),
+        **{
+            name: faults.parse(parse_params, model, settings.get(name) or {}, name)
+            for name, model in stages.items()
+        },
+    }
+    faults.check_names("parameter", settings, models)
+    if faults:
+        raise UserError("\n".join(dict.fromkeys(faults)))
+    return models
+
+
+def _of_benchmarks(settings: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
+    """Return prompting and source of every benchmark, selected or not."""
+    from ttc_bench.benchmarks import BENCHMARKS
+    from ttc_bench.pipelines.ingest_benchmarks.params import prompting_of
+
+    prompting, sources = _group(settings, "prompting"), _group(settings, "sources")
+    faults.check_names("benchmark", settings.get("benchmarks") or (), BENCHMARKS)
+    faults.check_names("benchmark in sources", sources, BENCHMARKS)
+    return {
+        "prompting": {name: faults.parse(prompting_of, name, prompting) for name in BENCHMARKS},
+        "sources": {
+            name: faults.parse(
+                parse_params, benchmark.params, sources.get(name) or {}, f"sources.{name}"
+            )
+            for name, benchmark in BENCHMARKS.items()
+        },
+    }
+
+
+def _of_policies(settings: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
+    """Return the sweep points of every variant of every policy."""
+    from ttc_bench.pipelines.generate.params import sweep
+    from ttc_bench.policies import policies, variants_of
+
+    points: dict[str, Any] = {}
+    for policy in policies():
+        group, names = _group(settings, policy), variants_of(policy)
+        faults.check_names(f"variant of {policy}", group, names)
+        points[policy] = {
+            name: faults.parse(sweep, f"{policy}.{name}", group.get(name)) for name in names
+        }
+    return points
+
+
+def _group(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the settings under a name; none where there is something else."""
+    group = settings.get(name)
+    return group if isinstance(group, Mapping) else {}

@@ -1,0 +1,33 @@
+"""Settings of a variant: a list in place of a value is a sweep."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from ttc_bench.errors import UserError
+from ttc_bench.params import parse_params
+from ttc_bench.policies import VARIANTS, Variant
+
+
+def sweep(name: str, settings: Any) -> dict[str, Variant]:
+    """Return the variant at every sweep point by label, e.g. ``majority[n=4]``.
+
+    Args:
+        name: ``{policy}.{variant}``.
+        settings: Its settings; every list stands for several runs, one per value.
+
+    Raises:
+        UserError: Listing every fault.
+    """
+    cls, own = VARIANTS[name], dict(settings or {})
+    swept = [key for key, value in own.items() if isinstance(value, list)]
+    points: dict[str, Variant] = {}
+    for values in itertools.product(*(own[key] for key in swept)):
+        point = dict(zip(swept, values, strict=True))
+        inside = ",".join(f"{key}={value}" for key, value in point.items())
+        label = f"{cls.name}[{inside}]" if point else cls.name
+        points[label] = parse_params(cls, {**own, **point}, name)
+    if not points:
+        raise UserError(f"parameter {name}: a sweep needs at least one value.")
+    return points
