@@ -195,7 +195,7 @@ def test_an_unusable_implicit_reward_is_one_clear_line(
 
 def test_surprisal_is_the_models_own(engine: LocalEngine) -> None:
     text = CORPUS[3]
-    reading = asyncio.run(engine.surprisal(text, "target"))
+    reading = asyncio.run(engine.prompt_logprobs(text, "target"))
     tokens = engine.language_model().tokenizer(text, add_special_tokens=False)["input_ids"]
     model = AutoModelForCausalLM.from_pretrained(engine.models.target, dtype=torch.float32)
     logprobs = model(torch.tensor([tokens])).logits[0].log_softmax(-1)
@@ -208,16 +208,16 @@ def test_surprisal_is_the_models_own(engine: LocalEngine) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.text(max_size=80))
 def test_spans_partition_any_text(tiny: LocalEngine, text: str) -> None:
-    reading = asyncio.run(tiny.surprisal(text, "target"))
+    reading = asyncio.run(tiny.prompt_logprobs(text, "target"))
     assert "".join(text[t.start : t.end] for t in reading.tokens) == text
 
 
 def test_long_texts_are_read_in_windows(tiny: LocalEngine) -> None:
     text = " ".join(CORPUS * 12)
-    reading = asyncio.run(tiny.surprisal(text, "draft"))
+    reading = asyncio.run(tiny.prompt_logprobs(text, "draft"))
     assert len(reading.tokens) > 2 * 512
     assert all(t.logprob is not None and t.logprob < 0 for t in reading.tokens[1:])
-    short = asyncio.run(tiny.surprisal(text[:400], "draft"))
+    short = asyncio.run(tiny.prompt_logprobs(text[:400], "draft"))
     count = len(short.tokens) - 2
     assert [t.logprob for t in reading.tokens[1:count]] == pytest.approx(
         [t.logprob for t in short.tokens[1:count]], abs=1e-4

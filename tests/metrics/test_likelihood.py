@@ -40,8 +40,10 @@ def test_perplexity_is_exp_of_the_mean_loss(causal: Path) -> None:
     job = make_job()
     model = LlamaForCausalLM.from_pretrained(causal).eval()
     pair = ((job.messages[0].model_copy(update={"content": "who won ?"}),), "ann bob")
-    ids = torch.tensor([[1, 2, 3, 4, 5]])
-    labels = torch.tensor([[-100, -100, -100, 4, 5]])
+    # Without a chat template the prompt is what an engine renders: "User: ...", "Assistant:".
+    prompt = [0, 7, 1, 2, 3, 0, 7]
+    ids = torch.tensor([[*prompt, 4, 5]])
+    labels = torch.tensor([[*(-100 for _ in prompt), 4, 5]])
     with torch.no_grad():
         loss = float(model(ids, labels=labels).loss)
     assert perplexities([pair, pair], str(causal)) == [pytest.approx(math.exp(loss))] * 2

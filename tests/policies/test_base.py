@@ -128,7 +128,7 @@ def test_a_reading_has_a_key_of_its_own(job: Job) -> None:
         ReadRequest(("a", "b"), "verify", "verifier", job.messages),
         ReadRequest(("a\x00b",), "verify", "verifier", job.messages),
         ReadRequest(("a", "b"), "verify", "verifier"),
-        ReadRequest(("a", "b"), "surprisal", "verifier"),
+        ReadRequest(("a", "b"), "prompt_logprobs", "verifier"),
         ReadRequest(("a", "b"), "verify", "draft", job.messages),
     ]
     keys = {key_of(request.identity("model")) for request in requests}
@@ -141,7 +141,7 @@ def test_a_record_says_what_its_key_is_a_digest_of(
     path = tmp_path / "journal.jsonl"
     session = Session(engine, Journal(path), job)
     asyncio.run(session.complete(session.request(max_tokens=2)))
-    asyncio.run(session.surprisal("a short text"))
+    asyncio.run(session.prompt_logprobs("a short text"))
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(records) == 2
     for record in records:

@@ -159,7 +159,7 @@ def test_pruned_prompts_are_subsequences_of_enough_surprisal(
     engine: LocalEngine, journal: Journal, job: Job, p: float
 ) -> None:
     prompt, policy = job.messages[-1].content, TopP(p=p)
-    tokens = asyncio.run(Session(engine, journal, job).surprisal(prompt))
+    tokens = asyncio.run(Session(engine, journal, job).prompt_logprobs(prompt))
     surprisals = [-(token.logprob or 0.0) for token in tokens]
     kept = [s for s, stays in zip(surprisals, policy.keeps(surprisals), strict=True) if stays]
     assert math.fsum(kept) >= p * math.fsum(surprisals) - 1e-9

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttc_bench.engines.completion import TokenSurprisal
+from ttc_bench.engines.completion import TokenLogprob
 from ttc_bench.policies.token_pruning import Entropy, TopP
 from ttc_bench.types import Job, Message, Role
 
@@ -47,7 +47,7 @@ def test_pruned_text_is_a_subsequence_that_keeps_the_instruction(
 ) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=12)) | {0, len(text)})
     spans = pairwise(cuts)
-    tokens = [TokenSurprisal(a, b, -data.draw(st.floats(0, 9))) for a, b in spans]
+    tokens = [TokenLogprob(a, b, -data.draw(st.floats(0, 9))) for a, b in spans]
     policy = TopP(p=0.5, keep_lines=1)
     message = Message(role="user", content=text)
     pruned, dropped = policy.prune(text, tokens, policy.prunable(message, is_last=True))

@@ -40,7 +40,7 @@ class Capability(StrEnum):
     """Report the log-probability of every generated token."""
     WHITE_BOX = "white_box"
     """Open its layers, key-value cache and logits to a decoding loop."""
-    SURPRISAL = "surprisal"
+    PROMPT_LOGPROBS = "prompt_logprobs"
     """Report the log-probability of every prompt token."""
     BATCHED_SAMPLING = "batched_sampling"
     """Draw all samples of a request in one call that shares the prompt's computation."""
@@ -266,8 +266,8 @@ class Engine(ABC):
         """Score each (partial) solution to ``messages`` with the verifier."""
 
     @abstractmethod
-    async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
-        """Return the surprisal of every token of ``text``."""
+    async def prompt_logprobs(self, text: str, role: ModelRole = "draft") -> Reading:
+        """Return the log-probability of every token of ``text``, given those before it."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -304,14 +304,14 @@ class Engine(ABC):
             CapabilityError: Naming its decoding, its model and what is missing.
         """
         name = self.model_name(request.role)
-        asked = set(request.decoding.requires["target"])
+        abilities = set(request.decoding.requires["target"])
         if request.messages and request.messages[-1].role == "assistant":
-            asked.add(Capability.CONTINUE)
+            abilities.add(Capability.CONTINUE)
         if request.n > 1:
-            asked.add(Capability.BATCHED_SAMPLING)
+            abilities.add(Capability.BATCHED_SAMPLING)
         needs = dict(request.decoding.requires)
         del needs["target"]
-        needs[request.role] = frozenset(asked)
+        needs[request.role] = frozenset(abilities)
         if missing := self.missing_capabilities(needs):
             raise CapabilityError(
                 f"{type(request.decoding).__name__} cannot run on the {self.name} model {name}:"

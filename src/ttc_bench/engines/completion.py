@@ -187,8 +187,8 @@ class Completion:
 
 
 @dataclass(frozen=True)
-class TokenSurprisal:
-    """One prompt token: its text span in the message and how unexpected it was.
+class TokenLogprob:
+    """One prompt token: its text span in the message and how likely it was.
 
     Attributes:
         start: Offset of its first character in the text.
@@ -207,7 +207,7 @@ class Reading:
 
     Attributes:
         scores: Verifier scores in [0, 1], one per solution given (`Engine.verify`).
-        tokens: Per-token surprisal of the text (`Engine.surprisal`).
+        tokens: Log-probability of each token of the text (`Engine.prompt_logprobs`).
         model: Name of the model that read.
         usage: The bill: the tokens read are ``verifier_tokens``.
         timing: The clock.
@@ -219,14 +219,14 @@ class Reading:
     usage: Usage
     timing: Timing
     scores: tuple[float, ...] = ()
-    tokens: tuple[TokenSurprisal, ...] = ()
+    tokens: tuple[TokenLogprob, ...] = ()
     usd: float | None = 0.0
     replayed: bool = False
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reading:
         """Restore what ``dataclasses.asdict`` made, marked as taken from the journal."""
-        scores, tokens = tuple(data["scores"]), tuple(TokenSurprisal(**t) for t in data["tokens"])
+        scores, tokens = tuple(data["scores"]), tuple(TokenLogprob(**t) for t in data["tokens"])
         return cls(**{**_restored(data), "scores": scores, "tokens": tokens, "replayed": True})
 
 

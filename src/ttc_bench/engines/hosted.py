@@ -22,8 +22,9 @@ from ttc_bench.errors import CapabilityError, UserError
 from ttc_bench.types import Message
 
 if TYPE_CHECKING:
-    from ttc_bench.engines.hosting.client import Lane
+    from ttc_bench.engines.hosting.client import EndpointClient
     from ttc_bench.engines.hosting.endpoint import Endpoint
+    from ttc_bench.engines.hosting.limits import Throttle
 
 ANSWERS_VERSION = "1"
 """Raised whenever a change of this engine could change what a model answers."""
@@ -149,13 +150,13 @@ class HostedEngine(Engine):
     def __init__(self, models: HostedModels) -> None:
         self.models = models
         self.concurrency = models.most_at_once
-        self._lanes = _lanes(models)
-        is_direct = all(lane.endpoint.is_direct for lane in self._lanes.values())
+        self._clients = _clients(models)
+        is_direct = all(client.endpoint.is_direct for client in self._clients.values())
         self.name = "hosted" if is_direct else "hosted by litellm"
 
     def roles(self) -> frozenset[ModelRole]:
         """Return the model roles that are configured."""
-        return frozenset(self._lanes)
+        return frozenset(self._clients)
 
     def model_name(self, role: ModelRole = "target") -> str:
         """Return LiteLLM's name of the model in ``role``."""
@@ -184,7 +185,7 @@ class HostedEngine(Engine):
         Raises:
             CapabilityError: If there is none.
         """
-        return self._lane(role).endpoint
+        return self._client(role).endpoint
 
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return the single completion of a request; samples are calls of their own.
@@ -195,8 +196,8 @@ class HostedEngine(Engine):
         """
         self.require(request)
         index = request.first_index
-        lane = self._lane(request.role)
-        return (await lane.ask(request, index, _seed(request.sampling, index)),)
+        client = self._client(request.role)
+        return (await client.ask(request, index, _seed(request.sampling, index)),)
 
     def require(self, request: Request) -> None:
         """Raise unless the model can execute ``request``: a provider's own loop is plain decoding.
@@ -221,62 +222,64 @@ class HostedEngine(Engine):
             "a hosted model has no head that scores: set model.verifier to the path of a local one."
         )
 
-    async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
-        """Refuse: a hosted model does not report the surprisal of a prompt.
+    async def prompt_logprobs(self, text: str, role: ModelRole = "draft") -> Reading:
+        """Refuse: a hosted model does not report the logprobs of a prompt.
 
         Raises:
             CapabilityError: Always.
         """
         raise CapabilityError(
-            "a hosted model does not report surprisals: set model.draft to local/<path>."
+            "a hosted model does not report prompt logprobs: set model.draft to local/<path>."
         )
 
     async def close(self) -> None:
         """Close the connections of the running event loop."""
-        for lane in self._lanes.values():
-            await lane.close()
+        for client in self._clients.values():
+            await client.close()
 
-    def _lane(self, role: ModelRole) -> Lane:
-        if role not in self._lanes:
+    def _client(self, role: ModelRole) -> EndpointClient:
+        if role not in self._clients:
             raise CapabilityError(
                 f"the hosted engine has no {role} model: set the parameter model.{role}."
             )
-        return self._lanes[role]
+        return self._clients[role]
 
 
-def _lanes(models: HostedModels) -> dict[ModelRole, Lane]:
+def _clients(models: HostedModels) -> dict[ModelRole, EndpointClient]:
     budget = Budget(models.max_usd, models.max_requests)
-    lanes: dict[ModelRole, Lane] = {}
+    clients: dict[ModelRole, EndpointClient] = {}
     for role, name, api_base in _addresses(models):
-        lanes[role] = _lane(models, name, api_base, budget)
-        price = lanes[role].endpoint.price
+        clients[role] = _connect(models, name, api_base, budget)
+        price = clients[role].endpoint.price
         if models.max_usd is not None and price is None:
             raise UserError(
                 f"parameter model.max_usd: no price is known for {name}. Set it under"
                 " model.prices, or limit the run by model.max_requests."
             )
-    return lanes
+    return clients
 
 
 def _addresses(models: HostedModels) -> list[tuple[ModelRole, str, str | None]]:
     """Return role, name and base address of every configured model."""
-    found: list[tuple[ModelRole, str, str | None]] = [("target", models.target, models.api_base)]
+    addresses: list[tuple[ModelRole, str, str | None]]
+    addresses = [("target", models.target, models.api_base)]
     if models.draft is not None and models.local_draft is None:
         same = models.draft.partition("/")[0] == models.target.partition("/")[0]
         base = models.draft_api_base or (models.api_base if same else None)
-        found.append(("draft", models.draft, base))
+        addresses.append(("draft", models.draft, base))
     if models.served is not None or models.served_api_base is not None:
         base = models.served_api_base or models.api_base
-        found.append(("served", models.served or models.target, base))
-    return found
+        addresses.append(("served", models.served or models.target, base))
+    return addresses
 
 
-def _lane(models: HostedModels, name: str, api_base: str | None, budget: Budget) -> Lane:
-    from ttc_bench.engines.hosting.client import Lane, Patience
-    from ttc_bench.engines.hosting.concurrency import Gate
+def _connect(
+    models: HostedModels, name: str, api_base: str | None, budget: Budget
+) -> EndpointClient:
+    from ttc_bench.engines.hosting.client import EndpointClient, RetrySchedule
+    from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
     from ttc_bench.engines.hosting.counters import Counters
     from ttc_bench.engines.hosting.endpoint import resolve
-    from ttc_bench.engines.hosting.limits import SlidingWindow, Throttle
     from ttc_bench.engines.hosting.transports import ByLiteLLM, Direct, Timeouts
 
     endpoint = resolve(
@@ -288,18 +291,25 @@ def _lane(models: HostedModels, name: str, api_base: str | None, budget: Budget)
         price=models.prices.get(name),
         extra_body=models.extra_body,
     )
+    timeouts = Timeouts(models.timeout_s, models.idle_timeout_s)
+    transport = (Direct if endpoint.is_direct else ByLiteLLM)(endpoint, timeouts)
+    limiter = ConcurrencyLimiter(models.most_at_once, name)
+    schedule = RetrySchedule(models.attempts, models.max_wait_s)
+    counters = Counters(endpoint.address) if models.counters and endpoint.address else None
+    return EndpointClient(
+        endpoint, transport, _throttle(models), limiter, budget, schedule, counters
+    )
+
+
+def _throttle(models: HostedModels) -> Throttle:
+    from ttc_bench.engines.hosting.limits import SlidingWindow, Throttle
+
     requests = ((models.requests_per_s, 1.0), (models.requests_per_minute, 60.0))
     tokens = ((models.tokens_per_minute, 60.0),)
-    throttle = Throttle(
+    return Throttle(
         tuple(SlidingWindow(limit, span_s) for limit, span_s in requests if limit),
         tuple(SlidingWindow(limit, span_s) for limit, span_s in tokens if limit),
     )
-    timeouts = Timeouts(models.timeout_s, models.idle_timeout_s)
-    transport = (Direct if endpoint.is_direct else ByLiteLLM)(endpoint, timeouts)
-    gate = Gate(models.most_at_once, name)
-    patience = Patience(models.attempts, models.max_wait_s)
-    counters = Counters(endpoint.address) if models.counters and endpoint.address else None
-    return Lane(endpoint, transport, throttle, gate, budget, patience, counters)
 
 
 def _seed(sampling: Sampling, index: int) -> int:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ttc_bench.engines.runtime.context import DecodeContext
     from ttc_bench.engines.runtime.models import LanguageModel, Placement
     from ttc_bench.engines.runtime.runner import Runner
-    from ttc_bench.engines.runtime.source import Weights
+    from ttc_bench.engines.runtime.source import ModelSource
 
 ANSWERS_VERSION = "2"
 """Raised whenever a change of the runtime could change what every decoding answers; what changes
@@ -40,7 +40,7 @@ class LocalModels(EngineParams):
     Attributes:
         target: Folder or hub id (``owner/name``, ``owner/name@revision``) of the causal language
             model that answers.
-        draft: The same for the small model (speculation, surprisal, cascades).
+        draft: The same for the small model (speculation, prompt pruning, cascades).
         verifier: A sequence or token classification model with a single output, or a causal
             language model that is read by likelihood, whose ``config.json`` says
             ``"implicit_reward": {"beta": 0.1}``, with ``"reference": "../other"`` (a folder as
@@ -86,12 +86,12 @@ class LocalEngine(Engine):
     concurrency = 1
 
     def __init__(self, models: LocalModels) -> None:
-        from ttc_bench.engines.runtime.source import Weights
+        from ttc_bench.engines.runtime.source import ModelSource
 
         paths = {"target": models.target, "draft": models.draft, "verifier": models.verifier}
         self.models = models
-        self._weights: dict[ModelRole, Weights] = {
-            cast(ModelRole, role): Weights(cast(ModelRole, role), path)
+        self._sources: dict[ModelRole, ModelSource] = {
+            cast(ModelRole, role): ModelSource(cast(ModelRole, role), path)
             for role, path in paths.items()
             if path is not None
         }
@@ -104,18 +104,18 @@ class LocalEngine(Engine):
         Raises:
             UserError: For the first one that is not.
         """
-        for weights in self._weights.values():
-            weights.check()
+        for source in self._sources.values():
+            source.check()
 
     def roles(self) -> frozenset[ModelRole]:
         """Return the model roles that are configured."""
-        return frozenset(self._weights)
+        return frozenset(self._sources)
 
     def model_name(self, role: ModelRole = "target") -> str:
         """Return the last part of the model's path, or its hub id."""
-        weights = self._source(role)
-        is_folder = Path(weights.given).expanduser().is_dir()
-        return weights.folder.resolve().name if is_folder else weights.given
+        source = self._source(role)
+        is_folder = Path(source.location).expanduser().is_dir()
+        return source.folder.resolve().name if is_folder else source.location
 
     def fingerprint(self, role: ModelRole = "target") -> str:
         """Return a hash over weights, tokenizer, configuration, number type and engine."""
@@ -136,7 +136,7 @@ class LocalEngine(Engine):
             Capability.GENERATE,
             Capability.CONTINUE,
             Capability.LOGPROBS,
-            Capability.SURPRISAL,
+            Capability.PROMPT_LOGPROBS,
             Capability.BATCHED_SAMPLING,
         }
         if self._is_white_box(role):
@@ -220,16 +220,16 @@ class LocalEngine(Engine):
         assert isinstance(verifier, Verifier)
         return verifier.read(self.model_name("verifier"), messages, solutions)
 
-    async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
-        """Return the surprisal of every token of ``text``; see `runtime.reading`.
+    async def prompt_logprobs(self, text: str, role: ModelRole = "draft") -> Reading:
+        """Return the log-probability of every token of ``text``; see `read_prompt_logprobs`.
 
         Raises:
             CallError: ``no_offsets`` if the tokenizer cannot tell where its tokens are.
             CapabilityError: If there is no such model.
         """
-        from ttc_bench.engines.runtime.prompt_logprobs import read_surprisal
+        from ttc_bench.engines.runtime.prompt_logprobs import read_prompt_logprobs
 
-        return read_surprisal(self.language_model(role), self.model_name(role), text)
+        return read_prompt_logprobs(self.language_model(role), self.model_name(role), text)
 
     async def close(self) -> None:
         """Do nothing: models stay loaded, and nothing is bound to an event loop."""
@@ -318,12 +318,12 @@ class LocalEngine(Engine):
             extra={**context.extra, "stop_reason": context.out.stop_string},
         )
 
-    def _source(self, role: ModelRole) -> Weights:
-        if role not in self._weights:
+    def _source(self, role: ModelRole) -> ModelSource:
+        if role not in self._sources:
             raise CapabilityError(
                 f"the local engine has no {role} model: set the parameter model.{role}."
             )
-        return self._weights[role]
+        return self._sources[role]
 
     def _draft_runner(self) -> Runner:
         """Return the draft model's runner.
@@ -357,6 +357,6 @@ class LocalEngine(Engine):
         from ttc_bench.engines.runtime.llama import is_white_box
 
         if role not in self._white_box:
-            config = AutoConfig.from_pretrained(self._source(role).source)
+            config = AutoConfig.from_pretrained(str(self._source(role).folder))
             self._white_box[role] = is_white_box(config)
         return self._white_box[role]

@@ -58,9 +58,9 @@ class EngineWrapper(Engine):
         """Return the scores of the verifier's engine; see `Engine.verify`."""
         return await self.of("verifier").verify(messages, solutions)
 
-    async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
-        """Return the surprisals of the engine of ``role``; see `Engine.surprisal`."""
-        return await self.of(role).surprisal(text, role)
+    async def prompt_logprobs(self, text: str, role: ModelRole = "draft") -> Reading:
+        """Return the prompt logprobs of the engine of ``role``; see `Engine.prompt_logprobs`."""
+        return await self.of(role).prompt_logprobs(text, role)
 
     async def close(self) -> None:
         """Release what the engine holds."""
@@ -125,9 +125,9 @@ class Threaded(EngineWrapper):
         """Return the engine's scores; see `Engine.verify`."""
         return await self._run(lambda: self._engine.verify(messages, solutions))
 
-    async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
-        """Return the engine's surprisals; see `Engine.surprisal`."""
-        return await self._run(lambda: self._engine.surprisal(text, role))
+    async def prompt_logprobs(self, text: str, role: ModelRole = "draft") -> Reading:
+        """Return the engine's prompt logprobs; see `Engine.prompt_logprobs`."""
+        return await self._run(lambda: self._engine.prompt_logprobs(text, role))
 
     async def close(self) -> None:
         """Release what the engine holds."""

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from ttc_bench.benchmarks.scoring.encoder import quietly
+from ttc_bench.engines.runtime.chat import Prompter
 from ttc_bench.errors import UserError
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 from ttc_bench.metrics.text_overlap import spread
@@ -87,33 +88,25 @@ def perplexities(pairs: Sequence[tuple[tuple[Message, ...], str]], name: str) ->
     done: dict[tuple[tuple[Message, ...], str], Value] = {}
     for messages, text in pairs:
         if (messages, text) not in done:
-            prompt = _render(tokenizer, messages)
+            prompt = Prompter(tokenizer).encode(messages)
             done[messages, text] = _perplexity(model, tokenizer, prompt, text)
     return [done[pair] for pair in pairs]
 
 
-def _perplexity(model: Any, tokenizer: Any, prompt: str, text: str) -> Value:
+def _perplexity(model: Any, tokenizer: Any, prompt: list[int], text: str) -> Value:
     import torch
 
-    context = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     answer = tokenizer(text, add_special_tokens=False)["input_ids"]
     window = int(model.config.max_position_embeddings)
     # The nearest context counts most: a prompt that is too long loses its beginning.
     answer = answer[: window - 1]
-    context = context[-(window - len(answer)) :]
+    context = prompt[-(window - len(answer)) :]
     if not answer or not context:
         return _EMPTY
     with torch.inference_mode():
         logits = model(torch.tensor([context + answer])).logits[0, len(context) - 1 : -1].float()
     chosen = logits.log_softmax(-1).gather(1, torch.tensor(answer).unsqueeze(1))
     return math.exp(min(-float(chosen.mean()), 700.0))
-
-
-def _render(tokenizer: Any, messages: Sequence[Message]) -> str:
-    turns = [m.model_dump() for m in messages]
-    if tokenizer.chat_template:
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    return "\n\n".join(m.content for m in messages) + "\n\n"
 
 
 @lru_cache(maxsize=1)

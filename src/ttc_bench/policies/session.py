@@ -8,7 +8,7 @@ from typing import Any
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.engines.base import Engine, ModelRole, ReadRequest, Request, Sampling
-from ttc_bench.engines.completion import BrokenCall, Completion, TokenSurprisal
+from ttc_bench.engines.completion import BrokenCall, Completion, TokenLogprob
 from ttc_bench.engines.ledger import Ledger
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.replay import Replay
@@ -124,10 +124,12 @@ class Session(JobRequests):
         self.ledger.bill_reading(request, reading)
         return reading.scores
 
-    async def surprisal(self, text: str, role: ModelRole = "draft") -> tuple[TokenSurprisal, ...]:
-        """Return how unexpected each token of ``text`` is to the model in ``role``."""
-        request = ReadRequest((text,), "surprisal", role)
-        reading = await self._replay.read(request, lambda: self.engine.surprisal(text, role))
+    async def prompt_logprobs(
+        self, text: str, role: ModelRole = "draft"
+    ) -> tuple[TokenLogprob, ...]:
+        """Return how likely the model in ``role`` finds each token of ``text``."""
+        request = ReadRequest((text,), "prompt_logprobs", role)
+        reading = await self._replay.read(request, lambda: self.engine.prompt_logprobs(text, role))
         self.ledger.bill_reading(request, reading)
         return reading.tokens
 

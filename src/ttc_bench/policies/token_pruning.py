@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from ttc_bench.engines.base import Capability
-from ttc_bench.engines.completion import TokenSurprisal
+from ttc_bench.engines.completion import TokenLogprob
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
 from ttc_bench.types import Message
 
@@ -32,7 +32,7 @@ class _Pruning(Variant):
 
     requires: ClassVar[Requirements] = {
         "target": frozenset({Capability.GENERATE}),
-        "draft": frozenset({Capability.SURPRISAL}),
+        "draft": frozenset({Capability.PROMPT_LOGPROBS}),
     }
 
     keep_lines: int = Field(default=1, ge=0)
@@ -48,7 +48,7 @@ class _Pruning(Variant):
         for i, message in enumerate(messages):
             spans = self.prunable(message, is_last=i == len(messages) - 1)
             if spans:
-                tokens = await session.surprisal(message.content)
+                tokens = await session.prompt_logprobs(message.content)
                 content, count = self.prune(message.content, tokens, spans)
                 messages[i] = message.model_copy(update={"content": content})
                 read, dropped = read + len(tokens), dropped + count
@@ -67,7 +67,7 @@ class _Pruning(Variant):
         return [range(start, len(message.content))] if is_open else []
 
     def prune(
-        self, text: str, tokens: Sequence[TokenSurprisal], spans: Sequence[range]
+        self, text: str, tokens: Sequence[TokenLogprob], spans: Sequence[range]
     ) -> tuple[str, int]:
         """Return the text without its dropped tokens, and how many were dropped."""
         judged = [

@@ -10,7 +10,7 @@ from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, one
 
 from ttc_bench.engines.completion import Completion
-from ttc_bench.engines.hosting.concurrency import Gate
+from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
 from ttc_bench.engines.hosting.limits import SlidingWindow
 from ttc_bench.engines.hosting.reported import duration_s, pause_s
 
@@ -110,7 +110,7 @@ def test_concurrency_falls_on_refusals_and_rises_again(server: FaultServer) -> N
     refused_early = sum(entry["status"] == 429 for entry in log[:half])
     refused_late = sum(entry["status"] == 429 for entry in log[half:])
     assert refused_early > refused_late
-    assert refused_late < 0.3 * half, "the gate has found what the server takes"
+    assert refused_late < 0.3 * half, "the limiter has found what the server takes"
 
     server.plan(ttft_s=0.02, tokens=2)
     outcomes = complete(engine, [ask(f"more {i}") for i in range(1500)])
@@ -118,17 +118,17 @@ def test_concurrency_falls_on_refusals_and_rises_again(server: FaultServer) -> N
 
 
 def test_a_gate_halves_once_per_overload_and_never_closes() -> None:
-    gate = Gate(40, "endpoint")
+    limiter = ConcurrencyLimiter(40, "endpoint")
     before = time.perf_counter()
     for _ in range(10):
-        gate.refused(before)
-    assert gate.limit == 20, "ten calls that were refused together are one overload"
+        limiter.refused(before)
+    assert limiter.limit == 20, "ten calls that were refused together are one overload"
     for _ in range(10):
-        gate.refused(time.perf_counter())
-    assert gate.limit == 1
+        limiter.refused(time.perf_counter())
+    assert limiter.limit == 1
     for _ in range(1000):
-        gate.succeeded()
-    assert gate.limit == 40
+        limiter.succeeded()
+    assert limiter.limit == 40
 
 
 def test_used_up_limits_are_waited_for_by_the_providers_headers(server: FaultServer) -> None:

@@ -100,9 +100,9 @@ def verify_drawn(sampler: Sampler, proposal: Proposal, logits: Tensor) -> list[i
         proposal: The drafts, with the distributions that they were drawn from.
         logits: The target's, shape ``(drafts + 1, vocabulary)``.
     """
-    wanted = sampler.probabilities(logits)
+    target = sampler.probabilities(logits)
     for i, token in enumerate(proposal.tokens):
-        p = wanted[i]
+        p = target[i]
         q = proposal.probabilities[i] if proposal.probabilities else None
         if sampler.uniform() * (1.0 if q is None else float(q[token])) < float(p[token]):
             continue
@@ -112,4 +112,4 @@ def verify_drawn(sampler: Sampler, proposal: Proposal, logits: Tensor) -> list[i
         else:
             residual = (p - q).clamp_(min=0.0)
         return [*proposal.tokens[:i], sampler.draw(residual)]
-    return [*proposal.tokens, sampler.draw(wanted[-1])]
+    return [*proposal.tokens, sampler.draw(target[-1])]

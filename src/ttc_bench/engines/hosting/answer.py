@@ -93,12 +93,12 @@ class Answer:
 
     def counts(self) -> Usage | None:
         """Return the provider's token counts; ``None`` if it gave none that can be true."""
-        given = self.usage or {}
-        prompt = _count(given.get("prompt_tokens"))
-        completion = _count(given.get("completion_tokens"))
+        counts = self.usage or {}
+        prompt = _count(counts.get("prompt_tokens"))
+        completion = _count(counts.get("completion_tokens"))
         if not prompt or completion is None or (completion == 0 and self.marks):
             return None
-        cached = _count((given.get("prompt_tokens_details") or {}).get("cached_tokens"))
+        cached = _count((counts.get("prompt_tokens_details") or {}).get("cached_tokens"))
         drafted, accepted = reported.speculation(self.facts)
         return Usage(
             prompt_tokens=prompt,

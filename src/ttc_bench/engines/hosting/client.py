@@ -1,4 +1,4 @@
-"""The way to one endpoint: wait for a place, send, try again if that can help, bill."""
+"""The client of one endpoint: wait for a place, send, try again if that can help, bill."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ttc_bench.engines.base import Request
 from ttc_bench.engines.completion import BrokenCall, CallError, Completion, FinishReason, Usage
 from ttc_bench.engines.hosting import reported
 from ttc_bench.engines.hosting.answer import Answer
-from ttc_bench.engines.hosting.concurrency import Gate
+from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
 from ttc_bench.engines.hosting.counters import Counters
 from ttc_bench.engines.hosting.endpoint import Endpoint
 from ttc_bench.engines.hosting.failures import TryError
@@ -44,13 +44,13 @@ _UNREACHABLE_TRIES = 3
 
 
 @dataclass(frozen=True)
-class Patience:
-    """When to give up.
+class RetrySchedule:
+    """How a sample is tried again: exponential backoff with full jitter, and when to give up.
 
     Attributes:
         attempts: Most tries of one sample; refusals for rate limits do not count.
         max_wait_s: Longest time that one sample may wait for a provider's limits and recovery.
-        backoff_s: First wait after a failure; it doubles each time, with full jitter.
+        backoff_s: Most of the first wait after a failure; it doubles each time, to 30 s.
     """
 
     attempts: int
@@ -106,7 +106,7 @@ class Attempts:
 
 
 @dataclass
-class Passage:
+class InFlightCall:
     """One try on its way: what it has used is booked when it ends.
 
     Attributes:
@@ -124,16 +124,16 @@ class Passage:
     usd: float | None = None
 
 
-class Lane:
-    """The way to one endpoint, shared by all calls to it.
+class EndpointClient:
+    """Asks one endpoint; one client is shared by all calls to it.
 
     Args:
         endpoint: The endpoint.
         transport: Carries one try.
         throttle: Its rate limits.
-        gate: Its concurrency.
+        limiter: Its concurrency.
         budget: The budget of the run.
-        patience: When to give up.
+        schedule: When a sample is tried again.
         counters: The server's counters of speculation, if they are to be read.
     """
 
@@ -142,17 +142,17 @@ class Lane:
         endpoint: Endpoint,
         transport: Transport,
         throttle: Throttle,
-        gate: Gate,
+        limiter: ConcurrencyLimiter,
         budget: Budget,
-        patience: Patience,
+        schedule: RetrySchedule,
         counters: Counters | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._transport = transport
-        self._throttle, self._gate, self._budget = throttle, gate, budget
-        self._patience, self._counters = patience, counters
+        self._throttle, self._limiter, self._budget = throttle, limiter, budget
+        self._schedule, self._counters = schedule, counters
         self._redact = Redactor([endpoint.key])
-        self._backoff = wait_random_exponential(multiplier=patience.backoff_s, max=30.0)
+        self._backoff = wait_random_exponential(multiplier=schedule.backoff_s, max=30.0)
         self._dead: TryError | None = None
         self._has_answered = False
         self._leaves_stop = False
@@ -185,23 +185,23 @@ class Lane:
 
     async def _try(self, request: Request, index: int, seed: int, attempts: Attempts) -> Completion:
         answer = Answer()
-        async with self._passage(request, attempts) as passage:
+        async with self._in_flight(request, attempts) as call:
             try:
                 if self._dead is not None:
                     raise TryError(self._dead.error_type, str(self._dead), fatal=True)
-                await self._carry(request, seed, answer, passage)
-                completion = self._completion(request, index, answer, attempts, passage)
+                await self._carry(request, seed, answer, call)
+                completion = self._completion(request, index, answer, attempts, call)
             except TryError as failure:
-                self._failed(failure, answer, attempts, passage)
+                self._failed(failure, answer, attempts, call)
                 raise
-            self._succeeded(request, completion, answer, passage)
+            self._succeeded(request, completion, answer, call)
             return completion
 
-    async def _carry(self, request: Request, seed: int, answer: Answer, passage: Passage) -> None:
+    async def _carry(self, request: Request, seed: int, answer: Answer, call: InFlightCall) -> None:
         """Let the transport ask; read the counters around it, where they are wanted."""
         counters = self._counters
         before = await counters.now() if counters else None
-        await self._transport.ask(request, seed, answer, passage.ticket.sent)
+        await self._transport.ask(request, seed, answer, call.ticket.sent)
         usage = answer.counts()
         if counters and usage and reported.speculation(answer.facts) == (None, None):
             risen = await counters.since(before, usage.completion_tokens)
@@ -209,26 +209,26 @@ class Lane:
                 reported.note_counters(answer.facts, risen.drafted, risen.accepted)
 
     @asynccontextmanager
-    async def _passage(self, request: Request, attempts: Attempts) -> AsyncIterator[Passage]:
+    async def _in_flight(self, request: Request, attempts: Attempts) -> AsyncIterator[InFlightCall]:
         """Wait for a place, the budget and the rate limits; book what was used in the end."""
         asked_s = time.perf_counter()
         prompt_tokens = self._prompt_tokens(request)
         tokens = prompt_tokens + request.max_tokens
-        async with self._gate.enter() as entered_s:
-            held = await self._budget.hold(self._most_usd(request))
-            passage = None
+        async with self._limiter.enter() as entered_s:
+            reservation = await self._budget.reserve(self._most_usd(request))
+            call = None
             try:
                 ticket = await self._throttle.admit(tokens)
-                passage = Passage(ticket, entered_s, prompt_tokens, tokens)
+                call = InFlightCall(ticket, entered_s, prompt_tokens, tokens)
                 attempts.queue_s += time.perf_counter() - asked_s
-                yield passage
+                yield call
             finally:
-                if passage is None:
-                    self._budget.settle(held, 0.0)
+                if call is None:
+                    self._budget.settle(reservation, 0.0)
                 else:
-                    passage.ticket.sent(time.perf_counter())
-                    passage.ticket.settle(passage.tokens)
-                    self._budget.settle(held, passage.usd)
+                    call.ticket.sent(time.perf_counter())
+                    call.ticket.settle(call.tokens)
+                    self._budget.settle(reservation, call.usd)
 
     def _completion(
         self,
@@ -236,7 +236,7 @@ class Lane:
         index: int,
         answer: Answer,
         attempts: Attempts,
-        passage: Passage,
+        call: InFlightCall,
     ) -> Completion:
         """Return the answer as a completion.
 
@@ -258,7 +258,7 @@ class Lane:
             logprobs=tuple(answer.logprobs) if self.endpoint.logprobs else None,
             finish_reason=finish,
             model=self.endpoint.name,
-            usage=reported_usage or answer.counted(passage.prompt_tokens),
+            usage=reported_usage or answer.counted(call.prompt_tokens),
             timing=answer.timing(attempts.queue_s),
             usd=price.usd(reported_usage) if price and reported_usage else None,
             attempts=attempts.made,
@@ -279,25 +279,25 @@ class Lane:
             answer.facts["stop_reason"] = stop
 
     def _succeeded(
-        self, request: Request, completion: Completion, answer: Answer, passage: Passage
+        self, request: Request, completion: Completion, answer: Answer, call: InFlightCall
     ) -> None:
         self._has_answered = True
         usage = completion.usage
-        passage.usd = completion.usd
-        passage.tokens = usage.prompt_tokens + usage.completion_tokens
+        call.usd = completion.usd
+        call.tokens = usage.prompt_tokens + usage.completion_tokens
         if answer.counts() is not None:
             ratio = usage.prompt_tokens / max(1, _bytes(request))
             self._tokens_per_byte += 0.2 * (ratio - self._tokens_per_byte)
-        pause_s = reported.pause_s(answer.headers, int(passage.tokens))
+        pause_s = reported.pause_s(answer.headers, int(call.tokens))
         if pause_s is not None:
             self._throttle.pause(pause_s)
-        self._gate.succeeded()
+        self._limiter.succeeded()
 
     def _failed(
-        self, failure: TryError, answer: Answer, attempts: Attempts, passage: Passage
+        self, failure: TryError, answer: Answer, attempts: Attempts, call: InFlightCall
     ) -> None:
         if failure.error_type == "rate_limit":
-            self._gate.refused(passage.entered_s)
+            self._limiter.refused(call.entered_s)
             if failure.retry_after_s is None:
                 failure.retry_after_s = reported.pause_s(answer.headers, 0)
         if failure.retry_after_s is not None and failure.retryable:
@@ -305,12 +305,12 @@ class Lane:
         if failure.fatal:
             self._dead = failure
         attempts.add(failure, answer)
-        passage.tokens, passage.usd = 0.0, None if answer.sent_s and not answer.status else 0.0
+        call.tokens, call.usd = 0.0, None if answer.sent_s and not answer.status else 0.0
         if answer.began:
-            broken = self._broken(failure, answer, passage.prompt_tokens)
+            broken = self._broken(failure, answer, call.prompt_tokens)
             attempts.broken.append(broken)
-            passage.usd = broken.usd
-            passage.tokens = broken.usage.prompt_tokens + broken.usage.completion_tokens
+            call.usd = broken.usd
+            call.tokens = broken.usage.prompt_tokens + broken.usage.completion_tokens
 
     def _broken(self, failure: TryError, answer: Answer, prompt_tokens: int) -> BrokenCall:
         usage, price = answer.counts() or answer.counted(prompt_tokens), self.endpoint.price
@@ -324,10 +324,10 @@ class Lane:
 
     def _gives_up(self, attempts: Attempts, backoff_s: float) -> bool:
         if attempts.log[-1]["error"] == "connection" and not self._has_answered:
-            return attempts.counted >= min(_UNREACHABLE_TRIES, self._patience.attempts)
-        if attempts.counted >= self._patience.attempts:
+            return attempts.counted >= min(_UNREACHABLE_TRIES, self._schedule.attempts)
+        if attempts.counted >= self._schedule.attempts:
             return True
-        return backoff_s + attempts.lost_s > self._patience.max_wait_s
+        return backoff_s + attempts.lost_s > self._schedule.max_wait_s
 
     def _final(self, failure: TryError, attempts: Attempts) -> CallError:
         """Return the failure of the call, as it stands in a row or stops the run."""
@@ -336,7 +336,7 @@ class Lane:
         if kind == "connection" and not self._has_answered:
             fatal, message = True, f"cannot be reached at {self.endpoint.url} ({message})"
         asked_s = failure.retry_after_s or 0.0
-        if asked_s > self._patience.max_wait_s:
+        if asked_s > self._schedule.max_wait_s:
             fatal = True
             message += f"; it asks to wait {asked_s:.0f} s, longer than model.max_wait_s"
         hint = _HINTS.get(kind, "") if fatal else ""
@@ -376,8 +376,8 @@ def _finish(answer: Answer) -> FinishReason:
 
 def _cut(text: str, stop: tuple[str, ...]) -> tuple[str, str | None]:
     """Return ``text`` up to the first stop string, and that string: some servers leave it in."""
-    found = min(((i, s) for s in stop if (i := text.find(s)) >= 0), default=None)
-    return (text, None) if found is None else (text[: found[0]], found[1])
+    match = min(((i, s) for s in stop if (i := text.find(s)) >= 0), default=None)
+    return (text, None) if match is None else (text[: match[0]], match[1])
 
 
 def _bytes(request: Request) -> int:

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 logger = logging.getLogger(__name__)
 
 
-class Gate:
-    """Lets at most `limit` calls in: halved on a refusal, raised by one per full round of success.
+class ConcurrencyLimiter:
+    """An AIMD limiter: at most `limit` calls, halved on a refusal, one more per round of success.
 
     Additive increase, multiplicative decrease, as in TCP (Chiu and Jain 1989): the limit swings
     around what the provider takes.

@@ -54,14 +54,14 @@ def metrics_url(address: str) -> str:
 
 def read(page: str) -> dict[str, float]:
     """Return the metrics of a Prometheus page by name without ``_total``, summed over labels."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for line in page.splitlines():
         match = _LINE.match(line)
         if match is None or not match[1].startswith(_PREFIXES):
             continue
         name, value = match[1], float(match[2])
-        found[name] = value if name == _WIDTH else found.get(name, 0.0) + value
-    return found
+        values[name] = value if name == _WIDTH else values.get(name, 0.0) + value
+    return values
 
 
 def generated(before: Mapping[str, float], after: Mapping[str, float]) -> int | None:
@@ -116,13 +116,13 @@ class Counters:
                 session.get(self.url) as response,
             ):
                 response.raise_for_status()
-                found = read(await response.text())
+                values = read(await response.text())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._tell(f"they cannot be read ({type(error).__name__})")
             return None
-        if not found:
+        if not values:
             self._tell("none of vLLM's or SGLang's is there")
-        return found or None
+        return values or None
 
     async def since(self, before: Mapping[str, float] | None, tokens: int) -> Rise | None:
         """Return what was speculated since ``before`` for a call of ``tokens`` generated tokens.

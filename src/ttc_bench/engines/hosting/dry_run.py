@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ttc_bench.engines.base import Capability, Engine, ModelRole, Request
-from ttc_bench.engines.completion import Completion, Reading, Timing, TokenSurprisal, Usage
+from ttc_bench.engines.completion import Completion, Reading, Timing, TokenLogprob, Usage
 from ttc_bench.engines.hosted import HostedEngine
 from ttc_bench.engines.hosting.library import litellm
 from ttc_bench.engines.wrappers import EngineWrapper
@@ -62,18 +62,18 @@ class DryRun(EngineWrapper):
             self.model_name("verifier"), Usage(), Timing(), scores=(0.0,) * len(solutions)
         )
 
-    async def surprisal(self, text: str, role: ModelRole = "draft") -> Reading:
-        """Return every word as one token, all equally unexpected; such models are local, too."""
+    async def prompt_logprobs(self, text: str, role: ModelRole = "draft") -> Reading:
+        """Return every word as one token, all equally likely; such models are local, too."""
         words = re.finditer(r"\s*\S+|\s+", text)
-        tokens = tuple(TokenSurprisal(word.start(), word.end(), -1.0) for word in words)
+        tokens = tuple(TokenLogprob(word.start(), word.end(), -1.0) for word in words)
         return Reading(self.model_name(role), Usage(), Timing(), tokens=tokens)
 
     async def close(self) -> None:
         """Do nothing: no connection was opened."""
 
     def _completion(self, request: Request, index: int, prompt_tokens: int) -> Completion:
-        wanted = self._most_tokens or request.max_tokens
-        tokens = max(min(wanted, request.max_tokens), 1)
+        length = self._most_tokens or request.max_tokens
+        tokens = max(min(length, request.max_tokens), 1)
         usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=tokens)
         has_logprobs = Capability.LOGPROBS in self.capabilities(request.role)
         return Completion(
@@ -81,7 +81,7 @@ class DryRun(EngineWrapper):
             text=f"dry run {next(self._numbers)}",
             token_ids=(),
             logprobs=(-1.0,) * tokens if has_logprobs else None,
-            finish_reason="length" if wanted >= request.max_tokens else "stop",
+            finish_reason="length" if length >= request.max_tokens else "stop",
             model=self.model_name(request.role),
             usage=usage,
             timing=Timing(),

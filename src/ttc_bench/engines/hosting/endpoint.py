@@ -104,25 +104,25 @@ class Endpoint:
             CallError: If the provider cannot do what is asked.
         """
         sampling = request.sampling
-        given: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "temperature": sampling.temperature,
             "max_tokens": request.max_tokens,
             "stream_options": {"include_usage": True},
         }
         if request.stop:
-            given["stop"] = list(request.stop)
+            parameters["stop"] = list(request.stop)
         if sampling.temperature > 0 and sampling.top_p < 1:
-            given["top_p"] = sampling.top_p
+            parameters["top_p"] = sampling.top_p
         if self.logprobs:
-            given["logprobs"] = True
+            parameters["logprobs"] = True
         missing = [
-            n for n in ("temperature", "top_p", "stop") if n in given.keys() - self.supported
+            n for n in ("temperature", "top_p", "stop") if n in parameters.keys() - self.supported
         ]
         if sampling.temperature > 0 and sampling.top_k:
             missing.append("top_k")
         if missing:
             raise self.cannot(f"the parameter {missing[0]!r} that the policy needs")
-        return given
+        return parameters
 
     def extras(self, request: Request) -> dict[str, Any]:
         """Return the fields beyond OpenAI's that a request carries."""
@@ -163,9 +163,9 @@ def resolve(
         UserError: If there is no such provider, no key, or no way to read its stream here.
     """
     library = litellm()
-    model, provider, found_key, found_base = _provider(library, name, api_base)
-    key, variable = _key(library, name, provider, found_key, api_base is not None)
-    base = api_base or found_base or _ADDRESSES.get(provider) or _local(provider)
+    model, provider, listed_key, listed_base = _provider(library, name, api_base)
+    key, variable = _key(library, name, provider, listed_key, api_base is not None)
+    base = api_base or listed_base or _ADDRESSES.get(provider) or _local(provider)
     _check_address(base)
     direct = _reached(transport, model, provider, key, base)
     dialect = _dialect(provider) if direct else provider
@@ -234,8 +234,8 @@ def _key(
     Raises:
         UserError: If there is none.
     """
-    wanted = library.validate_environment(name)["missing_keys"]
-    variables = [variable for variable in wanted if variable.endswith("_KEY")]
+    missing = library.validate_environment(name)["missing_keys"]
+    variables = [variable for variable in missing if variable.endswith("_KEY")]
     variable = next(iter(variables), f"{provider.upper()}_API_KEY")
     if key == "fake-api-key":  # LiteLLM's word for none
         key = None
@@ -280,8 +280,8 @@ def _direct(
         base = f"{(base or '').rstrip('/').removesuffix('/v1')}/v1"
     dialect = _dialect(provider)
     config = ProviderConfigManager.get_provider_chat_config(model, LlmProviders(dialect))
-    known = {"openai", "openrouter", "mistral", *litellm().openai_compatible_providers}
-    if dialect not in known or not isinstance(config, OpenAIGPTConfig) or base is None:
+    compatible = {"openai", "openrouter", "mistral", *litellm().openai_compatible_providers}
+    if dialect not in compatible or not isinstance(config, OpenAIGPTConfig) or base is None:
         return None
     url = config.get_complete_url(
         api_base=base, api_key=key, model=model, optional_params={}, litellm_params={}, stream=True
@@ -299,10 +299,10 @@ def _direct(
 
 
 def _continuation(
-    library: Any, model: str, provider: str, given: Literal["auto"] | Continuation
+    library: Any, model: str, provider: str, setting: Literal["auto"] | Continuation
 ) -> Continuation:
-    if given != "auto":
-        return given
+    if setting != "auto":
+        return setting
     if provider in _CONTINUES:
         return _CONTINUES[provider]
     listed = library.model_cost.get(f"{provider}/{model}") or library.model_cost.get(model) or {}
@@ -310,10 +310,10 @@ def _continuation(
 
 
 def _logprobs(
-    provider: str, supported: frozenset[str], api_base: str | None, given: bool | None
+    provider: str, supported: frozenset[str], api_base: str | None, setting: bool | None
 ) -> bool:
-    if given is not None:
-        return given
+    if setting is not None:
+        return setting
     # An address of one's own may be any server: only vLLM's is known to report them.
     at_home = api_base is None or provider == "hosted_vllm"
     return provider in _HAS_LOGPROBS and "logprobs" in supported and at_home

@@ -168,13 +168,13 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     millis = headers.get("retry-after-ms")
     if millis is not None and _number(millis) is not None:
         return max(0.0, float(millis) / 1000)
-    given = headers.get("retry-after")
-    if given is None:
+    wait = headers.get("retry-after")
+    if wait is None:
         return None
-    if _number(given) is not None:
-        return max(0.0, float(given))
+    if _number(wait) is not None:
+        return max(0.0, float(wait))
     try:
-        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(wait).timestamp() - time.time())
     except ValueError:
         return None
 

@@ -40,7 +40,7 @@ class SlidingWindow:
         self._span_s = window_s + GUARD_S
         self._clock = clock
         self._slots: deque[Slot] = deque()
-        self._held = 0.0
+        self._in_window = 0.0
 
     def delay_s(self, amount: float) -> float:
         """Return how long to wait before asking again; 0 if ``amount`` fits now.
@@ -48,7 +48,7 @@ class SlidingWindow:
         What is larger than the whole limit fits into an empty window: the provider must judge it.
         """
         self._forget()
-        if not self._slots or self._held + amount <= self.limit:
+        if not self._slots or self._in_window + amount <= self.limit:
             return 0.0
         oldest_s = self._slots[0].sent_s
         if oldest_s is None:
@@ -59,13 +59,13 @@ class SlidingWindow:
         """Take ``amount``, for which `delay_s` was 0."""
         slot = Slot(self, amount)
         self._slots.append(slot)
-        self._held += amount
+        self._in_window += amount
         return slot
 
     def change(self, slot: Slot, amount: float) -> None:
         """Put the true amount of a slot in the place of its estimate."""
         if not slot.is_past:
-            self._held += amount - slot.amount
+            self._in_window += amount - slot.amount
         slot.amount = amount
 
     def _forget(self) -> None:
@@ -74,7 +74,7 @@ class SlidingWindow:
         while self._slots and (sent_s := self._slots[0].sent_s) is not None and sent_s <= past_s:
             slot = self._slots.popleft()
             slot.is_past = True
-            self._held -= slot.amount
+            self._in_window -= slot.amount
 
 
 @dataclass(eq=False)

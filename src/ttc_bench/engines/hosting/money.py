@@ -63,7 +63,7 @@ def most_prompt_tokens(texts: list[str]) -> int:
 
 
 @dataclass(eq=False)
-class Hold:
+class Reservation:
     """Dollars set aside for one try.
 
     Attributes:
@@ -87,17 +87,17 @@ class Budget:
     def __init__(self, max_usd: float | None = None, max_requests: int | None = None) -> None:
         self.max_usd, self.max_requests = max_usd, max_requests
         self.spent_usd, self.requests = 0.0, 0
-        self._held: list[Hold] = []
+        self._reservations: list[Reservation] = []
         self._settled = PerLoop(asyncio.Event)
 
-    async def hold(self, most_usd: float) -> Hold:
+    async def reserve(self, most_usd: float) -> Reservation:
         """Set aside what one try may cost at most.
 
         Raises:
             CallError: Fatal, if the try could pass a limit.
         """
         while not self._fits(most_usd):
-            if not self._held:
+            if not self._reservations:
                 raise self._stop("max_usd", f"{self.max_usd:g} dollars")
             settled = self._settled.get()
             settled.clear()
@@ -105,20 +105,20 @@ class Budget:
         if self.max_requests is not None and self.requests >= self.max_requests:
             raise self._stop("max_requests", f"{self.max_requests}")
         self.requests += 1
-        held = Hold(most_usd)
-        self._held.append(held)
-        return held
+        reservation = Reservation(most_usd)
+        self._reservations.append(reservation)
+        return reservation
 
-    def settle(self, held: Hold, usd: float | None) -> None:
+    def settle(self, reservation: Reservation, usd: float | None) -> None:
         """Book what the try cost; if that is unknown, the most that it may have cost."""
-        self._held.remove(held)
-        self.spent_usd += held.usd if usd is None else usd
+        self._reservations.remove(reservation)
+        self.spent_usd += reservation.usd if usd is None else usd
         self._settled.get().set()
 
     def _fits(self, usd: float) -> bool:
         if self.max_usd is None:
             return True
-        return self.spent_usd + sum(h.usd for h in self._held) + usd <= self.max_usd
+        return self.spent_usd + sum(r.usd for r in self._reservations) + usd <= self.max_usd
 
     def _stop(self, name: str, limit: str) -> CallError:
         return CallError(

@@ -52,17 +52,17 @@ def times(facts: Mapping[str, Any]) -> tuple[float | None, float | None]:
 
 def speculation(facts: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """Return drafted and accepted tokens, where the endpoint reports them."""
-    found = (facts.get("metrics") or {}).get("speculative_decoding") or facts.get("speculation")
-    if not found:
+    counts = (facts.get("metrics") or {}).get("speculative_decoding") or facts.get("speculation")
+    if not counts:
         return None, None
-    drafted, accepted = (found.get(name) for name in _SPECULATION)
+    drafted, accepted = (counts.get(name) for name in _SPECULATION)
     return drafted, accepted
 
 
 def note_counters(facts: dict[str, Any], drafted: int, accepted: int) -> None:
     """Add what the server's counters tell about the call to ``facts``."""
-    told = dict(zip(_SPECULATION, (drafted, accepted), strict=True))
-    facts["speculation"] = {**told, "source": "counters"}
+    counts = dict(zip(_SPECULATION, (drafted, accepted), strict=True))
+    facts["speculation"] = {**counts, "source": "counters"}
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -27,10 +27,10 @@ class Redactor:
     """
 
     def __init__(self, keys: Iterable[str | None] = ()) -> None:
-        known = {key for key in keys if key}
-        known |= {value for name, value in os.environ.items() if _NAMES_A_SECRET.search(name)}
+        secrets = {key for key in keys if key}
+        secrets |= {value for name, value in os.environ.items() if _NAMES_A_SECRET.search(name)}
         # Longest first, or a key that contains another would leave its rest.
-        self._keys = sorted((k for k in known if len(k) >= _SHORTEST), key=len, reverse=True)
+        self._keys = sorted((k for k in secrets if len(k) >= _SHORTEST), key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         """Return ``text`` without any key, known or by its look."""

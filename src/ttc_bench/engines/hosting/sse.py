@@ -19,9 +19,9 @@ class EventReader:
         # A trailing "\r" may be half of "\r\n": it waits for the next chunk.
         whole = self._rest + chunk
         if b"\r" in whole:
-            held = b"\r" if whole.endswith(b"\r") else b""
-            body = whole[: len(whole) - len(held)]
-            whole = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
+            rest = b"\r" if whole.endswith(b"\r") else b""
+            body = whole[: len(whole) - len(rest)]
+            whole = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + rest
         *lines, self._rest = whole.split(b"\n")
         done = []
         for line in lines:

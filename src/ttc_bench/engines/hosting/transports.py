@@ -152,10 +152,10 @@ class Direct(Transport):
 
     def _template(self, request: Request) -> dict[str, Any]:
         """Return the body without its messages, as LiteLLM would send it."""
-        given = self._endpoint.parameters(request)
-        key = json.dumps(given)
+        parameters = self._endpoint.parameters(request)
+        key = json.dumps(parameters)
         if key not in self._templates:
-            self._templates[key] = _litellm_body(self._endpoint, given)
+            self._templates[key] = _litellm_body(self._endpoint, parameters)
         return self._templates[key]
 
     def _open(self) -> aiohttp.ClientSession:
@@ -201,9 +201,9 @@ class ByLiteLLM(Transport):
         Raises:
             TryError: If no whole answer came.
         """
-        endpoint, given = self._endpoint, self._endpoint.parameters(request)
+        endpoint, parameters = self._endpoint, self._endpoint.parameters(request)
         if request.sampling.temperature > 0 and "seed" in endpoint.supported:
-            given["seed"] = seed
+            parameters["seed"] = seed
         answer.sent_s = time.perf_counter()
         sent(answer.sent_s)
         try:
@@ -218,7 +218,7 @@ class ByLiteLLM(Transport):
                     timeout=self._timeouts.idle_s,
                     max_retries=0,
                     extra_body=endpoint.extras(request) or None,
-                    **given,
+                    **parameters,
                 )
                 answer.status = 200
                 async for chunk in stream:
@@ -266,14 +266,14 @@ async def _drain(content: aiohttp.StreamReader) -> None:
                 pass
 
 
-def _litellm_body(endpoint: Endpoint, given: Mapping[str, Any]) -> dict[str, Any]:
+def _litellm_body(endpoint: Endpoint, parameters: Mapping[str, Any]) -> dict[str, Any]:
     from litellm.types.utils import LlmProviders
     from litellm.utils import ProviderConfigManager
 
     library = litellm()
     try:
         mapped = library.utils.get_optional_params(
-            model=endpoint.model, custom_llm_provider=endpoint.dialect, stream=True, **given
+            model=endpoint.model, custom_llm_provider=endpoint.dialect, stream=True, **parameters
         )
     except library.UnsupportedParamsError as error:
         raise endpoint.cannot(f"what the policy needs ({error.message})") from error

@@ -14,7 +14,7 @@ from ttc_bench.engines.runtime.cache import Meter
 from ttc_bench.engines.runtime.chat import Prompter
 from ttc_bench.engines.runtime.llama import LlamaRunner, is_white_box
 from ttc_bench.engines.runtime.runner import GenericRunner, Runner, Threads
-from ttc_bench.engines.runtime.source import Weights
+from ttc_bench.engines.runtime.source import ModelSource
 from ttc_bench.errors import UserError
 from ttc_bench.types import Message
 
@@ -63,15 +63,15 @@ class LanguageModel:
     """A causal language model, ready to decode.
 
     Args:
-        weights: Where the model is.
+        source: Where the model is.
         placement: Where and how it runs.
     """
 
-    def __init__(self, weights: Weights, placement: Placement) -> None:
+    def __init__(self, source: ModelSource, placement: Placement) -> None:
         from transformers import AutoModelForCausalLM
 
-        self.tokenizer = load_tokenizer(weights)
-        model = load_weights(AutoModelForCausalLM, weights, placement)
+        self.tokenizer = load_tokenizer(source)
+        model = load_weights(AutoModelForCausalLM, source, placement)
         self.model = model
         self.prompter = Prompter(self.tokenizer)
         threads = placement.threads
@@ -113,7 +113,7 @@ class LanguageModel:
             self.runner.forward(tokens[:, :count], cache, every=count == 5).argmax(-1).tolist()
 
 
-def load_tokenizer(weights: Weights) -> Any:
+def load_tokenizer(source: ModelSource) -> Any:
     """Return the model's tokenizer.
 
     Raises:
@@ -122,12 +122,12 @@ def load_tokenizer(weights: Weights) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(weights.source)
+        return AutoTokenizer.from_pretrained(str(source.folder))
     except Exception as error:
-        raise weights.fault(f"its tokenizer cannot be loaded ({first_line(error)})") from error
+        raise source.fault(f"its tokenizer cannot be loaded ({first_line(error)})") from error
 
 
-def load_weights(auto_class: Any, weights: Weights, placement: Placement, **options: Any) -> Any:
+def load_weights(auto_class: Any, source: ModelSource, placement: Placement, **options: Any) -> Any:
     """Return the model in evaluation mode, on its device.
 
     Raises:
@@ -136,24 +136,24 @@ def load_weights(auto_class: Any, weights: Weights, placement: Placement, **opti
     try:
         with quiet_loading():
             model, report = auto_class.from_pretrained(
-                weights.source, dtype=placement.dtype, output_loading_info=True, **options
+                str(source.folder), dtype=placement.dtype, output_loading_info=True, **options
             )
     except Exception as error:
-        raise weights.fault(f"it cannot be loaded ({first_line(error)})") from error
+        raise source.fault(f"it cannot be loaded ({first_line(error)})") from error
     missing = sorted(report["missing_keys"])
     if missing:
         # Weights that a checkpoint lacks would be random: a measurement of nothing.
-        raise weights.fault(f"its weights lack {missing[0]}" + (" and others" * (len(missing) > 1)))
+        raise source.fault(f"its weights lack {missing[0]}" + (" and others" * (len(missing) > 1)))
     return model.to(placement.device).eval()
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """Return the ids that end a turn: those of the generation settings and of the tokenizer."""
-    found: set[int] = set()
+    ids: set[int] = set()
     for source in (model.generation_config, model.config.get_text_config(), tokenizer):
-        ids = getattr(source, "eos_token_id", None)
-        found.update([ids] if isinstance(ids, int) else ids or ())
-    return frozenset(found)
+        ends = getattr(source, "eos_token_id", None)
+        ids.update([ends] if isinstance(ends, int) else ends or ())
+    return frozenset(ids)
 
 
 class quiet_loading:  # noqa: N801 (used like a function)

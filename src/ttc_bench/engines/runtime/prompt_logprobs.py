@@ -1,4 +1,4 @@
-"""Reading without generating: the surprisal of a text."""
+"""Prompt logprobs: reading a text without generating."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ttc_bench.engines.completion import CallError, Reading, Timing, TokenSurprisal, Usage
+from ttc_bench.engines.completion import CallError, Reading, Timing, TokenLogprob, Usage
 from ttc_bench.engines.runtime.cache import Meter
 from ttc_bench.engines.runtime.models import LanguageModel
 from ttc_bench.engines.runtime.sampler import token_logprobs
@@ -16,7 +16,7 @@ CHUNK = 256
 """Positions per pass when logits of a whole text are wanted: bounds the memory they take."""
 
 
-def read_surprisal(model: LanguageModel, name: str, text: str) -> Reading:
+def read_prompt_logprobs(model: LanguageModel, name: str, text: str) -> Reading:
     """Return the log-probability of every token of ``text``, read from its start.
 
     A text longer than the context window is read in windows that overlap by half, so every token
@@ -40,16 +40,14 @@ def read_surprisal(model: LanguageModel, name: str, text: str) -> Reading:
     meter = Meter()
     logprobs = [None, *_logprobs(model, tokens, meter)] if tokens else []
     spans = _partition(encoded["offset_mapping"], len(text))
-    surprisals = tuple(
-        TokenSurprisal(start, end, logprob)
-        for (start, end), logprob in zip(spans, logprobs, strict=True)
-    )
-    usage = reading_usage(meter, len(tokens))
     return Reading(
         model=name,
-        usage=usage,
+        usage=reading_usage(meter, len(tokens)),
         timing=Timing(latency_s=time.perf_counter() - start_s),
-        tokens=surprisals,
+        tokens=tuple(
+            TokenLogprob(start, end, logprob)
+            for (start, end), logprob in zip(spans, logprobs, strict=True)
+        ),
     )
 
 
@@ -57,27 +55,27 @@ def read_surprisal(model: LanguageModel, name: str, text: str) -> Reading:
 def _logprobs(model: LanguageModel, tokens: list[int], meter: Meter) -> list[float]:
     """Return the log-probability of every token but the first."""
     window = model.runner.max_positions
-    found: list[float] = []
+    logprobs: list[float] = []
     start = 0
-    while len(found) < len(tokens) - 1:
+    while len(logprobs) < len(tokens) - 1:
         part = tokens[start : start + window]
         # Tokens judged by an earlier window are read again as context, and not judged again.
-        found += _window_logprobs(model, part, meter)[len(found) - start :]
+        logprobs += _window_logprobs(model, part, meter)[len(logprobs) - start :]
         start += max(1, window // 2)
-    return found
+    return logprobs
 
 
 def _window_logprobs(model: LanguageModel, tokens: list[int], meter: Meter) -> list[float]:
     runner = model.runner
     cache = runner.new_cache(len(tokens), [meter])
-    found: list[float] = []
+    logprobs: list[float] = []
     for start in range(0, len(tokens), CHUNK):
         chunk = torch.tensor([tokens[start : start + CHUNK]], device=runner.device)
         logits = runner.forward(chunk, cache, every=True, prefill=True)[0]
         following = tokens[start + 1 : start + 1 + CHUNK]
         if following:
-            found += token_logprobs(logits[: len(following)], following)
-    return found
+            logprobs += token_logprobs(logits[: len(following)], following)
+    return logprobs
 
 
 def _partition(offsets: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:

@@ -37,32 +37,9 @@ class Threads:
 
     def use_for(self, flops: float) -> None:
         """Set the threads for a pass of ``flops`` floating point operations."""
-        wanted = 1 if flops < SMALL_PASS and not self._fixed else self._most
-        if torch.get_num_threads() != wanted:
-            torch.set_num_threads(wanted)
-
-
-class Cache(Protocol):
-    """What every decoding loop may ask of a key-value cache."""
-
-    meters: list[Meter]
-
-    @property
-    def length(self) -> int:
-        """Positions seen so far."""
-        ...
-
-    def crop(self, length: int) -> None:
-        """Forget everything from position ``length`` on."""
-        ...
-
-    def expand(self, meters: Sequence[Meter]) -> None:
-        """Turn the single row into one row per meter."""
-        ...
-
-    def drop(self, row: int) -> int:
-        """Remove ``row``; return the index of the row that took its place."""
-        ...
+        threads = 1 if flops < SMALL_PASS and not self._fixed else self._most
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 class Runner(Protocol):
@@ -139,12 +116,12 @@ class GenericCache:
     def drop(self, row: int) -> int:
         """Remove ``row``; return the index of the row that took its place (the last one)."""
         last = len(self.meters) - 1
-        kept = list(range(last))
+        rows = list(range(last))
         if row != last:
-            kept[row] = last
+            rows[row] = last
             self.meters[row] = self.meters[last]
         self.meters.pop()
-        self.dynamic.batch_select_indices(torch.tensor(kept, dtype=torch.long))
+        self.dynamic.batch_select_indices(torch.tensor(rows, dtype=torch.long))
         return last
 
     def row_nbytes(self) -> int:

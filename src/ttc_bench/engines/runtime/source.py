@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, PositiveFloat
 
@@ -23,7 +23,6 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.jinja")
 ANSWER_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES, *WEIGHT_FILES)
-Kind = Literal["generator", "verifier"]
 
 
 class _ImplicitReward(Params):
@@ -43,22 +42,22 @@ class ImplicitReward:
     """
 
     beta: float
-    reference: Weights | None
+    reference: ModelSource | None
 
 
 @dataclass(frozen=True)
-class Weights:
+class ModelSource:
     """Where the model of a role comes from.
 
     Attributes:
         role: The role.
-        given: Path or hub id as the user gave it.
-        told_by: What says so, for messages; empty for the role's own parameter.
+        location: Path or hub id as the user gave it.
+        named_by: What names the location, for messages; empty for the role's own parameter.
     """
 
     role: ModelRole
-    given: str
-    told_by: str = ""
+    location: str
+    named_by: str = ""
 
     def check(self) -> None:
         """Raise unless this is a model that can play its role.
@@ -84,19 +83,14 @@ class Weights:
         Raises:
             UserError: If there is no such folder, and no such model on the hub either.
         """
-        path = Path(self.given).expanduser()
+        path = Path(self.location).expanduser()
         if path.is_dir():
             return path
         if path.exists():
             raise self.fault("it is a file; give the folder that holds config.json")
-        if not HUB_ID.fullmatch(self.given) or self.given.startswith("."):
+        if not HUB_ID.fullmatch(self.location) or self.location.startswith("."):
             raise self.fault("there is no such folder")
         return self._fetch()
-
-    @property
-    def source(self) -> str:
-        """What the library's loaders are given."""
-        return str(self.folder)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -119,7 +113,7 @@ class Weights:
     @property
     def parameter(self) -> str:
         """What gives this model, as messages name it."""
-        return self.told_by or f"parameter model.{self.role}"
+        return self.named_by or f"parameter model.{self.role}"
 
     @property
     def architectures(self) -> list[str]:
@@ -133,26 +127,26 @@ class Weights:
         Raises:
             UserError: If what ``config.json`` says of it cannot be read.
         """
-        told = self.config.get("implicit_reward")
-        if told is None:
+        settings = self.config.get("implicit_reward")
+        if settings is None:
             return None
-        wrong = faults(_ImplicitReward, told, "implicit_reward of its config.json")
-        if wrong:
+        if wrong := faults(_ImplicitReward, settings, "implicit_reward of its config.json"):
             raise self.fault("; ".join(wrong))
-        read = _ImplicitReward.model_validate(told)
-        if read.reference is None:
-            return ImplicitReward(read.beta, None)
-        beside = (self.folder.resolve() / read.reference).resolve()
-        given = str(beside) if beside.is_dir() else read.reference
-        return ImplicitReward(read.beta, Weights("target", given, f"{self.parameter}'s reference"))
+        reward = _ImplicitReward.model_validate(settings)
+        if reward.reference is None:
+            return ImplicitReward(reward.beta, None)
+        beside = (self.folder.resolve() / reward.reference).resolve()
+        location = str(beside) if beside.is_dir() else reward.reference
+        named_by = f"{self.parameter}'s reference"
+        return ImplicitReward(reward.beta, ModelSource("target", location, named_by))
 
     @cached_property
     def digest(self) -> str:
         """Hash over configuration, tokenizer and weights, by content, a reference's included."""
         total = hashlib.sha256()
-        told = self.implicit_reward if self.role == "verifier" else None
-        if told is not None and told.reference is not None:
-            total.update(told.reference.digest.encode())
+        reward = self.implicit_reward if self.role == "verifier" else None
+        if reward is not None and reward.reference is not None:
+            total.update(reward.reference.digest.encode())
         for path in sorted(self._files(ANSWER_FILES)):
             total.update(f"{path.name}:{_file_digest(path)}\n".encode())
         return total.hexdigest()
@@ -165,7 +159,7 @@ class Weights:
             else "a causal LM"
         )
         return UserError(
-            f"{self.parameter}: {self.given!r} is not a usable model: {reason}."
+            f"{self.parameter}: {self.location!r} is not a usable model: {reason}."
             f" Give the folder, or the hub id, of {kind} in Hugging Face layout."
         )
 
@@ -193,13 +187,13 @@ class Weights:
         if count != 1:
             raise self.fault(f"its head has {count} outputs instead of one")
 
-    def _check_implicit(self, reference: Weights | None) -> None:
+    def _check_implicit(self, reference: ModelSource | None) -> None:
         self._check_generator()
         if reference is None:
             return
         reference.check()
         if self._tokens_digest() != reference._tokens_digest():
-            raise self.fault(f"its reference {reference.given!r} has another tokenizer")
+            raise self.fault(f"its reference {reference.location!r} has another tokenizer")
 
     def _tokens_digest(self) -> dict[str, str]:
         return {path.name: _file_digest(path) for path in self._files(("tokenizer.json",))}
@@ -210,16 +204,16 @@ class Weights:
     def _fetch(self) -> Path:
         from huggingface_hub import snapshot_download
 
-        name, _, revision = self.given.partition("@")
-        wanted = [*ANSWER_FILES, "*.index.json", "*.model", "*.txt"]
+        name, _, revision = self.location.partition("@")
+        patterns = [*ANSWER_FILES, "*.index.json", "*.model", "*.txt"]
         try:
-            found = snapshot_download(name, revision=revision or None, allow_patterns=wanted)
+            folder = snapshot_download(name, revision=revision or None, allow_patterns=patterns)
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "unreachable"
             raise self.fault(
                 f"there is no such folder, and the Hugging Face hub did not give it ({reason})"
             ) from error
-        return Path(found)
+        return Path(folder)
 
 
 def _file_digest(path: Path) -> str:

@@ -145,9 +145,9 @@ class StopMatcher:
         searched = max(0, len(self._text) - self._longest + 1)
         self._text += after[len(before) :]
         self._window, self._complete = self._complete, len(self._tokens)
-        found = [(at, s) for s in self._stop if (at := self._text.find(s, searched)) >= 0]
-        if found:
-            at, self.matched = min(found)
+        matches = [(at, s) for s in self._stop if (at := self._text.find(s, searched)) >= 0]
+        if matches:
+            at, self.matched = min(matches)
             self.cut = self._text[:at]
         return self.cut is not None
 

@@ -23,24 +23,24 @@ from ttc_bench.engines.runtime.models import (
 )
 from ttc_bench.engines.runtime.prompt_logprobs import reading_usage
 from ttc_bench.engines.runtime.runner import Runner, parameter_cost
-from ttc_bench.engines.runtime.source import Weights
+from ttc_bench.engines.runtime.source import ModelSource
 from ttc_bench.types import Message
 
 ROWS = 16
 """Solutions that a verifier reads in one pass."""
 
 
-def load_verifier(weights: Weights, placement: Placement) -> Verifier:
-    """Return the verifier of checked weights, loaded."""
-    kind = ScalarVerifier if weights.implicit_reward is None else ImplicitVerifier
-    return kind(weights, placement)
+def load_verifier(source: ModelSource, placement: Placement) -> Verifier:
+    """Return the verifier of a checked source, loaded."""
+    kind = ScalarVerifier if source.implicit_reward is None else ImplicitVerifier
+    return kind(source, placement)
 
 
 class Verifier(ABC):
     """Scores whole and partial solutions with the probability that they are right.
 
     Args:
-        weights: Where the model is.
+        source: Where the model is.
         placement: Where and how it runs.
     """
 
@@ -49,7 +49,7 @@ class Verifier(ABC):
     """Most tokens of a question with a solution."""
 
     @abstractmethod
-    def __init__(self, weights: Weights, placement: Placement) -> None: ...
+    def __init__(self, source: ModelSource, placement: Placement) -> None: ...
 
     def read(self, name: str, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
         """Return one score per solution.
@@ -107,17 +107,17 @@ class ScalarVerifier(Verifier):
     (arXiv 2110.14168; a process reward model as in 2408.03314).
     """
 
-    def __init__(self, weights: Weights, placement: Placement) -> None:
+    def __init__(self, source: ModelSource, placement: Placement) -> None:
         import transformers
 
-        per_token = any("TokenClassification" in name for name in weights.architectures)
+        per_token = any("TokenClassification" in name for name in source.architectures)
         auto_class: Any = (
             transformers.AutoModelForTokenClassification
             if per_token
             else transformers.AutoModelForSequenceClassification
         )
-        self.tokenizer = load_tokenizer(weights)
-        self.model = load_weights(auto_class, weights, placement)
+        self.tokenizer = load_tokenizer(source)
+        self.model = load_weights(auto_class, source, placement)
         self.window = int(
             getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
         )
@@ -180,15 +180,15 @@ class ImplicitVerifier(Verifier):
     ``beta * sum_t log(p(y_t) / p_reference(y_t))`` over its tokens, and the score its sigmoid
     (implicit process reward, arXiv 2412.01981). Without one, the reward is
     ``beta * sum_t log p(y_t)`` and the score its exponential: a power of the likelihood. Beta and
-    the reference are those that the checkpoint was trained for (`Weights.implicit_reward`).
+    the reference are those that the checkpoint was trained for (`ModelSource.implicit_reward`).
     """
 
-    def __init__(self, weights: Weights, placement: Placement) -> None:
-        told = weights.implicit_reward
-        assert told is not None
-        sources = [weights] if told.reference is None else [weights, told.reference]
-        self._beta = told.beta
-        self._models = [LanguageModel(source, placement) for source in sources]
+    def __init__(self, source: ModelSource, placement: Placement) -> None:
+        reward = source.implicit_reward
+        assert reward is not None
+        sources = [source] if reward.reference is None else [source, reward.reference]
+        self._beta = reward.beta
+        self._models = [LanguageModel(one, placement) for one in sources]
         self.tokenizer = self._models[0].tokenizer
         self.window = min(model.runner.max_positions for model in self._models)
 
@@ -226,9 +226,9 @@ def solution_logprobs(
     tokens, last = _pad(tails, 0, runner.device)
     logits = runner.forward(tokens, cache, every=True, prefill=True)
     _merge(meter, shared, rows)
-    found = logits[:, :-1].log_softmax(-1).gather(2, tokens[:, 1:, None])[..., 0]
-    places = torch.arange(found.shape[1], device=runner.device)
-    sums: list[float] = found.masked_fill(places >= last[:, None], 0.0).double().sum(1).tolist()
+    logprobs = logits[:, :-1].log_softmax(-1).gather(2, tokens[:, 1:, None])[..., 0]
+    places = torch.arange(logprobs.shape[1], device=runner.device)
+    sums: list[float] = logprobs.masked_fill(places >= last[:, None], 0.0).double().sum(1).tolist()
     return sums
 
 
