@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ttc_bench.reporting.row_dicts import row_dicts
-from ttc_bench.types import GROUP, DataFrame
+from ttc_bench.reporting.row_dicts import full_name, group_key, row_dicts
+from ttc_bench.types import DataFrame
 
 ALL = "all"
 """The level of figures over all difficulty levels."""
@@ -39,8 +39,7 @@ def pareto_places(frontier: DataFrame) -> dict[tuple[Any, ...], str]:
     places: dict[tuple[Any, ...], dict[str, str | None]] = {}
     for row in row_dicts(frontier[frontier["level"] == ALL]):
         dominated_by = None if row["on_frontier"] else str(row["dominated_by"])
-        key = tuple(row[name] for name in GROUP)
-        places.setdefault(key, {})[row["cost_metric"]] = dominated_by
+        places.setdefault(group_key(row), {})[row["cost_metric"]] = dominated_by
     return {key: _place(dominated_by) for key, dominated_by in places.items()}
 
 
@@ -79,7 +78,6 @@ def _ease(level: str) -> tuple[int, str]:
 
 def _steps(steps: DataFrame, cost: Cost) -> str:
     return " -> ".join(
-        f"{cost.form.format(row['cost'] * cost.factor)} {row['policy']}.{row['variant']}"
-        f" {row['quality']:.3f}"
+        f"{cost.form.format(row['cost'] * cost.factor)} {full_name(row)} {row['quality']:.3f}"
         for row in row_dicts(steps.sort_values("budget"))
     )

@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from ttc_bench.reporting.decision import change
-from ttc_bench.reporting.html import Sheet, cell, environment, known, plain_sheet
+from ttc_bench.reporting.html import environment
+from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
-from ttc_bench.reporting.row_dicts import row_dicts
-from ttc_bench.reporting.table import align
+from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
+from ttc_bench.reporting.run_choice import Kept
+from ttc_bench.reporting.sheet import Sheet, cell, known, number, plain_sheet
 from ttc_bench.types import DataFrame
-
-Row = Mapping[str, Any]
-
-GROUP = ["model_before", "model_after", "benchmark"]
 
 MOST_SETTINGS = 20
 """Changed settings that the terminal shows."""
@@ -49,32 +47,8 @@ per cent; * where it is better or worse by the same tests. Replayed calls keep t
 """
 
 
-class Run(Protocol):
-    """What is told of a run that was kept."""
-
-    @property
-    def run(self) -> str:
-        """Its name."""
-
-    @property
-    def model(self) -> str:
-        """Its model."""
-
-    @property
-    def config(self) -> str:
-        """Digest of its configuration."""
-
-    @property
-    def recorded_at(self) -> str:
-        """When it was kept."""
-
-    @property
-    def commit(self) -> str:
-        """Commit of the code."""
-
-
 def render(
-    pairs: Iterable[tuple[Run, Run]],
+    pairs: Iterable[tuple[Kept, Kept]],
     changes: DataFrame,
     settings: DataFrame,
     not_compared: DataFrame,
@@ -90,16 +64,15 @@ def render(
     parts = [f"{side}: {text}" for pair in pairs for side, text in described(pair)]
     parts.append(_settings(settings))
     parts += [f"\n{line}" for line in headlines(changes)]
-    for key, part in changes.groupby(GROUP, sort=True):
-        sheet = changes_sheet(part)
-        parts.append(f"\n{title(key)}\n{align([list(sheet.headings), *sheet.rows], LEFT)}")
+    for key, part in changes.groupby(RUN_PAIR, sort=True):
+        parts.append(f"\n{title(key)}\n{changes_sheet(part).aligned(LEFT)}")
     if len(not_compared):
         parts.append("\nNot compared:")
         parts += [f"  {line}" for line in left_out(not_compared)]
     return "\n".join([*parts, "", NOTE])
 
 
-def described(pair: tuple[Run, Run]) -> list[tuple[str, str]]:
+def described(pair: tuple[Kept, Kept]) -> list[tuple[str, str]]:
     """Return one line per side: run, model, configuration, commit and time."""
     return [
         (
@@ -133,8 +106,8 @@ def headlines(changes: DataFrame) -> list[str]:
         return [
             "Nothing can be compared: no variant was run on the same question by both, see below."
         ]
-    found = []
-    for key, part in changes[changes["metric"] == "reward"].groupby(GROUP, sort=True):
+    lines = []
+    for key, part in changes[changes["metric"] == "reward"].groupby(RUN_PAIR, sort=True):
         rows = row_dicts(part)
         count = Counter(str(row["verdict"]) for row in rows)
         text = ", ".join(f"{count[v]} {v}" for v in ("better", "worse", "equal", "undecided"))
@@ -144,32 +117,28 @@ def headlines(changes: DataFrame) -> list[str]:
         decided = [row for row in rows if row["verdict"] in ("better", "worse")]
         if decided:
             most = max(decided, key=lambda row: abs(row["difference"]))
-            line += f" The largest change: {_name(most)}, {change(most)}."
-        found.append(line)
-    return found
+            line += f" The largest change: {full_name(most)}, {change(most)}."
+        lines.append(line)
+    return lines
 
 
 def changes_sheet(part: DataFrame) -> Sheet:
     """Return one row per variant of one model pair and benchmark."""
     by_name: dict[str, dict[str, Row]] = {}
     for row in row_dicts(part):
-        by_name.setdefault(_name(row), {})[row["metric"]] = row
+        by_name.setdefault(full_name(row), {})[row["metric"]] = row
     return Sheet(HEADINGS, [_cells(name, rows) for name, rows in by_name.items()])
-
-
-def _name(row: Row) -> str:
-    return f"{row['policy']}.{row['variant']}"
 
 
 def _cells(name: str, rows: Mapping[str, Row]) -> list[str]:
     reward = rows["reward"]
-    means = (f"{reward[k]:.3f}" if known(reward[k]) else "-" for k in ("mean_before", "mean_after"))
     return [
         name,
         cell(reward["n_pairs"]),
-        *means,
+        number(reward["mean_before"], "{:.3f}"),
+        number(reward["mean_after"], "{:.3f}"),
         change(reward) if known(reward["difference"]) else "-",
-        f"{reward['p_adjusted']:.3f}" if known(reward["p_adjusted"]) else "-",
+        number(reward["p_adjusted"], "{:.3f}"),
         cell(reward["n_up"]),
         cell(reward["n_down"]),
         verdict(reward),
@@ -196,7 +165,7 @@ def left_out(not_compared: DataFrame) -> list[str]:
     """Return one line per benchmark and reason: how many questions of which variants."""
     lines = []
     for (benchmark, reason), part in not_compared.groupby(["benchmark", "reason"], sort=True):
-        names = [_name(row) for row in row_dicts(part)]
+        names = [full_name(row) for row in row_dicts(part)]
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         most = int(part["n_questions"].max())
         lines.append(f"{benchmark}, {reason}: {shown} ({most} questions)")
@@ -204,7 +173,7 @@ def left_out(not_compared: DataFrame) -> list[str]:
 
 
 def render_html(
-    pairs: Iterable[tuple[Run, Run]],
+    pairs: Iterable[tuple[Kept, Kept]],
     changes: DataFrame,
     tables: Mapping[str, DataFrame],
     still: bytes,
@@ -224,7 +193,7 @@ def render_html(
             runs=[line for pair in pairs for line in described(pair)],
             headlines=headlines(changes),
             settings=plain_sheet(tables["settings"]),
-            sheets=[(title(k), changes_sheet(p)) for k, p in changes.groupby(GROUP, sort=True)],
+            sheets=[(title(k), changes_sheet(p)) for k, p in changes.groupby(RUN_PAIR, sort=True)],
             plot=CHANGES_PLOT,
             image=base64.b64encode(still).decode(),
             left_out=left_out(tables["not_compared"]),

@@ -95,10 +95,10 @@ def compare_pairs(
         np.column_stack([table[pair[side]] for table in tables.values() for pair in pairs])
         for side in (0, 1)
     ]
-    found = compare(sides[0], sides[1], jobs.codes, params.comparing())
+    compared = compare(sides[0], sides[1], jobs.codes, params.comparing())
     rows = []
     for number, (metric, table) in enumerate(tables.items()):
-        own = found[number * len(pairs) : (number + 1) * len(pairs)]
+        own = compared[number * len(pairs) : (number + 1) * len(pairs)]
         for pair, one in zip(pairs, adjust(own, params.confidence), strict=True):
             row = _row(metric, pair, one, table, params)
             rows.append({"metric": metric, "cluster": jobs.cluster, **row})

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ttc_bench.reporting.budgets import pareto_places
 from ttc_bench.reporting.decision import change, decide
 from ttc_bench.reporting.plots import plots
-from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
+from ttc_bench.reporting.sheet import Sheet, cell, known, number, plain_sheet
 from ttc_bench.reporting.table import absent_lines
-from ttc_bench.types import BASELINE, GROUP, DataFrame
+from ttc_bench.types import BASELINE, DataFrame
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table as text.
-
-    Attributes:
-        headings: Names of the columns.
-        rows: One list of cells per row.
-    """
-
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 def render(
@@ -85,41 +72,35 @@ def environment() -> Environment:
 
 def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
     """Return one row per variant of one model and benchmark; the baseline comes first."""
-    bounds = {_key(r): r for r in row_dicts(tables["intervals"]) if r["metric"] == "reward"}
+    bounds = {group_key(r): r for r in row_dicts(tables["intervals"]) if r["metric"] == "reward"}
     versus = {
         (r["model"], r["benchmark"], r["policy_a"], r["variant_a"]): r
         for r in row_dicts(tables["comparisons"])
         if r["metric"] == "reward" and (r["policy_b"], r["variant_b"]) == BASELINE
     }
     places = pareto_places(tables["frontier"])
-    rows = sorted(row_dicts(summary), key=lambda r: (r["policy"] != "baseline", _key(r)))
+    rows = sorted(row_dicts(summary), key=lambda r: (r["policy"] != "baseline", group_key(r)))
     headings = ("policy.variant", "valid", "reward", "against baseline", "p, Holm", "verdict")
     more = ("p50 (s)", "p95 (s)", "tokens", "GFLOP", "US$", "Pareto")
     cells = [
         [
-            *_quality(r, bounds.get(_key(r)), versus.get(_key(r))),
+            *_quality(r, bounds.get(group_key(r)), versus.get(group_key(r))),
             *_costs(r),
-            places.get(_key(r), "-"),
+            places.get(group_key(r), "-"),
         ]
         for r in rows
     ]
     return Sheet((*headings, *more), cells)
 
 
-def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in GROUP)
-
-
-def _quality(
-    row: Mapping[str, Any], bound: Mapping[str, Any] | None, versus: Mapping[str, Any] | None
-) -> list[str]:
+def _quality(row: Row, bound: Row | None, versus: Row | None) -> list[str]:
     reward = "-"
     if bound is not None:
         reward = cell(bound["mean"])
         if known(bound["mean_low"]):
             reward += f" [{bound['mean_low']:.3f}, {bound['mean_high']:.3f}]"
     return [
-        f"{row['policy']}.{row['variant']}",
+        full_name(row),
         f"{row['n_valid']}/{row['n']}",
         reward,
         change(versus) if versus else "-",
@@ -128,13 +109,10 @@ def _quality(
     ]
 
 
-def _costs(row: Mapping[str, Any]) -> list[str]:
-    flops = row["flops_mean"]
+def _costs(row: Row) -> list[str]:
     return [
-        cell(row["latency_s_p50"]),
-        cell(row["latency_s_p95"]),
-        cell(row["total_tokens_mean"]),
-        cell(flops * 1e-9 if known(flops) else None),
+        *(cell(row[name]) for name in ("latency_s_p50", "latency_s_p95", "total_tokens_mean")),
+        number(row["flops_mean"], factor=1e-9),
         cell(row["usd_mean"]),
     ]
 
@@ -147,8 +125,8 @@ def comparison_sheet(comparisons: DataFrame) -> Sheet:
         [
             str(r["model"]),
             str(r["benchmark"]),
-            f"{r['policy_a']}.{r['variant_a']}",
-            f"{r['policy_b']}.{r['variant_b']}",
+            full_name(r, "_a"),
+            full_name(r, "_b"),
             cell(r["n_pairs"]),
             change(r),
             cell(r["p_adjusted"]),
@@ -160,27 +138,3 @@ def comparison_sheet(comparisons: DataFrame) -> Sheet:
         if r["metric"] == "reward"
     ]
     return Sheet(headings, rows)
-
-
-def plain_sheet(table: DataFrame) -> Sheet:
-    """Return a table as it is, its numbers to four figures."""
-    rows = [[cell(value) for value in row.values()] for row in row_dicts(table)]
-    return Sheet([str(name) for name in table.columns], rows)
-
-
-def known(value: Any) -> bool:
-    """Return whether there is a value: neither None nor NaN nor NA."""
-    import pandas as pd
-
-    return bool(pd.notna(value))
-
-
-def cell(value: Any) -> str:
-    """Return a value as text; what is not known is a dash."""
-    import numbers
-
-    if not known(value):
-        return "-"
-    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
-        return f"{float(value):.4g}"
-    return str(value)

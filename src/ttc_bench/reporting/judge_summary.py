@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ttc_bench.metrics.judge import SAME_TEXT, JudgeParams
-from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
+from ttc_bench.reporting.sheet import Sheet, number
 from ttc_bench.statistics.totals import total
 from ttc_bench.types import GROUP, DataFrame
 
@@ -59,25 +61,23 @@ def summarise(
     exact = {
         (row["model"], row["job_id"]): _exact(row)
         for row in row_dicts(rows)
-        if f"{row['policy']}.{row['variant']}" == params.against
+        if full_name(row) == params.against
     }
-    found = [
+    summary = [
         {**dict(zip(GROUP, key, strict=True)), **_figures(row_dicts(part), exact)}
         for key, part in rows.groupby(list(GROUP), sort=True)
     ]
-    return pd.DataFrame(found, columns=list(COLUMNS)).astype(COLUMNS)
+    return pd.DataFrame(summary, columns=list(COLUMNS)).astype(COLUMNS)
 
 
 _SCORES = ["judge_rubric", "judge_correct", "judge_agreement", "judge_win", "judge_consistency"]
 _SCORES += ["exact_match", "fuzzy_em"]
 
 
-def _figures(
-    rows: Sequence[Mapping[str, Any]], exact: Mapping[tuple[str, str], float | None]
-) -> dict[str, Any]:
+def _figures(rows: Sequence[Row], exact: Mapping[tuple[str, str], float | None]) -> dict[str, Any]:
     wins = [row["judge_win"] for row in rows if row["judge_win"] is not None]
-    said = [(row["judge_correct"], _exact(row)) for row in rows]
-    both = [(a, b) for a, b in said if a is not None and b is not None]
+    correct = [(row["judge_correct"], _exact(row)) for row in rows]
+    both = [(a, b) for a, b in correct if a is not None and b is not None]
     decided = [pair for row in rows if (pair := _decided(row, exact)) is not None]
     return {
         "judge_model": rows[0]["judge_model"],
@@ -122,12 +122,12 @@ def cohens_kappa(pairs: Sequence[tuple[float, float]]) -> float | None:
     return None if chance == 1.0 else (seen - chance) / (1 - chance)
 
 
-def _exact(row: Mapping[str, Any]) -> float | None:
+def _exact(row: Row) -> float | None:
     value: float | None = row["fuzzy_em"] if row["exact_match"] is None else row["exact_match"]
     return value
 
 
-def _decided(row: Mapping[str, Any], exact: Mapping[tuple[str, str], float | None]) -> float | None:
+def _decided(row: Row, exact: Mapping[tuple[str, str], float | None]) -> float | None:
     """Return whether the exactly right response of a pair won; ``None`` if not one is right."""
     own, base = _exact(row), exact.get((row["model"], row["job_id"]))
     if row["judge_win"] is None or own is None or base is None or own == base:
@@ -135,32 +135,26 @@ def _decided(row: Mapping[str, Any], exact: Mapping[tuple[str, str], float | Non
     return float(row["judge_win"] == own)
 
 
-def _first_share(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    asked = [row for row in rows if row["judge_consistency"] is not None]
-    first = [row["judge_first"] == "win" for row in asked if row["judge_first"] != "tie"]
-    first += [row["judge_second"] == "loss" for row in asked if row["judge_second"] != "tie"]
+def _first_share(rows: Sequence[Row]) -> float | None:
+    compared = [row for row in rows if row["judge_consistency"] is not None]
+    first = [row["judge_first"] == "win" for row in compared if row["judge_first"] != "tie"]
+    first += [row["judge_second"] == "loss" for row in compared if row["judge_second"] != "tie"]
     return _mean([float(value) for value in first])
 
 
-def _mean_grades(rows: Sequence[Mapping[str, Any]]) -> str:
+def _mean_grades(rows: Sequence[Row]) -> str:
     grades = [json.loads(row["judge_grades"]) for row in rows if row["judge_grades"] is not None]
     names = grades[0] if grades else ()
     return json.dumps({name: sum(g[name] for g in grades) / len(grades) for name in names})
 
 
-def _nulls(rows: Sequence[Mapping[str, Any]]) -> str:
-    counts: dict[str, int] = {}
-    for row in rows:
-        for value, error in (
-            ("judge_rubric", "judge_rubric_error"),
-            ("judge_win", "judge_pair_error"),
-        ):
-            if row[value] is None:
-                counts[str(row[error])] = counts.get(str(row[error]), 0) + 1
+def _nulls(rows: Sequence[Row]) -> str:
+    nulls = (("judge_rubric", "judge_rubric_error"), ("judge_win", "judge_pair_error"))
+    counts = Counter(str(row[why]) for row in rows for name, why in nulls if row[name] is None)
     return "; ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
 
 
-def _bill(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _bill(rows: Sequence[Row]) -> dict[str, Any]:
     names = ("calls", "prompt_tokens", "completion_tokens", "spent_calls", "usd", "spent_usd")
     return {name: total(row[f"judge_{name}"] for row in rows) for name in names}
 
@@ -181,14 +175,11 @@ def show_judgements(judge_summary: DataFrame) -> str:
     """Print the summary, and return it as text."""
     lines = []
     for (model, benchmark), part in judge_summary.groupby(["model", "benchmark"], sort=True):
-        rows = [HEADINGS, *(_cells(row) for row in row_dicts(part))]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+        sheet = Sheet(HEADINGS, [_cells(row) for row in row_dicts(part)])
         judges = ", ".join(sorted(set(part["judge_model"])))
         lines.append(f"\n{benchmark}, model {model}, judged by {judges}")
-        for row in rows:
-            cells = [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-            lines.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
-        nulls = {f"{row['policy']}.{row['variant']}": row["nulls"] for row in row_dicts(part)}
+        lines.append(sheet.aligned(("policy.variant",)))
+        nulls = {full_name(row): row["nulls"] for row in row_dicts(part)}
         lines += [f"not judged, {name}: {why}" for name, why in nulls.items() if why]
     text = "\n".join([*lines, "", NOTE])
     print(text)
@@ -198,24 +189,17 @@ def show_judgements(judge_summary: DataFrame) -> str:
 HEADINGS = ("policy.variant", "graded", "rubric", "compared", "win", "same", "first", "agree",
             "kappa", "calls", "tokens", "$")  # fmt: skip
 
+_SHARES = ("win_rate", "consistency", "first_share", "agreement", "kappa")
 
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    import pandas as pd
 
-    def figure(name: str, form: str = "{:.2f}") -> str:
-        return "-" if pd.isna(row[name]) else form.format(row[name])
-
+def _cells(row: Row) -> tuple[str, ...]:
     return (
-        f"{row['policy']}.{row['variant']}",
+        full_name(row),
         f"{row['n_graded']}/{row['n']}",
-        figure("rubric"),
+        number(row["rubric"], "{:.2f}"),
         f"{row['n_compared']}/{row['n']}",
-        figure("win_rate"),
-        figure("consistency"),
-        figure("first_share"),
-        figure("agreement"),
-        figure("kappa"),
+        *(number(row[name], "{:.2f}") for name in _SHARES),
         str(row["calls"]),
         str(row["prompt_tokens"] + row["completion_tokens"]),
-        figure("usd", "{:.4f}"),
+        number(row["usd"], "{:.4f}"),
     )

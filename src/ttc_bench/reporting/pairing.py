@@ -10,6 +10,9 @@ from ttc_bench.types import DataFrame
 Name = tuple[str, str]
 """Policy and variant."""
 
+RUN_PAIR = ["model_before", "model_after", "benchmark"]
+"""Columns of what is compared between two runs."""
+
 
 class Jobs(NamedTuple):
     """The jobs of one model and benchmark.
@@ -38,9 +41,9 @@ def values_by_variant(part: DataFrame, metric: str, jobs: Jobs) -> dict[Name, An
     column = part[metric].where(part["status"] == "ok")
     values = column.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
     place = {job: number for number, job in enumerate(jobs.ids)}
-    found: dict[Name, Any] = {}
+    by_variant: dict[Name, Any] = {}
     rows = zip(part["policy"], part["variant"], part["job_id"], values, strict=True)
     for policy, variant, job, value in rows:
-        own = found.setdefault((policy, variant), np.full(len(place), np.nan))
+        own = by_variant.setdefault((policy, variant), np.full(len(place), np.nan))
         own[place[job]] = value
-    return found
+    return by_variant

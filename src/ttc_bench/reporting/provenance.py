@@ -24,7 +24,7 @@ PACKAGES = (
 def facts(all_scores: DataFrame, parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return what identifies the run, by heading."""
     model = parameters.get("model") or {}
-    found = {
+    return {
         "run": _each(all_scores, "run_id"),
         "configuration digest": _each(all_scores, "config"),
         "commit": commit(),
@@ -38,8 +38,8 @@ def facts(all_scores: DataFrame, parameters: Mapping[str, Any]) -> dict[str, str
         "ttc-bench": __version__,
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()},"
         f" {os.cpu_count()} processors",
+        **versions(),
     }
-    return {**found, **versions()}
 
 
 def versions() -> dict[str, str]:

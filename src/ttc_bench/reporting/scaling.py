@@ -80,8 +80,8 @@ def scaling(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     for (model, benchmark), part in known.groupby(["model", "benchmark"], sort=True):
         clustered = jobs_of(part, params.min_clusters).cluster == "task"
         drawn = part[(part["status"] == "ok") & part["samples"].notna()]
-        for pool, found in _pools(drawn).items():
-            for curve in _curves(found, params.seed):
+        for pool, pools in _pools(drawn).items():
+            for curve in _curves(pools, params.seed):
                 for row in _points(curve, clustered, params):
                     rows.append({"model": model, "benchmark": benchmark, "pool": pool, **row})
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
@@ -89,7 +89,7 @@ def scaling(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
 
 def _pools(part: DataFrame) -> dict[str, list[Pool]]:
     """Return the sets of samples by their settings; the largest set comes first."""
-    found: dict[str, list[Pool]] = {}
+    by_settings: dict[str, list[Pool]] = {}
     for (policy, variant), own in part.groupby(["policy", "variant"], sort=True):
         notes = {job: json.loads(n) for job, n in zip(own["job_id"], own["samples"], strict=True)}
         samples = max(len(note["rewards"]) for note in notes.values())
@@ -98,10 +98,10 @@ def _pools(part: DataFrame) -> dict[str, list[Pool]]:
         settings = next(iter(whole.values()))["pool"]
         label = ", ".join(f"{name}={value:g}" for name, value in sorted(settings.items()))
         pool = Pool(f"{policy}.{variant}", samples, whole, [tasks[job] for job in whole])
-        found.setdefault(label, []).append(pool)
-    for pools in found.values():
+        by_settings.setdefault(label, []).append(pool)
+    for pools in by_settings.values():
         pools.sort(key=lambda pool: (-pool.samples, -len(pool.jobs), pool.name))
-    return dict(sorted(found.items()))
+    return dict(sorted(by_settings.items()))
 
 
 def _curves(pools: list[Pool], seed: int) -> Iterator[Curve]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from ttc_bench.reporting.budgets import best_by_budget, pareto_places
-from ttc_bench.reporting.row_dicts import row_dicts
-from ttc_bench.types import GROUP, DataFrame
-
-Row = Mapping[str, Any]
+from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
+from ttc_bench.reporting.sheet import Sheet, known, number
+from ttc_bench.types import DataFrame
 
 HEADINGS = (
     "policy.variant",
@@ -53,14 +51,14 @@ def render(
     choices: DataFrame,
 ) -> str:
     """Return the summary as text: by model and benchmark a table, and what each budget buys."""
-    ratios = {_key(row, "metric"): row for row in row_dicts(versus)}
-    bounds = {_key(row, "metric"): row for row in row_dicts(intervals)}
+    ratios = {(*group_key(row), row["metric"]): row for row in row_dicts(versus)}
+    bounds = {(*group_key(row), row["metric"]): row for row in row_dicts(intervals)}
     places, absent = pareto_places(frontier), absent_lines(summary)
     parts = []
     for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
         rows = sorted(row_dicts(part), key=lambda r: (r["policy"] != "baseline", r["policy"]))
-        cells = [list(HEADINGS)]
-        cells += [_cells(row, ratios, bounds, places.get(_key(row), "-")) for row in rows]
+        cells = [_cells(row, ratios, bounds, places.get(group_key(row), "-")) for row in rows]
+        table = Sheet(HEADINGS, cells).aligned(TEXT)
         if not any(row["policy"] == "baseline" for row in rows):
             parts.append(NO_BASELINE.format(benchmark=benchmark, model=model))
         if max(row["n"] for row in rows) == 1:
@@ -68,7 +66,7 @@ def render(
         if line := absent.get((model, benchmark)):
             parts.append(f"\n{line}")
         own = choices[(choices["model"] == model) & (choices["benchmark"] == benchmark)]
-        parts.append(f"\n{benchmark}, model {model}\n{align(cells)}\n\n{best_by_budget(own)}")
+        parts.append(f"\n{benchmark}, model {model}\n{table}\n\n{best_by_budget(own)}")
     return "\n".join([*parts, "", NOTE])
 
 
@@ -90,25 +88,6 @@ def absent_lines(summary: DataFrame) -> dict[tuple[Hashable, Hashable], str]:
     return lines
 
 
-def align(cells: Sequence[Sequence[str]], text: Collection[str] = TEXT) -> str:
-    """Return rows of cells as lines of aligned columns, the first row over a rule.
-
-    Args:
-        cells: The headings, then the rows.
-        text: Headings of the columns that are flush left.
-    """
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if name in text else cell.rjust(width)
-            for name, cell, width in zip(cells[0], row, widths, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
-    rule = "-" * max(len(line) for line in lines)
-    return "\n".join([lines[0], rule, *lines[1:]])
-
-
 DETAILS: dict[str, tuple[str, Callable[[float], str]]] = {
     "acceptance_rate_mean": ("accept", lambda v: f"{v:.0%}"),
     "calls_mean": ("calls", lambda v: f"{v:.1f}"),
@@ -127,32 +106,28 @@ PLAIN = {
 }
 
 
-def _key(row: Row, *more: str) -> tuple[Any, ...]:
-    return tuple(row[name] for name in (*GROUP, *more))
-
-
 def _cells(
     row: Row,
     ratios: Mapping[tuple[Any, ...], Row],
     bounds: Mapping[tuple[Any, ...], Row],
     place: str,
 ) -> list[str]:
-    key = _key(row)
+    key = group_key(row)
     reward = bounds.get((*key, "reward"), {})
     latency = ratios.get((*key, "latency_s"), {})
-    ratio = _number(latency.get("median_ratio"))
+    ratio = latency.get("median_ratio")
     is_baseline = row["policy"] == "baseline"
     return [
-        f"{row['policy']}.{row['variant']}",
+        full_name(row),
         f"{row['n_valid']}/{row['n']}{'r' if row['n_replayed'] else ' '}",
-        _format(reward.get("mean"), "{:.3f}"),
+        number(reward.get("mean"), "{:.3f}"),
         _bounds(reward, "mean", "[{:.2f}, {:.2f}]"),
-        "" if is_baseline else _format(reward.get("difference"), "{:+.3f}"),
+        "" if is_baseline else number(reward.get("difference"), "{:+.3f}"),
         "" if is_baseline else _bounds(reward, "difference", "[{:+.2f}, {:+.2f}]"),
-        _format(row["latency_s_p50"], "{:.3f}"),
-        "" if is_baseline or not ratio else f"{1 / ratio:.2f}x",
-        _format(row["total_tokens_mean"], "{:.0f}"),
-        _format((_number(row["flops_mean"]) or math.nan) / 1e9, "{:.2f}"),
+        number(row["latency_s_p50"], "{:.3f}"),
+        "" if is_baseline or not known(ratio) or not ratio else f"{1 / ratio:.2f}x",
+        number(row["total_tokens_mean"], "{:.0f}"),
+        number(row["flops_mean"], "{:.2f}", 1e-9),
         place,
         _detail(row),
     ]
@@ -161,8 +136,8 @@ def _cells(
 def _detail(row: Row) -> str:
     parts = []
     for column, (name, form) in DETAILS.items():
-        value = _number(row.get(column))
-        if value is not None and value != PLAIN.get(column):
+        value = row.get(column)
+        if value is not None and known(value) and value != PLAIN.get(column):
             parts.append(f"{name} {form(value)}")
     if row["n_failed"]:
         parts.append(f"failed: {row['failures']}")
@@ -170,19 +145,5 @@ def _detail(row: Row) -> str:
 
 
 def _bounds(row: Row, name: str, form: str) -> str:
-    low, high = _number(row.get(f"{name}_low")), _number(row.get(f"{name}_high"))
-    return "-" if low is None or high is None else form.format(low, high)
-
-
-def _format(value: Any, form: str) -> str:
-    number = _number(value)
-    return "-" if number is None else form.format(number)
-
-
-def _number(value: Any) -> float | None:
-    """Return a float, or ``None`` for whatever pandas uses for nothing."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return None if math.isnan(number) else number
+    ends = row.get(f"{name}_low"), row.get(f"{name}_high")
+    return form.format(*ends) if all(map(known, ends)) else "-"

@@ -7,6 +7,7 @@ from typing import Any
 
 from ttc_bench.params import flat
 from ttc_bench.reporting.comparisons import INTERVAL_METRICS, compare_pairs
+from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.run_choice import Kept, Sides
 from ttc_bench.types import DataFrame
@@ -113,9 +114,8 @@ def changes(compared_scores: DataFrame, params: AggregateParams) -> DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    group = ["model_before", "model_after", "benchmark"]
-    for key, part in compared_scores.groupby(group, sort=True):
-        named = dict(zip(group, key, strict=True))
+    for key, part in compared_scores.groupby(RUN_PAIR, sort=True):
+        named = dict(zip(RUN_PAIR, key, strict=True))
         rows += [{**named, **row} for row in _changes(part, params)]
     return pd.DataFrame(rows, columns=list(CHANGES)).astype(CHANGES)
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from ttc_bench.reporting.colours import colour
 from ttc_bench.reporting.drawing.figure import Axis, Dot, Dots, Figure, Panel
+from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.plots import Plot
 from ttc_bench.reporting.plots.facets import interval, variant_axis, variants_of
-from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.reporting.row_dicts import full_name, row_dicts
 from ttc_bench.types import DataFrame
 
 
@@ -31,9 +32,8 @@ CHANGES = (
 def describe(changes: DataFrame) -> Figure:
     """Return a row of panels per model pair and benchmark, one panel per metric."""
     names = variants_of(changes)
-    key = ["model_before", "model_after", "benchmark"]
     panels = []
-    for row, ((before, after, benchmark), part) in enumerate(changes.groupby(key, sort=True)):
+    for row, ((before, after, benchmark), part) in enumerate(changes.groupby(RUN_PAIR, sort=True)):
         title = str(benchmark) if before == after else f"{benchmark}, {before} to {after}"
         for column, change in enumerate(CHANGES):
             dots = Dots(list(_dots(part, change)), along="x", width=2.0)
@@ -53,7 +53,7 @@ def _dots(changes: DataFrame, change: Change) -> Iterator[Dot]:
         value, low, high = (
             scale * row[column] for column in ("difference", "difference_low", "difference_high")
         )
-        name = f"{row['policy']}.{row['variant']}"
+        name = full_name(row)
         decided = row["verdict"] in ("better", "worse")
         hover = f"{name}<br>{value:+.4g}<br>{row['verdict']}, {row['n_pairs']} pairs"
         tint = colour(row["policy"])

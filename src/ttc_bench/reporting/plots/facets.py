@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 
 from ttc_bench.reporting.colours import colour
 from ttc_bench.reporting.drawing.figure import Axis
+from ttc_bench.reporting.pairing import Name
 from ttc_bench.types import DataFrame
-
-Name = tuple[str, str]
-"""Policy and variant."""
 
 
 class Facet(NamedTuple):

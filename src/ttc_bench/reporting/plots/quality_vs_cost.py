@@ -8,8 +8,9 @@ from typing import Any
 from ttc_bench.reporting.budgets import ALL, COSTS, Cost
 from ttc_bench.reporting.colours import colour, marker
 from ttc_bench.reporting.drawing.figure import FAINT, Axis, Dot, Dots, Figure, Line, Panel
+from ttc_bench.reporting.pairing import Name
 from ttc_bench.reporting.plots import plot
-from ttc_bench.reporting.plots.facets import Facet, Name, facets, interval, variants_of
+from ttc_bench.reporting.plots.facets import Facet, facets, interval, variants_of
 from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.types import DataFrame
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ttc_bench.reporting.drawing.figure import Axis, Cells, Figure, Panel
+from ttc_bench.reporting.pairing import Name
 from ttc_bench.reporting.plots import plot
-from ttc_bench.reporting.plots.facets import Name, facets, valid, variant_axis, variants_of
+from ttc_bench.reporting.plots.facets import facets, valid, variant_axis, variants_of
 from ttc_bench.types import DataFrame
 
 

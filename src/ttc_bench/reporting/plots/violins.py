@@ -6,16 +6,16 @@ from typing import Any
 
 from ttc_bench.reporting.colours import colour
 from ttc_bench.reporting.drawing.figure import INK, Axis, Dot, Dots, Figure, Panel, Violin
+from ttc_bench.reporting.pairing import Name
 from ttc_bench.reporting.plots import plot
 from ttc_bench.reporting.plots.facets import (
-    Name,
     facets,
     interval,
     valid,
     variant_axis,
     variants_of,
 )
-from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.reporting.row_dicts import full_name, row_dicts
 from ttc_bench.types import DataFrame
 
 CAPTION = (
@@ -85,7 +85,7 @@ def _means(means: DataFrame, form: str) -> list[Dot]:
 
 
 def _mean(row: dict[str, Any], form: str) -> Dot:
-    name, text = f"{row['policy']}.{row['variant']}", form.format(row["mean"])
+    name, text = full_name(row), form.format(row["mean"])
     ends = interval(row["mean_low"], row["mean_high"])
     hover = f"{name}<br>mean {text}"
     if ends:

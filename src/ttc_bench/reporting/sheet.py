@@ -1,0 +1,67 @@
+"""Tables as text: what a cell says, and cells in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.types import DataFrame
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as text.
+
+    Attributes:
+        headings: Names of the columns.
+        rows: One list of cells per row.
+    """
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def aligned(self, left: Collection[str]) -> str:
+        """Return lines of aligned columns, the headings over a rule.
+
+        Args:
+            left: Headings of the columns that are flush left.
+        """
+        cells = [self.headings, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if name in left else cell.rjust(width)
+                for name, cell, width in zip(self.headings, row, widths, strict=True)
+            ).rstrip()
+            for row in cells
+        ]
+        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def plain_sheet(table: DataFrame) -> Sheet:
+    """Return a table as it is, its numbers to four figures."""
+    rows = [[cell(value) for value in row.values()] for row in row_dicts(table)]
+    return Sheet([str(name) for name in table.columns], rows)
+
+
+def known(value: Any) -> bool:
+    """Return whether there is a value: neither None nor NaN nor NA."""
+    import pandas as pd
+
+    return bool(pd.notna(value))
+
+
+def number(value: Any, form: str = "{:.4g}", factor: float = 1.0) -> str:
+    """Return a number times a factor as text; what is not known is a dash."""
+    return form.format(value * factor) if known(value) else "-"
+
+
+def cell(value: Any) -> str:
+    """Return a value as text, fractions to four figures; what is not known is a dash."""
+    import numbers
+
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return number(float(value))
+    return str(value) if known(value) else "-"
