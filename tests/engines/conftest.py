@@ -44,9 +44,9 @@ def reference() -> LocalEngine:
 @pytest.fixture(scope="session", params=["tiny", "reference"])
 def engine(request: pytest.FixtureRequest) -> LocalEngine:
     """Each engine in turn: what must hold, holds on random and on trained weights."""
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, LocalEngine)
-    return found
+    engine = request.getfixturevalue(request.param)
+    assert isinstance(engine, LocalEngine)
+    return engine
 
 
 @pytest.fixture(scope="session")
@@ -60,11 +60,13 @@ def requests(engine: LocalEngine) -> list[Request]:
 
 def job_requests(count: int) -> list[Request]:
     """Greedy requests of the first ``count`` test samples of each simulated benchmark."""
-    found = []
+    requests = []
     for name in ("crm_sim", "worf_sim"):
         benchmark: Any = BENCHMARKS[name]
         source = benchmark.params()
         for sample in benchmark.load(source)[:count]:
             job = benchmark.render(sample, Prompting(), source)
-            found.append(Request(messages=job.messages, max_tokens=job.max_tokens, stop=job.stop))
-    return found
+            requests.append(
+                Request(messages=job.messages, max_tokens=job.max_tokens, stop=job.stop)
+            )
+    return requests

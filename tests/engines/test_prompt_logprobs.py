@@ -88,9 +88,9 @@ def test_a_solution_beyond_the_window_is_a_failed_call(tiny: LocalEngine) -> Non
 def logprob(path: str, prompt: list[int], solution: list[int]) -> float:
     model = AutoModelForCausalLM.from_pretrained(path)
     with torch.no_grad():
-        found = model(torch.tensor([prompt + solution])).logits[0].log_softmax(-1)
+        logprobs = model(torch.tensor([prompt + solution])).logits[0].log_softmax(-1)
     places = range(len(prompt) - 1, len(prompt) + len(solution) - 1)
-    return sum(float(found[place, token]) for place, token in zip(places, solution, strict=True))
+    return sum(float(logprobs[place, token]) for place, token in zip(places, solution, strict=True))
 
 
 @pytest.mark.parametrize("reference", ["llama", "gpt2"])

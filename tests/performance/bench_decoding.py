@@ -63,14 +63,14 @@ def main() -> None:
 
 def test_requests(count: int) -> list[Request]:
     """Return greedy requests of the first test samples of both simulated benchmarks."""
-    found = []
+    requests = []
     for name in ("crm_sim", "worf_sim"):
         benchmark: Any = BENCHMARKS[name]
         source = benchmark.params()
         for sample in benchmark.load(source)[:count]:
             job = benchmark.render(sample, Prompting(), source)
-            found.append(Request(messages=job.messages, max_tokens=job.max_tokens, stop=job.stop))
-    return found
+            requests.append(Request(job.messages, job.max_tokens, job.stop))
+    return requests
 
 
 def run(engine: LocalEngine, request: Request) -> tuple[Completion, ...]:

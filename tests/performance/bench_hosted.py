@@ -259,9 +259,9 @@ async def measure(name: str, api_base: str, calls: int, concurrency: int) -> dic
 
     for i in range(4):
         await call(-i)
-    found = await figures(all_calls(), calls)
+    row = await figures(all_calls(), calls)
     await close()
-    return found
+    return row
 
 
 async def figures(work: Awaitable[list[Timed]], calls: int) -> dict[str, Any]:
@@ -336,9 +336,9 @@ def run(name: str, address: str, options: argparse.Namespace) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert isinstance(found, dict)
-    return found
+    row = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(row, dict)
+    return row
 
 
 def main() -> None:

@@ -237,7 +237,6 @@ class CallError(Exception):
         error_type: Short class of the failure ("rate_limit", "timeout", ...).
         attempts: Tries made.
         fatal: No other call can succeed either (bad key, unknown model): stop the run.
-        completions: Samples of the request that did come back; they are kept and billed.
         broken: Tries that broke off half-way and are billed.
     """
 
@@ -248,12 +247,10 @@ class CallError(Exception):
         *,
         attempts: int = 1,
         fatal: bool = False,
-        completions: Sequence[Completion] = (),
         broken: Sequence[BrokenCall] = (),
     ) -> None:
         super().__init__(message)
         self.error_type = error_type
         self.attempts = attempts
         self.fatal = fatal
-        self.completions = tuple(completions)
         self.broken = tuple(broken)

@@ -67,17 +67,15 @@ class Replay:
     async def _call(
         self, request: Request, completions: dict[int, Completion], broken: list[BrokenCall]
     ) -> None:
-        """Run a request as one call, and keep what comes back even of one that fails."""
+        """Run a request as one call, and keep what comes back."""
         try:
-            samples, failure = await self._engine.complete(request), None
+            samples = await self._engine.complete(request)
         except CallError as error:
-            samples, failure = error.completions, error
             broken.extend(error.broken)
+            raise
         for completion in samples:
             completions[completion.index] = completion
             self.keep(request, completion)
-        if failure is not None:
-            raise failure
 
     async def read(self, request: ReadRequest, read: Callable[[], Awaitable[Reading]]) -> Reading:
         """Return a reading from the journal, or make it by ``read`` and keep it."""

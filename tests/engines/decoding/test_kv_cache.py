@@ -172,8 +172,8 @@ def test_the_least_attended_position_is_evicted(
                 keys = torch.stack([store[p][0] for p in seen])
                 values = torch.stack([store[p][1] for p in seen])
                 weights = (queries[:, row] @ keys.T / math.sqrt(8)).softmax(-1)
-                found = output[0, 2 * head : 2 * head + 2, row]
-                assert torch.allclose(found, weights @ values, atol=1e-4)
+                attended = output[0, 2 * head : 2 * head + 2, row]
+                assert torch.allclose(attended, weights @ values, atol=1e-4)
                 for p, w in zip(seen, weights.sum(0).tolist(), strict=True):
                     held[p] += w
             while len(held) > room:

@@ -122,21 +122,21 @@ def test_the_rejection_scheme_on_six_tokens(certain: bool) -> None:
     q = torch.tensor([0.1, 0.2, 0.1, 0.3, 0.1, 0.2])
     sampler = Sampler(Sampling(temperature=1.0), 0)
     logits = torch.stack((p, p)).log()
-    found = Counter[int]()
+    drawn = Counter[int]()
     for _ in range(20000):
         draft = 3 if certain else sampler.draw(q)
         proposal = Proposal([draft], [] if certain else [q])
-        found[verify_drawn(sampler, proposal, logits)[0]] += 1
-    observed = [found[token] for token in range(5)]
-    assert found.total() == sum(observed), "a token of probability zero came out"
+        drawn[verify_drawn(sampler, proposal, logits)[0]] += 1
+    observed = [drawn[token] for token in range(5)]
+    assert drawn.total() == sum(observed), "a token of probability zero came out"
     assert chisquare(observed, p[:5].numpy() * 20000).pvalue > 0.001
 
 
-def p_value(found: Counter[tuple[int, ...]], exact: dict[tuple[int, ...], float]) -> float:
+def p_value(answers: Counter[tuple[int, ...]], exact: dict[tuple[int, ...], float]) -> float:
     """Chi-square test of observed answers, impossible ones counted as one cell of their own."""
     assert abs(sum(exact.values()) - 1) < 1e-6
-    draws = found.total()
-    cells = [(found[a], exact[a] * draws) for a in sorted(exact, key=lambda a: exact[a])]
+    draws = answers.total()
+    cells = [(answers[a], exact[a] * draws) for a in sorted(exact, key=lambda a: exact[a])]
     impossible = draws - sum(observed for observed, _ in cells)
     if impossible:
         return 0.0
@@ -148,11 +148,11 @@ def exact_distribution(engine: LocalEngine, request: Request) -> dict[tuple[int,
     """The probability of every answer under top-k sampling, by the library's own model."""
     model = LlamaForCausalLM.from_pretrained(engine.models.target)
     prompt = engine.language_model().encode(request.messages)
-    found: dict[tuple[int, ...], float] = {}
+    masses: dict[tuple[int, ...], float] = {}
 
     def grow(answer: tuple[int, ...], mass: float) -> None:
         if len(answer) == request.max_tokens or (answer and answer[-1] == 0):
-            found[answer] = mass
+            masses[answer] = mass
             return
         with torch.no_grad():
             logits = model(torch.tensor([prompt + list(answer)])).logits[0, -1].double()
@@ -161,7 +161,7 @@ def exact_distribution(engine: LocalEngine, request: Request) -> dict[tuple[int,
             grow((*answer, token), mass * p)
 
     grow((), 1.0)
-    return found
+    return masses
 
 
 def grouped(cells: list[tuple[int, float]]) -> tuple[Any, Any]:

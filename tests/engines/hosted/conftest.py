@@ -39,9 +39,9 @@ class FaultServer:
     def log(self) -> list[dict[str, Any]]:
         """Return what the server saw, request by request."""
         with urlopen(f"{self.root}/log", timeout=30) as answer:
-            found = json.load(answer)
-        assert isinstance(found, list)
-        return found
+            entries = json.load(answer)
+        assert isinstance(entries, list)
+        return entries
 
     def engine(self, **settings: Any) -> HostedEngine:
         """Return an engine on this server."""

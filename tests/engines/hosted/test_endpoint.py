@@ -47,9 +47,9 @@ def endpoint(target: str, **settings: object) -> Endpoint:
     ],
 )
 def test_openai_compatible_providers_are_read_directly(target: str, url: str, model: str) -> None:
-    found = endpoint(target)
-    assert (found.url, found.model, found.name) == (url, model, target)
-    assert found.is_direct
+    resolved = endpoint(target)
+    assert (resolved.url, resolved.model, resolved.name) == (url, model, target)
+    assert resolved.is_direct
 
 
 @pytest.mark.usefixtures("keys")
@@ -74,9 +74,9 @@ def test_an_address_of_ones_own_needs_no_key(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("HOSTED_VLLM_API_KEY", raising=False)
     for target in ("hosted_vllm/any", "openai/any"):
-        found = endpoint(target, api_base="http://127.0.0.1:8000/v1")
-        assert found.url == "http://127.0.0.1:8000/v1/chat/completions"
-        assert "Authorization" not in found.headers
+        resolved = endpoint(target, api_base="http://127.0.0.1:8000/v1")
+        assert resolved.url == "http://127.0.0.1:8000/v1/chat/completions"
+        assert "Authorization" not in resolved.headers
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def body(target: str, request: Request, **settings: object) -> dict[str, object]
     import json
 
     transport = Direct(endpoint(target, **settings), Timeouts(1, 1))
-    found = json.loads(transport._body(request, seed=5))
-    assert isinstance(found, dict)
-    return found
+    body = json.loads(transport._body(request, seed=5))
+    assert isinstance(body, dict)
+    return body
 
 
 @pytest.mark.usefixtures("keys")

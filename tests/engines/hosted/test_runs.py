@@ -163,9 +163,9 @@ def test_an_environment_runs_its_model_on_its_benchmarks(
 
 def environment_settings(name: str) -> dict[str, Any]:
     """Return the parameters of an environment of the project."""
-    found = yaml.safe_load((ROOT / "conf" / name / "parameters.yml").read_text())
-    assert isinstance(found, dict)
-    return found
+    settings = yaml.safe_load((ROOT / "conf" / name / "parameters.yml").read_text())
+    assert isinstance(settings, dict)
+    return settings
 
 
 @pytest.mark.parametrize("name", ["groq", "openai", "vllm", "ollama"])

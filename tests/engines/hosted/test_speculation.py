@@ -92,11 +92,11 @@ def test_pages_are_read_by_name_over_all_labels() -> None:
         'sglang:token_usage{tp_rank="0"} NaN\n'
         "process_cpu_seconds_total 3\n"
     )
-    found = read(page)
-    assert found["vllm:generation_tokens"] == 25
-    assert found["sglang:spec_num_draft_tokens"] == 4
-    assert "sglang:token_usage" not in found
-    assert rise({}, found, 25) is None
+    counters = read(page)
+    assert counters["vllm:generation_tokens"] == 25
+    assert counters["sglang:spec_num_draft_tokens"] == 4
+    assert "sglang:token_usage" not in counters
+    assert rise({}, counters, 25) is None
 
 
 def test_what_sglang_accepts_follows_from_its_passes() -> None:

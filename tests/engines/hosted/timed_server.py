@@ -45,8 +45,8 @@ class Timed(asyncio.Protocol):
         if not self.received:
             self.arrived = time.perf_counter()
         self.received += data
-        head, found, body = self.received.partition(b"\r\n\r\n")
-        if not found:
+        head, separator, body = self.received.partition(b"\r\n\r\n")
+        if not separator:
             return None
         if head.startswith(b"GET"):
             self.received = b""
