@@ -36,7 +36,9 @@ def registries(room: str) -> list[str]:
     """The registries that the files of a room make, as ``module:NAME``."""
     files = [*(SOURCE / room).rglob("*.py"), *SOURCE.glob(f"{room}.py")]
     return [
-        f"{'.'.join(file.relative_to(SOURCE.parent).with_suffix('').parts)}:{name}"
+        f"{'.'.join(file.relative_to(SOURCE.parent).with_suffix('').parts)}:{name}".replace(
+            ".__init__:", ":"
+        )
         for file in files
         for name in re.findall(r"^(\w+)\b[^=\n]* = Registry\(", file.read_text("utf-8"), re.M)
     ]

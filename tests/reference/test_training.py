@@ -71,16 +71,18 @@ def test_forward_is_the_one_of_hugging_face(tiny_tokenizer: Any) -> None:
 
 @pytest.mark.skipif(not can_fuse(), reason="no C++ compiler here")
 def test_fused_layers_compute_the_same(tiny_tokenizer: Any) -> None:
-    found = {}
+    results = {}
+    # One layer is compiled for all: how many and how wide they are only costs time.
+    small = ModelParams(layers=3, width=16, heads=1, inner=16)
     for fused in (False, True):
-        model = new_model(SIZE, tiny_tokenizer, 0)
+        model = new_model(small, tiny_tokenizer, 0)
         inputs = torch.randint(5, 400, (2, 50), generator=torch.Generator().manual_seed(0))
         states = hidden_states(model.model, inputs, skip={1}, taps=(2,), fused=fused)
         (states[0].square().sum() + states[2].sum()).backward()
         grads = [p.grad for p in model.parameters() if p.grad is not None]
-        found[fused] = [states[0], states[2], *grads]
-    assert len(found[False]) == len(found[True]) > 20
-    for plain, fused_one in zip(found[False], found[True], strict=True):
+        results[fused] = [states[0], states[2], *grads]
+    assert len(results[False]) == len(results[True]) > 20
+    for plain, fused_one in zip(results[False], results[True], strict=True):
         assert torch.allclose(plain, fused_one, rtol=1e-3, atol=1e-4)
 
 

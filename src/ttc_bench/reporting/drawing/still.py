@@ -188,7 +188,7 @@ def _line(axes: Any, _: Panel, mark: Line) -> None:
         where = "steps-post" if mark.steps else "default"
         axes.plot(mark.x, mark.y, DASHES[mark.dash], drawstyle=where, color=mark.colour, lw=1.4)
         return
-    if mark.band:
+    if mark.band and mark.low:
         axes.fill_between(mark.x, mark.low, mark.high, color=mark.colour, alpha=0.1, lw=0)
     axes.plot(mark.x, mark.y, DASHES[mark.dash], color=mark.colour, lw=2, marker="o", ms=3.5)
 
