@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -25,17 +25,18 @@ SOURCES = "runs"
 """Schema of the sources in the warehouse."""
 
 
-def build(
-    tables: Mapping[str, DataFrame], warehouse: Path, marts: Sequence[str]
-) -> dict[str, DataFrame]:
-    """Run and test the dbt project and return some of its models by name.
+def marts() -> list[str]:
+    """Return the names of the marts, which are what other stages read: a file each."""
+    return sorted(path.stem for path in (PROJECT / "models" / "marts").glob("*.sql"))
+
+
+def build(tables: Mapping[str, DataFrame], warehouse: Path) -> dict[str, DataFrame]:
+    """Run and test the dbt project and return its marts by name.
 
     Args:
         tables: The sources by name: ``scores`` and ``scaling_curves``.
-        warehouse: The DuckDB file of the models. All models but ``history`` are made anew. The
-            sources are kept beside it, so that its views can be read later; dbt's own files go
-            to a temporary folder.
-        marts: Names of the models to return.
+        warehouse: The DuckDB file of the sources and models. All but ``history`` is made anew;
+            dbt's own files go to a temporary folder.
 
     Raises:
         DataError: If a model or a test fails; the message names it.
@@ -47,24 +48,24 @@ def build(
     with tempfile.TemporaryDirectory() as folder:
         invoke("build", warehouse, Path(folder))
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        return {name: connection.table(name).df() for name in marts}
+        return {name: connection.table(name).df() for name in marts()}
 
 
 def write_sources(tables: Mapping[str, DataFrame], warehouse: Path) -> None:
-    """Write the sources beside the warehouse, and name them in its schema ``runs``.
+    """Write the sources into the warehouse, as the tables of its schema ``runs``.
 
     Raises:
         UserError: If another process has the warehouse open.
     """
+    import pyarrow as pa
+
     with _opened(warehouse) as connection:
-        connection.execute(f"create schema if not exists {SOURCES}")
+        connection.execute(f"drop schema if exists {SOURCES} cascade")
+        connection.execute(f"create schema {SOURCES}")
         for name, table in tables.items():
-            place = warehouse.resolve().parent / f"{name}.parquet"
-            table.drop(columns=[c for c in LONG_COLUMNS if c in table]).to_parquet(place)
-            quoted = str(place).replace("'", "''")
-            connection.execute(
-                f"create or replace view {SOURCES}.{name} as from read_parquet('{quoted}')"
-            )
+            short = table.drop(columns=[c for c in LONG_COLUMNS if c in table])
+            connection.register("source", pa.Table.from_pandas(short, preserve_index=False))
+            connection.execute(f"create table {SOURCES}.{name} as from source")
 
 
 def _opened(warehouse: Path) -> DuckDBPyConnection:

@@ -16,12 +16,9 @@ from ttc_bench.errors import UserError
 
 if TYPE_CHECKING:
     from ttc_bench.engines.base import Engine
-    from ttc_bench.policies import Variant
+    from ttc_bench.pipelines.generate.params import Points
 
 logger = logging.getLogger(__name__)
-
-Points = Mapping[str, Mapping[str, "Variant"]]
-"""Sweep points by label, of each ``{policy}.{variant}``."""
 
 
 class Preflight:
@@ -76,7 +73,7 @@ def path_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> list[
 
 
 def capability_faults(
-    engine: Engine, points: Points, names: Iterable[str], asked: Collection[str] = ()
+    engine: Engine, points: Mapping[str, Points], names: Iterable[str], asked: Collection[str] = ()
 ) -> tuple[list[str], list[str]]:
     """Return what stops the run because no model can execute it, and what is only skipped.
 
@@ -93,7 +90,7 @@ def capability_faults(
         One line per variant that the model cannot execute, naming what is missing; the first list
         also says what the model can run.
     """
-    lacking = {name: _missing(points[name].values(), engine) for name in sorted(names)}
+    lacking = {name: _missing(points[name], engine) for name in sorted(names)}
     able = {name.partition(".")[0] for name in lacking if not lacking[name]}
     stopped: list[str] = []
     skipped: list[str] = []
@@ -104,14 +101,14 @@ def capability_faults(
             line = f"{name} cannot run on the {engine.name} model {engine.model_name()}: it needs"
             (stopped if stops else skipped).append(f"{line} {' and '.join(missing)}.")
     if stopped:
-        able_ones = [name for name, own in points.items() if not _missing(own.values(), engine)]
+        able_ones = [name for name, own in points.items() if not _missing(own, engine)]
         stopped.append(f"This model can run: {', '.join(able_ones) or 'nothing'}.")
     return stopped, skipped
 
 
-def _missing(points: Iterable[Variant], engine: Engine) -> list[str]:
+def _missing(points: Points, engine: Engine) -> list[str]:
     """Return what the engine lacks for a variant at any of its sweep points."""
-    lines = (line for point in points for line in engine.missing_capabilities(point.needs()))
+    lines = (line for _, point in points for line in engine.missing_capabilities(point.needs()))
     return list(dict.fromkeys(lines))
 
 

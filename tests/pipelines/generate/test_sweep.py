@@ -9,12 +9,12 @@ from ttc_bench.pipelines.generate.params import sweep
 
 
 def test_one_value_is_one_run_under_the_variants_own_name() -> None:
-    (label,) = sweep("speculative.draft_model", {"k": 4})
+    ((label, _),) = sweep("speculative.draft_model", {"k": 4})
     assert label == "draft_model"
 
 
 def test_lists_span_a_grid_of_named_points() -> None:
-    points = sweep("speculative.prompt_lookup", {"k": [2, 4], "max_ngram": [1, 3]})
+    points = dict(sweep("speculative.prompt_lookup", {"k": [2, 4], "max_ngram": [1, 3]}))
     assert list(points) == [
         "prompt_lookup[k=2,max_ngram=1]",
         "prompt_lookup[k=2,max_ngram=3]",

@@ -16,17 +16,6 @@ from ttc_bench.types import BASELINE, GROUP, DataFrame
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Quantiles of the summary."""
 
-MARTS = (
-    "bench_summary",
-    "policy_vs_baseline",
-    "failures",
-    "frontier",
-    "choices",
-    "scaling",
-    "history",
-)
-"""Models of the dbt project that are datasets of the catalog."""
-
 
 def collect_scores(*scores: DataFrame) -> DataFrame:
     """Return several tables of scores as one."""
@@ -63,7 +52,7 @@ def name_run(
 def build_marts(
     all_scores: DataFrame, scaling_curves: DataFrame, warehouse: Path
 ) -> dict[str, DataFrame]:
-    """Return the `MARTS` of the dbt project by name, and keep them in the warehouse.
+    """Return the marts of the dbt project by name, and keep them in the warehouse.
 
     Args:
         all_scores: Scores of the run, with ``run_id`` and ``config``.
@@ -75,8 +64,7 @@ def build_marts(
     """
     from ttc_bench.dbt import build
 
-    tables = {"scores": all_scores, "scaling_curves": scaling_curves}
-    return build(tables, warehouse, MARTS)
+    return build({"scores": all_scores, "scaling_curves": scaling_curves}, warehouse)
 
 
 def confidence(all_scores: DataFrame, params: AggregateParams) -> DataFrame:

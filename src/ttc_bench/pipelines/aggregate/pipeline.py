@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Pipeline, node
 
+from ttc_bench.dbt import marts
 from ttc_bench.pipelines.aggregate.nodes import (
-    MARTS,
     build_marts,
     check_valid_share,
     collect_scores,
@@ -54,7 +54,7 @@ def create_pipeline(
         node(
             build_marts,
             inputs=["all_scores", "scaling_curves", "warehouse"],
-            outputs={name: name for name in MARTS},
+            outputs={name: name for name in marts()},
             name="build_marts",
         ),
         node(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import UserError
 from ttc_bench.pipelines.estimate.params import EstimateParams
+from ttc_bench.pipelines.generate.params import Points
 from ttc_bench.policies import Session, Variant
 from ttc_bench.policies.journal import Journal
 from ttc_bench.statistics.totals import total
@@ -55,7 +56,7 @@ def estimate(
     engine: Engine,
     journal: Journal,
     seed: int,
-    *sweeps: Mapping[str, Variant],
+    *sweeps: Points,
 ) -> DataFrame:
     """Return calls, tokens and dollars of a pipeline, per variant and model; see `COLUMNS`.
 
@@ -65,7 +66,7 @@ def estimate(
         engine: The engine of the run; no call is made.
         journal: Completions of earlier calls, which are not paid again.
         seed: Seed of the run.
-        sweeps: The sweep points of every variant, by label.
+        sweeps: The sweep points of every variant.
 
     Raises:
         UserError: If no model of the run is hosted.
@@ -104,9 +105,9 @@ def total_line(table: DataFrame) -> str:
     )
 
 
-def _points(pipeline: str, sweeps: Sequence[Mapping[str, Variant]]) -> list[tuple[str, Variant]]:
+def _points(pipeline: str, sweeps: Sequence[Points]) -> list[tuple[str, Variant]]:
     """Return what a pipeline runs, with labels, the baseline first."""
-    points = [point for sweep in sweeps for point in sweep.items()]
+    points = [point for points in sweeps for point in points]
     if pipeline != "__default__":
         points = [(n, v) for n, v in points if v.policy in ("baseline", pipeline)]
     return sorted(points, key=lambda point: point[1].policy != "baseline")

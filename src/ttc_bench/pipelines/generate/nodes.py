@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from ttc_bench.engines.base import Engine
 from ttc_bench.engines.completion import CallError
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.resources import Monitor
+from ttc_bench.pipelines.generate.params import Points
 from ttc_bench.policies import (
     Outcome,
     Session,
@@ -32,14 +33,14 @@ _TURN = threading.Lock()
 
 
 def generate(
-    points: Mapping[str, Variant], jobs: Sequence[Job], engine: Engine, journal: Journal, seed: int
+    points: Points, jobs: Sequence[Job], engine: Engine, journal: Journal, seed: int
 ) -> DataFrame:
     """Return the responses of one policy variant, one row per job and sweep point.
 
     Jobs of a benchmark that the variant does not suit are left out, and the log says so.
 
     Args:
-        points: The variant at each of its sweep points, by label.
+        points: The variant at each of its sweep points.
         jobs: The jobs of the run.
         engine: Runs what the journal does not hold.
         journal: Completions of earlier calls.
@@ -53,7 +54,7 @@ def generate(
     if not jobs:
         raise DataError("there is no job to run: run the pipeline ingest_benchmarks first.")
     responses: list[Response] = []
-    for label, variant in points.items():
+    for label, variant in points:
         name = f"{variant.policy}.{label}"
         suited = [job for job in jobs if variant.suits(job.benchmark)]
         for benchmark in sorted({j.benchmark for j in jobs} - {j.benchmark for j in suited}):
@@ -67,7 +68,7 @@ def generate(
 
 def generate_node(
     name: str,
-) -> Callable[[Mapping[str, Variant], list[Job], Engine, Journal, int], DataFrame]:
+) -> Callable[[Points, list[Job], Engine, Journal, int], DataFrame]:
     """Return the node function of one policy variant; see `generate`.
 
     In a run of many policies a variant that the model cannot execute leaves its table empty. A
@@ -75,13 +76,13 @@ def generate_node(
     """
 
     def node_function(
-        points: Mapping[str, Variant],
+        points: Points,
         jobs: list[Job],
         engine: Engine,
         journal: Journal,
         seed: int,
     ) -> DataFrame:
-        if any(engine.missing_capabilities(point.needs()) for point in points.values()):
+        if any(engine.missing_capabilities(point.needs()) for _, point in points):
             logger.info("%s: skipped, this model cannot run it", name)
             return to_frame([])
         return generate(points, jobs, engine, journal, seed)

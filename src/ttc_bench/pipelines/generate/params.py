@@ -9,9 +9,12 @@ from ttc_bench.errors import UserError
 from ttc_bench.params import parse_params
 from ttc_bench.policies import VARIANTS, Variant
 
+Points = tuple[tuple[str, Variant], ...]
+"""A variant at each of its sweep points, with a label like ``majority[n=4]``."""
 
-def sweep(name: str, settings: Any) -> dict[str, Variant]:
-    """Return the variant at every sweep point by label, e.g. ``majority[n=4]``.
+
+def sweep(name: str, settings: Any) -> Points:
+    """Return the variant at every sweep point.
 
     Args:
         name: ``{policy}.{variant}``.
@@ -22,12 +25,12 @@ def sweep(name: str, settings: Any) -> dict[str, Variant]:
     """
     cls, own = VARIANTS[name], dict(settings or {})
     swept = [key for key, value in own.items() if isinstance(value, list)]
-    points: dict[str, Variant] = {}
+    points = []
     for values in itertools.product(*(own[key] for key in swept)):
         point = dict(zip(swept, values, strict=True))
         inside = ",".join(f"{key}={value}" for key, value in point.items())
         label = f"{cls.name}[{inside}]" if point else cls.name
-        points[label] = parse_params(cls, {**own, **point}, name)
+        points.append((label, parse_params(cls, {**own, **point}, name)))
     if not points:
         raise UserError(f"parameter {name}: a sweep needs at least one value.")
-    return points
+    return tuple(points)

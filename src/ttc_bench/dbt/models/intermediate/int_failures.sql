@@ -1,9 +1,12 @@
--- Failed responses counted by reason, as text: `rate_limit: 3, timeout: 1`.
+-- Failed responses counted by variant and reason.
 select
     model,
     benchmark,
     policy,
     variant,
-    string_agg(error_class || ': ' || n, ', ' order by n desc, error_class) as failures
-from {{ ref('failures') }}
-group by model, benchmark, policy, variant
+    coalesce(error_type, 'unknown') as error_class,
+    count(*) as n,
+    min(error_message) as example
+from {{ ref('stg_scores') }}
+where not is_valid
+group by all

@@ -18,7 +18,19 @@ with grouped as (
         {%- endfor %}
     from {{ ref('stg_scores') }}
     group by model, benchmark, policy, variant
+),
+
+reasons as (
+    select
+        model,
+        benchmark,
+        policy,
+        variant,
+        string_agg(error_class || ': ' || n, ', ' order by n desc, error_class) as failures
+    from {{ ref('int_failures') }}
+    group by model, benchmark, policy, variant
 )
+
 select
     g.model,
     g.benchmark,
@@ -37,5 +49,5 @@ select
     g.n_valid - g.{{ metric }}_known as {{ metric }}_nulls
     {%- endfor %}
 from grouped as g
-left join {{ ref('int_failures') }} as f using (model, benchmark, policy, variant)
+left join reasons as f using (model, benchmark, policy, variant)
 order by g.model, g.benchmark, g.policy, g.variant

@@ -1,19 +1,5 @@
 -- Failed responses by variant and reason.
-with counted as (
-    select
-        model,
-        benchmark,
-        policy,
-        variant,
-        coalesce(error_type, 'unknown') as error_class,
-        count(*) as n,
-        min(error_message) as example
-    from {{ ref('stg_scores') }}
-    where not is_valid
-    group by all
-),
-
-answered as (
+with answered as (
     select model, benchmark, policy, variant, count(*) as n_responses
     from {{ ref('stg_scores') }}
     group by all
@@ -28,6 +14,6 @@ select
     c.n,
     c.n / a.n_responses as share,
     c.example
-from counted as c
+from {{ ref('int_failures') }} as c
 inner join answered as a using (model, benchmark, policy, variant)
 order by c.model, c.benchmark, c.policy, c.variant, c.n desc, c.error_class
