@@ -25,8 +25,8 @@ SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 class Tracking:
     """Prepares the configuration before kedro-mlflow reads it; one monitor for the whole run."""
 
-    _wanted = "true"
-    _given: str | None = None
+    _switch = "true"
+    _caller_run: str | None = None
     """The run that the caller had opened before kedro's, and closes again."""
 
     @hook_impl(tryfirst=True)
@@ -34,8 +34,8 @@ class Tracking:
         """Turn system metrics on unless the environment says otherwise, and settle artifacts."""
         import mlflow
 
-        given = mlflow.active_run()
-        self._given = given.info.run_id if given else None
+        opened = mlflow.active_run()
+        self._caller_run = opened.info.run_id if opened else None
         os.environ.setdefault(SWITCH, "true")
         os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(INTERVAL_S))
         context.config_loader["mlflow"] = with_place(
@@ -49,7 +49,7 @@ class Tracking:
         kedro-mlflow opens the run again before every node, and MLflow would start one more monitor
         each time: a suite of sixty nodes runs out of connections to the store.
         """
-        self._wanted = os.environ.get(SWITCH, self._wanted)
+        self._switch = os.environ.get(SWITCH, self._switch)
         os.environ[SWITCH] = "false"
 
     @hook_impl(trylast=True)
@@ -59,13 +59,21 @@ class Tracking:
         What kedro-mlflow opens again before every node it closes once: the next run of the process
         would go on in this one.
         """
-        os.environ[SWITCH] = self._wanted
-        end_runs("FINISHED", but=self._given)
+        self._forget_run()
+        end_runs("FINISHED", but=self._caller_run)
 
-    @hook_impl
+    @hook_impl(trylast=True)
     def on_pipeline_error(self) -> None:
         """Put the switch back; see `after_pipeline_run`."""
-        os.environ[SWITCH] = self._wanted
+        self._forget_run()
+
+    def _forget_run(self) -> None:
+        from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
+
+        os.environ[SWITCH] = self._switch
+        # The next run of this process may be one that is not tracked, and kedro-mlflow would open
+        # this one again before its nodes.
+        mlflow_hook.run_id = None
 
 
 def end_runs(status: str, but: str | None = None) -> None:
