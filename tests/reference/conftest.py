@@ -11,5 +11,5 @@ from ttc_bench.reference.recipe import smoke_recipe
 def tiny_tokenizer() -> Any:
     from ttc_bench.pipelines.train_reference.nodes import make_corpus, make_tokenizer
 
-    recipe = smoke_recipe("unused")
+    recipe = smoke_recipe()
     return make_tokenizer(recipe, make_corpus(recipe))

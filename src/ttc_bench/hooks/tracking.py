@@ -9,6 +9,9 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+
+from ttc_bench.params import flat
 
 EMBEDDED = ("sqlite:", "file:")
 """Stores that live in the project: they need a place for their artifacts."""
@@ -26,6 +29,7 @@ class Tracking:
     """Prepares the configuration before kedro-mlflow reads it; one monitor for the whole run."""
 
     _switch = "true"
+    _project = Path()
     _caller_run: str | None = None
     """The run that the caller had opened before kedro's, and closes again."""
 
@@ -38,17 +42,32 @@ class Tracking:
         self._caller_run = opened.info.run_id if opened else None
         os.environ.setdefault(SWITCH, "true")
         os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(INTERVAL_S))
-        context.config_loader["mlflow"] = with_place(
-            context.config_loader["mlflow"], Path(context.project_path)
-        )
+        self._project = Path(context.project_path)
+        context.config_loader["mlflow"] = with_place(context.config_loader["mlflow"], self._project)
+
+    @hook_impl
+    def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Add the dataset ``logged_files``: where what MLflow calls the source of a table lies."""
+        catalog["logged_files"] = {
+            name: os.path.relpath(catalog[name]._filepath, self._project)
+            for name in ("jobs", "all_scores")
+            if name in catalog
+        }
 
     @hook_impl(trylast=True)
-    def before_pipeline_run(self) -> None:
-        """Turn the switch off once the run is open and its monitor runs.
+    def before_pipeline_run(self, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Log all settings; turn the switch off once the run is open and its monitor runs.
 
-        kedro-mlflow opens the run again before every node, and MLflow would start one more monitor
+        kedro-mlflow logs a typed parameter as one text, so each setting is logged under its own
+        name too. It opens the run again before every node, and MLflow would start one more monitor
         each time: a suite of sixty nodes runs out of connections to the store.
         """
+        import mlflow
+
+        if mlflow.active_run():
+            settings = flat(catalog.load("run_settings"))
+            # The recipe of the models is no setting of a run, and its stages are too long.
+            mlflow.log_params({k: v for k, v in settings.items() if "train_reference" not in k})
         self._switch = os.environ.get(SWITCH, self._switch)
         os.environ[SWITCH] = "false"
 

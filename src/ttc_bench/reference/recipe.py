@@ -178,7 +178,6 @@ class RecipeParams(Params):
     """The whole recipe of the reference models.
 
     Attributes:
-        checkpoints: Where checkpoints lie; runs that find one there continue it.
         start: Folder of an earlier family. Its target takes the place of the tokenizer and of
             all stages of the target but the last two, its draft is trained on; ``None`` starts
             from nothing.
@@ -190,7 +189,6 @@ class RecipeParams(Params):
     """
 
     start: str | None = None
-    checkpoints: str = "data/06_models/reference/checkpoints"
     data: DataParams = DataParams()
     target: TargetParams = TargetParams()
     draft: LanguageModelParams = LanguageModelParams()
@@ -198,7 +196,7 @@ class RecipeParams(Params):
     evaluation: EvaluationParams = EvaluationParams()
 
 
-def smoke_recipe(checkpoints: str) -> RecipeParams:
+def smoke_recipe() -> RecipeParams:
     """Return a recipe that runs from nothing to a card in seconds, to try the pipeline out."""
     size = {"layers": 4, "width": 32, "heads": 2, "inner": 64}
     train = {
@@ -211,7 +209,6 @@ def smoke_recipe(checkpoints: str) -> RecipeParams:
     exits = {"layer_dropout": 0.1, "exit_weight": 0.2, "exits": [1, 2, 3]}
     return RecipeParams.model_validate(
         {
-            "checkpoints": checkpoints,
             "data": {"tokenizer_texts": 200, "vocab_size": 600, "easy_pools": 1},
             "target": {
                 "size": size,

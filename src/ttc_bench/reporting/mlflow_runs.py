@@ -33,12 +33,6 @@ COMMIT = "git_commit"
 SCORES = "scores.parquet"
 """Artifact of a nested run: its responses with all metrics."""
 
-JOBS = "data/05_model_input/jobs.jsonl"
-"""Where the questions of a run come from, as the catalog has it."""
-
-ALL_SCORES = "data/08_reporting/all_scores.parquet"
-"""Where its scores are, as the catalog has it."""
-
 
 @dataclass(frozen=True)
 class Figures:
@@ -49,12 +43,14 @@ class Figures:
         summary: One row per model, benchmark, policy and variant.
         versus: Paired comparisons with the baseline.
         intervals: Means and differences with their intervals.
+        files: Where the ``jobs`` and ``all_scores`` of the run lie.
     """
 
     scores: DataFrame
     summary: DataFrame
     versus: DataFrame
     intervals: DataFrame
+    files: Mapping[str, str]
 
     def of(self, group: Mapping[str, Any]) -> DataFrame:
         """Return the scores of one group."""
@@ -73,7 +69,7 @@ def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) ->
         mlflow.log_text(table, "summary.txt")
         mlflow.set_tag(COMMIT, commit())
         for benchmark, scores in figures.scores.groupby("benchmark", sort=True):
-            mlflow.log_input(_questions(str(benchmark), scores), context="benchmark")
+            mlflow.log_input(_questions(str(benchmark), scores, figures.files), context="benchmark")
         for row in row_dicts(figures.summary):
             group = {name: row[name] for name in GROUP}
             key = "/".join(str(value) for value in group.values())
@@ -139,10 +135,10 @@ def _existing(parent: str, key: str) -> str | None:
 
     client = mlflow.MlflowClient()
     experiment = client.get_run(parent).info.experiment_id
-    found = client.search_runs(
+    runs = client.search_runs(
         [experiment], f"tags.`{PARENT}` = '{parent}' and tags.`{KEY}` = '{key}'", max_results=1
     )
-    return found[0].info.run_id if found else None
+    return runs[0].info.run_id if runs else None
 
 
 def _log(
@@ -158,31 +154,33 @@ def _log(
     mlflow.set_tags({KEY: key, **group, "engine": str(scores["engine"].iloc[0]), COMMIT: commit()})
     mlflow.log_params(_settings(group, parameters))
     mlflow.log_metrics(_metrics(row, figures, group))
-    mlflow.log_input(_questions(str(group["benchmark"]), scores), context="benchmark")
-    mlflow.log_input(_responses(key, scores), context="scores")
+    mlflow.log_input(
+        _questions(str(group["benchmark"]), scores, figures.files), context="benchmark"
+    )
+    mlflow.log_input(_responses(key, scores, figures.files), context="scores")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / SCORES
         scores.to_parquet(path)
         mlflow.log_artifact(str(path))
 
 
-def _questions(benchmark: str, scores: DataFrame) -> Any:
+def _questions(benchmark: str, scores: DataFrame, files: Mapping[str, str]) -> Any:
     """Return the questions of a benchmark as an MLflow dataset: equal ones have one digest."""
     from mlflow.data import pandas_dataset
 
     columns = [n for n in ("job_id", "task", "difficulty", "question") if n in scores.columns]
     asked = scores[columns].drop_duplicates("job_id").sort_values("job_id", ignore_index=True)
-    return pandas_dataset.from_pandas(_plain(asked), source=_local(JOBS), name=benchmark)
+    return pandas_dataset.from_pandas(_plain(asked), source=_local(files["jobs"]), name=benchmark)
 
 
-def _responses(key: str, scores: DataFrame) -> Any:
+def _responses(key: str, scores: DataFrame, files: Mapping[str, str]) -> Any:
     """Return the scores of one group as an MLflow dataset."""
     from mlflow.data import pandas_dataset
 
     columns = [n for n in ("job_id", "status", "reward", "latency_s") if n in scores.columns]
     return pandas_dataset.from_pandas(
         _plain(scores[columns].reset_index(drop=True)),
-        source=_local(ALL_SCORES),
+        source=_local(files["all_scores"]),
         name=key,
         targets="reward",
     )
@@ -207,16 +205,16 @@ def _metrics(
     row: Mapping[str, Any], figures: Figures, group: Mapping[str, Any]
 ) -> dict[str, float]:
     """Return the figures of a group by the name under which MLflow shows them."""
-    found = {name: value for name, value in row.items() if name not in group}
+    values = {name: value for name, value in row.items() if name not in group}
     for line in row_dicts(_where(figures.intervals, group)):
         metric = line["metric"]
-        found[f"{metric}_mean"] = line["mean"]
+        values[f"{metric}_mean"] = line["mean"]
         for name, value in line.items():
             if name.endswith(("_low", "_high")) or name == "difference":
-                found[f"{metric}_{name}"] = value
+                values[f"{metric}_{name}"] = value
     for line in row_dicts(_where(figures.versus, group)):
-        found[f"{line['metric']}_median_ratio"] = line["median_ratio"]
-    return {_shown(name): float(value) for name, value in found.items() if _is_figure(value)}
+        values[f"{line['metric']}_median_ratio"] = line["median_ratio"]
+    return {_shown(name): float(value) for name, value in values.items() if _is_figure(value)}
 
 
 USAGE = ("flops", "latency_s", "total_tokens", "usd")

@@ -16,7 +16,7 @@ from ttc_bench.params import Params, unknown
 logger = logging.getLogger(__name__)
 
 
-class SideParams(Params):
+class ChosenRunParams(Params):
     """One side of a comparison.
 
     Attributes:
@@ -39,12 +39,12 @@ class CompareParams(Params):
         after: What is compared. Without a run it is the latest one.
     """
 
-    before: SideParams = Field(default_factory=SideParams)
-    after: SideParams = Field(default_factory=SideParams)
+    before: ChosenRunParams = Field(default_factory=ChosenRunParams)
+    after: ChosenRunParams = Field(default_factory=ChosenRunParams)
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptRun:
     """A run that was kept, of one model.
 
     Attributes:
@@ -69,19 +69,19 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Sides:
+class ComparedRuns:
     """Two runs, model by model.
 
     Attributes:
         pairs: What is compared: before and after.
     """
 
-    pairs: Sequence[tuple[Kept, Kept]]
+    pairs: Sequence[tuple[KeptRun, KeptRun]]
 
 
-def choose_sides(
+def choose_runs(
     kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]], params: CompareParams
-) -> Sides:
+) -> ComparedRuns:
     """Return the two runs that the parameters name.
 
     Args:
@@ -106,53 +106,53 @@ def choose_sides(
             " compare.before.run, or another model of it by compare.before.model and"
             f" compare.after.model. {_there(kept)}"
         )
-    return Sides(_pairs(_latest(before), after, kept))
+    return ComparedRuns(_pairs(_latest(before), after, kept))
 
 
-def _readable(kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterator[Kept]:
+def _readable(kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterator[KeptRun]:
     """Yield the runs that were kept; one whose writing was cut off costs no other."""
     for key, load in sorted(kept_settings.items()):
         try:
-            yield Kept(key=key, **load())
+            yield KeptRun(key=key, **load())
         except (DatasetError, TypeError) as error:
             reason = str(error).splitlines()[-1]
             logger.warning("the kept run %s cannot be read and is left out: %s", key, reason)
 
 
-def _fitting(kept: Sequence[Kept], side: SideParams, name: str) -> list[Kept]:
+def _fitting(kept: Sequence[KeptRun], side: ChosenRunParams, name: str) -> list[KeptRun]:
     """Return the runs that a side names, each field in turn, so that the fault is told apart."""
-    found = list(kept)
+    runs = list(kept)
     for field in ("run", "model", "config"):
         asked = getattr(side, field)
         if asked is None:
             continue
-        there = {getattr(one, field) for one in found}
+        there = {getattr(one, field) for one in runs}
         if asked not in there:
             raise UserError(f"parameter compare.{name}.{field}: {unknown(field, asked, there)}")
-        found = [one for one in found if getattr(one, field) == asked]
-    return found
+        runs = [one for one in runs if getattr(one, field) == asked]
+    return runs
 
 
-def _latest(kept: Sequence[Kept]) -> list[Kept]:
+def _latest(kept: Sequence[KeptRun]) -> list[KeptRun]:
     """Return all models of the run and configuration that was kept last."""
     return [one for one in kept if (one.run, one.config) == (kept[-1].run, kept[-1].config)]
 
 
 def _pairs(
-    before: Sequence[Kept], after: Sequence[Kept], kept: Sequence[Kept]
-) -> list[tuple[Kept, Kept]]:
+    before: Sequence[KeptRun], after: Sequence[KeptRun], kept: Sequence[KeptRun]
+) -> list[tuple[KeptRun, KeptRun]]:
     if len(before) == len(after) == 1:
         return [(before[0], after[0])]
     of_model = {one.model: one for one in before}
-    found = [(of_model[one.model], one) for one in after if one.model in of_model]
-    if not found:
+    pairs = [(of_model[one.model], one) for one in after if one.model in of_model]
+    if not pairs:
         raise UserError(
             "the two runs have several models and none in common: name one of each by"
             f" compare.before.model and compare.after.model. {_there(kept)}"
         )
-    return found
+    return pairs
 
 
-def _there(kept: Iterable[Kept]) -> str:
+def _there(kept: Iterable[KeptRun]) -> str:
     names = dict.fromkeys(f"{one.run} (model {one.model})" for one in kept)
     return f"Kept are, oldest first: {', '.join(names)}."

@@ -165,9 +165,10 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(
     own = (marts["bench_summary"], marts["policy_vs_baseline"])
     tables = (run, *own, confidence(run, PARAMS), "the table")
     parameters = {"limit": 4, "speculative": {"draft_model": {"k": 4}}}
+    files = {"jobs": "jobs.jsonl", "all_scores": "all_scores.parquet"}
     with mlflow.start_run() as parent:
-        first = log_runs(*tables, parameters)
-        again = log_runs(*tables, parameters)
+        first = log_runs(*tables, parameters, files)
+        again = log_runs(*tables, parameters, files)
     assert first == again
     assert len(first) == 2
     found = mlflow.search_runs(filter_string=f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")

@@ -20,11 +20,11 @@ from ttc_bench.pipelines.compare.nodes import (
     changed_answers,
     changed_settings,
     changes,
-    load_sides,
+    load_runs,
     show_changes,
 )
 from ttc_bench.reporting.kept_runs import keep_run
-from ttc_bench.reporting.run_choice import CompareParams, Sides, choose_sides
+from ttc_bench.reporting.run_choice import ComparedRuns, CompareParams, choose_runs
 
 
 class Store:
@@ -40,14 +40,14 @@ class Store:
         self.scores |= {key: lambda part=part: part for key, part in kept.items()}
         self.settings |= {key: lambda one=one: one for key, one in settings.items()}
 
-    def choose(self, **params: Any) -> Sides:
-        return choose_sides(self.settings, parse_params(CompareParams, params, "compare"))
+    def choose(self, **params: Any) -> ComparedRuns:
+        return choose_runs(self.settings, parse_params(CompareParams, params, "compare"))
 
     def compare(self, **params: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return load_sides(self.scores, self.choose(**params))
+        return load_runs(self.scores, self.choose(**params))
 
 
-def names(sides: Sides) -> list[tuple[str, str, str, str]]:
+def names(sides: ComparedRuns) -> list[tuple[str, str, str, str]]:
     return [(old.run, old.model, new.run, new.model) for old, new in sides.pairs]
 
 

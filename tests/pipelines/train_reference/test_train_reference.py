@@ -8,6 +8,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from kedro_datasets.json import JSONDataset
 
+from ttc_bench.datasets import StoreDataset
 from ttc_bench.pipelines.train_reference import create_pipeline
 from ttc_bench.pipelines.train_reference.nodes import make_tokenizer, train_target, train_trunk
 from ttc_bench.reference.datasets import ReferenceModelDataset
@@ -24,7 +25,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DataCatalog]:
     torch.set_num_threads(1)
     catalog = DataCatalog(
         {
-            "params:train_reference": MemoryDataset(smoke_recipe(str(folder / "checkpoints"))),
+            "params:train_reference": MemoryDataset(smoke_recipe()),
+            "reference.checkpoints": StoreDataset(str(folder / "checkpoints")),
             "reference.card": MemoryDataset(),
             "reference.evaluation": JSONDataset(filepath=str(folder / "evaluation.json")),
             **{f"reference.{name}": ReferenceModelDataset(str(folder / name)) for name in STORED},
@@ -85,10 +87,10 @@ def test_a_recipe_goes_on_from_an_earlier_family_with_its_last_two_stages(
     made: tuple[Path, DataCatalog], tmp_path: Path
 ) -> None:
     folder, catalog = made
-    recipe = smoke_recipe(str(tmp_path)).model_copy(update={"start": str(folder)})
+    recipe = smoke_recipe().model_copy(update={"start": str(folder)})
     tokenizer = make_tokenizer(recipe, [])
     assert tokenizer.get_vocab() == catalog.load("reference.target").tokenizer.get_vocab()
-    _, curve = train_target(recipe, *train_trunk(recipe, tokenizer))
+    _, curve = train_target(recipe, tmp_path, *train_trunk(recipe, tmp_path, tokenizer))
     budget = sum(
         stage.train.max_tokens + stage.train.batch_tokens for stage in recipe.target.stages[-2:]
     )

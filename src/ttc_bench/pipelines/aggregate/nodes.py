@@ -156,11 +156,12 @@ def log_runs(
     intervals: DataFrame,
     summary_table: str,
     run_settings: dict[str, Any],
+    logged_files: dict[str, str],
 ) -> dict[str, str]:
     """Write one nested MLflow run per policy, variant and benchmark; return their ids."""
     from ttc_bench.reporting.mlflow_runs import Figures, log_children
 
-    figures = Figures(all_scores, bench_summary, policy_vs_baseline, intervals)
+    figures = Figures(all_scores, bench_summary, policy_vs_baseline, intervals, logged_files)
     return log_children(figures, run_settings, summary_table)
 
 

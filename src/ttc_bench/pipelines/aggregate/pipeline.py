@@ -90,6 +90,7 @@ def create_pipeline(
                 "intervals",
                 "summary_table",
                 "run_settings",
+                "logged_files",
             ],
             outputs="mlflow_runs",
             name="log_runs",

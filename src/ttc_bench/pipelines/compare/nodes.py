@@ -9,7 +9,7 @@ from ttc_bench.params import flat
 from ttc_bench.reporting.comparisons import INTERVAL_METRICS, compare_pairs
 from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.params import AggregateParams
-from ttc_bench.reporting.run_choice import Kept, Sides
+from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun
 from ttc_bench.types import DataFrame
 
 METRICS = (*INTERVAL_METRICS, "usd")
@@ -45,8 +45,8 @@ ANSWERS = (*KEY, "job_id", "task", "status_before", "status_after", "reward_befo
 SETTINGS = ("model_before", "model_after", "setting", "before", "after")
 
 
-def load_sides(
-    kept_scores: Mapping[str, Callable[[], DataFrame]], sides: Sides
+def load_runs(
+    kept_scores: Mapping[str, Callable[[], DataFrame]], compared_runs: ComparedRuns
 ) -> tuple[DataFrame, DataFrame]:
     """Return the scores of both sides as one table, and what is not compared.
 
@@ -58,7 +58,7 @@ def load_sides(
     import pandas as pd
 
     shared, left_out = [], []
-    for before, after in sides.pairs:
+    for before, after in compared_runs.pairs:
         both = [
             _side(kept_scores, one, side) for one, side in ((before, "before"), (after, "after"))
         ]
@@ -71,7 +71,7 @@ def load_sides(
     return pd.concat(shared, ignore_index=True), pd.concat(left_out, ignore_index=True)
 
 
-def _side(kept: Mapping[str, Callable[[], DataFrame]], one: Kept, side: str) -> DataFrame:
+def _side(kept: Mapping[str, Callable[[], DataFrame]], one: KeptRun, side: str) -> DataFrame:
     scores = kept[one.key]()
     if "question" not in scores.columns:
         scores = scores.assign(question=scores["job_id"])
@@ -177,12 +177,12 @@ def changed_answers(compared_scores: DataFrame) -> DataFrame:
     return both.loc[changed, list(ANSWERS)].reset_index(drop=True)
 
 
-def changed_settings(sides: Sides) -> DataFrame:
+def changed_settings(compared_runs: ComparedRuns) -> DataFrame:
     """Return the settings that differ, one row each: code, versions and parameters."""
     import pandas as pd
 
     rows = []
-    for before, after in sides.pairs:
+    for before, after in compared_runs.pairs:
         old, new = _settings(before), _settings(after)
         for name in dict.fromkeys((*old, *new)):
             if old.get(name) != new.get(name):
@@ -191,7 +191,7 @@ def changed_settings(sides: Sides) -> DataFrame:
     return pd.DataFrame(rows, columns=list(SETTINGS), dtype="string")
 
 
-def _settings(one: Kept) -> dict[str, Any]:
+def _settings(one: KeptRun) -> dict[str, Any]:
     # No run of policies trains, and which weights it used is in its model.
     parameters = {k: v for k, v in one.parameters.items() if k != "train_reference"}
     return {
@@ -206,18 +206,21 @@ def _text(settings: Mapping[str, Any], name: str) -> str:
 
 
 def show_changes(
-    sides: Sides, run_changes: DataFrame, changed_settings: DataFrame, not_compared: DataFrame
+    compared_runs: ComparedRuns,
+    run_changes: DataFrame,
+    changed_settings: DataFrame,
+    not_compared: DataFrame,
 ) -> str:
     """Print what changed, and return it as text."""
     from ttc_bench.reporting.changes import render
 
-    text = render(sides.pairs, run_changes, changed_settings, not_compared)
+    text = render(compared_runs.pairs, run_changes, changed_settings, not_compared)
     print(text)
     return text
 
 
 def write_changes(
-    sides: Sides,
+    compared_runs: ComparedRuns,
     run_changes: DataFrame,
     changed_answers: DataFrame,
     changed_settings: DataFrame,
@@ -232,4 +235,4 @@ def write_changes(
         "settings": changed_settings,
         "not_compared": not_compared,
     }
-    return render_html(sides.pairs, run_changes, tables, changes_plot)
+    return render_html(compared_runs.pairs, run_changes, tables, changes_plot)

@@ -8,12 +8,12 @@ from ttc_bench.pipelines.compare.nodes import (
     changed_answers,
     changed_settings,
     changes,
-    load_sides,
+    load_runs,
     show_changes,
     write_changes,
 )
 from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
-from ttc_bench.reporting.run_choice import choose_sides
+from ttc_bench.reporting.run_choice import choose_runs
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -21,16 +21,16 @@ def create_pipeline(**_: object) -> Pipeline:
     return Pipeline(
         [
             node(
-                choose_sides,
+                choose_runs,
                 inputs=["kept_settings", "params:compare"],
-                outputs="sides",
-                name="choose_sides",
+                outputs="compared_runs",
+                name="choose_runs",
             ),
             node(
-                load_sides,
-                inputs=["kept_scores", "sides"],
+                load_runs,
+                inputs=["kept_scores", "compared_runs"],
                 outputs=["compared_scores", "not_compared"],
-                name="load_sides",
+                name="load_runs",
             ),
             node(
                 changes,
@@ -39,7 +39,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="changes",
             ),
             node(changed_answers, "compared_scores", "changed_answers", name="changed_answers"),
-            node(changed_settings, "sides", "changed_settings", name="changed_settings"),
+            node(changed_settings, "compared_runs", "changed_settings", name="changed_settings"),
             node(
                 CHANGES_PLOT.draw,
                 inputs=list(CHANGES_PLOT.tables),
@@ -48,14 +48,14 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 show_changes,
-                inputs=["sides", "run_changes", "changed_settings", "not_compared"],
+                inputs=["compared_runs", "run_changes", "changed_settings", "not_compared"],
                 outputs="changes_table",
                 name="show_changes",
             ),
             node(
                 write_changes,
                 inputs=[
-                    "sides",
+                    "compared_runs",
                     "run_changes",
                     "changed_answers",
                     "changed_settings",

@@ -114,9 +114,9 @@ def score_judged(
     judging = params.model_copy(update={"families": {**params.families, "judge": True}})
     scores = {}
     for name, load in sorted(stored.items()):
-        said = judgements[name]().drop(columns=["benchmark"])
+        judged = judgements[name]().drop(columns=["benchmark"])
         responses = load().merge(
-            said, how="left", on=["job_id", "model", "policy", "variant"], validate="one_to_one"
+            judged, how="left", on=["job_id", "model", "policy", "variant"], validate="one_to_one"
         )
         scores[name] = score_responses(responses, jobs, judging)
     return scores
@@ -148,8 +148,8 @@ def _rivals(tables: Mapping[str, DataFrame], params: JudgeParams) -> dict[tuple[
     rows = [row for table in tables.values() for row in row_dicts(table)]
     names = dict.fromkeys(f"{row['policy']}.{row['variant']}" for row in rows)
     if params.against not in names:
-        known = unknown("stored variant", params.against, names)
-        raise UserError(f"parameter judge.against: {known} Or set judge.pairwise=false.")
+        fault = unknown("stored variant", params.against, names)
+        raise UserError(f"parameter judge.against: {fault} Or set judge.pairwise=false.")
     return {
         (row["model"], row["job_id"]): _shown(row["text"], params)
         for row in rows
@@ -173,9 +173,9 @@ async def _judge_all(
 
     async def one(item: Item) -> Judgement:
         async with turns[item.job.id, item.text], limit:
-            found = await _judge(item, Session(engine, journal, item.job), params)
+            judgement = await _judge(item, Session(engine, journal, item.job), params)
         bar.update()
-        return found
+        return judgement
 
     tasks = [asyncio.ensure_future(one(item)) for item in items]
     try:
@@ -189,17 +189,17 @@ async def _judge_all(
 
 async def _judge(item: Item, session: Session, params: JudgeParams) -> Judgement:
     replies: dict[str, str] = {}
-    said: dict[str, Any] = {
+    values: dict[str, Any] = {
         **await _graded(item, session, params, replies),
         **await _compared(item, session, params, replies),
     }
     bill = session.ledger.totals()
-    said.update({f"judge_{name}": bill[name] for name in _BILL})
+    values.update({f"judge_{name}": bill[name] for name in _BILL})
     return Judgement(
         judge_model=session.engine.model_name(),
         judge_correct_from=params.correct_from,
         judge_replies=json.dumps(replies),
-        **said,
+        **values,
     )
 
 
@@ -226,7 +226,7 @@ async def _compared(
         return {"judge_pair_error": item.no_rival or ""}
     if item.rival == item.text:
         return {"judge_first": "tie", "judge_second": "tie", "judge_pair_error": SAME_TEXT}
-    found: dict[str, str] = {}
+    verdicts: dict[str, str] = {}
     orders = {
         "judge_first": (item.text, item.rival, _SEEN_AS),
         "judge_second": (item.rival, item.text, _BEHIND),
@@ -236,10 +236,10 @@ async def _compared(
         error = await _ask(name.removeprefix("judge_"), prompt, session, params, replies)
         verdict = None if error else read_verdict(replies[name.removeprefix("judge_")])
         if verdict is None:
-            found["judge_pair_error"] = error or _UNREADABLE
+            verdicts["judge_pair_error"] = error or _UNREADABLE
         else:
-            found[name] = meaning[verdict]
-    return found
+            verdicts[name] = meaning[verdict]
+    return verdicts
 
 
 async def _ask(

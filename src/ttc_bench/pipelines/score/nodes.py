@@ -131,12 +131,12 @@ def _families(params: ScoreParams) -> list[str]:
 
 def _checked(entry: Family, batch: ScoringBatch) -> Columns:
     """Compute a family and hold it to what it declares: no metric without a definition."""
-    found = entry.compute(batch)
+    columns = entry.compute(batch)
     declared = (*(spec.name for spec in entry.metrics), *entry.notes)
-    missing = [name for name in declared if name not in found]
+    missing = [name for name in declared if name not in columns]
     if missing:
         raise RuntimeError(f"family {entry.name} did not compute {', '.join(missing)}")
-    return found
+    return columns
 
 
 def _jobs_of(responses: DataFrame, jobs: Sequence[Job]) -> list[Job]:

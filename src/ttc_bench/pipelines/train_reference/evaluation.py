@@ -1,4 +1,8 @@
-"""Held-out evaluation of the reference models by the product's own policies and metrics."""
+"""Held-out evaluation of the reference models by the product's own policies and metrics.
+
+It stands beside the nodes of this stage, not in `ttc_bench.reference`, which trains and knows no
+policy: what is measured here runs the nodes of other stages.
+"""
 
 from __future__ import annotations
 

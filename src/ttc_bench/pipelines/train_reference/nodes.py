@@ -39,7 +39,9 @@ def make_tokenizer(recipe: RecipeParams, corpus: list[str]) -> Any:
     return train_tokenizer(corpus, recipe.data.vocab_size)
 
 
-def train_trunk(recipe: RecipeParams, tokenizer: Any) -> tuple[ReferenceModel, Curve]:
+def train_trunk(
+    recipe: RecipeParams, checkpoints: Path, tokenizer: Any
+) -> tuple[ReferenceModel, Curve]:
     """Train all stages of the target but its last: what all three models go on from.
 
     With layer dropout and early-exit losses; resumes after a kill.
@@ -52,21 +54,23 @@ def train_trunk(recipe: RecipeParams, tokenizer: Any) -> tuple[ReferenceModel, C
         stages = stages[-1:]
     else:
         model = new_model(recipe.target.size, tokenizer, recipe.target.stages[0].train.seed)
-    curve = _train_language(recipe, stages, model, tokenizer)
+    curve = _train_language(recipe, checkpoints, stages, model, tokenizer)
     return ReferenceModel(model, tokenizer), curve
 
 
 def train_target(
-    recipe: RecipeParams, trunk: ReferenceModel, before: Curve
+    recipe: RecipeParams, checkpoints: Path, trunk: ReferenceModel, before: Curve
 ) -> tuple[ReferenceModel, Curve]:
     """Train the last stage of the target; the curve starts with that of the trunk."""
     stages = _numbered("target", recipe.target.stages)[-1:]
-    curve = _train_language(recipe, stages, trunk.model, trunk.tokenizer, before)
+    curve = _train_language(recipe, checkpoints, stages, trunk.model, trunk.tokenizer, before)
     log_curve("target", curve)
     return ReferenceModel(trunk.model, trunk.tokenizer), curve
 
 
-def train_draft(recipe: RecipeParams, trunk: ReferenceModel) -> tuple[ReferenceModel, Curve]:
+def train_draft(
+    recipe: RecipeParams, checkpoints: Path, trunk: ReferenceModel
+) -> tuple[ReferenceModel, Curve]:
     """Train the draft from the trunk's first layers, on its distribution and on the text."""
     from ttc_bench.reference.network import draft_from
 
@@ -75,7 +79,9 @@ def train_draft(recipe: RecipeParams, trunk: ReferenceModel) -> tuple[ReferenceM
     else:
         model = draft_from(trunk.model, recipe.draft.size.layers)
     stages = _numbered("draft", recipe.draft.stages)
-    curve = _train_language(recipe, stages, model, trunk.tokenizer, teacher=trunk.model)
+    curve = _train_language(
+        recipe, checkpoints, stages, model, trunk.tokenizer, teacher=trunk.model
+    )
     log_curve("draft", curve)
     return ReferenceModel(model, trunk.tokenizer), curve
 
@@ -87,6 +93,7 @@ def _numbered(name: str, stages: Sequence[StageParams]) -> list[tuple[str, Stage
 
 def _train_language(
     recipe: RecipeParams,
+    checkpoints: Path,
     stages: Sequence[tuple[str, StageParams]],
     model: Any,
     tokenizer: Any,
@@ -103,7 +110,7 @@ def _train_language(
     curve = list(before)
     for name, stage in stages:
         feed = partial(batches, tokenizer, stage.data or recipe.data)
-        progress = train(model, stage.train, feed, Path(recipe.checkpoints) / name, loss)
+        progress = train(model, stage.train, feed, checkpoints / name, loss)
         curve += _continued(curve, progress.curve)
     return curve
 
@@ -115,14 +122,16 @@ def _continued(before: Curve, stage: Curve) -> Curve:
     return [{k: v + (last.get(k, 0.0) if k in counted else 0) for k, v in p.items()} for p in stage]
 
 
-def train_verifier(recipe: RecipeParams, trunk: ReferenceModel) -> tuple[ReferenceModel, Curve]:
+def train_verifier(
+    recipe: RecipeParams, checkpoints: Path, trunk: ReferenceModel
+) -> tuple[ReferenceModel, Curve]:
     """Train the verifier: the trunk, trained on for longer; it judges by likelihood."""
     from ttc_bench.reference.network import verifier_from
 
     params = recipe.verifier
     model = verifier_from(trunk.model, params.beta)
     stages = _numbered("verifier", params.stages)
-    curve = _train_language(recipe, stages, model, trunk.tokenizer)
+    curve = _train_language(recipe, checkpoints, stages, model, trunk.tokenizer)
     log_curve("verifier", curve)
     return ReferenceModel(model, trunk.tokenizer), curve
 

@@ -7,6 +7,7 @@ from kedro.pipeline import Pipeline, node
 from ttc_bench.pipelines.train_reference import nodes
 
 RECIPE = "params:train_reference"
+CHECKPOINTS = "reference.checkpoints"
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -19,22 +20,22 @@ def create_pipeline(**_: object) -> Pipeline:
             node(nodes.make_tokenizer, [RECIPE, "reference.corpus"], "reference.tokenizer"),
             node(
                 nodes.train_trunk,
-                [RECIPE, "reference.tokenizer"],
+                [RECIPE, CHECKPOINTS, "reference.tokenizer"],
                 [trunk, "reference.trunk_curve"],
             ),
             node(
                 nodes.train_target,
-                [RECIPE, trunk, "reference.trunk_curve"],
+                [RECIPE, CHECKPOINTS, trunk, "reference.trunk_curve"],
                 [target, "reference.target_curve"],
             ),
             node(
                 nodes.train_draft,
-                [RECIPE, trunk],
+                [RECIPE, CHECKPOINTS, trunk],
                 [draft, "reference.draft_curve"],
             ),
             node(
                 nodes.train_verifier,
-                [RECIPE, trunk],
+                [RECIPE, CHECKPOINTS, trunk],
                 [verifier, "reference.verifier_curve"],
             ),
             node(
