@@ -12,7 +12,7 @@ from ttc_bench.reporting.html import environment
 from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
-from ttc_bench.reporting.run_choice import Kept
+from ttc_bench.reporting.run_choice import KeptRun
 from ttc_bench.reporting.sheet import Sheet, cell, known, number, plain_sheet
 from ttc_bench.types import DataFrame
 
