@@ -48,7 +48,7 @@ per cent; * where it is better or worse by the same tests. Replayed calls keep t
 
 
 def render(
-    pairs: Iterable[tuple[Kept, Kept]],
+    pairs: Iterable[tuple[KeptRun, KeptRun]],
     changes: DataFrame,
     settings: DataFrame,
     not_compared: DataFrame,
@@ -72,7 +72,7 @@ def render(
     return "\n".join([*parts, "", NOTE])
 
 
-def described(pair: tuple[Kept, Kept]) -> list[tuple[str, str]]:
+def described(pair: tuple[KeptRun, KeptRun]) -> list[tuple[str, str]]:
     """Return one line per side: run, model, configuration, commit and time."""
     return [
         (
@@ -173,7 +173,7 @@ def left_out(not_compared: DataFrame) -> list[str]:
 
 
 def render_html(
-    pairs: Iterable[tuple[Kept, Kept]],
+    pairs: Iterable[tuple[KeptRun, KeptRun]],
     changes: DataFrame,
     tables: Mapping[str, DataFrame],
     still: bytes,
