@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
+from ttc_bench.benchmarks.answers import parse_workflow
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
+from ttc_bench.errors import UserError
 from ttc_bench.params import Params
 from ttc_bench.registry import Registry
 from ttc_bench.types import Job, Message, Sample
@@ -126,3 +129,44 @@ class Benchmark(ABC, Generic[P]):
             return example.solution
         answer = ", ".join("None" if r is None else r for r in example.references)
         return f"Answer: {answer}"
+
+
+class Planning(Benchmark[P]):
+    """A benchmark whose answer is a workflow and nothing else: no reasoning, no marker."""
+
+    marked: ClassVar[bool] = False
+
+    def instruction(self, sample: Sample, prompting: Prompting) -> tuple[Message, ...]:
+        """Return the sample's messages unchanged, whatever the prompting."""
+        return sample.messages
+
+    def worked(self, example: Sample, prompting: Prompting) -> str:
+        """Return the gold plan, which has no ``Answer:`` line."""
+        return str(example.references[0])
+
+    def parse(self, text: str, job: Job) -> Hashable:
+        """Return the canonical workflow; see `parse_workflow`."""
+        return parse_workflow(text)
+
+
+def draw_examples(
+    train: Sequence[Sample], sample: Sample, count: int, key: str, noun: str
+) -> list[Sample]:
+    """Return ``count`` train samples that ask something else, those of the sample's task first.
+
+    Args:
+        train: The train side.
+        sample: The sample that they are shown before; its id seeds the order.
+        count: How many.
+        key: The parameter that names the train side, for the message.
+        noun: What its samples are called there.
+
+    Raises:
+        UserError: If there are not so many.
+    """
+    question = sample.messages[-1].content
+    pool = [other for other in train if other.messages[-1].content != question]
+    if len(pool) < count:
+        raise UserError(f"{key} has {len(pool)} usable {noun} for {count} shots.")
+    random.Random(sample.id).shuffle(pool)
+    return sorted(pool, key=lambda other: other.task != sample.task)[:count]

@@ -10,7 +10,6 @@ comparable between policies here, not with the published agent scores.
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ttc_bench.benchmarks.answers import answer_span
-from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting
+from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting, draw_examples
 from ttc_bench.benchmarks.records import Entry, fetch_parquet, read_entries
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.benchmarks.scoring.crm_reward import extract
@@ -101,12 +100,7 @@ class CRMArena(Benchmark[CRMArenaParams]):
                 "crmarena has only a scored side: set prompting.shots to 0, or give a file of "
                 f"other tasks to draw examples from: `{TRAIN_KEY}: <path>`."
             )
-        question = sample.messages[-1].content
-        pool = [s for s in _train_side(params) if s.messages[-1].content != question]
-        if len(pool) < count:
-            raise UserError(f"{TRAIN_KEY} has {len(pool)} usable tasks for {count} shots.")
-        random.Random(sample.id).shuffle(pool)
-        return sorted(pool, key=lambda s: s.task != sample.task)[:count]
+        return draw_examples(_train_side(params), sample, count, TRAIN_KEY, "tasks")
 
     def instruction(self, sample: Sample, prompting: Prompting) -> tuple[Message, ...]:
         """Return the task's messages with the form of the answer asked for."""

@@ -5,25 +5,23 @@ Requests are generated and paraphrased; the gold plan comes from code. Scored by
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
-from ttc_bench.benchmarks.answers import parse_workflow
-from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting
+from ttc_bench.benchmarks.base import BENCHMARKS, Planning
 from ttc_bench.benchmarks.sim import samples
 from ttc_bench.benchmarks.sim.samples import SimParams
 from ttc_bench.benchmarks.sim.worf_tasks import WORF_TASKS
 from ttc_bench.params import Params
-from ttc_bench.types import Job, Message, Sample
+from ttc_bench.types import Sample
 
 
-class WorfSim(Benchmark[SimParams]):
+class WorfSim(Planning[SimParams]):
     """Three domains of tasks at three difficulty levels."""
 
     name: ClassVar[str] = "worf_sim"
     params: ClassVar[type[Params]] = SimParams
     max_tokens: ClassVar[int] = 320
-    marked: ClassVar[bool] = False
 
     def load(self, params: SimParams) -> list[Sample]:
         """Return the generated test split; see `Benchmark.load`."""
@@ -32,18 +30,6 @@ class WorfSim(Benchmark[SimParams]):
     def examples(self, sample: Sample, count: int, params: SimParams) -> list[Sample]:
         """Return generated examples of the train side, of the same domain first."""
         return samples.examples(WORF_TASKS, sample, count, params.seed)
-
-    def instruction(self, sample: Sample, prompting: Prompting) -> tuple[Message, ...]:
-        """Return the sample's messages unchanged: the plan is the whole answer."""
-        return sample.messages
-
-    def worked(self, example: Sample, prompting: Prompting) -> str:
-        """Return the gold plan, which has no ``Answer:`` line."""
-        return str(example.references[0])
-
-    def parse(self, text: str, job: Job) -> Hashable:
-        """Return the canonical workflow; see `ttc_bench.benchmarks.answers.parse_workflow`."""
-        return parse_workflow(text)
 
     def chance(self, samples_: Sequence[Sample]) -> float | None:
         """Return 0: no blind guess names the subtasks of a request."""

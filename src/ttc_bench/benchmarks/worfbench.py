@@ -7,19 +7,17 @@ the authors' file is the reference.
 
 from __future__ import annotations
 
-import random
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-from ttc_bench.benchmarks.answers import parse_workflow
-from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting
+from ttc_bench.benchmarks.base import BENCHMARKS, Planning, draw_examples
 from ttc_bench.benchmarks.records import Entry, fetch_parquet, read_entries
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params
-from ttc_bench.types import Job, Message, Sample
+from ttc_bench.types import Message, Sample
 
 REPOSITORY = "zjunlp/WorFBench_test"
 PATH_KEY = "sources.worfbench.path"
@@ -43,13 +41,12 @@ class WorFBenchParams(Params):
     sources: tuple[str, ...] = ()
 
 
-class WorFBench(Benchmark[WorFBenchParams]):
+class WorFBench(Planning[WorFBenchParams]):
     """WorFBench, scored by WorFEval."""
 
     name: ClassVar[str] = "worfbench"
     params: ClassVar[type[Params]] = WorFBenchParams
     max_tokens: ClassVar[int] = 1024
-    marked: ClassVar[bool] = False
 
     def load(self, params: WorFBenchParams) -> list[Sample]:
         """Return every prompt of the source; see `Benchmark.load`."""
@@ -75,24 +72,7 @@ class WorFBench(Benchmark[WorFBenchParams]):
                 "worfbench's test files have only a scored side: set prompting.shots to 0, or "
                 f"give the authors' train file: `{TRAIN_KEY}: <path>`."
             )
-        question = sample.messages[-1].content
-        pool = [s for s in _train_side(params.train_path) if s.messages[-1].content != question]
-        if len(pool) < count:
-            raise UserError(f"{TRAIN_KEY} has {len(pool)} usable prompts for {count} shots.")
-        random.Random(sample.id).shuffle(pool)
-        return sorted(pool, key=lambda s: s.task != sample.task)[:count]
-
-    def instruction(self, sample: Sample, prompting: Prompting) -> tuple[Message, ...]:
-        """Return the authors' messages, unchanged."""
-        return sample.messages
-
-    def worked(self, example: Sample, prompting: Prompting) -> str:
-        """Return the gold plan: the whole assistant turn, with no ``Answer:`` line."""
-        return str(example.references[0])
-
-    def parse(self, text: str, job: Job) -> Hashable:
-        """Return the canonical workflow; see `ttc_bench.benchmarks.answers.parse_workflow`."""
-        return parse_workflow(text)
+        return draw_examples(_train_side(params.train_path), sample, count, TRAIN_KEY, "prompts")
 
 
 @lru_cache(maxsize=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ttc_bench.benchmarks.scoring.base import share
 from ttc_bench.benchmarks.scoring.text import f1_of_tokens, normalise
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 from ttc_bench.metrics.ngrams import Overlap, overlaps
@@ -9,20 +10,16 @@ from ttc_bench.metrics.ngrams import Overlap, overlaps
 NO_REFERENCE = Null("the gold answer is a refusal, not a text")
 
 
-def _spec(name: str, definition: str, source: str) -> MetricSpec:
-    return MetricSpec(name, "1", (0.0, 1.0), True, definition, source)
-
-
 @family(
     "text_overlap",
     [
-        _spec("text_exact", "Normalised answer equals the normalised reference.", "SQuAD"),
-        _spec("token_f1", "F1 of the normalised token multisets.", "SQuAD, arXiv 1606.05250"),
-        _spec("rouge1", "F1 of words.", "rouge-score"),
-        _spec("rouge2", "F1 of pairs of words.", "rouge-score"),
-        _spec("rouge_l", "F1 by the longest common subsequence of words.", "rouge-score"),
-        _spec("bleu", "Sentence BLEU, exponential smoothing, effective order.", "sacrebleu"),
-        _spec("chrf", "chrF2: F2 of character n-grams up to 6.", "sacrebleu"),
+        share("text_exact", "Normalised answer equals the normalised reference.", "SQuAD"),
+        share("token_f1", "F1 of the normalised token multisets.", "SQuAD, arXiv 1606.05250"),
+        share("rouge1", "F1 of words.", "rouge-score"),
+        share("rouge2", "F1 of pairs of words.", "rouge-score"),
+        share("rouge_l", "F1 by the longest common subsequence of words.", "rouge-score"),
+        share("bleu", "Sentence BLEU, exponential smoothing, effective order.", "sacrebleu"),
+        share("chrf", "chrF2: F2 of character n-grams up to 6.", "sacrebleu"),
         MetricSpec(
             "answer_words",
             "words",
