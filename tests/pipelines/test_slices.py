@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from tests.conftest import KedroRun
-from tests.engines.hosted.conftest import FaultServer
 
 from ttc_bench.pipeline_registry import register_pipelines
 from ttc_bench.policies import policies
@@ -85,37 +83,6 @@ def test_two_policies_at_once_make_one_table(kedro_run: KedroRun, project: Path)
     assert again.exit_code == 0, again.output
     assert (project / "data/08_reporting/report.html").exists()
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
-
-
-@pytest.fixture
-def served(server: FaultServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose environment ``served`` is the fault server."""
-    monkeypatch.setenv("OPENAI_API_KEY", "any-key-0123456789")
-    server.plan(tokens=8)
-    model = {"engine": "hosted", "target": "openai/known", "api_base": server.api_base}
-    settings = {"benchmarks": ["crm_sim"], "limit": 4, "model": model}
-    (project / "conf" / "served").mkdir()
-    (project / "conf" / "served" / "parameters.yml").write_text(yaml.safe_dump(settings))
-    return project
-
-
-def test_threads_run_hosted_models(served: Path, server: FaultServer, kedro_run: KedroRun) -> None:
-    arguments = ("--env=served", "--runner=ThreadRunner")
-    result = kedro_run("--pipeline=self_consistency", *arguments)
-    assert result.exit_code == 0, result.output
-    responses = [
-        pd.read_parquet(path) for path in (served / "data/07_model_output/responses").iterdir()
-    ]
-    table = pd.concat(responses)
-    assert (table["status"] == "ok").all()
-    assert table.groupby(["policy", "variant"]).size().to_dict() == {
-        ("baseline", "greedy"): 4,
-        ("self_consistency", "adaptive"): 4,
-        ("self_consistency", "majority"): 4,
-    }
-    assert int(table["spent_calls"].sum()) == len(server.log()), "a pool is drawn once"
-    summary = pd.read_parquet(served / "data/08_reporting/bench_summary.parquet")
-    assert len(summary) == 3
 
 
 def test_processes_of_one_run_are_refused_in_a_line(kedro_run: KedroRun, project: Path) -> None:

@@ -209,3 +209,23 @@ def test_policies_for_hosted_models_run_as_the_environment_ships(
     made = len(server.log())
     assert kedro_run(*stages, run).exit_code == 0
     assert len(server.log()) == made, "nothing is asked twice"
+
+
+def test_threads_run_policies_in_turn_and_draw_a_pool_once(
+    served: Path, server: FaultServer, kedro_run: KedroRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    server.plan(tokens=8)
+    threads = ("--env=served", "--runner=ThreadRunner", "--params=limit=4")
+    result = kedro_run("--pipeline=self_consistency", *threads)
+    assert result.exit_code == 0, result.output
+    folder = served / "data" / "07_model_output" / "responses"
+    table = pd.concat([pd.read_parquet(path) for path in folder.iterdir()])
+    assert (table["status"] == "ok").all()
+    assert table.groupby(["policy", "variant"]).size().to_dict() == {
+        ("baseline", "greedy"): 4,
+        ("self_consistency", "adaptive"): 4,
+        ("self_consistency", "majority"): 4,
+    }
+    assert int(table["spent_calls"].sum()) == len(server.log())
+    assert len(pd.read_parquet(served / "data" / "08_reporting" / "bench_summary.parquet")) == 3
