@@ -202,12 +202,12 @@ def _bleu() -> Any:
 def _bleu_score(prediction: Counts, reference: Counts) -> float:
     """Return sacrebleu's sentence BLEU: exponential smoothing, effective order."""
     length, ours = prediction.bleu
-    length, theirs = reference.bleu
+    reference_length, theirs = reference.bleu
     bleu = _bleu().compute_bleu(
         correct=[shared(a, b) for a, b in zip(ours, theirs, strict=True)],
         total=[max(length - n, 0) for n in range(BLEU_ORDER)],
         sys_len=length,
-        ref_len=length,
+        ref_len=reference_length,
         smooth_method="exp",
         effective_order=True,
     )
