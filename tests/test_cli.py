@@ -37,6 +37,10 @@ BAD_INPUT = {
         ["--pipeline=speculative", "--params=benchmarks=[crmsim]"],
         ["unknown benchmark 'crmsim'", "'crm_sim'"],
     ),
+    "unknown family of metrics": (
+        ["--pipeline=speculative", "--params=score.families.bert_scor=false"],
+        ["unknown family in score.families 'bert_scor'", "'bert_score'"],
+    ),
     "limit of zero": (["--pipeline=speculative", "--params=limit=0"], ["limit", "got 0"]),
     "limit below zero": (["--pipeline=speculative", "--params=limit=-1"], ["limit", "got -1"]),
     "a model path that is no model": (

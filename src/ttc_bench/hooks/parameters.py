@@ -108,10 +108,11 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
     from kedro.validation import TypeExtractor
 
     from ttc_bench.engines import engine_params
+    from ttc_bench.metrics.base import METRICS
 
     annotated = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
     stages = {name: model for name, model in annotated.items() if "." not in name}
-    faults = Faults()
+    faults, score = Faults(), _group(settings, "score")
     own = {name: settings[name] for name in RunParams.model_fields if name in settings}
     faults.parse(parse_params, RunParams, own, "")
     models = {
@@ -125,6 +126,7 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
         },
     }
     faults.check_names("parameter", settings, models)
+    faults.check_names("family in score.families", _group(score, "families"), METRICS)
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
     return models
