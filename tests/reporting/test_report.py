@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ttc_bench.metrics.base import all_metrics
 from ttc_bench.reporting.colours import COLOURS
 from ttc_bench.reporting.decision import decide
 from ttc_bench.reporting.drawing import interactive, still
@@ -73,7 +74,10 @@ def tables(
     key = ["model", "benchmark", "policy", "variant"]
     chosen = [{**row, "budget": row["cost"]} for row in frontier]
     return {
-        "all_scores": pd.DataFrame(scores).astype({"reward": "Float64", "latency_s": "Float64"}),
+        "all_scores": pd.DataFrame(scores)
+        .reindex(columns=[*dict.fromkeys([*scores[0], *(spec.name for spec in all_metrics())])])
+        .astype({"reward": "Float64", "latency_s": "Float64"})
+        .copy(),
         "bench_summary": pd.DataFrame(summary),
         "intervals": pd.DataFrame(
             intervals, columns=[*key, "metric", "mean", "mean_low", "mean_high"]
