@@ -44,7 +44,7 @@ def scores(answer: Any, jobs: list[Job]) -> pd.DataFrame:
 
 @pytest.mark.parametrize("name", CURVES)
 def test_all_samples_give_the_policys_own_result(scores: pd.DataFrame, name: str) -> None:
-    found = scaling(scores, AggregateParams(resamples=100))
+    found = scaling(scores, AggregateParams())
     policy, variant = name.split(".")
     own = scores[(scores["policy"] == policy) & (scores["variant"] == variant)]
     for benchmark, rows in own.groupby("benchmark"):
@@ -57,7 +57,7 @@ def test_all_samples_give_the_policys_own_result(scores: pd.DataFrame, name: str
 
 
 def test_pass_at_k_is_the_metric_of_the_score_stage(scores: pd.DataFrame) -> None:
-    found = scaling(scores, AggregateParams(resamples=100)).set_index(["curve", "benchmark", "k"])
+    found = scaling(scores, AggregateParams()).set_index(["curve", "benchmark", "k"])
     own = scores[scores["variant"] == "majority"]
     for benchmark, rows in own.groupby("benchmark"):
         for k in (1, 2, 4):

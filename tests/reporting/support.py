@@ -20,7 +20,7 @@ from ttc_bench.pipelines.aggregate.nodes import (
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.scaling import scaling
 
-PARAMS = AggregateParams(resamples=200)
+PARAMS = AggregateParams()
 
 
 def scores(

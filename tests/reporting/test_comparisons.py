@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, confidence
 from ttc_bench.reporting.comparisons import COLUMNS, comparisons
-from ttc_bench.reporting.params import AggregateParams
-from ttc_bench.statistics.paired import holm
 
-PARAMS: dict[str, Any] = {"resamples": 200, "permutations": 499}
+PARAMS: dict[str, Any] = {}
 BASELINE = "baseline.greedy"
 
 
@@ -81,18 +80,42 @@ def test_better_rewards_and_higher_costs() -> None:
         "flops": "worse",
         "total_tokens": "undecided",
     }
-    assert table.loc["reward", "test"] == "mcnemar"
-    assert table.loc["reward", "p_value"] == pytest.approx(2.0**-11)
+    assert table.loc["reward", "test"] == "padded_t"
+    padded = np.array([1.0] * 12 + [0.0] * 8 + [-1.0, 1.0])
+    assert table.loc["reward", "p_value"] == pytest.approx(stats.ttest_1samp(padded, 0).pvalue)
     assert table.loc["total_tokens", "n_needed"] == 59, "equal so far, on 20 pairs"
 
 
-def test_p_values_are_adjusted_over_the_pairs_of_one_metric() -> None:
+def test_the_baseline_is_one_family_and_all_other_pairs_a_second() -> None:
     rng = np.random.default_rng(0)
-    tables = [scores(f"p{n}.x", (rng.random(30) < 0.3 + 0.1 * n).astype(float)) for n in range(5)]
+    names_ = (BASELINE, "a.x", "b.x", "c.x", "d.x")
+    tables = [
+        scores(name, (rng.random(30) < 0.3 + 0.1 * n).astype(float), latency_s=1.0 + n)
+        for n, name in enumerate(names_)
+    ]
     for _, part in compared(*tables).groupby("metric"):
-        p_values = part["p_value"].to_numpy(dtype=float)
-        assert len(p_values) == 10
-        np.testing.assert_allclose(part["p_adjusted"].to_numpy(dtype=float), holm(p_values))
+        baseline = part["policy_b"] == "baseline"
+        for rows, family in ((part[baseline], 4), (part[~baseline], 6)):
+            assert len(rows) == family
+            raw = rows["p_value"].to_numpy(dtype=float)
+            adjusted = rows["p_adjusted"].to_numpy(dtype=float)
+            np.testing.assert_allclose(adjusted, np.minimum(1.0, family * raw))
+
+
+def test_a_printed_interval_grows_with_the_number_of_variants_and_a_mean_does_not() -> None:
+    rng = np.random.default_rng(3)
+    tables = [scores(n, rng.random(40)) for n in (BASELINE, *(f"p{k}.x" for k in range(22)))]
+    few, many = (
+        confidence(collect_scores(*part), PARAMS)
+        .set_index(["policy", "metric"])
+        .loc[("p0", "reward")]
+        for part in (tables[:2], tables)
+    )
+    alone = stats.t.isf(0.025, 39)
+    together = stats.t.isf(0.025 / 22, 39)
+    widths = [row["difference_high"] - row["difference_low"] for row in (few, many)]
+    assert widths[1] / widths[0] == pytest.approx(together / alone, rel=0.05)
+    assert tuple(few[["mean_low", "mean_high"]]) == tuple(many[["mean_low", "mean_high"]])
 
 
 def test_differences_to_the_baseline_are_those_of_the_printed_table() -> None:
@@ -136,20 +159,38 @@ def test_one_sample_decides_nothing() -> None:
     assert row[["difference_low", "difference_high", "n_needed", "effect_size"]].isna()[:3].all()
 
 
-def test_all_failures_leave_a_row_that_says_so() -> None:
-    table = compared(scores(BASELINE, [1.0, 0.0]), scores("a.x", [None, None]))
-    assert (table["n_pairs"] == 0).all()
+def test_a_failed_job_has_the_reward_0_and_no_known_cost() -> None:
+    """A variant that answers the easy job alone is not better for it."""
+    table = compared(scores(BASELINE, [1.0, 0.0]), scores("a.x", [None, None])).set_index("metric")
+    assert table.loc["reward", "n_pairs"] == 2
+    assert table.loc["reward", "difference"] == -0.5
     assert (table["verdict"] == "undecided").all()
-    assert table[["difference", "p_value", "p_adjusted", "test", "n_needed"]].isna().all().all()
+    costs = table.drop(index="reward")
+    assert (costs["n_pairs"] == 0).all()
+    assert costs[["difference", "p_value", "p_adjusted", "test", "n_needed"]].isna().all().all()
 
 
-def test_a_failed_row_is_no_test_of_the_family() -> None:
+def test_failing_instead_of_answering_wrongly_changes_no_reward() -> None:
+    base = scores(BASELINE, [1.0] * 21 + [0.0] * 3)
+    right = [1.0] * 21
+    wrong, failing = (scores("a.x", [*right, *rest]) for rest in ([0.0] * 3, [None] * 3))
+    rows = [reward(compared(base, table)) for table in (wrong, failing)]
+    pd.testing.assert_series_equal(*rows, check_names=False)
+    means = [confidence(collect_scores(base, table), PARAMS) for table in (wrong, failing)]
+    own = [part[part["metric"].eq("reward") & part["policy"].eq("a")] for part in means]
+    assert own[0].iloc[0].equals(own[1].iloc[0])
+    assert own[0]["mean"].iloc[0] == 21 / 24
+
+
+def test_a_cost_of_failed_rows_is_no_test_of_the_family() -> None:
     """Comparisons that could not be made do not make the others harder."""
-    good = [scores(BASELINE, [0.0] * 9), scores("a.x", [1.0] * 9)]
+    good = [scores(BASELINE, [0.0] * 9), scores("a.x", [1.0] * 9, flops=3e9)]
     failed = scores("b.x", [None] * 9)
-    alone, among = (compared(*tables) for tables in (good, [*good, failed]))
-    row = among[(among["metric"] == "reward") & (among["n_pairs"] > 0)].iloc[0]
-    assert row["p_adjusted"] == reward(alone)["p_adjusted"]
+    alone, among = (
+        table[table["metric"].eq("flops") & table["n_pairs"].gt(0)].iloc[0]
+        for table in (compared(*good), compared(*good, failed))
+    )
+    assert alone["p_adjusted"] == among["p_adjusted"] == 2.0**-8
 
 
 def test_two_models_are_not_mixed() -> None:
@@ -185,5 +226,10 @@ def test_any_table_gets_an_answer_without_contradiction(
     open_ = table[table["n_needed"].notna()]
     assert (open_["n_needed"] > open_["n_pairs"]).all()
     known = table.dropna(subset=["difference_low"])
+    better, worse = (table["verdict"] == word for word in ("better", "worse"))
+    costs = table["metric"] != "reward"
+    above, below = table["difference_low"] > 0, table["difference_high"] < 0
+    assert (better == above.where(~costs, below).fillna(value=False)).all()
+    assert (worse == below.where(~costs, above).fillna(value=False)).all()
     assert (known["difference_low"] <= known["difference"] + 1e-12).all()
     assert (known["difference"] <= known["difference_high"] + 1e-12).all()

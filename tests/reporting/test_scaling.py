@@ -12,7 +12,7 @@ import pytest
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.scaling import COLUMNS, scaling
 
-PARAMS: dict[str, Any] = {"resamples": 200}
+PARAMS: dict[str, Any] = {}
 WARM = {"temperature": 0.8, "top_p": 1.0}
 
 

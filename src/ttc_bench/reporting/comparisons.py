@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
-from ttc_bench.reporting.pairing import Name, jobs_of, values_by_variant
+from ttc_bench.reporting.pairing import Name, jobs_of, range_of, spec_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
-from ttc_bench.statistics import (
-    Comparison,
-    adjust,
-    compare,
-    judge,
-    pairs_needed,
-)
+from ttc_bench.statistics import Comparison, compare, judge, pairs_needed
 from ttc_bench.types import BASELINE, DataFrame
 
 INTERVAL_METRICS = ("reward", "latency_s", "flops", "total_tokens")
@@ -48,15 +42,15 @@ def comparisons(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
 
     A pair is one job that both sides answered. Jobs of one task type may resemble each other:
     where a benchmark has at least ``min_clusters`` of these, they are the clusters
-    (column ``cluster`` is ``task``), intervals and tests resample and flip whole task types, and
-    what they say holds for further task types too. With fewer task types a cluster method
-    promises more than it keeps, so each job is its own cluster (``job``) and the statement
-    is about further jobs of the same task types.
+    (column ``cluster`` is ``task``), and what intervals say holds for further task types too.
+    With fewer task types a cluster method promises more than it keeps, so each job is its own
+    cluster (``job``) and the statement is about further jobs of the same task types.
 
-    One row per model, benchmark, metric and pair, a minus b: first all against the baseline, then
-    all others. Columns: ``model, benchmark, metric, policy_a, variant_a, policy_b, variant_b,
-    cluster, n_pairs, n_clusters, difference, difference_low, difference_high, p_value, p_adjusted,
-    test, effect_size, effect, n_needed, verdict``; see `ttc_bench.statistics.Comparison`.
+    One row per model, benchmark, metric and pair, a minus b: first all against the baseline, one
+    family whose intervals hold at once; then all others, a second family. Columns: ``model,
+    benchmark, metric, policy_a, variant_a, policy_b, variant_b, cluster, n_pairs, n_clusters,
+    difference, difference_low, difference_high, p_value, p_adjusted, test, effect_size, effect,
+    n_needed, verdict``; see `ttc_bench.statistics.Comparison`.
     """
     import pandas as pd
 
@@ -66,9 +60,15 @@ def comparisons(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def _compare(part: DataFrame, params: AggregateParams) -> list[dict[str, Any]]:
-    pairs = _pairs(list(dict.fromkeys(zip(part["policy"], part["variant"], strict=True))))
-    return compare_pairs(part, pairs, INTERVAL_METRICS, params)
+def _compare(part: DataFrame, params: AggregateParams) -> Iterator[dict[str, Any]]:
+    others = sorted(set(zip(part["policy"], part["variant"], strict=True)) - {BASELINE})
+    with_baseline = len(others) < len(part.drop_duplicates(["policy", "variant"]))
+    first = [(name, BASELINE) for name in others if with_baseline]
+    second = [(b, a) for a, b in combinations(others, 2)]
+    families = [compare_pairs(part, pairs, INTERVAL_METRICS, params) for pairs in (first, second)]
+    for metric in INTERVAL_METRICS:
+        for rows in families:
+            yield from (row for row in rows if row["metric"] == metric)
 
 
 def compare_pairs(
@@ -79,10 +79,12 @@ def compare_pairs(
 ) -> list[dict[str, Any]]:
     """Return one row per metric and pair, first minus second; see `comparisons`.
 
+    The pairs are one family per metric: all of its intervals hold at once.
+
     Args:
-        part: Scores that are one family of comparisons, e.g. of one model and benchmark.
+        part: Scores of one model and benchmark.
         pairs: Which (policy, variant) are compared.
-        metrics: Columns of the scores; the tests of each are corrected for the number of pairs.
+        metrics: Columns of the scores.
         params: How sure to be.
     """
     import numpy as np
@@ -90,26 +92,16 @@ def compare_pairs(
     if not pairs:
         return []
     jobs = jobs_of(part, params.min_clusters)
-    tables = {metric: values_by_variant(part, metric, jobs) for metric in metrics}
-    sides = [
-        np.column_stack([table[pair[side]] for table in tables.values() for pair in pairs])
-        for side in (0, 1)
-    ]
-    compared = compare(sides[0], sides[1], jobs.codes, params.comparing())
     rows = []
-    for number, (metric, table) in enumerate(tables.items()):
-        own = compared[number * len(pairs) : (number + 1) * len(pairs)]
-        for pair, one in zip(pairs, adjust(own, params.confidence), strict=True):
-            row = _row(metric, pair, one, table, params)
+    for metric in metrics:
+        table = values_by_variant(part, metric, jobs)
+        first, second = (np.column_stack([table[pair[side]] for pair in pairs]) for side in (0, 1))
+        low, high = range_of(metric)
+        family = compare(first, second, jobs.codes, params.comparing(), high - low)
+        for pair, comparison in zip(pairs, family, strict=True):
+            row = _row(metric, pair, comparison, table, params)
             rows.append({"metric": metric, "cluster": jobs.cluster, **row})
     return rows
-
-
-def _pairs(names: Sequence[Name]) -> list[tuple[Name, Name]]:
-    """Return (a, b): everything against the baseline first, then every other pair."""
-    others = sorted(name for name in names if name != BASELINE)
-    first = [(name, BASELINE) for name in others] if BASELINE in names else []
-    return [*first, *((b, a) for a, b in combinations(others, 2))]
 
 
 def _row(
@@ -144,12 +136,10 @@ def _scale(metric: str, values: Any) -> tuple[float, bool]:
     """Return the width of a metric's range, else its mean size, and its direction."""
     import numpy as np
 
-    from ttc_bench.metrics.base import all_metrics
-
-    spec = next(spec for spec in all_metrics() if spec.name == metric)
-    low, high = spec.range
-    known = values[~np.isnan(values)]
-    size = float(np.abs(known).mean()) if len(known) else 0.0
-    width = size if low is None or high is None else high - low
+    low, high = range_of(metric)
+    size = high - low
+    if not np.isfinite(size):
+        known = values[~np.isnan(values)]
+        size = float(np.abs(known).mean()) if len(known) else 0.0
     # What has no good end of its own is a cost here: fewer tokens for the same answer.
-    return width, bool(spec.higher_is_better)
+    return size, bool(spec_of(metric).higher_is_better)

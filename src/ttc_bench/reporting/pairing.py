@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ttc_bench.statistics import clusters_of
 from ttc_bench.types import DataFrame
+
+if TYPE_CHECKING:
+    from ttc_bench.metrics.base import MetricSpec
 
 Name = tuple[str, str]
 """Policy and variant."""
@@ -34,12 +38,30 @@ def jobs_of(part: DataFrame, min_clusters: int) -> Jobs:
     return Jobs(list(tasks.index), *clusters_of(tasks.tolist(), min_clusters))
 
 
+def spec_of(metric: str) -> MetricSpec:
+    """Return what a metric means, by its name."""
+    from ttc_bench.metrics.base import all_metrics
+
+    return next(spec for spec in all_metrics() if spec.name == metric)
+
+
+def range_of(metric: str) -> tuple[float, float]:
+    """Return the least and the largest value of a metric, infinite where it has none."""
+    low, high = spec_of(metric).range
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
 def values_by_variant(part: DataFrame, metric: str, jobs: Jobs) -> dict[Name, Any]:
-    """Return a metric of each variant as an array over the jobs; NaN where there is none."""
+    """Return a metric of each variant as an array over the jobs; NaN where there is none.
+
+    A failed response has the reward 0, for who asked got nothing: if it were left out, failing on
+    the hard jobs would raise a mean. What it cost is not known.
+    """
     import numpy as np
 
-    column = part[metric].where(part["status"] == "ok")
-    values = column.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+    failed = (part["status"] != "ok").to_numpy(dtype=bool)
+    values = part[metric].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+    values = np.where(failed, 0.0 if metric == "reward" else np.nan, values)
     place = {job: number for number, job in enumerate(jobs.ids)}
     by_variant: dict[Name, Any] = {}
     rows = zip(part["policy"], part["variant"], part["job_id"], values, strict=True)

@@ -14,19 +14,15 @@ class AggregateParams(Params):
     Attributes:
         run_id: Name of the run in the history; null takes the start of the session. A run of
             the same name, model and configuration replaces its own rows there.
-        confidence: Level of all intervals.
-        resamples: Bootstrap resamples.
-        permutations: Flips that a permutation test draws where it cannot try all.
-        seed: Seed of the resampling.
+        confidence: Level of all intervals; of the comparisons of a family, that all hold at once.
+        seed: Seed of the subsets that a scaling curve draws where it cannot count all.
         min_clusters: Least task types of a benchmark that are clusters; with fewer, each job is.
         equal_within: Share of a metric's scale that is too small to matter.
-        power: Chance of deciding a difference of the size seen, for the pairs that are needed.
+        power: Chance of showing a difference of ``equal_within``, for the pairs that are needed.
     """
 
     run_id: str | None = Field(default=None, min_length=1)
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
-    resamples: int = Field(default=2000, ge=100)
-    permutations: int = Field(default=9999, ge=99)
     seed: int = 0
     min_clusters: int = Field(default=20, ge=2)
     equal_within: float = Field(default=0.05, gt=0.0, lt=1.0)
@@ -34,11 +30,4 @@ class AggregateParams(Params):
 
     def comparing(self) -> Settings:
         """Return what a paired comparison takes of these."""
-        return Settings(
-            confidence=self.confidence,
-            resamples=self.resamples,
-            permutations=self.permutations,
-            seed=self.seed,
-            power=self.power,
-            equal_within=self.equal_within,
-        )
+        return Settings(self.confidence, self.power, self.equal_within)

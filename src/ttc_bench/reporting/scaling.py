@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ttc_bench.reporting.pairing import jobs_of
+from ttc_bench.reporting.pairing import jobs_of, range_of
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.statistics import cluster_codes, mean_intervals
 from ttc_bench.types import DataFrame
@@ -69,21 +69,21 @@ def scaling(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     is the mean, over all subsets of size k, of what the policy would have answered, so it is
     unbiased, k = 1 is the mean of the samples and k = n is the policy's own result.
 
-    Columns: ``model, benchmark, pool`` (the settings), ``curve, k, value, low, high`` (BCa band
+    Columns: ``model, benchmark, pool`` (the settings), ``curve, k, value, low, high`` (95% band
     over jobs, clustered as in `comparisons`), ``simulation_error`` (standard error that
     drawing subsets adds; 0 where all are counted), ``n_jobs, n_samples``.
     """
     import pandas as pd
 
     rows = []
-    known = all_scores if "samples" in all_scores.columns else all_scores.assign(samples=None)
-    for (model, benchmark), part in known.groupby(["model", "benchmark"], sort=True):
+    pooled = all_scores if "samples" in all_scores.columns else all_scores.assign(samples=None)
+    for (model, benchmark), part in pooled.groupby(["model", "benchmark"], sort=True):
         clustered = jobs_of(part, params.min_clusters).cluster == "task"
         drawn = part[(part["status"] == "ok") & part["samples"].notna()]
-        for pool, pools in _pools(drawn).items():
+        for label, pools in _pools(drawn).items():
             for curve in _curves(pools, params.seed):
                 for row in _points(curve, clustered, params):
-                    rows.append({"model": model, "benchmark": benchmark, "pool": pool, **row})
+                    rows.append({"model": model, "benchmark": benchmark, "pool": label, **row})
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
@@ -151,15 +151,14 @@ def _points(curve: Curve, clustered: bool, params: AggregateParams) -> Iterator[
     import numpy as np
 
     clusters = cluster_codes(curve.pool.tasks) if clustered else None
-    settings = (params.confidence, params.resamples, params.seed)
-    value, low, high = mean_intervals(np.stack(curve.by_job), clusters, *settings)
+    bands = mean_intervals(np.stack(curve.by_job), clusters, params.confidence, range_of("reward"))
     for k in range(curve.pool.samples):
         yield {
             "curve": curve.name,
             "k": k + 1,
-            "value": value[k],
-            "low": low[k],
-            "high": high[k],
+            "value": bands.mean[k],
+            "low": bands.low[k],
+            "high": bands.high[k],
             "simulation_error": curve.error[k],
             "n_jobs": len(curve.pool.jobs),
             "n_samples": curve.pool.samples,

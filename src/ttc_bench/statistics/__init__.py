@@ -1,28 +1,26 @@
 """Statistics where SQL is the wrong tool."""
 
-from ttc_bench.statistics.bootstrap import cluster_codes, clusters_of, mean_intervals
-from ttc_bench.statistics.comparison import (
-    Comparison,
-    Settings,
-    adjust,
-    compare,
-    judge,
-    pairs_needed,
-)
-from ttc_bench.statistics.intervals import Interval, mean_interval
+from ttc_bench.statistics.clusters import cluster_codes, clusters_of
+from ttc_bench.statistics.comparison import Comparison, Settings, compare, judge, pairs_needed
+from ttc_bench.statistics.intervals import Interval, mean_interval, mean_intervals
+from ttc_bench.statistics.power import least_gain
 from ttc_bench.statistics.quantiles import quantile_interval
+from ttc_bench.statistics.speed import Ratio, relative_speed, speed
 
 __all__ = [
     "Comparison",
     "Interval",
+    "Ratio",
     "Settings",
-    "adjust",
     "cluster_codes",
     "clusters_of",
     "compare",
     "judge",
+    "least_gain",
     "mean_interval",
     "mean_intervals",
     "pairs_needed",
     "quantile_interval",
+    "relative_speed",
+    "speed",
 ]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 
-from ttc_bench.statistics.bootstrap import Clusters, Floats
+from ttc_bench.statistics.clusters import Floats
+from ttc_bench.statistics.intervals import Means, least_pairs
 
 _LARGE = 5000
 """From so many pairs on the t distribution is the normal one to three digits."""
+
+DISAGREEMENT = 0.3
+"""Share of questions on which two equal variants disagree if nothing better is known."""
 
 
 def paired_power(effect: float, pairs: int, alpha: float = 0.05) -> float:
@@ -43,11 +47,11 @@ def pairs_for_power(effect: float, alpha: float = 0.05, power: float = 0.8) -> i
         power: Chance of finding the effect.
 
     Returns:
-        The pairs, never fewer than `pairs_for_permutation`; ``None`` for no effect.
+        The pairs, at least `ttc_bench.statistics.intervals.least_pairs`; ``None`` for no effect.
     """
     from scipy.stats import norm
 
-    least = pairs_for_permutation(alpha)
+    least = least_pairs(alpha)
     if effect == 0 or math.isnan(effect):
         return None
     if math.isinf(effect):
@@ -59,25 +63,6 @@ def pairs_for_power(effect: float, alpha: float = 0.05, power: float = 0.8) -> i
         while paired_power(effect, pairs, alpha) < power:
             pairs += 1
     return max(pairs, least)
-
-
-def pairs_for_permutation(alpha: float) -> int:
-    """Return the fewest pairs of which a two-sided sign-flip test can reach ``alpha``."""
-    return math.ceil(1 - math.log2(alpha))
-
-
-def pairs_for_half_width(spread: float, half_width: float, confidence: float = 0.95) -> int:
-    """Return the fewest pairs whose interval of the mean is as narrow as wanted.
-
-    Args:
-        spread: Standard deviation of the differences.
-        half_width: Largest distance of the interval's ends from the mean, above 0.
-        confidence: Level of the interval.
-    """
-    from scipy.stats import norm
-
-    z = float(norm.ppf((1 + confidence) / 2))
-    return max(2, math.ceil((z * spread / half_width) ** 2))
 
 
 def pairs_to_exclude(share: float, confidence: float = 0.95) -> int:
@@ -92,24 +77,52 @@ def pairs_to_exclude(share: float, confidence: float = 0.95) -> int:
     return math.ceil(math.log(1 - confidence) / math.log(1 - share))
 
 
-def design_effect(clusters: Clusters, values: Floats) -> Floats:
+def design_effect(clustered: Means, alone: Means) -> Floats:
     """Return by how much clusters widen the variance of the mean, at least 1, by column.
 
     Source: Kish, "Survey Sampling" (1965); the variance of the mean is the cluster-robust one.
 
     Args:
-        clusters: ``values`` summed by cluster.
-        values: Shape (rows, columns), at least two rows.
+        clustered: Means of some values with their clusters.
+        alone: Means of the same values, each its own cluster.
     """
     import numpy as np
 
-    groups, rows = len(clusters.sizes), len(values)
-    if groups in (1, rows):
-        return np.ones(values.shape[1])
-    mean = values.mean(axis=0)
-    gaps = clusters.sums - clusters.sizes * mean
-    robust = groups / (groups - 1) * (gaps**2).sum(axis=0) / rows**2
-    plain = values.var(axis=0, ddof=1) / rows
-    ratio = np.divide(robust, plain, out=np.ones_like(plain), where=plain > 0)
-    found: Floats = np.maximum(1.0, ratio)
-    return found
+    known = (alone.error > 0) & (clustered.error > 0)
+    ratio = np.divide(clustered.error, alone.error, out=np.ones_like(alone.error), where=known)
+    effect: Floats = np.maximum(1.0, ratio**2)
+    return effect
+
+
+def least_gain(
+    pairs: int, comparisons: int = 1, disagreement: float = DISAGREEMENT, power: float = 0.8
+) -> float:
+    """Return the least gain of the share of right answers that a sample is likely to show.
+
+    That is a gain whose interval, simultaneous over the comparisons at 95% and padded as in
+    `ttc_bench.statistics.intervals`, lies above 0 with the power, by a normal approximation that is
+    at most 0.03 too high. Questions are taken to be of all difficulties: where equal variants
+    disagree on a share d, unequal ones do on d (1 + 2 gain^2), and never on less than the gain.
+
+    Args:
+        pairs: Questions that both sides answer.
+        comparisons: Variants that are compared with the baseline.
+        disagreement: The share d.
+        power: Chance of showing the gain.
+
+    Returns:
+        The gain; 1 where not even that is shown so often.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm, t
+
+    edge, sure = t.isf(0.025 / comparisons, pairs + 1), norm.ppf(power)
+
+    def reserve(gain: float) -> float:
+        share = max(gain, disagreement * (1 + 2 * gain**2))
+        centre, square = gain * pairs / (pairs + 2), (share * pairs + 2) / (pairs + 2)
+        # The two padded values widen the interval, but not the spread of its centre.
+        spread = math.sqrt(pairs * (share - gain**2)) / (pairs + 2)
+        return float(centre - edge * math.sqrt((square - centre**2) / (pairs + 1)) - sure * spread)
+
+    return 1.0 if reserve(1.0) < 0 else float(brentq(reserve, 0.0, 1.0, xtol=1e-4))

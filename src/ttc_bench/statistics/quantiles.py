@@ -6,7 +6,8 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-from ttc_bench.statistics.bootstrap import Floats, Integers, by_cluster
+from ttc_bench.statistics.clusters import Floats, Integers
+from ttc_bench.statistics.intervals import means_of
 from ttc_bench.statistics.power import design_effect
 
 
@@ -46,7 +47,7 @@ def quantile_interval(
     widened = 1.0
     if clusters is not None and n > 1:
         below = (values[known] <= np.quantile(ordered, share)).astype(float)[:, None]
-        widened = max(1.0, float(design_effect(by_cluster(below, clusters[known]), below)[0]))
+        widened = float(design_effect(means_of(below, clusters[known]), means_of(below))[0])
     size = max(1, int(n / widened))
     low, high = _ranks(size, share, confidence)
     # Ranks among the values that the clusters are worth, as ranks among all.

@@ -18,7 +18,7 @@ from functools import lru_cache
 from math import comb
 from typing import NamedTuple
 
-from ttc_bench.statistics.bootstrap import Floats, Integers
+from ttc_bench.statistics.clusters import Floats, Integers
 
 Seed = int | tuple[int, ...]
 
@@ -46,8 +46,8 @@ def pass_at_k_curve(correct: int, samples: int) -> Floats:
 
     k = np.arange(samples)
     missed = np.maximum(samples - correct - k, 0) / (samples - k)
-    found: Floats = np.subtract(1.0, np.cumprod(missed))
-    return found
+    chances: Floats = np.subtract(1.0, np.cumprod(missed))
+    return chances
 
 
 def best_of_weights(scores: Sequence[float]) -> Floats:
@@ -120,13 +120,13 @@ def _rest(silent: int, others: tuple[tuple[int, int], ...], votes: int) -> Float
     """
     import numpy as np
 
-    found = _choose(silent)
+    ways = _choose(silent)
     for total, later in others:
         own = _choose(total)[: votes + 1].copy()
         if len(own) == votes + 1:
             own[votes] = comb(later, votes)
-        found = np.convolve(found, own)
-    return found
+        ways = np.convolve(ways, own)
+    return ways
 
 
 @lru_cache(maxsize=1024)

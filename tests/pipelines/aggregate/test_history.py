@@ -61,14 +61,14 @@ def test_scores_that_fail_a_test_leave_no_trace_in_the_history(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("change", "same"),
     [
-        ({"aggregate": {"resamples": 100}}, True),
+        ({"aggregate": {"power": 0.9}}, True),
         ({"min_valid_share": 0.5}, True),
         ({"seed": 1}, False),
         ({"cascade": {"agreement": {"n": 3}}}, False),
     ],
 )
 def test_configuration_is_what_is_measured_with(change: dict[str, Any], same: bool) -> None:
-    parameters = {"seed": 0, "min_valid_share": 0.95, "aggregate": {"resamples": 200}}
+    parameters = {"seed": 0, "min_valid_share": 0.95, "aggregate": {"power": 0.8}}
     assert (digest(parameters) == digest({**parameters, **change})) is same
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.reporting.pairing import jobs_of, values_by_variant
+from ttc_bench.reporting.pairing import Jobs, jobs_of, range_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
-from ttc_bench.statistics import mean_intervals, quantile_interval
+from ttc_bench.statistics import compare, mean_intervals, quantile_interval
 from ttc_bench.types import BASELINE, GROUP, DataFrame
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -71,62 +71,58 @@ def confidence(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     """Return every figure of the summary with its interval, and differences to the baseline.
 
     One row per `GROUP` and metric of the summary that the variant has: ``mean, mean_low,
-    mean_high`` over valid responses by BCa bootstrap; ``difference, difference_low,
-    difference_high, n_pairs`` over the jobs that variant and baseline both answered (null without
-    a baseline); and ``p50_low, p50_high`` and so on, the intervals of the summary's quantiles by
-    ranks, null where there are too few responses to bound one. Clusters are those of
-    `ttc_bench.reporting.comparisons.comparisons`.
+    mean_high`` (`ttc_bench.statistics.intervals`) over the responses that have the metric, and over
+    all for the reward, which is 0 for a failed one; ``difference, difference_low,
+    difference_high, n_pairs`` against the baseline as in
+    `ttc_bench.reporting.comparisons.comparisons`, whose intervals hold at once for all variants
+    (null for the baseline and without one); and ``p50_low, p50_high`` and so on, the intervals of
+    the summary's quantiles by ranks, null where there are too few responses to bound one.
     """
     import pandas as pd
 
     from ttc_bench.dbt.describe import metrics
 
-    measured = [name for name in metrics() if name in all_scores.columns]
+    names = [name for name in metrics() if name in all_scores.columns]
     rows: list[tuple[Any, ...]] = []
     for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True):
-        rows += [(model, benchmark, *row) for row in _figures(part, measured, params)]
+        jobs = jobs_of(part, params.min_clusters)
+        figures = [row for name in names for row in _figures(part, name, jobs, params)]
+        # By variant first, its metrics in the order of the summary.
+        rows += [(model, benchmark, *row) for row in sorted(figures, key=lambda row: row[:2])]
     columns = [*GROUP, "metric", "mean", "mean_low", "mean_high", "n_pairs"]
     columns += ["difference", "difference_low", "difference_high"]
     columns += [f"{name}_{end}" for name in QUANTILES for end in ("low", "high")]
-    figures = [name for name in columns[5:] if name != "n_pairs"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(figures, "float64"))
+    numbers = [name for name in columns[5:] if name != "n_pairs"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
 
 
 def _figures(
-    part: DataFrame, metrics: list[str], params: AggregateParams
+    part: DataFrame, metric: str, jobs: Jobs, params: AggregateParams
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield policy, variant, metric and its figures, of every variant with valid responses."""
+    """Yield policy, variant, metric and its figures, of every variant that has the metric."""
     import numpy as np
 
-    jobs = jobs_of(part, params.min_clusters)
-    tables = {metric: values_by_variant(part, metric, jobs) for metric in metrics}
-    valid = part[part["status"] == "ok"]
-    variants = sorted(set(zip(valid["policy"], valid["variant"], strict=True)))
-    keys = [
-        (name, metric)
-        for name in variants
-        for metric in metrics
-        if not np.isnan(tables[metric][name]).all()
-    ]
-    if not keys:
+    values = values_by_variant(part, metric, jobs)
+    names = [name for name, own in values.items() if not np.isnan(own).all()]
+    if not names:
         return
-    nothing = np.full(len(jobs.ids), np.nan)
-    own = np.column_stack([tables[metric][name] for name, metric in keys])
-    base = np.column_stack([tables[metric].get(BASELINE, nothing) for _, metric in keys])
-    settings = (jobs.codes, params.confidence, params.resamples, params.seed)
-    means = mean_intervals(own, *settings)
-    differences = mean_intervals(own - base, *settings)
-    n_pairs = (~np.isnan(own - base)).sum(axis=0)
-    for column, (name, metric) in enumerate(keys):
-        mean, difference = ([_or_none(e[column]) for e in ends] for ends in (means, differences))
-        ranks = _quantiles(own[:, column], jobs.codes, params.confidence)
-        yield (*name, metric, *mean, int(n_pairs[column]), *difference, *ranks)
+    low, high = range_of(metric)
+    table = np.column_stack([values[name] for name in names])
+    means = mean_intervals(table, jobs.codes, params.confidence, (low, high))
+    base = values.get(BASELINE, np.full(len(table), np.nan))[:, None]
+    rivals = np.where([name == BASELINE for name in names], np.nan, table)
+    versus = compare(rivals, np.broadcast_to(base, table.shape), jobs.codes,
+                     params.comparing(), high - low)  # fmt: skip
+    for column, (name, pair) in enumerate(zip(names, versus, strict=True)):
+        mean = [_or_none(end[column]) for end in means]
+        difference = (pair.n_pairs, pair.difference, pair.low, pair.high)
+        ranks = _quantiles(table[:, column], jobs.codes, params.confidence)
+        yield (*name, metric, *mean, *difference, *ranks)
 
 
 def _quantiles(values: Any, clusters: Any, confidence: float) -> list[float | None]:
     """Return the ends of the intervals of `QUANTILES`."""
-    shares = QUANTILES.values()
-    intervals = (quantile_interval(values, share, clusters, confidence) for share in shares)
+    intervals = (quantile_interval(values, p, clusters, confidence) for p in QUANTILES.values())
     return [_or_none(end) for interval in intervals for end in interval]
 
 
