@@ -13,8 +13,9 @@ from scipy import stats
 
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, confidence
 from ttc_bench.reporting.comparisons import COLUMNS, comparisons
+from ttc_bench.reporting.params import AggregateParams
 
-PARAMS: dict[str, Any] = {}
+PARAMS = AggregateParams()
 BASELINE = "baseline.greedy"
 
 
@@ -41,7 +42,7 @@ def scores(
 
 
 def compared(*tables: pd.DataFrame, **params: Any) -> pd.DataFrame:
-    return comparisons(collect_scores(*tables), AggregateParams(**{**PARAMS, **params}))
+    return comparisons(collect_scores(*tables), AggregateParams(**params))
 
 
 def names(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -122,7 +123,7 @@ def test_differences_to_the_baseline_are_those_of_the_printed_table() -> None:
     rng = np.random.default_rng(1)
     tables = [scores(n, rng.random(50).round(2).tolist(), tasks=30) for n in (BASELINE, "a.x")]
     for least in (20, 40):
-        params = {**PARAMS, "min_clusters": least}
+        params = AggregateParams(min_clusters=least)
         row = reward(compared(*tables, min_clusters=least))
         printed = confidence(collect_scores(*tables), params).set_index(["policy", "metric"])
         for name in ("difference", "difference_low", "difference_high", "n_pairs"):

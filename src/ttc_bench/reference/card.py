@@ -77,7 +77,7 @@ def _scores(evaluation: Mapping[str, Any]) -> str:
         "## Held-out scores",
         "",
         "By the product's own policies and metrics, on test problems of a seed that no choice of",
-        "the recipe was made on. Intervals are 95% (BCa), paired for gains over the greedy target.",
+        "the recipe was made on. Intervals are 95%, paired for gains over the greedy target.",
         "",
     ]
     for name, results in evaluation.items():

@@ -25,7 +25,7 @@ HEADINGS = (
     "before",
     "after",
     "change of reward",
-    "p, Holm",
+    "p, of all",
     "up",
     "down",
     "verdict",
@@ -40,8 +40,8 @@ COSTS = ("latency_s", "total_tokens", "flops", "usd")
 """Metrics of the last columns."""
 
 NOTE = """\
-pairs: questions that both runs answered validly; before, after: mean reward over these.
-change: after minus before with its interval (BCa, paired). p: corrected for the variants (Holm).
+pairs: questions that both runs asked; before, after: mean reward over these, 0 where one failed.
+change: after minus before; all its intervals hold at once, and p (corrected for all) is theirs.
 up, down: questions with a higher, a lower reward. time, tokens, FLOPs, US$: change of the mean in
 per cent; * where it is better or worse by the same tests. Replayed calls keep their first times.
 """

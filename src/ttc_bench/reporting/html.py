@@ -80,7 +80,7 @@ def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
     }
     places = pareto_places(tables["frontier"])
     rows = sorted(row_dicts(summary), key=lambda r: (r["policy"] != "baseline", group_key(r)))
-    headings = ("policy.variant", "valid", "reward", "against baseline", "p, Holm", "verdict")
+    headings = ("policy.variant", "valid", "reward", "against baseline", "p, of all", "verdict")
     more = ("p50 (s)", "p95 (s)", "tokens", "GFLOP", "US$", "Pareto")
     cells = [
         [
@@ -119,7 +119,7 @@ def _costs(row: Row) -> list[str]:
 
 def comparison_sheet(comparisons: DataFrame) -> Sheet:
     """Return the comparisons of rewards of all pairs, a against b."""
-    headings = ("model", "benchmark", "a", "b", "pairs", "a - b", "p, Holm", "test", "needed",
+    headings = ("model", "benchmark", "a", "b", "pairs", "a - b", "p, of all", "test", "needed",
                 "verdict")  # fmt: skip
     rows = [
         [

@@ -9,6 +9,8 @@ from ttc_bench.statistics import clusters_of
 from ttc_bench.types import DataFrame
 
 if TYPE_CHECKING:
+    from pandas import Series
+
     from ttc_bench.metrics.base import MetricSpec
 
 Name = tuple[str, str]
@@ -51,17 +53,23 @@ def range_of(metric: str) -> tuple[float, float]:
     return -math.inf if low is None else low, math.inf if high is None else high
 
 
-def values_by_variant(part: DataFrame, metric: str, jobs: Jobs) -> dict[Name, Any]:
-    """Return a metric of each variant as an array over the jobs; NaN where there is none.
+def counted(part: DataFrame, metric: str) -> Series:
+    """Return a metric of each response as it counts in means and comparisons.
 
     A failed response has the reward 0, for who asked got nothing: if it were left out, failing on
     the hard jobs would raise a mean. What it cost is not known.
     """
+    import pandas as pd
+
+    failure = 0.0 if metric == "reward" else pd.NA
+    return part[metric].astype("Float64").mask(part["status"] != "ok", failure)
+
+
+def values_by_variant(part: DataFrame, metric: str, jobs: Jobs) -> dict[Name, Any]:
+    """Return a metric of each variant as an array over the jobs; NaN where there is none."""
     import numpy as np
 
-    failed = (part["status"] != "ok").to_numpy(dtype=bool)
-    values = part[metric].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
-    values = np.where(failed, 0.0 if metric == "reward" else np.nan, values)
+    values = counted(part, metric).to_numpy(dtype=float, na_value=np.nan)
     place = {job: number for number, job in enumerate(jobs.ids)}
     by_variant: dict[Name, Any] = {}
     rows = zip(part["policy"], part["variant"], part["job_id"], values, strict=True)

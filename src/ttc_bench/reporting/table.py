@@ -27,8 +27,8 @@ HEADINGS = (
 TEXT = ("policy.variant", "Pareto", "detail")
 
 NOTE = """\
-reward: the benchmark's own, mean over valid responses; vs base: mean difference over the same jobs.
-[95%]: bootstrap interval (BCa), paired for differences. p50 s: median latency.
+reward: the benchmark's own, mean over all jobs, 0 where the response failed; vs base: difference.
+[95%]: interval of the mean; of all differences to the baseline at once. p50 s: median latency.
 speed: median over jobs of baseline time / own time. tokens, GFLOP: mean per response.
 Pareto: Pareto-optimal by F FLOPs, s seconds, t tokens, $ dollars: no other is as good or better
 for less; else < and the cheapest that is better by the first cost known. By means.

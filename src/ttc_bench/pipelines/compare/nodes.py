@@ -7,7 +7,7 @@ from typing import Any
 
 from ttc_bench.params import flat
 from ttc_bench.reporting.comparisons import INTERVAL_METRICS, compare_pairs
-from ttc_bench.reporting.pairing import RUN_PAIR
+from ttc_bench.reporting.pairing import RUN_PAIR, counted
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun
 from ttc_bench.types import DataFrame
@@ -102,10 +102,10 @@ def _in_both(table: DataFrame) -> tuple[DataFrame, DataFrame]:
 def changes(compared_scores: DataFrame, params: AggregateParams) -> DataFrame:
     """Return what changed: after minus before, question by question, for each variant and metric.
 
-    A question counts where both sides answered it validly. The tests of a metric are one family
-    per model pair and benchmark, corrected for its variants (Holm). Columns: `CHANGES`; ``n_up``
-    and ``n_down`` are the questions on which the metric rose and fell, the rest as in
-    `ttc_bench.reporting.comparisons.comparisons`.
+    A question counts where both sides have the metric; a failed response has the reward 0. The
+    intervals of a metric hold at once for the variants of a model pair and benchmark. Columns:
+    `CHANGES`; ``n_up`` and ``n_down`` are the questions on which the metric rose and fell, the rest
+    as in `ttc_bench.reporting.comparisons.comparisons`.
 
     Args:
         compared_scores: Scores of both sides.
@@ -140,14 +140,13 @@ def _order(name: tuple[str, str]) -> tuple[bool, tuple[str, str]]:
 
 
 def _counts(part: DataFrame, name: tuple[str, str], metric: str) -> dict[str, Any]:
-    """Return the means over the pairs, the valid responses of each side, and the ups and downs."""
+    """Return the means over the pairs, the responses that count, and the ups and downs."""
     import numpy as np
 
     own = part[(part["policy"] == name[0]) & (part["variant"] == name[1])]
-    valid = own[own["status"] == "ok"]
+    values = counted(own, metric).set_axis(own["job_id"])
     sides = {
-        side: valid[valid["side"] == side].set_index("job_id")[metric].astype("Float64").dropna()
-        for side in ("before", "after")
+        side: values[(own["side"] == side).to_numpy()].dropna() for side in ("before", "after")
     }
     jobs = sides["before"].index.intersection(sides["after"].index)
     before, after = (sides[side].loc[jobs].to_numpy(dtype=float) for side in ("before", "after"))

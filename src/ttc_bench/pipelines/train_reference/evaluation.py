@@ -78,7 +78,7 @@ def evaluate_benchmark(
     return {
         "samples": len(jobs),
         "votes": params.votes,
-        "rewards": {arm: interval(values) for arm, values in rewards.items()},
+        "rewards": {arm: interval(values, 0.0) for arm, values in rewards.items()},
         "gains": {arm: interval(values - rewards["greedy"]) for arm, values in rewards.items()},
         "verifier_over_random": interval(rewards["verifier"] - rewards["random"]),
         "acceptance_rate": acceptance_rate(scores["speculative"]),
@@ -120,10 +120,15 @@ def acceptance_rate(scores: DataFrame) -> float:
     return float(scores["accepted_tokens"].sum() / max(scores["draft_tokens"].sum(), 1))
 
 
-def interval(values: Iterable[float]) -> Figures:
-    """Return a mean with its 95% bootstrap interval."""
-    ends = mean_interval([float(value) for value in values])._asdict()
-    return {key: None if v is None else round(v, 4) for key, v in ends.items()}
+def interval(values: Iterable[float], least: float = -1.0) -> Figures:
+    """Return a mean of rewards, or of their differences, with its 95% interval.
+
+    Args:
+        values: Rewards of 0 to 1, or their differences.
+        least: Least value there can be; the largest is 1.
+    """
+    mean = mean_interval([float(value) for value in values], bounds=(least, 1.0))
+    return {key: None if v is None else round(v, 4) for key, v in mean._asdict().items()}
 
 
 def by(scores: DataFrame, column: str) -> dict[str, float]:

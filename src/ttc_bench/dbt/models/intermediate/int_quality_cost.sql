@@ -1,4 +1,4 @@
--- Mean reward and mean cost of each variant, by difficulty level and over all, for each cost that
+-- Mean reward, 0 for a failed response, and mean cost of the valid ones, of each variant, by difficulty level and over all, for each cost that
 -- is known. Means are rounded: equal values summed in another order must not dominate each other.
 {%- set costs = var('costs') %}
 with wide as (
@@ -10,11 +10,12 @@ with wide as (
         case when grouping(difficulty) = 1 then 'all' else difficulty end as level
         {%- for cost, column in costs.items() %},
         count({{ column }}) as {{ cost }}_n,
-        favg(reward) filter (where {{ column }} is not null) as {{ cost }}_quality,
+        favg(case when is_valid then reward else 0 end)
+            filter (where {{ column }} is not null or not is_valid) as {{ cost }}_quality,
         favg({{ column }}) as {{ cost }}_cost
         {%- endfor %}
     from {{ ref('stg_scores') }}
-    where is_valid and reward is not null
+    where not is_valid or reward is not null
     group by grouping sets (
         (model, benchmark, policy, variant),
         (model, benchmark, policy, variant, difficulty)
