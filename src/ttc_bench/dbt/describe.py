@@ -82,8 +82,8 @@ def _pairs() -> dict[str, Any]:
     sides = {"own": "The variant's value", "base": "The baseline's value"}
     return {
         "name": "int_pairs",
-        "description": "One row per valid response of a variant to a job that baseline.greedy "
-        "answered too. A metric that one side lacks is null on both.",
+        "description": "One row per response of a variant to a job that baseline.greedy was asked "
+        "too. A metric that one side lacks is null on both; the reward of a failed one is 0.",
         "columns": [_column(name, text, True) for name, text in VARIANT.items()]
         + [
             _column(f"{side}_{name}", f"{title}. {text}")
@@ -98,7 +98,8 @@ def _summary() -> dict[str, Any]:
     return {
         "name": "bench_summary",
         "description": "One row per model, benchmark, policy and variant. For every metric its "
-        "mean and quantiles over the valid responses that have it; null where none does.",
+        "mean and quantiles over the valid responses that have it; null where none does. The "
+        "reward is over all responses, 0 for a failed one.",
         "data_tests": [_unique(GROUP)],
         "columns": [_column(name, text, True) for name, text in known.items()] + _figures(),
     }
@@ -119,7 +120,8 @@ def _figures() -> list[dict[str, Any]]:
     columns = []
     for name, text in _definitions():
         for suffix, title in STATISTICS.items():
-            columns.append(_column(f"{name}_{suffix}", f"{title} over valid responses. {text}"))
+            over = "all" if name == "reward" else "valid"
+            columns.append(_column(f"{name}_{suffix}", f"{title} over {over} responses. {text}"))
         nulls = f"Valid responses that do not have it, and are in none of its figures. {text}"
         columns.append(_column(f"{name}_nulls", nulls))
     return columns

@@ -66,18 +66,22 @@ def table_of(drawn: list[tuple[list[str | None], list[list[dict[str, Any]]]]]) -
 
 
 def points_of(table: pd.DataFrame) -> dict[tuple[str, ...], dict[str, tuple[float, float]]]:
-    """By definition: (quality, cost) of each variant, by model, benchmark, level and cost."""
+    """By definition: (quality, cost) of each variant, by model, benchmark, level and cost.
+
+    A failed response has the quality 0 and no known cost.
+    """
     found: dict[tuple[str, ...], dict[str, tuple[float, float]]] = {}
-    valid = table[table["status"] == "ok"]
-    for (benchmark, policy, variant), own in valid.groupby(["benchmark", "policy", "variant"]):
+    for (benchmark, policy, variant), own in table.groupby(["benchmark", "policy", "variant"]):
         levels = ["all", *own["difficulty"].dropna().unique()]
         for level in levels:
             of_level = own if level == "all" else own[own["difficulty"] == level]
             for cost, column in COSTS.items():
                 known = of_level[of_level[column].notna()]
+                counted = of_level[of_level[column].notna() | of_level["status"].eq("failed")]
                 if len(known):
                     key = ("target", benchmark, level, cost)
-                    point = (float(known["reward"].mean()), float(known[column].mean()))
+                    quality = counted["reward"].fillna(0.0).mean()
+                    point = (float(quality), float(known[column].mean()))
                     found.setdefault(key, {})[f"{policy}.{variant}"] = point
     paid = {
         (key[1], key[3]) for key, points in found.items() if any(c > 0 for _, c in points.values())
@@ -208,3 +212,12 @@ def test_the_table_names_who_dominates_and_what_each_budget_buys(built: dict[str
     steps = next(line for line in lines if line.strip().startswith("FLOPs"))
     assert "2 GFLOP baseline.greedy 0.500 -> 8 GFLOP best_of_n.buys 1.000" in steps
     assert any(line.strip().startswith("easy") for line in lines)
+
+
+def test_failing_instead_of_answering_wrongly_wins_nothing() -> None:
+    base = scores("baseline", "greedy", [1.0] * 21 + [0.0] * 3)
+    wrong = scores("cascade", "same", [1.0] * 21 + [0.0] * 3, flops=3e9)
+    failing = scores("cascade", "same", [1.0] * 21 + [0.0, 0.0, None], flops=3e9)
+    before, after = (marts_of(collect_scores(base, one))["frontier"] for one in (wrong, failing))
+    columns = ["cost_metric", "policy", "quality", "on_frontier", "dominated_by"]
+    pd.testing.assert_frame_equal(before[columns], after[columns])

@@ -69,7 +69,8 @@ def test_summary_counts_valid_and_failed_by_reason(marts: Marts) -> None:
     row = marts["bench_summary"].set_index("policy").loc["speculative"]
     assert (row["n"], row["n_valid"], row["n_failed"]) == (4, 3, 1)
     assert row["failures"] == "timeout: 1"
-    assert row["reward_mean"] == 1.0, "the mean is over valid responses only"
+    assert row["reward_mean"] == 0.75, "a failed response has the reward 0"
+    assert row["latency_s_mean"] == 0.5, "and no cost that is known"
 
 
 def test_a_figure_over_nulls_says_how_many_it_had(built: dict[str, Marts]) -> None:
@@ -84,12 +85,12 @@ def test_quantiles_are_numpys(built: dict[str, Marts]) -> None:
         assert row[f"latency_s_{name}"] == pytest.approx(np.quantile(LATENCY_S, share))
 
 
-def test_comparison_is_paired_over_jobs_that_both_answered(marts: Marts) -> None:
+def test_comparison_is_paired_by_job_and_a_failure_has_the_reward_0(marts: Marts) -> None:
     versus = marts["policy_vs_baseline"].set_index("metric")
-    assert versus.loc["reward", "n_pairs"] == 3
-    assert versus.loc["reward", "mean_difference"] == pytest.approx(1 / 3)
+    assert (versus.loc["reward", "n_pairs"], versus.loc["latency_s", "n_pairs"]) == (4, 3)
+    assert versus.loc["reward", "mean_difference"] == pytest.approx(1 / 4)
     assert versus.loc["latency_s", "median_ratio"] == pytest.approx(0.5)
-    assert (versus.loc["reward", ["n_above", "n_below", "n_equal"]] == [1, 0, 2]).all()
+    assert (versus.loc["reward", ["n_above", "n_below", "n_equal"]] == [1, 0, 3]).all()
 
 
 def test_a_doubled_response_is_told_by_the_name_of_the_dbt_test() -> None:
@@ -107,8 +108,17 @@ def test_a_lost_response_is_told_by_the_name_of_the_dbt_test() -> None:
 def test_intervals_hold_the_mean_and_pair_by_job(run: pd.DataFrame) -> None:
     table = confidence(run, PARAMS).set_index(["policy", "metric"])
     reward = table.loc[("speculative", "reward")]
-    assert reward["n_pairs"] == 3
+    assert reward["n_pairs"] == 4, "the failed response has the reward 0"
+    assert reward["mean"] == 0.75
     assert reward["difference_low"] <= reward["difference"] <= reward["difference_high"]
+    latency = table.loc[("speculative", "latency_s")]
+    assert (latency["n_pairs"], latency["difference"]) == (3, -0.5)
+    assert np.isnan(latency["difference_low"]), "three pairs bound no difference of costs"
+    many = [
+        scores(*name, [1.0] * 6, latency_s=s)
+        for name, s in ((("baseline", "greedy"), 1.0), (("speculative", "draft_model"), 0.5))
+    ]
+    table = confidence(collect_scores(*many), PARAMS).set_index(["policy", "metric"])
     latency = table.loc[("speculative", "latency_s")]
     assert latency["difference"] == latency["difference_low"] == -0.5
 
@@ -175,7 +185,7 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(
     assert len(found) == 2
     own = found.set_index("tags.policy").loc["speculative"]
     assert own["params.variant.k"] == "4"
-    assert own["metrics.reward_mean"] == 1.0
+    assert own["metrics.reward_mean"] == 0.75, "of four jobs one failed"
     assert own["metrics.usage/latency_s_median_ratio"] == 0.5
     summary = marts["bench_summary"].set_index("policy").loc["speculative"]
     intervals = confidence(run, PARAMS).set_index(["policy", "metric"]).loc["speculative"]

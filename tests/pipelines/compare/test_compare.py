@@ -71,9 +71,9 @@ def test_change_is_after_minus_before_over_what_both_answered(store: Store) -> N
         side: part.set_index("job_id")["reward"].astype(float)
         for side, part in table.groupby("side")
     }
-    difference = (sides["after"] - sides["before"]).dropna()
+    difference = sides["after"].fillna(0.0) - sides["before"].fillna(0.0)
     reward = found.loc["reward"]
-    assert reward["n_pairs"] == len(difference) == 39
+    assert reward["n_pairs"] == len(difference) == 40, "a failed response has the reward 0"
     assert reward["difference"] == pytest.approx(difference.mean())
     assert reward["mean_after"] - reward["mean_before"] == pytest.approx(difference.mean())
     assert reward["difference_low"] < reward["difference"] < reward["difference_high"]

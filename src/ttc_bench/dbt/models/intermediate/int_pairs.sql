@@ -1,17 +1,26 @@
--- Valid responses beside the baseline's valid response to the same job. A metric that one side
--- lacks is null on both: means over the pairs are then over the same jobs.
+-- Responses beside the baseline's response to the same job. A metric that one side lacks is null
+-- on both: means over the pairs are then over the same jobs. The reward of a failed one is 0.
+{%- set counted = {} %}
+{%- for side in ('v', 'b') %}
+{%- for metric in var('metrics') %}
+{%- set plain = side ~ '.' ~ metric %}
+{%- set reward = 'case when ' ~ side ~ '.is_valid then ' ~ plain ~ ' else 0 end' %}
+{%- do counted.update({plain: reward if metric == 'reward' else plain}) %}
+{%- endfor %}
+{%- endfor %}
 select
     v.model,
     v.benchmark,
     v.policy,
     v.variant
     {%- for metric in var('metrics') %},
-    case when b.{{ metric }} is not null then v.{{ metric }} end as own_{{ metric }},
-    case when v.{{ metric }} is not null then b.{{ metric }} end as base_{{ metric }}
+    {%- set own, base = counted['v.' ~ metric], counted['b.' ~ metric] %}
+    case when {{ base }} is not null then {{ own }} end as own_{{ metric }},
+    case when {{ own }} is not null then {{ base }} end as base_{{ metric }}
     {%- endfor %}
 from {{ ref('stg_scores') }} as v
 inner join {{ ref('stg_scores') }} as b
     on v.job_id = b.job_id and v.model = b.model and v.benchmark = b.benchmark
 where
-    v.policy <> 'baseline' and v.is_valid
-    and b.policy = 'baseline' and b.variant = 'greedy' and b.is_valid
+    v.policy <> 'baseline'
+    and b.policy = 'baseline' and b.variant = 'greedy'

@@ -1,5 +1,5 @@
--- One row per model, benchmark, policy and variant. Metrics are over valid responses only; nulls are
--- the valid responses that do not have the metric.
+-- One row per model, benchmark, policy and variant. The reward of a failed response is 0, all other
+-- metrics are over valid responses only; nulls are the valid responses that do not have the metric.
 {%- set quantiles = {'p50': 1, 'p95': 2, 'p99': 3} %}
 with grouped as (
     select
@@ -13,8 +13,9 @@ with grouped as (
         count(*) filter (where replayed) as n_replayed
         {%- for metric in var('metrics') %},
         count({{ metric }}) as {{ metric }}_known,
-        avg({{ metric }}) as {{ metric }}_mean,
-        quantile_cont({{ metric }}, [0.5, 0.95, 0.99]) as {{ metric }}_quantiles
+        {%- set counted = 'case when is_valid then reward else 0 end' if metric == 'reward' else metric %}
+        avg({{ counted }}) as {{ metric }}_mean,
+        quantile_cont({{ counted }}, [0.5, 0.95, 0.99]) as {{ metric }}_quantiles
         {%- endfor %}
     from {{ ref('stg_scores') }}
     group by model, benchmark, policy, variant
