@@ -21,6 +21,7 @@ import pandas as pd
 from ttc_bench.dbt.describe import metrics
 from ttc_bench.pipelines.aggregate.nodes import confidence
 from ttc_bench.reporting.comparisons import comparisons
+from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.scaling import scaling
 
 SAMPLES = 16
@@ -71,13 +72,13 @@ def note(rng: np.random.Generator, ease: float) -> str:
 
 
 def seconds(
-    node: Callable[[pd.DataFrame, dict[str, Any]], Any], scores: pd.DataFrame, repeats: int
+    node: Callable[[pd.DataFrame, AggregateParams], Any], scores: pd.DataFrame, repeats: int
 ) -> list[float]:
     """Return the wall time of each repeat."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        node(scores, {})
+        node(scores, AggregateParams())
         times.append(time.perf_counter() - start)
     return times
 
