@@ -8,6 +8,7 @@ from tests.engines.hosted.support import ask, complete, one
 
 from ttc_bench.engines.completion import CallError, Completion, Usage
 from ttc_bench.engines.hosted import HostedModels
+from ttc_bench.engines.hosting.endpoint import resolve
 from ttc_bench.engines.hosting.library import litellm
 from ttc_bench.engines.hosting.money import Price, listed_price, most_prompt_tokens
 from ttc_bench.errors import UserError
@@ -26,6 +27,18 @@ def test_prices_are_those_of_litellms_map() -> None:
     assert price == Price(prompt=0.15, completion=0.6, cached=0.075)
     usage = Usage(prompt_tokens=1000, cached_tokens=400, completion_tokens=100)
     assert price.usd(usage) == pytest.approx((600 * 0.15 + 400 * 0.075 + 100 * 0.6) / 1e6)
+
+
+@pytest.mark.parametrize("name", ["llama-3.3-70b-versatile", "llama-3.1-8b-instant"])
+def test_the_models_of_the_groq_environment_have_a_price(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", "key")
+    price = resolve(f"groq/{name}", None).price
+    assert price is not None
+    assert 0 < price.prompt < price.completion < 1
+    own = Price(prompt=7.0, completion=9.0)
+    assert resolve(f"groq/{name}", None, price=own).price == own
 
 
 def test_an_unknown_price_is_unknown(server: FaultServer) -> None:

@@ -1,4 +1,4 @@
-"""Dollars: what a call costs by LiteLLM's price map, and a budget that is never passed."""
+"""Dollars: what a call costs by published prices, and a budget that is never passed."""
 
 from __future__ import annotations
 
@@ -40,15 +40,23 @@ class Price(Params):
         ) / 1e6
 
 
+_PUBLISHED = {
+    ("groq", "llama-3.3-70b-versatile"): Price(prompt=0.59, completion=0.79),
+    ("groq", "llama-3.1-8b-instant"): Price(prompt=0.05, completion=0.08),
+}
+"""Prices that LiteLLM's map lacks, by provider and model: Groq's list of on-demand prices,
+https://groq.com/pricing, as public code quotes it in July 2026."""
+
+
 def listed_price(model: str, provider: str) -> Price | None:
-    """Return the price in LiteLLM's map; ``None`` if it does not list the model."""
+    """Return the price in LiteLLM's map, or the one shipped; ``None`` if there is neither."""
     try:
         info = litellm().get_model_info(model=model, custom_llm_provider=provider)
     except Exception:  # LiteLLM raises several classes for "not in the map"
-        return None
+        return _PUBLISHED.get((provider, model))
     prompt, completion = info.get("input_cost_per_token"), info.get("output_cost_per_token")
     if prompt is None or completion is None:
-        return None
+        return _PUBLISHED.get((provider, model))
     cached = info.get("cache_read_input_token_cost")
     return Price(
         prompt=prompt * 1e6,
