@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import random
 from pathlib import Path
+from typing import Any
 
+import networkx
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ttc_bench.benchmarks.answers import read_graph
+from ttc_bench.benchmarks.scoring.encoder import EMBEDDED, encoder_path
 from ttc_bench.benchmarks.scoring.worfeval import KEYS, worf_scores, worf_scores_batch
 
 GOLD = "Node:\n1: Search the files.\n2: Count the words.\nEdges: (START,1) (1,2) (2,END)"
@@ -28,6 +35,59 @@ def test_one_by_one_equals_batch(shared: Path) -> None:
     cases = json.loads((shared / "expected" / "worfeval_cases.json").read_text())[::20]
     pairs = [(case["pred"], case["gold"]) for case in cases]
     assert [worf_scores(*pair) for pair in pairs] == worf_scores_batch(pairs)
+
+
+def official_node_f1(pred: str, gold: str, model: Any) -> float:
+    """WorFEval's ``t_eval_nodes`` for a chain, transcribed (evaluator/graph_evaluator.py)."""
+    from sentence_transformers import util
+
+    plans = [list(graph.nodes) for graph in map(read_graph, (pred, gold)) if graph]
+    mine = plans[0][1:-1]
+    theirs = plans[1] if len(plans[1]) >= 10 else plans[1][1:-1]
+    vectors = [model.encode(nodes, convert_to_tensor=True) for nodes in (mine, theirs)]
+    scores = np.maximum(util.cos_sim(*vectors).numpy(), 0).astype(float)
+    graph = networkx.Graph()
+    for i, j in itertools.product(range(len(mine)), range(len(theirs))):
+        if scores[i, j] > 0.6:
+            graph.add_edge(i, str(j), weight=scores[i, j])
+    matching = networkx.max_weight_matching(graph)
+    matched = {a: int(b) for a, b in matching if isinstance(a, int)}
+    matched |= {b: int(a) for a, b in matching if isinstance(b, int)}
+    runs = np.ones(len(mine))
+    for i in range(len(mine)):
+        for j in range(i):
+            if matched.get(i, -1) > matched.get(j, -1) != -1:
+                runs[i] = max(runs[i], runs[j] + 1)
+    recall, precision = int(max(runs)) / len(theirs), int(max(runs)) / len(mine)
+    return 2 * recall * precision / (recall + precision)
+
+
+def chain(nodes: list[str]) -> str:
+    lines = "\n".join(f"{i}: {node}" for i, node in enumerate(nodes, start=1))
+    steps = " ".join(f"({i},{i + 1})" for i in range(1, len(nodes)))
+    return f"Node:\n{lines}\nEdges: (START,1) {steps} ({len(nodes)},END)"
+
+
+def test_ties_between_repeated_nodes_are_decided_as_officially() -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(encoder_path(EMBEDDED))
+    draw = random.Random(5)
+    pairs = []
+    while len(pairs) < 12:
+        places = draw.sample(["fridge", "countertop", "microwave", "cabinet"], 2)
+        goal = draw.choice(["apple", "mug", "plate"])
+        plan = []
+        for place in draw.choices(places, k=draw.randint(3, 4)):
+            plan += [f"go to {place}", f"open {place}", f"take {goal} from {place}"]
+            del plan[len(plan) - draw.randint(0, 2) : len(plan)]
+        if len(set(plan)) < len(plan):
+            place = draw.randrange(len(plan))
+            pairs.append((chain(plan[:place] + plan[place + 1 :]), chain(plan)))
+    node_f1 = [scores["node_f1"] for scores in worf_scores_batch(pairs)]
+    official = [official_node_f1(pred, gold, model) for pred, gold in pairs]
+    assert node_f1 == pytest.approx(official, abs=1e-9)
+    assert len({round(f1, 3) for f1 in official}) > 3
 
 
 def test_edges_are_compared_by_raw_index() -> None:

@@ -70,6 +70,28 @@ class Encoder:
         rows = self._rows(texts)
         return np.stack([rows[t] for t in texts])
 
+    def official_similarity(self, left: Sequence[str], right: Sequence[str]) -> NDArray[np.float32]:
+        """Return cosines of two lists, to the last bit as sentence-transformers gives them.
+
+        What shares a batch with a text moves its vector by some 1e-7. Where equal texts compete
+        that decides between them, so both lists are encoded anew, each as one call of
+        ``SentenceTransformer.encode`` would, and compared as ``util.cos_sim`` does, with
+        torch's own number of threads.
+
+        Returns:
+            Array of shape ``(len(left), len(right))``.
+        """
+        self.embed(left[:1])  # loads the model
+        import torch
+
+        with torch.inference_mode():
+            a, b = (
+                torch.nn.functional.normalize(torch.as_tensor(self._model.batch(list(texts))))
+                for texts in (left, right)
+            )
+            cosines: NDArray[np.float32] = torch.mm(a, b.T).numpy()
+        return cosines
+
     def _rows(self, texts: Iterable[str]) -> dict[str, NDArray[np.float32]]:
         distinct = dict.fromkeys(texts)
         missing = [t for t in distinct if t not in self._cache]
@@ -83,7 +105,7 @@ class Encoder:
     def _encode(self, texts: list[str]) -> Iterable[NDArray[np.float32]]:
         if self._model is None:
             try:
-                self._model = _Embedded(self.path) if self.name == EMBEDDED else _any(self.path)
+                self._model = _Embedded(self.path) if self.name == EMBEDDED else _Any(self.path)
             except (OSError, ValueError) as error:
                 raise UserError(
                     f"the encoder {self.name!r} cannot be loaded ({error}). Set `score.encoder: "
@@ -129,19 +151,44 @@ class _Embedded:
         unit: NDArray[np.float32] = (mean / mean.norm()).numpy()
         return unit
 
+    def batch(self, texts: list[str]) -> Any:
+        """Encode as sentence-transformers does: batches of 32, the longest texts first."""
+        import numpy as np
 
-def _any(path: str) -> Callable[[list[str]], NDArray[np.float32]]:
-    from sentence_transformers import SentenceTransformer
+        order = np.argsort([-len(text) for text in texts])
+        units = []
+        for start in range(0, len(texts), 32):
+            inputs = self._tokenizer(
+                [texts[i] for i in order[start : start + 32]],
+                padding=True,
+                truncation=True,
+                max_length=_WINDOW,
+                return_tensors="pt",
+            )
+            states = self._model(**inputs).last_hidden_state
+            mask = inputs["attention_mask"].unsqueeze(-1).expand(states.size()).to(states.dtype)
+            mean = (states * mask).sum(1) / self._torch.clamp(mask.sum(1), min=1e-9)
+            units.append(self._torch.nn.functional.normalize(mean))
+        return self._torch.cat(units)[np.argsort(order)]
 
-    model = quietly(SentenceTransformer, path)
 
-    def encode(texts: list[str]) -> NDArray[np.float32]:
-        rows: NDArray[np.float32] = model.encode(
+class _Any:
+    """Any model of sentence-transformers."""
+
+    def __init__(self, path: str) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        self._model = quietly(SentenceTransformer, path)
+
+    def __call__(self, texts: list[str]) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = self._model.encode(
             texts, batch_size=1, normalize_embeddings=True, show_progress_bar=False
         )
         return rows
 
-    return encode
+    def batch(self, texts: list[str]) -> Any:
+        """Encode with the defaults, as published scripts do."""
+        return self._model.encode(texts, convert_to_tensor=True, show_progress_bar=False)
 
 
 @contextmanager
