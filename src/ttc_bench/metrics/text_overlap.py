@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ttc_bench.benchmarks.scoring.base import share
-from ttc_bench.benchmarks.scoring.text import f1_of_tokens, normalise
+from ttc_bench.benchmarks.scoring.text import f1_of_tokens, squad_normalise
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 from ttc_bench.metrics.ngrams import Overlap, overlaps
 
@@ -62,6 +62,6 @@ def spread(values: list[Value], has_reference: list[bool]) -> list[Value]:
 
 
 def _tokens(pairs: list[tuple[str, str]]) -> tuple[list[float], list[float]]:
-    tokens = {text: normalise(text).split() for pair in pairs for text in pair}
+    tokens = {text: squad_normalise(text).split() for pair in pairs for text in pair}
     exact = [float(tokens[answer] == tokens[reference]) for answer, reference in pairs]
     return exact, [f1_of_tokens(tokens[answer], tokens[reference]) for answer, reference in pairs]

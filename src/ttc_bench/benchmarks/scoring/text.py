@@ -10,6 +10,8 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 # CRMArena blanks these out besides ASCII punctuation: curly quotes, the acute accent, backtick.
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation + "\u2018\u2019\u00b4`", " "))
 
+_DELETED = str.maketrans(dict.fromkeys(string.punctuation))
+
 
 def normalise(text: str) -> str:
     """Return lower-case text without punctuation, articles and repeated blanks.
@@ -20,8 +22,17 @@ def normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
+def squad_normalise(text: str) -> str:
+    """Return lower-case text without punctuation, articles and repeated blanks.
+
+    As ``normalize_answer`` of SQuAD's evaluation script (arXiv 1606.05250): punctuation is
+    deleted, so that "set-up" is one token.
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_DELETED)).split())
+
+
 def token_f1(prediction: str, reference: str) -> float:
-    """Return the F1 of the normalised token multisets, in [0, 1]; 0 if nothing is shared."""
+    """Return the F1 of CRMArena's normalised tokens, in [0, 1]; 0 if nothing is shared."""
     return f1_of_tokens(normalise(prediction).split(), normalise(reference).split())
 
 
