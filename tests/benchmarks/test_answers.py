@@ -23,6 +23,12 @@ from ttc_bench.benchmarks.answers import (
         ('Answer: ["b", "a"]', ("a", "b")),
         ("Answer:\n- b\n- a\n\nBecause.", ("a", "b")),
         ("Answer: 3.5", ("3.5",)),
+        ("Answer: 00TWt01,\n00TWt02", ("00TWt01", "00TWt02")),
+        ("Answer: 00TWt01,\n\n00TWt02 and\n00TWt03\nBecause.", ("00TWt01", "00TWt02", "00TWt03")),
+        ("Answer: 00TWt01\n00TWt02\nBoth are open.", ("00TWt01", "00TWt02")),
+        ("Answer: 00TWt01\n- 00TWt02\n2. `00TWt03`", ("00TWt01", "00TWt02", "00TWt03")),
+        ("Answer: 00TWt01\nBecause 00TWt02 is closed.", ("00TWt01",)),
+        ("Answer: May\nDone", ("May",)),
         ("Answer: none.", ("None",)),
         ("<respond> x, y </respond>", ("x", "y")),
         ("Answer: old\n<respond>new</respond>", ("new",)),
@@ -57,6 +63,15 @@ def test_a_list_of_answers_is_read_back_in_any_order(answers: list[str]) -> None
     if "none" in answers or "and" in answers:
         return
     assert parse_answer("Answer: " + ", ".join(answers)) == tuple(sorted(answers))
+
+
+@given(
+    st.lists(st.from_regex(r"00T[A-Z0-9]{12}", fullmatch=True), min_size=1, max_size=7),
+    st.sampled_from([", ", ",\n", "\n", ", and\n", " and ", ";\n\n", ",\n- ", "\n3. "]),
+    st.sampled_from(["", "\n", "\n\nThey do not match the stage.", "\nThat is all of them."]),
+)
+def test_ids_over_lines_are_all_read(ids: list[str], separator: str, rest: str) -> None:
+    assert parse_answer(f"So.\nAnswer: {separator.join(ids)}{rest}") == tuple(sorted(ids))
 
 
 @pytest.mark.timeout(20)

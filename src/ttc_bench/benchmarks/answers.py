@@ -18,16 +18,19 @@ _MARKER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _RESPOND = re.compile(r"<(/?)respond>", re.IGNORECASE)
-_SEPARATOR = re.compile(r"\s*(?:[,;\n]|\s&\s|,?\s+and\s)\s*", re.IGNORECASE)
+_SEPARATOR = re.compile(r"\s*(?:,?\s+and\s|[,;\n]|\s&\s)\s*", re.IGNORECASE)
 _BLANKS = re.compile(r"[^\S\n]+")
 _BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+")
+_GOES_ON = re.compile(r"[,;&:]$|\band$", re.IGNORECASE)
+_NEXT_ITEM = re.compile(r"(?:[-*\u2022]\s+|\d{1,2}[.)]\s+)?[\"'`]?(?=\w*\d)\w{6,}[\"'`]?[,;]?$")
 _QUOTES = "\"'`*\u201c\u201d\u2018\u2019"
 
 
 def answer_span(text: str) -> str | None:
     """Return what stands behind the last ``Answer:`` marker, or ``None`` without a marker.
 
-    The answer is the rest of the marker's line; where that is empty, the paragraph below it.
+    The answer is the rest of the marker's line; where that is empty, the paragraph below it. A
+    list goes on over lines: behind a comma, a colon or an "and", or with a line of one id.
     CRMArena's own ``<respond>...</respond>`` counts as a marker too; the later one wins.
 
     Args:
@@ -40,8 +43,18 @@ def answer_span(text: str) -> str | None:
     if marker is None:
         return None
     rest = text[marker.end() :]
-    line = rest.split("\n", 1)[0].strip()
-    return line or rest.strip().split("\n\n", 1)[0].strip()
+    lines = [line.strip() for line in rest.split("\n")]
+    return _listed(lines) if lines[0] else rest.strip().split("\n\n", 1)[0].strip()
+
+
+def _listed(lines: list[str]) -> str:
+    """Return the first line, with the lines behind it that go on with its list."""
+    answer = lines[0]
+    for line in lines[1:]:
+        if line and not _GOES_ON.search(answer) and not _NEXT_ITEM.match(line):
+            break
+        answer = f"{answer}\n{line}" if line else answer
+    return answer
 
 
 def answer_text(text: str) -> str:

@@ -20,7 +20,7 @@ from ttc_bench.benchmarks.answers import answer_span
 from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting, draw_examples
 from ttc_bench.benchmarks.records import Entry, fetch_parquet, read_entries
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
-from ttc_bench.benchmarks.scoring.crm_reward import extract
+from ttc_bench.benchmarks.scoring.crm_answers import extract
 from ttc_bench.benchmarks.scoring.refusal import refuses_for_privacy
 from ttc_bench.benchmarks.scoring.text import normalise
 from ttc_bench.errors import UserError

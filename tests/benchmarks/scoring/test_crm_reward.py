@@ -39,7 +39,7 @@ def crm_reward(text: str, references: References, rule: str, task: str | None = 
         ("It peaks in May.", ("May",), "monthly_trend_analysis", 1.0),
         ("West Virginia is quickest", ("WV",), "best_region_identification", 1.0),
         ("It lacks Need and Budget", ("Budget", "Need"), "lead_qualification", 1.0),
-        ("It meets Budget, fails Need", ("Need",), "lead_qualification", 0.0),
+        ("It meets Budget, fails Need", ("Need",), "lead_qualification", 1.0),
         ("The stage should be 'Quote'.", ("Quote",), "wrong_stage_rectification", 1.0),
         ("Quote or Closed", ("Quote",), "wrong_stage_rectification", 0.0),
     ],

@@ -3,8 +3,8 @@
 What is official and what is not:
 
 * exact match is official (the stripped string first, then the sorted answers), except that
-  the original has a language model extract the answers from a sentence and this module uses
-  deterministic extractors with the same instructions (ids, months, states, ...);
+  the original has a language model extract the answers from a sentence and this project reads
+  them by rules with the same instructions (`ttc_bench.benchmarks.scoring.crm_answers`);
 * fuzzy match is official to the digit: normalised exact match, token F1, BLEU of sacrebleu
   and the set-based ROUGE of the ``rouge`` package, whose figures differ from rouge-score;
   token F1 is the reward;
@@ -14,47 +14,22 @@ What is official and what is not:
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from ttc_bench.benchmarks.answers import NONE_ANSWER, split_answers
 from ttc_bench.benchmarks.scoring.base import Figures, References, reward_rule, share
-from ttc_bench.benchmarks.scoring.refusal import refuses_for_privacy
+from ttc_bench.benchmarks.scoring.crm_answers import extract
+from ttc_bench.benchmarks.scoring.refusal import MEASURED, refuses_for_privacy
 from ttc_bench.benchmarks.scoring.text import normalise, token_f1
 
 _CRM, _ROUGE = "CRMArena, arXiv 2411.02305", "CRMArena, package rouge 1.0.1"
-_DETECTOR = "this project; the original has a model judge it"
+_DETECTOR = (
+    f"this project (precision {MEASURED['precision']}, recall {MEASURED['recall']} of held-back"
+    " sentences); the original has a model judge it"
+)
 _MOST_CELLS = 40_000_000  # of the table behind ROUGE-L: 160 MB
-
-# fmt: off
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
-)
-_STATES = {
-    "Alabama": "AL", "Alaska": "AK", "Arizona": "AZ", "Arkansas": "AR", "California": "CA",
-    "Colorado": "CO", "Connecticut": "CT", "Delaware": "DE", "District of Columbia": "DC",
-    "Florida": "FL", "Georgia": "GA", "Hawaii": "HI", "Idaho": "ID", "Illinois": "IL",
-    "Indiana": "IN", "Iowa": "IA", "Kansas": "KS", "Kentucky": "KY", "Louisiana": "LA",
-    "Maine": "ME", "Maryland": "MD", "Massachusetts": "MA", "Michigan": "MI",
-    "Minnesota": "MN", "Mississippi": "MS", "Missouri": "MO", "Montana": "MT",
-    "Nebraska": "NE", "Nevada": "NV", "New Hampshire": "NH", "New Jersey": "NJ",
-    "New Mexico": "NM", "New York": "NY", "North Carolina": "NC", "North Dakota": "ND",
-    "Ohio": "OH", "Oklahoma": "OK", "Oregon": "OR", "Pennsylvania": "PA",
-    "Rhode Island": "RI", "South Carolina": "SC", "South Dakota": "SD", "Tennessee": "TN",
-    "Texas": "TX", "Utah": "UT", "Vermont": "VT", "Virginia": "VA", "Washington": "WA",
-    "West Virginia": "WV", "Wisconsin": "WI", "Wyoming": "WY",
-}
-# fmt: on
-_BANT = ("Budget", "Authority", "Need", "Timeline")
-_STAGES = ("Qualification", "Discovery", "Quote", "Negotiation", "Closed")
-_ID = re.compile(r"\b(?=[0-9A-Za-z]*\d)[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?\b")
-_NOTHING = re.compile(
-    r"\b(?:none|not? (?:\w+ ){0,4}(?:found|match(?:es|ing)?|records?|violat\w+))\b", re.IGNORECASE
-)
 
 
 def exact_match(answer: str, references: Sequence[str | None], task: str | None = None) -> bool:
@@ -70,25 +45,6 @@ def exact_match(answer: str, references: Sequence[str | None], task: str | None 
     if len(gold) == 1 and answer.strip().strip('"').strip("'") == gold[0]:
         return True
     return extract(answer, task) == tuple(sorted(gold))
-
-
-def extract(answer: str, task: str | None) -> tuple[str, ...] | None:
-    """Return the sorted answers that ``answer`` gives, the deterministic way.
-
-    Args:
-        answer: An answer, possibly a sentence.
-        task: CRMArena task type; ``None`` splits the text as a list.
-
-    Returns:
-        Sorted answers, ``("None",)`` for "nothing found", ``None`` for an empty text.
-    """
-    if task is not None:
-        found = _EXTRACTORS.get(task, _ids)(answer)
-        if found:
-            return tuple(sorted(dict.fromkeys(found)))
-        if _NOTHING.search(answer):
-            return NONE_ANSWER
-    return split_answers(answer)
 
 
 def _gold(references: Sequence[str | None]) -> list[str]:
@@ -142,40 +98,6 @@ def _fuzzy(answer: str, references: References, _task: str | None) -> Figures:
         "fuzzy_rouge_2": two,
         "fuzzy_rouge_l": longest,
     }
-
-
-def _ids(answer: str) -> list[str]:
-    return _ID.findall(answer)
-
-
-def _words(*words: str) -> Callable[[str], list[str]]:
-    pattern = re.compile(rf"\b(?:{'|'.join(words)})\b")
-    return pattern.findall
-
-
-def _states(answer: str) -> list[str]:
-    named = sorted(_STATES, key=len, reverse=True)  # "West Virginia" before "Virginia"
-    both = _words(*named, *_STATES.values())(answer)
-    return [_STATES.get(name, name) for name in both]
-
-
-def _bant(answer: str) -> list[str]:
-    # "meets Budget but fails Need" asks for the unmet only: no rule of thumb decides that.
-    met = re.search(r"\b(?:meets?|met|satisf\w+|qualified|fulfil\w*)\b", answer, re.IGNORECASE)
-    return [] if met else _words(*_BANT)(answer)
-
-
-def _stage(answer: str) -> list[str]:
-    found = dict.fromkeys(_words(*_STAGES)(answer))
-    return list(found) if len(found) == 1 else []
-
-
-_EXTRACTORS: dict[str, Callable[[str], list[str]]] = {
-    "best_region_identification": _states,
-    "monthly_trend_analysis": _words(*_MONTHS),
-    "lead_qualification": _bant,
-    "wrong_stage_rectification": _stage,
-}
 
 
 @lru_cache(maxsize=1)
@@ -239,13 +161,13 @@ def _common_words(left: Sequence[str], right: Sequence[str]) -> list[str]:
     for i, word in enumerate(left, start=1):
         diagonal = table[i - 1, :-1] + (columns == codes[word])
         table[i, 1:] = np.maximum.accumulate(np.maximum(table[i - 1, 1:], diagonal))
-    found, i, j = [], len(left), len(right)
+    words, i, j = [], len(left), len(right)
     while i and j:
         if left[i - 1] == right[j - 1]:
-            found.append(left[i - 1])
+            words.append(left[i - 1])
             i, j = i - 1, j - 1
         elif table[i - 1, j] > table[i, j - 1]:
             i -= 1
         else:
             j -= 1
-    return found
+    return words
