@@ -64,24 +64,37 @@ class Usage:
 
 @dataclass(frozen=True)
 class Timing:
-    """When things happened, in seconds of the monotonic clock since the request was made.
+    """When things happened, in seconds of the monotonic clock since the call's first try left.
+
+    A user waits ``queue_s``, then for a connection where none is open, then ``latency_s``. A wait
+    in our limiter before the first try is queue, whoever imposed it; what passes between a failed
+    try and the next one is retry, our limiter included.
 
     Attributes:
-        queue_s: Wait in our own limiter before the request left.
-        ttft_s: Time to first token, queue excluded.
-        latency_s: Time to the last token, queue excluded.
-        itl_s: Gaps between successive deliveries of tokens (inter-token latencies); a pass
-            that yields several tokens at once delivers them with gaps of zero.
+        queue_s: Wait in our own limiter before the first try left.
+        ttft_s: Time to first token, failed tries included, queue excluded.
+        latency_s: Time to the last token, failed tries included, queue excluded.
+        retry_s: Part of both until the successful try left: the failed tries and the waits after
+            them (backoff, Retry-After, our own limiter again).
+        itl_s: Gaps between successive deliveries of tokens (inter-token latencies) in the
+            successful try; a pass that yields several tokens at once delivers them with gaps of
+            zero.
         provider_s: Total time that the provider itself reports.
         provider_queue_s: Queue time that the provider itself reports.
     """
 
     queue_s: float = counter(
-        0.0, "s", "Wait in the client's own limiter, summed over the calls.", slowest
+        0.0, "s", "Wait in the client's own limiter before first tries, summed over calls.", slowest
     )
     ttft_s: float | None = None
     latency_s: float = counter(
-        0.0, "s", "End to end: all calls of the response, one after the other.", slowest
+        0.0, "s", "End to end: all calls, failed tries included, one after the other.", slowest
+    )
+    retry_s: float = counter(
+        0.0,
+        "s",
+        "Part of the latency: time spent on failed tries and the waits after them.",
+        slowest,
     )
     itl_s: tuple[float, ...] = ()
     provider_s: float | None = counter(
@@ -106,7 +119,7 @@ class BrokenCall:
         error_type: How it broke ("broken_stream", "timeout", ...).
         model: Name of the model that was answering.
         usage: Tokens of the prompt and of what had arrived.
-        timing: The clock until it broke.
+        timing: The clock of the call until it broke: all of its latency is lost on tries.
         usd: Price in dollars; ``None`` where no price is known.
     """
 

@@ -43,6 +43,11 @@ class Call(Usage, Timing):
     attempts: int = 1
     replayed: bool = False
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether it is a try that broke off: billed, and behind no answer."""
+        return self.purpose == "broken"
+
     def to_json(self) -> dict[str, Any]:
         """Return the line as it stands in the column ``bill``; token gaps are left out."""
         line = {**asdict(self), "flops": self.flops}
@@ -66,6 +71,11 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         figure("retries", "calls", "Tries beyond the first, of all calls."),
         lambda calls, _: sum(call.attempts - 1 for call in calls),
+        is_integer=True,
+    ),
+    Column(
+        figure("broken_tokens", "tokens", "Completion tokens of tries that broke off."),
+        lambda calls, _: sum(call.completion_tokens for call in calls if call.is_broken),
         is_integer=True,
     ),
     Column(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ttc_bench.engines.ledger import COLUMNS
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 
-_TPOT = ("latency_s", "ttft_s", "completion_tokens")
+_TPOT = ("latency_s", "ttft_s", "completion_tokens", "broken_tokens")
 _SHORT = Null("fewer than two tokens were delivered")
 
 
@@ -26,7 +26,11 @@ _LEDGER = [column.spec for column in COLUMNS if column.spec.unit == "s"]
         _spec("itl_mean_s", "Mean gap between successive token deliveries."),
         _spec("itl_p95_s", "95th percentile of the gaps between token deliveries."),
         _spec("itl_max_s", "Longest gap between token deliveries: the worst stall."),
-        _spec("tpot_s", "Time per output token: (latency - TTFT) / (completion tokens - 1)."),
+        _spec(
+            "tpot_s",
+            "Time per output token: (latency - TTFT) / (completion tokens - 1), without the tokens"
+            " of tries that broke off.",
+        ),
     ],
 )
 def latency(batch: ScoringBatch) -> Columns:
@@ -56,7 +60,10 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def _per_token(whole: float | None, first: float | None, tokens: int | None) -> Value:
-    if whole is None or first is None or tokens is None:
+def _per_token(
+    whole: float | None, first: float | None, tokens: int | None, broken: int | None
+) -> Value:
+    if whole is None or first is None or tokens is None or broken is None:
         return None
-    return max(whole - first, 0.0) / (tokens - 1) if tokens > 1 else _SHORT
+    gaps = tokens - broken - 1
+    return max(whole - first, 0.0) / gaps if gaps > 0 else _SHORT

@@ -12,11 +12,15 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from tests.conftest import generated, ingested
 from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, one
+from tests.metrics.support import run
 
-from ttc_bench.engines.completion import Completion
+from ttc_bench.engines.completion import Completion, Timing
 from ttc_bench.engines.hosted import HostedModels
+from ttc_bench.metrics.base import ScoreParams, ScoringBatch
+from ttc_bench.policies.journal import Journal
 
 CALLS, TOKENS = 150, 24
 
@@ -63,6 +67,7 @@ def test_times_are_those_of_the_servers_own_log(timed: str) -> None:
         assert all(seen >= sent for seen, sent in zip(ours, theirs, strict=True))
         assert timing.latency_s == pytest.approx(ours[-1])
         assert timing.latency_s < 5, "the wait for a place is no latency"
+        assert timing.retry_s == 0
 
 
 def test_the_wait_in_our_own_limiter_is_kept_apart(server: FaultServer) -> None:
@@ -86,6 +91,88 @@ def test_the_wait_for_a_place_is_a_wait_too(server: FaultServer) -> None:
     assert queued[1] > 0.19
     assert queued[2] > 0.39
     assert max(entry["inside"] for entry in server.log()) == 1
+
+
+def assert_waited(timing: Timing, tries: list[dict[str, Any]]) -> None:
+    """The user waited from the first try's leave to the last token that the server's log has."""
+    first, last = tries[0], tries[-1]
+    gaps_s = sum(timing.itl_s)
+    assert timing.ttft_s is not None
+    assert timing.ttft_s >= last["marks"][0] - first["arrived"]
+    assert timing.latency_s >= last["marks"][-1] - first["arrived"]
+    assert timing.latency_s == pytest.approx(timing.ttft_s + gaps_s)
+    assert len(timing.itl_s) == len(last["marks"]) - 1, "the gaps are those of the last try"
+    assert timing.latency_s - timing.retry_s >= last["marks"][-1] - last["arrived"]
+    assert timing.retry_s >= tries[-2]["marks"][-1] - first["arrived"], "all tries but the last"
+    assert timing.queue_s < 0.3, "nothing waited before the first try"
+
+
+@pytest.mark.parametrize("transport", ["direct", "litellm"])
+def test_the_user_waits_for_failed_tries_too(server: FaultServer, transport: str) -> None:
+    server.plan(
+        faults=["hang"],
+        fault_share=1.0,
+        fault_tries=1,
+        hang_s=5.0,
+        ttft_s=0.1,
+        itl_s=0.01,
+        tokens=6,
+    )
+    engine = server.engine(idle_timeout_s=0.5, transport=transport)
+    timing = one(engine, ask("hello")).timing
+    assert timing.retry_s >= 0.5
+    assert timing.latency_s >= 0.65
+    assert timing.latency_s - timing.retry_s >= 0.15, "the try that came through"
+    assert sum(timing.itl_s) < timing.latency_s - timing.retry_s
+
+
+@pytest.mark.parametrize("fault", ["cut", "malformed", "error"])
+def test_an_answer_after_a_broken_one_has_its_times(server: FaultServer, fault: str) -> None:
+    server.plan(faults=[fault], fault_share=1.0, fault_tries=2, ttft_s=0.05, itl_s=0.02, tokens=10)
+    completion = one(server.engine(), ask("hello"))
+    assert_waited(completion.timing, server.log())
+    first, second = (broken.timing for broken in completion.broken)
+    assert first.latency_s >= 0.05 + 0.02 * 4, "half of the answer had come"
+    assert second.latency_s > first.latency_s
+    assert first.latency_s == first.retry_s
+    assert completion.timing.retry_s >= second.latency_s, "the wait after the last break counts"
+
+
+def test_a_row_with_a_broken_try_has_the_times_of_its_answer(server: FaultServer) -> None:
+    server.plan(faults=["cut"], fault_share=1.0, fault_tries=1, ttft_s=0.05, itl_s=0.02, tokens=10)
+    jobs = ingested("crm_sim", 2)
+    frame = generated("baseline.greedy", jobs, server.engine(), Journal(), {}, seed=0)
+    metrics = run("latency", ScoringBatch.of(frame, jobs, ScoreParams()))
+    assert list(frame["broken_tokens"]) == [5, 5]
+    for row in range(len(jobs)):
+        gaps = frame["itl_s"][row]
+        assert frame["retry_s"][row] > 0.05 + 0.02 * 4
+        assert frame["ttft_s"][row] > frame["retry_s"][row] + 0.05
+        assert frame["latency_s"][row] == pytest.approx(frame["ttft_s"][row] + sum(gaps))
+        assert metrics["retry_s"][row] == frame["retry_s"][row]
+        assert metrics["tpot_s"][row] == pytest.approx(sum(gaps) / 9)
+
+
+def test_a_failed_row_keeps_the_time_until_its_last_try_broke(server: FaultServer) -> None:
+    server.plan(faults=["cut"], fault_share=1.0, ttft_s=0.05, itl_s=0.02, tokens=10)
+    engine, jobs = server.engine(attempts=2), ingested("crm_sim", 1)
+    frame = generated("baseline.greedy", jobs, engine, Journal(), {}, seed=0)
+    first, last = server.log()
+    assert list(frame["status"]) == ["failed"]
+    assert frame["latency_s"][0] >= last["marks"][-1] - first["arrived"]
+    assert frame["retry_s"][0] == frame["latency_s"][0]
+
+
+def test_a_wait_before_the_first_try_is_queue_and_after_it_retry(server: FaultServer) -> None:
+    """The first call is refused; the second one has to wait for it before it may leave."""
+    server.plan(faults=["429"], fault_share=1.0, fault_tries=1, retry_after="0.3", tokens=2)
+    refused, held_up = complete(server.engine(concurrency=1), [ask("first"), ask("second")])
+    assert isinstance(refused, Completion)
+    assert isinstance(held_up, Completion)
+    assert refused.timing.retry_s >= 0.3
+    assert refused.timing.latency_s >= refused.timing.retry_s
+    assert held_up.timing.queue_s >= refused.timing.queue_s + 0.3
+    assert held_up.timing.retry_s >= 0.3
 
 
 def test_the_providers_own_figures_stand_beside_ours(server: FaultServer) -> None:

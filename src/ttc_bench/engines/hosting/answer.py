@@ -77,15 +77,21 @@ class Answer:
         """Whether the provider had begun to answer."""
         return self.status == 200
 
-    def timing(self, queue_s: float) -> Timing:
-        """Return the clock, after ``queue_s`` seconds in our own limiter."""
+    def timing(self, queue_s: float, started_s: float) -> Timing:
+        """Return the clock of the call that this answer ends.
+
+        Args:
+            queue_s: Seconds in our own limiter before its first try left.
+            started_s: When its first try left.
+        """
         marks = self.marks
         end = marks[-1] if marks else time.perf_counter()
         provider_s, provider_queue_s = reported.times(self.facts)
         return Timing(
             queue_s=queue_s,
-            ttft_s=marks[0] - self.sent_s if marks else None,
-            latency_s=max(0.0, end - self.sent_s) if self.sent_s else 0.0,
+            ttft_s=marks[0] - started_s if marks else None,
+            latency_s=end - started_s,
+            retry_s=self.sent_s - started_s,
             itl_s=tuple(b - a for a, b in itertools.pairwise(marks)),
             provider_s=provider_s,
             provider_queue_s=provider_queue_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
@@ -66,20 +66,22 @@ class Attempts:
         log: One entry per failed try: its error, HTTP status, seconds until it failed, and
             seconds that the provider then asked to wait.
         broken: Tries that broke off half-way and are billed.
-        queue_s: Time in our own limiter, over all tries.
+        queue_s: Time in our own limiter before the first try.
+        started_s: When the first try left; when it was admitted, if it could not leave.
     """
 
     log: list[dict[str, Any]] = field(default_factory=list)
     broken: list[BrokenCall] = field(default_factory=list)
     queue_s: float = 0.0
+    started_s: float = 0.0
 
-    def add(self, failure: TryError, answer: Answer) -> None:
-        """Note a failed try."""
-        took_s = time.perf_counter() - answer.sent_s if answer.sent_s else 0.0
+    def add(self, failure: TryError, left_s: float) -> None:
+        """Note a failed try that left at ``left_s``."""
+        self.started_s = self.started_s or left_s
         entry = {
             "error": failure.error_type,
             "status": failure.status,
-            "s": round(took_s, 6),
+            "s": round(time.perf_counter() - left_s, 6),
             "retry_after_s": failure.retry_after_s,
         }
         self.log.append(entry)
@@ -112,6 +114,7 @@ class InFlightCall:
     Attributes:
         ticket: Its slots in the rate limits.
         entered_s: When it got its place.
+        admitted_s: When the rate limits let it leave.
         prompt_tokens: Estimated tokens of its prompt.
         tokens: Tokens to book: the estimate, until the answer tells.
         usd: Dollars to book; ``None`` books the most that it may have cost.
@@ -119,6 +122,7 @@ class InFlightCall:
 
     ticket: Ticket
     entered_s: float
+    admitted_s: float
     prompt_tokens: int
     tokens: float
     usd: float | None = None
@@ -219,8 +223,10 @@ class EndpointClient:
             call = None
             try:
                 ticket = await self._throttle.admit(tokens)
-                call = InFlightCall(ticket, entered_s, prompt_tokens, tokens)
-                attempts.queue_s += time.perf_counter() - asked_s
+                admitted_s = time.perf_counter()
+                call = InFlightCall(ticket, entered_s, admitted_s, prompt_tokens, tokens)
+                if not attempts.log:
+                    attempts.queue_s = admitted_s - asked_s
                 yield call
             finally:
                 if call is None:
@@ -248,6 +254,7 @@ class EndpointClient:
             raise TryError(
                 "no_logprobs", "sends no log-probabilities: set model.logprobs=false", fatal=True
             )
+        attempts.started_s = attempts.started_s or answer.sent_s
         reported_usage, price = answer.counts(), self.endpoint.price
         text, stop = _cut("".join(answer.text), request.stop)
         self._note_stop(stop, answer, bool(request.stop))
@@ -259,7 +266,7 @@ class EndpointClient:
             finish_reason=finish,
             model=self.endpoint.name,
             usage=reported_usage or answer.counted(call.prompt_tokens),
-            timing=answer.timing(attempts.queue_s),
+            timing=answer.timing(attempts.queue_s, attempts.started_s),
             usd=price.usd(reported_usage) if price and reported_usage else None,
             attempts=attempts.made,
             extra=_extra(answer, attempts, reported_usage is not None),
@@ -304,21 +311,25 @@ class EndpointClient:
             self._throttle.pause(failure.retry_after_s)
         if failure.fatal:
             self._dead = failure
-        attempts.add(failure, answer)
+        attempts.add(failure, answer.sent_s or call.admitted_s)
         call.tokens, call.usd = 0.0, None if answer.sent_s and not answer.status else 0.0
         if answer.began:
-            broken = self._broken(failure, answer, call.prompt_tokens)
+            broken = self._broken(failure, answer, attempts, call.prompt_tokens)
             attempts.broken.append(broken)
             call.usd = broken.usd
             call.tokens = broken.usage.prompt_tokens + broken.usage.completion_tokens
 
-    def _broken(self, failure: TryError, answer: Answer, prompt_tokens: int) -> BrokenCall:
+    def _broken(
+        self, failure: TryError, answer: Answer, attempts: Attempts, prompt_tokens: int
+    ) -> BrokenCall:
         usage, price = answer.counts() or answer.counted(prompt_tokens), self.endpoint.price
+        timing = answer.timing(attempts.queue_s, attempts.started_s)
+        lost_s = time.perf_counter() - attempts.started_s
         return BrokenCall(
             error_type=failure.error_type,
             model=self.endpoint.name,
             usage=usage,
-            timing=answer.timing(0.0),
+            timing=replace(timing, latency_s=lost_s, retry_s=lost_s),
             usd=price.usd(usage) if price else None,
         )
 
@@ -390,7 +401,7 @@ def _extra(answer: Answer, attempts: Attempts, usage_is_reported: bool) -> dict[
     if not usage_is_reported:
         facts["usage"] = "counted by us: the provider sent none that can be true"
     if answer.reasoning and answer.visible_s is not None:
-        facts["first_visible_s"] = answer.visible_s - answer.sent_s
+        facts["first_visible_s"] = answer.visible_s - attempts.started_s
     if answer.reasoning:
         facts["reasoning"] = "".join(answer.reasoning)
     if attempts.log:

@@ -196,7 +196,7 @@ def _ttft_s(session: Session, outcome: Outcome) -> float | None:
     An answer that streams from the last request starts after all requests before it; an answer
     chosen among samples starts when all of them are there.
     """
-    calls = session.ledger.calls
+    calls = [call for call in session.ledger.calls if not call.is_broken]
     if not calls:
         return None
     last = [call for call in calls if call.request == calls[-1].request]
