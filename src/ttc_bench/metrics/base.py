@@ -69,6 +69,8 @@ _UNREAD = ("bill",)  # the bill of every call is long, and its totals are column
 
 NOT_REPORTED = "not reported by the model or the engine"
 
+REPLAYED = Null("a call was replayed from the journal: its time is of another run")
+
 
 class ScoreParams(Params):
     """Settings of the score stage.
@@ -157,6 +159,11 @@ class ScoringBatch:
     def column(self, name: str) -> Sequence[Any]:
         """Return a column of the responses; all ``None`` if the table does not have it."""
         return self.columns.get(name) or [None] * len(self)
+
+    def times(self, name: str) -> Sequence[Any]:
+        """Return a column of seconds; null with `REPLAYED` where the row was not measured."""
+        rows = zip(self.column("measured"), self.column(name), strict=True)
+        return [REPLAYED if measured is False else value for measured, value in rows]
 
     @property
     def texts(self) -> Sequence[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import fmean
 
 from ttc_bench.engines.ledger import COLUMNS
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 
-_TPOT = ("latency_s", "ttft_s", "completion_tokens", "broken_tokens")
+_TPOT = ("ttft_s", "completion_tokens", "broken_tokens")
 _SHORT = Null("fewer than two tokens were delivered")
 
 
@@ -35,15 +36,24 @@ _LEDGER = [column.spec for column in COLUMNS if column.spec.unit == "s"]
 )
 def latency(batch: ScoringBatch) -> Columns:
     """Return the times of each response."""
-    gaps = [list(g) if g is not None else [] for g in batch.column("itl_s")]
+    gaps = batch.times("itl_s")
     return {
-        **{spec.name: batch.column(spec.name) for spec in _LEDGER},
-        "ttft_s": batch.column("ttft_s"),
-        "itl_mean_s": [sum(g) / len(g) if g else _SHORT for g in gaps],
-        "itl_p95_s": [percentile(g, 95) if g else _SHORT for g in gaps],
-        "itl_max_s": [max(g) if g else _SHORT for g in gaps],
-        "tpot_s": list(map(_per_token, *(batch.column(c) for c in _TPOT))),
+        **{spec.name: batch.times(spec.name) for spec in _LEDGER},
+        "ttft_s": batch.times("ttft_s"),
+        "itl_mean_s": [_of_gaps(fmean, g) for g in gaps],
+        "itl_p95_s": [_of_gaps(lambda g: percentile(g, 95), g) for g in gaps],
+        "itl_max_s": [_of_gaps(max, g) for g in gaps],
+        "tpot_s": list(map(_per_token, batch.times("latency_s"), *map(batch.column, _TPOT))),
     }
+
+
+def _of_gaps(
+    figure: Callable[[Sequence[float]], float], gaps: Sequence[float] | Null | None
+) -> Value:
+    """Return a figure of the gaps between deliveries, if they were measured and there are any."""
+    if isinstance(gaps, Null):
+        return gaps
+    return figure(gaps) if gaps is not None and len(gaps) else _SHORT
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -61,8 +71,10 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def _per_token(
-    whole: float | None, first: float | None, tokens: int | None, broken: int | None
+    whole: float | Null | None, first: float | None, tokens: int | None, broken: int | None
 ) -> Value:
+    if isinstance(whole, Null):
+        return whole
     if whole is None or first is None or tokens is None or broken is None:
         return None
     gaps = tokens - broken - 1

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from ttc_bench.metrics.base import Columns, MetricSpec, ScoringBatch, family, ratio
+from collections.abc import Sequence
+
+from ttc_bench.metrics.base import (
+    Columns,
+    MetricSpec,
+    Null,
+    ScoringBatch,
+    Value,
+    family,
+    ratio,
+)
 
 _NO_TIME = "the response took no measurable time"
 
@@ -32,10 +42,12 @@ def throughput(batch: ScoringBatch) -> Columns:
     """Return the token rates of each response."""
     prompt, output = batch.column("prompt_tokens"), batch.column("completion_tokens")
     total = [None if p is None or o is None else p + o for p, o in zip(prompt, output, strict=True)]
-    seconds = batch.column("latency_s")
     return {
-        "output_tokens_per_s": [
-            ratio(o, s, _NO_TIME) for o, s in zip(output, seconds, strict=True)
-        ],
-        "total_tokens_per_s": [ratio(t, s, _NO_TIME) for t, s in zip(total, seconds, strict=True)],
+        "output_tokens_per_s": _rates(batch, output),
+        "total_tokens_per_s": _rates(batch, total),
     }
+
+
+def _rates(batch: ScoringBatch, tokens: Sequence[float | None]) -> list[Value]:
+    rows = zip(tokens, batch.times("latency_s"), strict=True)
+    return [s if isinstance(s, Null) else ratio(t, s, _NO_TIME) for t, s in rows]

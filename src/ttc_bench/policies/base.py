@@ -109,7 +109,8 @@ class Variant(Params):
     ) -> tuple[Session, Outcome | Exception]:
         async with limit or contextlib.nullcontext():
             try:
-                return session, await self.answer(session)
+                async with session.beside_control():
+                    return session, await self.answer(session)
             except Exception as error:
                 return session, error
 

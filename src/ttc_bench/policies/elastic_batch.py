@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 from pydantic import Field
 
-from ttc_bench.engines.completion import CallError
+from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.decoding import ElasticBatch
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
 
@@ -41,25 +42,27 @@ class _ElasticBatch(Variant):
     async def outcomes(
         self, sessions: Sequence[Session]
     ) -> AsyncGenerator[tuple[Session, Outcome | Exception], None]:
-        """Yield each session with its outcome, in the order in which the sequences finish."""
-        waiting = []
-        for session in sessions:
-            request = session.request(decoding=self.batch)
-            replayed = session.recall(request)
-            if replayed is None:
-                waiting.append((session, request))
-            else:
+        """Yield each session with its outcome, in the order in which the sequences finish.
+
+        A batch of what the journal lacks would be another batch, and its times no measurement of
+        this one: it is replayed as a whole, or decoded as a whole.
+        """
+        requests = [session.request(decoding=self.batch) for session in sessions]
+        if all(map(Session.holds, sessions, requests)):
+            for session, request in zip(sessions, requests, strict=True):
+                replayed = cast(Completion, session.recall(request))
                 yield session, Outcome(replayed.text, replayed)
-        if not waiting:
             return
-        engine, requests = waiting[0][0].engine, [request for _, request in waiting]
-        async for place, result in engine.complete_many(requests):
-            session, request = waiting[place]
-            if isinstance(result, CallError):
-                yield session, result
-                continue
-            session.record(request, result)
-            yield session, Outcome(result.text, result)
+        async with contextlib.AsyncExitStack() as controls:
+            for session in sessions:
+                await controls.enter_async_context(session.beside_control())
+            async for place, result in sessions[0].engine.complete_many(requests):
+                session = sessions[place]
+                if isinstance(result, CallError):
+                    yield session, result
+                    continue
+                session.record(requests[place], result)
+                yield session, Outcome(result.text, result)
 
 
 @variant("elastic_batch", "greedy")

@@ -135,6 +135,24 @@ class Journal:
             )
 
 
+class Anew(Journal):
+    """A journal that replays nothing of an earlier call: what is measured is computed.
+
+    Args:
+        journal: Keeps what it lacks; ``None`` keeps nothing.
+    """
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        super().__init__()
+        self._beneath = journal
+
+    def put(self, key: str, record: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+        """Keep ``record`` here, and in the journal beneath if that lacks it."""
+        super().put(key, record, identity)
+        if self._beneath is not None and self._beneath.get(key) is None:
+            self._beneath.put(key, record, identity)
+
+
 def _parse(line: bytes) -> dict[str, Any] | None:
     if not line.endswith(b"\n"):
         return None

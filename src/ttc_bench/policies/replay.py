@@ -32,9 +32,11 @@ class Replay:
         return {i: Completion.from_json(r).as_replay(i) for i, r in records.items() if r}
 
     def keep(self, request: Request, completion: Completion) -> None:
-        """Enter a sample of a request in the journal."""
+        """Enter a sample of a request in the journal, if that lacks it."""
         identity = request.identity(self._models(request), completion.index)
-        self._journal.put(key_of(identity), completion.to_json(), identity)
+        key = key_of(identity)
+        if self._journal.get(key) is None:
+            self._journal.put(key, completion.to_json(), identity)
 
     async def complete(
         self, request: Request, completions: dict[int, Completion], broken: list[BrokenCall]

@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 Status = Literal["ok", "failed"]
 
 
-NESTED = ("ledger", "resources")
+NESTED = ("ledger", "resources", "control")
 """Fields of a response whose parts are columns."""
 
 RESOURCES = tuple(reading.name for reading in fields(Reading))
 """Readings of the machine, of the whole run of a variant; see `metrics.resources`."""
+
+
+TIMES = ("ttft_s", *(column.spec.name for column in COLUMNS if column.spec.unit == "s"))
+"""Columns that are measurements: null where a call was replayed, for its time is of another run."""
+
+CONTROL = ("latency_s", "flops", "usd", "completion_tokens")
+"""Figures of a control's bill that are columns, under ``control_`` and their name."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Response:
         mean_logprob: Mean log-probability of the tokens of the completion behind the answer.
         resources: What the machine gave while the variant ran, by the names of `RESOURCES`.
         ledger: The bill.
+        control: The bill of the baseline's decoding that was timed beside it.
+        control_first: Whether that ran first.
     """
 
     job_id: str
@@ -71,20 +80,31 @@ class Response:
     info: Mapping[str, Any] = field(default_factory=dict)
     mean_logprob: float | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
+    control: Ledger = field(default_factory=Ledger)
+    control_first: bool | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether every call was made in this run, so that its times are this variant's."""
+        return not any(call.replayed for call in self.ledger.calls)
 
     def to_row(self) -> dict[str, Any]:
         """Return the Parquet row: identity, answer, totals of the bill, and the bill itself."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NESTED}
-        return {
+        control = self.control.totals() if self.control.calls else {}
+        row = {
             **own,
             **{name: self.resources.get(name) for name in RESOURCES},
             "itl_s": list(self.itl_s),
             "samples": list(self.samples),
             "info": json.dumps(dict(self.info), sort_keys=True),
             **self.ledger.totals(),
+            **{f"control_{name}": control.get(name) for name in CONTROL},
             "replayed": bool(self.ledger.calls) and all(c.replayed for c in self.ledger.calls),
+            "measured": self.is_measured,
             "bill": json.dumps([call.to_json() for call in self.ledger.calls]),
         }
+        return row if self.is_measured else {**row, **dict.fromkeys(TIMES), "itl_s": []}
 
 
 def response_schema() -> pa.Schema:
@@ -94,6 +114,7 @@ def response_schema() -> pa.Schema:
     kinds = {
         "int | None": pa.int64(),
         "float | None": pa.float64(),
+        "bool | None": pa.bool_(),
         "tuple[float, ...]": pa.list_(pa.float64()),
         "tuple[str, ...]": pa.list_(pa.string()),
     }
@@ -102,7 +123,9 @@ def response_schema() -> pa.Schema:
         [
             *((f.name, kinds.get(str(f.type), pa.string())) for f in (*own, *fields(Reading))),
             *((c.spec.name, pa.int64() if c.is_integer else pa.float64()) for c in COLUMNS),
+            *((f"control_{name}", pa.float64()) for name in CONTROL),
             ("replayed", pa.bool_()),
+            ("measured", pa.bool_()),
             ("bill", pa.string()),
         ]
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Any
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.engines.base import Engine, ModelRole, ReadRequest, Request, Sampling
@@ -13,6 +14,9 @@ from ttc_bench.engines.ledger import Ledger
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.replay import Replay
 from ttc_bench.types import Job, Message, Role
+
+if TYPE_CHECKING:
+    from ttc_bench.policies.control import Control
 
 
 class JobRequests:
@@ -69,17 +73,31 @@ class Session(JobRequests):
         journal: The journal of completions.
         job: The job being answered.
         seed: Seed of the run; sample ``i`` draws from ``(seed, i)``.
+        control: What the policy's time is measured beside; ``None`` where it is not.
 
     Attributes:
         engine: The engine.
         ledger: The bill.
+        control: The control.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, job: Job, seed: int = 0) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        job: Job,
+        seed: int = 0,
+        control: Control | None = None,
+    ) -> None:
         super().__init__(job, seed)
         self.engine = engine
         self.ledger = Ledger()
+        self.control = control
         self._replay = Replay(engine, journal)
+
+    def beside_control(self) -> AbstractAsyncContextManager[None]:
+        """Return the block in which the policy answers: the control runs before or after it."""
+        return self.control.beside() if self.control else nullcontext()
 
     async def sample(
         self,
@@ -132,6 +150,10 @@ class Session(JobRequests):
         reading = await self._replay.read(request, lambda: self.engine.prompt_logprobs(text, role))
         self.ledger.bill_reading(request, reading)
         return reading.tokens
+
+    def holds(self, request: Request) -> bool:
+        """Return whether the journal holds a single-sample request's completion."""
+        return bool(self._replay.recall(request))
 
     def recall(self, request: Request) -> Completion | None:
         """Return a single-sample request's completion if the journal holds it, and bill it."""
