@@ -231,10 +231,12 @@ class Engine(ABC):
     Attributes:
         name: Kind of engine, as it stands in results ("local", "hosted").
         concurrency: Jobs that may be in flight at once; 1 keeps timings undisturbed.
+        is_paid: Whether a call may cost money: then nothing is asked twice, not even to time it.
     """
 
     name: str
     concurrency: int
+    is_paid: bool = False
 
     @abstractmethod
     def roles(self) -> frozenset[ModelRole]:

@@ -153,6 +153,7 @@ class HostedEngine(Engine):
         self._clients = _clients(models)
         is_direct = all(client.endpoint.is_direct for client in self._clients.values())
         self.name = "hosted" if is_direct else "hosted by litellm"
+        self.is_paid = True
 
     def roles(self) -> frozenset[ModelRole]:
         """Return the model roles that are configured."""

@@ -25,6 +25,7 @@ class EngineWrapper(Engine):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.name, self.concurrency = engine.name, engine.concurrency
+        self.is_paid = engine.is_paid
 
     def of(self, role: ModelRole) -> Engine:
         """Return the engine that answers for ``role``."""
@@ -77,6 +78,7 @@ class EngineByRole(EngineWrapper):
     def __init__(self, engines: Mapping[ModelRole, Engine]) -> None:
         super().__init__(engines["target"])
         self._engines = dict(engines)
+        self.is_paid = any(engine.is_paid for engine in engines.values())
 
     def of(self, role: ModelRole) -> Engine:
         """Return the engine of ``role``.

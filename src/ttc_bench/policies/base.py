@@ -55,12 +55,14 @@ class Variant(Params):
         requires: What each model role must be able to do, whatever the settings.
         needs_marker: Whether it works only where answers stand behind a marker (``Answer:``). It
             is not run on other benchmarks: a plain answer under its name would be no measurement.
+        is_control: Whether it is itself what the others are timed beside.
     """
 
     policy: ClassVar[str]
     name: ClassVar[str]
     requires: ClassVar[Requirements] = GENERATE
     needs_marker: ClassVar[bool] = False
+    is_control: ClassVar[bool] = False
 
     def needs(self) -> Requirements:
         """Return what each model role must be able to do at these settings."""

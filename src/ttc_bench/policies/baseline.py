@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ttc_bench.policies import Outcome, Session, Variant, variant
 
 
 @variant("baseline", "greedy")
 class Greedy(Variant):
     """One greedy completion by plain autoregressive decoding."""
+
+    is_control: ClassVar[bool] = True
 
     async def answer(self, session: Session) -> Outcome:
         """Return the completion as it is."""

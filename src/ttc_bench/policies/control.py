@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
+from ttc_bench.engines.base import Engine, key_of
 from ttc_bench.engines.completion import CallError
 from ttc_bench.engines.ledger import Ledger
+from ttc_bench.policies.base import Variant
+from ttc_bench.policies.journal import Anew, Journal
 from ttc_bench.policies.session import Session
 from ttc_bench.types import Job
 
@@ -23,13 +26,15 @@ class Control:
     Args:
         session: A session for the job whose journal replays nothing.
         goes_first: Whether it runs before the variant or after it.
+        done: Called once it has run.
 
     Attributes:
         goes_first: The same.
     """
 
-    def __init__(self, session: Session, goes_first: bool) -> None:
+    def __init__(self, session: Session, goes_first: bool, done: Callable[[], None]) -> None:
         self._session = session
+        self._done = done
         self.goes_first = goes_first
 
     @property
@@ -58,10 +63,12 @@ class Control:
         except CallError as error:
             if error.fatal:
                 raise
+        else:
+            self._done()
 
 
 def timed_jobs(jobs: Sequence[Job], most: int, seed: int) -> frozenset[str]:
-    """Return the ids of the jobs that get a control: the same ones for every variant.
+    """Return the ids of the jobs that are timed: the same ones for every variant.
 
     Args:
         jobs: The jobs of the run.
@@ -78,6 +85,48 @@ def timed_jobs(jobs: Sequence[Job], most: int, seed: int) -> frozenset[str]:
     )
 
 
-def goes_first(variant: str, job: Job, seed: int) -> bool:
-    """Return the toss of the coin of one variant and job."""
-    return random.Random(f"{seed}/{variant}/{job.id}").random() < 0.5
+def sessions(
+    name: str,
+    variant: Variant,
+    jobs: Sequence[Job],
+    engine: Engine,
+    journal: Journal,
+    seed: int,
+    timed: Collection[str],
+) -> list[Session]:
+    """Return a session for each job, beside a control where its time is measured.
+
+    Of a timed job nothing is replayed: the time would be of another run. A model that is paid for
+    is asked nothing twice: there the journal replays, and a control is made once.
+
+    Args:
+        name: ``{policy}.{variant}``, sweep point included.
+        variant: The variant.
+        jobs: The jobs.
+        engine: The engine.
+        journal: Completions of earlier calls.
+        seed: Seed of the run.
+        timed: Ids of the jobs whose time is measured.
+    """
+    anew = journal if engine.is_paid else Anew(journal)
+
+    def session(job: Job) -> Session:
+        if job.id not in timed:
+            return Session(engine, journal, job, seed)
+        plain = Session(engine, Journal(), job, seed)
+        control = None if variant.is_control else _control(name, variant, plain, journal)
+        return Session(engine, anew, job, seed, control)
+
+    return [session(job) for job in jobs]
+
+
+def _control(name: str, variant: Variant, plain: Session, journal: Journal) -> Control | None:
+    """Return the control of a job; none if one was paid for in an earlier run."""
+    beside = {"variant": name, "settings": variant.model_dump(mode="json")}
+    models = plain.engine.fingerprint()
+    identity = {**plain.request().identity(models, 0), "timed_beside": beside}
+    key = key_of(identity)
+    if plain.engine.is_paid and journal.get(key) is not None:
+        return None
+    is_heads = random.Random(f"{plain.seed}/{name}/{plain.job.id}").random() < 0.5
+    return Control(plain, is_heads, lambda: journal.put(key, {"made": True}, identity))

@@ -10,8 +10,9 @@ from typing import Any
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import UserError
 from ttc_bench.pipelines.estimate.params import EstimateParams
-from ttc_bench.pipelines.generate.params import Points
+from ttc_bench.pipelines.generate.params import Points, TimingParams
 from ttc_bench.policies import Session, Variant
+from ttc_bench.policies.control import sessions, timed_jobs
 from ttc_bench.policies.journal import Journal
 from ttc_bench.statistics.totals import total
 from ttc_bench.types import DataFrame, Job
@@ -56,6 +57,7 @@ def estimate(
     engine: Engine,
     journal: Journal,
     seed: int,
+    timing: TimingParams,
     *sweeps: Points,
 ) -> DataFrame:
     """Return calls, tokens and dollars of a pipeline, per variant and model; see `COLUMNS`.
@@ -66,6 +68,7 @@ def estimate(
         engine: The engine of the run; no call is made.
         journal: Completions of earlier calls, which are not paid again.
         seed: Seed of the run.
+        timing: On how many jobs a control is paid for, too.
         sweeps: The sweep points of every variant.
 
     Raises:
@@ -76,6 +79,7 @@ def estimate(
     from ttc_bench.engines.hosting.dry_run import DryRun
 
     dry_run, draft = DryRun(engine, params.completion_tokens), Draft(journal)
+    timed = timed_jobs(jobs, timing.jobs, seed)
     rows: list[dict[str, Any]] = []
     for label, variant in _points(params.pipeline, sweeps):
         name = f"{variant.policy}.{label}"
@@ -83,9 +87,9 @@ def estimate(
             logger.info("%s: left out, it needs %s", name, " and ".join(missing))
             continue
         suited = [job for job in jobs if variant.suits(job.benchmark)]
-        sessions = [Session(dry_run, draft, job, seed) for job in suited]
-        asyncio.run(_dry_run(name, variant, sessions))
-        rows += _bill(variant.policy, label, sessions)
+        own = sessions(name, variant, suited, dry_run, draft, seed, timed)
+        asyncio.run(_dry_run(name, variant, own))
+        rows += _bill(variant.policy, label, own)
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     logger.info("\n%s\n%s", table.to_string(index=False), total_line(table))
     return table
@@ -124,7 +128,9 @@ async def _dry_run(name: str, variant: Variant, sessions: Sequence[Session]) -> 
 
 
 def _bill(policy: str, label: str, sessions: Sequence[Session]) -> list[dict[str, Any]]:
-    calls = [call for session in sessions for call in session.ledger.calls]
+    controls = [session.control.ledger for session in sessions if session.control]
+    ledgers = [*(session.ledger for session in sessions), *controls]
+    calls = [call for ledger in ledgers for call in ledger.calls]
     rows = []
     for role, model in dict.fromkeys((call.role, call.model) for call in calls):
         own = [call for call in calls if (call.role, call.model) == (role, model)]

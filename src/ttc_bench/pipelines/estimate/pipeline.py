@@ -11,12 +11,13 @@ from ttc_bench.policies import VARIANTS
 
 def create_pipeline(**_: object) -> Pipeline:
     """Return ingest -> estimate; the pipeline to estimate is a parameter."""
+    settings = ["params:seed", "params:timing"]
     points = [f"params:{name}" for name in VARIANTS]
     return ingest_benchmarks.create_pipeline() + Pipeline(
         [
             node(
                 estimate,
-                inputs=["params:estimate", "jobs", "engine", "journal", "params:seed", *points],
+                inputs=["params:estimate", "jobs", "engine", "journal", *settings, *points],
                 outputs="cost_estimate",
                 name="estimate",
                 tags="estimate",

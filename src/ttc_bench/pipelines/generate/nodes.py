@@ -15,13 +15,14 @@ from ttc_bench.engines.base import Engine
 from ttc_bench.engines.completion import CallError
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.resources import Monitor
-from ttc_bench.pipelines.generate.params import Points
+from ttc_bench.pipelines.generate.params import Points, TimingParams
 from ttc_bench.policies import (
     Outcome,
     Session,
     Variant,
     check_capabilities,
 )
+from ttc_bench.policies.control import sessions, timed_jobs
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import Response, to_frame
 from ttc_bench.types import DataFrame, Job
@@ -33,7 +34,12 @@ _TURN = threading.Lock()
 
 
 def generate(
-    points: Points, jobs: Sequence[Job], engine: Engine, journal: Journal, seed: int
+    points: Points,
+    jobs: Sequence[Job],
+    engine: Engine,
+    journal: Journal,
+    seed: int,
+    timing: TimingParams,
 ) -> DataFrame:
     """Return the responses of one policy variant, one row per job and sweep point.
 
@@ -45,6 +51,7 @@ def generate(
         engine: Runs what the journal does not hold.
         journal: Completions of earlier calls.
         seed: Seed of the run.
+        timing: On how many jobs the variant is timed beside a control.
 
     Raises:
         DataError: If there is no job.
@@ -53,6 +60,7 @@ def generate(
     """
     if not jobs:
         raise DataError("there is no job to run: run the pipeline ingest_benchmarks first.")
+    timed = timed_jobs(jobs, timing.jobs, seed)
     responses: list[Response] = []
     for label, variant in points:
         name = f"{variant.policy}.{label}"
@@ -61,14 +69,14 @@ def generate(
             logger.warning("%s: not run on %s, whose answers have no marker", name, benchmark)
         if suited:
             check_capabilities(variant.needs(), engine, name)
-            sessions = [Session(engine, journal, job, seed) for job in suited]
-            responses += _measured(label, variant, sessions)
+            own = sessions(name, variant, suited, engine, journal, seed, timed)
+            responses += _measured(label, variant, own)
     return to_frame(responses)
 
 
 def generate_node(
     name: str,
-) -> Callable[[Points, list[Job], Engine, Journal, int], DataFrame]:
+) -> Callable[[Points, list[Job], Engine, Journal, int, TimingParams], DataFrame]:
     """Return the node function of one policy variant; see `generate`.
 
     In a run of many policies a variant that the model cannot execute leaves its table empty. A
@@ -81,11 +89,12 @@ def generate_node(
         engine: Engine,
         journal: Journal,
         seed: int,
+        timing: TimingParams,
     ) -> DataFrame:
         if any(engine.missing_capabilities(point.needs()) for _, point in points):
             logger.info("%s: skipped, this model cannot run it", name)
             return to_frame([])
-        return generate(points, jobs, engine, journal, seed)
+        return generate(points, jobs, engine, journal, seed, timing)
 
     node_function.__name__ = f"generate_{name.replace('.', '_')}"
     return node_function
@@ -160,6 +169,8 @@ def respond(
         "variant": label,
         "ledger": session.ledger,
     }
+    if (control := session.control) is not None:
+        identity |= {"control": control.ledger, "control_first": control.goes_first}
     if isinstance(outcome, Exception):
         return Response(**identity, status="failed", text=None, **_failure(job, outcome))
     return Response(

@@ -5,12 +5,25 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from pydantic import Field
+
 from ttc_bench.errors import UserError
-from ttc_bench.params import parse_params
+from ttc_bench.params import Params, parse_params
 from ttc_bench.policies import VARIANTS, Variant
 
 Points = tuple[tuple[str, Variant], ...]
 """A variant at each of its sweep points, with a label like ``majority[n=4]``."""
+
+
+class TimingParams(Params):
+    """How the time of a variant is measured.
+
+    Attributes:
+        jobs: Jobs of each benchmark on which every variant is timed beside the baseline's
+            decoding; 0 measures no speed.
+    """
+
+    jobs: int = Field(default=12, ge=0)
 
 
 def sweep(name: str, settings: Any) -> Points:

@@ -8,7 +8,7 @@ from ttc_bench.pipelines.generate.nodes import generate_node
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import policies, variants_of
 
-SHARED_INPUTS = {"jobs", "engine", "journal"}
+SHARED_INPUTS = ("jobs", "engine", "journal")
 
 
 def policy_pipeline(policy: str) -> Pipeline:
@@ -31,7 +31,14 @@ def _variant_pipeline(policy: str, variant: str) -> Pipeline:
         [
             node(
                 generate_node(f"{policy}.{variant}"),
-                inputs=["params:points", "jobs", "engine", "journal", "params:seed"],
+                inputs=[
+                    "params:points",
+                    "jobs",
+                    "engine",
+                    "journal",
+                    "params:seed",
+                    "params:timing",
+                ],
                 outputs="responses",
                 name="generate",
                 tags="generate",
@@ -45,10 +52,11 @@ def _variant_pipeline(policy: str, variant: str) -> Pipeline:
             ),
         ],
         namespace=f"{policy}.{variant}",
-        inputs=SHARED_INPUTS,
+        inputs=set(SHARED_INPUTS),
         parameters={
             "params:points": f"params:{policy}.{variant}",
             "params:seed": "params:seed",
+            "params:timing": "params:timing",
             "params:score": "params:score",
         },
         tags=policy,
