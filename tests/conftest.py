@@ -142,7 +142,7 @@ def kedro_process(project: Path) -> Callable[..., subprocess.Popen[str]]:
 def ingested(name: str, limit: int | None, prompting: Any = None, source: Any = None) -> list[Job]:
     """Return jobs of a benchmark at settings as they stand in a parameters file."""
     params = parse_params(BENCHMARKS[name].params, source or {}, f"sources.{name}")
-    return ingest(name, [name], limit, prompting_of(name, prompting or {}), params)
+    return ingest(name, [name], limit, prompting_of(name, prompting or {}), params, seed=0)
 
 
 def generated(

@@ -15,5 +15,7 @@ HOOKS = (Credentials(), Parameters(), Preflight(), Tracking())
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
+    # A setting of an environment, or of --params, leaves the rest of its group as it was.
+    "merge_strategy": {"parameters": "soft"},
     "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
 }

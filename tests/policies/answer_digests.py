@@ -23,13 +23,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import REFERENCE
+from tests.conftest import REFERENCE, ingested
 
 from ttc_bench.engines import decoding, engine_params
 from ttc_bench.engines.base import GREEDY, Capability, Decoding, Engine, Request, Sampling
 from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.local import ANSWERS_VERSION
-from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
 from ttc_bench.types import Job
 
 ENGINES = "ttc_bench.engines."
@@ -78,7 +77,7 @@ def prompts() -> list[Job]:
         stored = json.loads(FILE.read_text())["prompts"]
         return [Job.model_validate(prompt) for prompt in stored]
     names = ("crm_sim", "worf_sim")
-    drawn = [job for name in names for job in ingest(name, [name], 2, {}, {})]
+    drawn = [job for name in names for job in ingested(name, 2)]
     return [job.model_copy(update={"max_tokens": MAX_TOKENS}) for job in drawn]
 
 

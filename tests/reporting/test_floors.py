@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.metrics.support import PLAN, make_job
+from tests.metrics.support import make_job
 
 from ttc_bench.benchmarks import BENCHMARKS, Prompting
 from ttc_bench.benchmarks.selection import stratified

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,24 @@ class Preflight:
                 logger.warning("skipped: %s", line)
         if faults:
             raise UserError("\n".join(faults))
+        for line in settings_lines(catalog.load("run_settings"), names):
+            logger.info("%s", line)
+
+
+def settings_lines(settings: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    """Yield what a run uses, whichever environment or option it comes from, a line a group.
+
+    Args:
+        settings: All parameters as they were set.
+        names: The ``{policy}.{variant}`` that the run generates with; none, and nothing is told.
+    """
+    groups = {name: settings.get(name) for name in ("model", "timing")} if names else {}
+    for name in sorted(names):
+        policy, _, variant = name.partition(".")
+        groups[name] = (settings.get(policy) or {}).get(variant)
+    for name, group in groups.items():
+        if group:
+            yield f"{name}: " + ", ".join(f"{key} {value}" for key, value in group.items())
 
 
 def path_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from ttc_bench.pipelines.aggregate.nodes import (
     show,
 )
 from ttc_bench.reporting.comparisons import comparisons
+from ttc_bench.reporting.floors import floors
 from ttc_bench.reporting.kept_runs import keep_run
 from ttc_bench.reporting.scaling import scaling
 
@@ -63,6 +64,7 @@ def create_pipeline(
             outputs="intervals",
             name="confidence",
         ),
+        node(floors, inputs="jobs", outputs="floors", name="floors"),
         node(
             comparisons,
             inputs=["all_scores", "params:aggregate"],

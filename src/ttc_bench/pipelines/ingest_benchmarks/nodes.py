@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ttc_bench.benchmarks import BENCHMARKS, Benchmark, Prompting
+from ttc_bench.benchmarks.selection import stratified
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.params import Params
 from ttc_bench.types import Job, Sample
@@ -19,6 +20,7 @@ def ingest(
     limit: int | None,
     prompting: Prompting,
     source: Params,
+    seed: int,
 ) -> list[Job]:
     """Return the jobs of one benchmark; none if the run does not select it.
 
@@ -28,6 +30,7 @@ def ingest(
         limit: Most samples per benchmark; ``None`` takes all.
         prompting: Prompt settings.
         source: The benchmark's own source settings.
+        seed: Seed of which samples a limit takes; see `stratified`.
 
     Raises:
         DataError: If the source cannot be read or holds no sample.
@@ -40,12 +43,18 @@ def ingest(
     scored = benchmark.load(source)
     if not scored:
         raise DataError(f"{name}: the source holds no sample.")
-    samples = scored[:limit]
-    logger.info("%s: %d samples", name, len(samples))
+    samples = stratified(scored, limit, seed)
+    logger.info("%s: %s", name, _coverage(samples, scored))
     if prompting.shots:
         shown = [e for s in samples for e in benchmark.examples(s, prompting.shots, source)]
         _check_examples(name, shown, scored)
     return [benchmark.render(sample, prompting, source) for sample in samples]
+
+
+def _coverage(samples: Sequence[Sample], scored: Sequence[Sample]) -> str:
+    """Return how many samples and task types are asked, of how many there are."""
+    tasks, every = ({sample.task for sample in part} for part in (samples, scored))
+    return f"{len(samples)} of {len(scored)} samples, {len(tasks)} of {len(every)} task types"
 
 
 def _check_examples(name: str, shown: Sequence[Sample], scored: Sequence[Sample]) -> None:
@@ -63,13 +72,13 @@ def _check_examples(name: str, shown: Sequence[Sample], scored: Sequence[Sample]
         )
 
 
-def ingest_node(name: str) -> Callable[[list[str], int | None, Prompting, Params], list[Job]]:
+def ingest_node(name: str) -> Callable[[list[str], int | None, Prompting, Params, int], list[Job]]:
     """Return the node function of one benchmark; see `ingest`."""
 
     def node_function(
-        selected: list[str], limit: int | None, prompting: Prompting, source: Params
+        selected: list[str], limit: int | None, prompting: Prompting, source: Params, seed: int
     ) -> list[Job]:
-        return ingest(name, selected, limit, prompting, source)
+        return ingest(name, selected, limit, prompting, source, seed)
 
     node_function.__name__ = f"ingest_{name}"
     # Kedro validates parameters by annotations, and each benchmark has a class of its own.

@@ -19,6 +19,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 "params:limit",
                 f"params:prompting.{name}",
                 f"params:sources.{name}",
+                "params:seed",
             ],
             outputs="jobs",
             name="ingest",
