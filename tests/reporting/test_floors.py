@@ -10,7 +10,8 @@ from tests.metrics.support import make_job
 from ttc_bench.benchmarks import BENCHMARKS, Prompting
 from ttc_bench.benchmarks.selection import stratified
 from ttc_bench.metrics.benchmark import score_texts
-from ttc_bench.reporting.floors import ALL, floors, gold_answer
+from ttc_bench.reporting.budgets import ALL
+from ttc_bench.reporting.floors import floors, gold_answer
 from ttc_bench.types import Job
 
 

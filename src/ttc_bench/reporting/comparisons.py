@@ -11,8 +11,8 @@ from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.statistics import Comparison, compare, judge, pairs_needed
 from ttc_bench.types import BASELINE, DataFrame
 
-INTERVAL_METRICS = ("reward", "latency_s", "flops", "total_tokens")
-"""Metrics by which all variants are compared with each other."""
+INTERVAL_METRICS = ("reward", "flops", "total_tokens")
+"""Metrics by which all variants are compared with each other; for time, see `speeds`."""
 
 SIDES = ("policy_a", "variant_a", "policy_b", "variant_b")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ttc_bench.reporting.budgets import ALL, COSTS
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
+from ttc_bench.reporting.speeds import speeds_of
 from ttc_bench.types import BASELINE, DataFrame
 
 
@@ -30,7 +31,9 @@ class Decision:
     budgets: Sequence[str]
 
 
-def decide(choices: DataFrame, comparisons: DataFrame, summary: DataFrame) -> list[Decision]:
+def decide(
+    choices: DataFrame, comparisons: DataFrame, speeds: DataFrame, summary: DataFrame
+) -> list[Decision]:
     """Return a decision per model and benchmark of the summary.
 
     A variant counts as better or worse only where the paired comparison with the baseline says so
@@ -38,19 +41,22 @@ def decide(choices: DataFrame, comparisons: DataFrame, summary: DataFrame) -> li
     """
     decisions = []
     for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
-        pairs, budgets = (
+        pairs, times, budgets = (
             table[(table["model"] == model) & (table["benchmark"] == benchmark)]
-            for table in (comparisons, choices)
+            for table in (comparisons, speeds, choices)
         )
         versus = [row for row in row_dicts(pairs) if full_name(row, "_b") == ".".join(BASELINE)]
         reward = {full_name(row, "_a"): row for row in versus if row["metric"] == "reward"}
-        cost = {(full_name(row, "_a"), row["metric"]): row for row in versus}
+        costs = {
+            **{(full_name(row, "_a"), row["metric"]): row for row in versus},
+            **{(full_name(r, "_a"), "speed"): r for r in speeds_of(times).values()},
+        }
         decisions.append(
             Decision(
                 str(model),
                 str(benchmark),
                 _headline(reward, part),
-                _sentences(reward, cost),
+                _sentences(reward, costs),
                 _budgets(budgets, reward),
             )
         )
@@ -94,11 +100,12 @@ def _sentence(
     line = f"{verdict.capitalize()}: {name}, reward {change(row)}"
     if verdict == "undecided" and known(row["n_needed"]):
         line += f"; about {int(row['n_needed'])} questions would be needed to decide"
-    for metric, text in (("flops", "compute"), ("latency_s", "time")):
-        other = cost.get((name, metric))
-        if other is not None and other["verdict"] in ("better", "worse"):
-            # A cost is better when there is less of it.
-            line += f"; {'less' if other['verdict'] == 'better' else 'more'} {text}"
+    compute, speed = (cost.get((name, metric), {}) for metric in ("flops", "speed"))
+    if (verdict := compute.get("verdict")) in ("better", "worse"):
+        # A cost is better when there is less of it.
+        line += f"; {'less' if verdict == 'better' else 'more'} compute"
+    if speed.get("verdict") in ("faster", "slower"):
+        line += "; {speed:.2f} times as fast [{speed_low:.2f}, {speed_high:.2f}]".format(**speed)
     return line + "."
 
 

@@ -13,10 +13,8 @@ from typing import Any
 
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.metrics.benchmark import score_texts
+from ttc_bench.reporting.budgets import ALL
 from ttc_bench.types import DataFrame, Job
-
-ALL = "all"
-"""The row of a benchmark as a whole, beside those of its tasks."""
 
 COLUMNS = {
     "benchmark": "string",

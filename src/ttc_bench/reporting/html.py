@@ -37,7 +37,7 @@ def render(
         environment()
         .get_template("report.html.j2")
         .render(
-            decisions=decide(tables["choices"], tables["comparisons"], summary),
+            decisions=decide(*(tables[n] for n in ("choices", "comparisons", "speeds")), summary),
             summaries=[
                 (f"{benchmark}, model {model}", summary_sheet(part, tables))
                 for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True)
@@ -47,6 +47,8 @@ def render(
             failures=plain_sheet(tables["failures"]),
             details=[
                 ("Every pair of variants", comparison_sheet(tables["comparisons"])),
+                ("Speed of every pair of variants", plain_sheet(tables["speeds"])),
+                ("Floors: what answering without looking scores", plain_sheet(tables["floors"])),
                 ("Frontier by difficulty and cost", plain_sheet(tables["frontier"])),
                 ("Best choice by budget", plain_sheet(tables["choices"])),
                 ("Scaling curves", plain_sheet(tables["scaling"])),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from ttc_bench.reporting.budgets import best_by_budget, pareto_places
+from ttc_bench.reporting.budgets import ALL, best_by_budget, pareto_places
 from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
 from ttc_bench.reporting.sheet import Sheet, known, number
+from ttc_bench.reporting.speeds import speeds_of
 from ttc_bench.types import DataFrame
 
 HEADINGS = (
@@ -19,6 +20,7 @@ HEADINGS = (
     "[95%]",
     "p50 s",
     "speed",
+    "[95%]",
     "tokens",
     "GFLOP",
     "Pareto",
@@ -29,12 +31,19 @@ TEXT = ("policy.variant", "Pareto", "detail")
 NOTE = """\
 reward: the benchmark's own, mean over all jobs, 0 where the response failed; vs base: difference.
 [95%]: interval of the mean; of all differences to the baseline at once. p50 s: median latency.
-speed: median over jobs of baseline time / own time. tokens, GFLOP: mean per response.
+speed: time of plain decoding, run beside the variant on some of its jobs, over its own; the
+intervals of all variants hold at once. tokens, GFLOP: mean per response.
 Pareto: Pareto-optimal by F FLOPs, s seconds, t tokens, $ dollars: no other is as good or better
 for less; else < and the cheapest that is better by the first cost known. By means.
-r: calls were replayed from the journal with their first timings; samples that were first drawn
-in a larger batch carry that batch's time. Delete the journal to measure anew.
+r: responses whose calls were replayed from the journal; times are of calls made in this run.
 """
+
+FLOORS = (
+    "Floors: {constant:.2f} one answer to everything, {constant_by_task:.2f} the best one of each"
+    " task, {shuffled} the answer to another question of the task."
+)
+
+AT_FLOOR = " Not shown to be above them: {names}."
 
 NO_BASELINE = "\n{benchmark}, model {model}: there is no baseline, so nothing is compared with it."
 
@@ -45,19 +54,23 @@ ONE_JOB = "\n{benchmark}, model {model}: one job allows no interval; nothing is 
 
 def render(
     summary: DataFrame,
-    versus: DataFrame,
     intervals: DataFrame,
+    speeds: DataFrame,
+    floors: DataFrame,
     frontier: DataFrame,
     choices: DataFrame,
 ) -> str:
     """Return the summary as text: by model and benchmark a table, and what each budget buys."""
-    ratios = {(*group_key(row), row["metric"]): row for row in row_dicts(versus)}
-    bounds = {(*group_key(row), row["metric"]): row for row in row_dicts(intervals)}
+    ratios = speeds_of(speeds)
+    bounds = {group_key(row): row for row in row_dicts(intervals) if row["metric"] == "reward"}
     places, absent = pareto_places(frontier), absent_lines(summary)
     parts = []
     for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
         rows = sorted(row_dicts(part), key=lambda r: (r["policy"] != "baseline", r["policy"]))
-        cells = [_cells(row, ratios, bounds, places.get(group_key(row), "-")) for row in rows]
+        cells = [
+            _cells(row, *(each.get(group_key(row), {}) for each in (bounds, ratios)), places)
+            for row in rows
+        ]
         table = Sheet(HEADINGS, cells).aligned(TEXT)
         if not any(row["policy"] == "baseline" for row in rows):
             parts.append(NO_BASELINE.format(benchmark=benchmark, model=model))
@@ -66,8 +79,33 @@ def render(
         if line := absent.get((model, benchmark)):
             parts.append(f"\n{line}")
         own = choices[(choices["model"] == model) & (choices["benchmark"] == benchmark)]
-        parts.append(f"\n{benchmark}, model {model}\n{table}\n\n{best_by_budget(own)}")
+        parts.append(f"\n{benchmark}, model {model}\n{table}\n")
+        if line := floor_line(floors, str(benchmark), rows, bounds):
+            parts.append(f"{line}\n")
+        parts.append(best_by_budget(own))
     return "\n".join([*parts, "", NOTE])
+
+
+def floor_line(
+    floors: DataFrame, benchmark: str, rows: Sequence[Row], bounds: Mapping[tuple[Any, ...], Row]
+) -> str:
+    """Return the floors of a benchmark in words, and the variants that may lie below them.
+
+    Args:
+        floors: See `ttc_bench.reporting.floors`.
+        benchmark: Name of the benchmark.
+        rows: Its rows of the summary.
+        bounds: Mean rewards with their intervals, by `group_key`.
+    """
+    whole = [r for r in row_dicts(floors) if (r["benchmark"], r["task"]) == (benchmark, ALL)]
+    if not whole:
+        return ""
+    floor = whole[0]
+    top = max(value for value in (floor["constant_by_task"], floor["shuffled"]) if known(value))
+    lows = {full_name(row): bounds.get(group_key(row), {}).get("mean_low") for row in rows}
+    below = [name for name, low in lows.items() if known(low) and low <= top]
+    line = FLOORS.format(**{**floor, "shuffled": number(floor["shuffled"], "{:.2f}")})
+    return line + (AT_FLOOR.format(names=", ".join(below)) if below else "")
 
 
 def not_run(summary: DataFrame, model: Hashable, benchmark: Hashable) -> list[str]:
@@ -106,16 +144,7 @@ PLAIN = {
 }
 
 
-def _cells(
-    row: Row,
-    ratios: Mapping[tuple[Any, ...], Row],
-    bounds: Mapping[tuple[Any, ...], Row],
-    place: str,
-) -> list[str]:
-    key = group_key(row)
-    reward = bounds.get((*key, "reward"), {})
-    latency = ratios.get((*key, "latency_s"), {})
-    ratio = latency.get("median_ratio")
+def _cells(row: Row, reward: Row, speed: Row, places: Mapping[tuple[Any, ...], str]) -> list[str]:
     is_baseline = row["policy"] == "baseline"
     return [
         full_name(row),
@@ -125,10 +154,11 @@ def _cells(
         "" if is_baseline else number(reward.get("difference"), "{:+.3f}"),
         "" if is_baseline else _bounds(reward, "difference", "[{:+.2f}, {:+.2f}]"),
         number(row["latency_s_p50"], "{:.3f}"),
-        "" if is_baseline or not known(ratio) or not ratio else f"{1 / ratio:.2f}x",
+        "" if is_baseline else number(speed.get("speed"), "{:.2f}x"),
+        "" if is_baseline else _bounds(speed, "speed", "[{:.2f}, {:.2f}]"),
         number(row["total_tokens_mean"], "{:.0f}"),
         number(row["flops_mean"], "{:.2f}", 1e-9),
-        place,
+        places.get(group_key(row), "-"),
         _detail(row),
     ]
 

@@ -132,15 +132,16 @@ def _or_none(value: float) -> float | None:
 
 def show(
     bench_summary: DataFrame,
-    policy_vs_baseline: DataFrame,
     intervals: DataFrame,
+    speeds: DataFrame,
+    floors: DataFrame,
     frontier: DataFrame,
     choices: DataFrame,
 ) -> str:
     """Print the table of the run, and return it as text."""
     from ttc_bench.reporting.table import render
 
-    text = render(bench_summary, policy_vs_baseline, intervals, frontier, choices)
+    text = render(bench_summary, intervals, speeds, floors, frontier, choices)
     print(text)
     return text
 

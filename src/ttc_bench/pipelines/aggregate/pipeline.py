@@ -21,6 +21,7 @@ from ttc_bench.reporting.comparisons import comparisons
 from ttc_bench.reporting.floors import floors
 from ttc_bench.reporting.kept_runs import keep_run
 from ttc_bench.reporting.scaling import scaling
+from ttc_bench.reporting.speeds import speeds
 
 
 def create_pipeline(
@@ -65,6 +66,7 @@ def create_pipeline(
             name="confidence",
         ),
         node(floors, inputs="jobs", outputs="floors", name="floors"),
+        node(speeds, inputs=["all_scores", "params:aggregate"], outputs="speeds", name="speeds"),
         node(
             comparisons,
             inputs=["all_scores", "params:aggregate"],
@@ -79,7 +81,7 @@ def create_pipeline(
         ),
         node(
             show,
-            inputs=["bench_summary", "policy_vs_baseline", "intervals", "frontier", "choices"],
+            inputs=["bench_summary", "intervals", "speeds", "floors", "frontier", "choices"],
             outputs="summary_table",
             name="show",
         ),

@@ -11,6 +11,8 @@ TABLES = (
     "bench_summary",
     "intervals",
     "comparisons",
+    "speeds",
+    "floors",
     "frontier",
     "choices",
     "scaling",
@@ -37,7 +39,7 @@ def write_report(run_settings: Mapping[str, Any], all_scores: DataFrame, **input
     return render(tables, inputs, facts(all_scores, run_settings), text)
 
 
-TRACKED = ("frontier", "choices", "scaling", "comparisons", "failures")
+TRACKED = ("frontier", "choices", "scaling", "comparisons", "speeds", "floors", "failures")
 """Tables that MLflow shows with the run of the pipeline."""
 
 

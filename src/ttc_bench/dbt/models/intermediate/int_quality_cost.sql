@@ -1,7 +1,24 @@
--- Mean reward, 0 for a failed response, and mean cost of the valid ones, of each variant, by difficulty level and over all, for each cost that
--- is known. Means are rounded: equal values summed in another order must not dominate each other.
+-- Mean reward, 0 for a failed response, and mean cost of the valid ones, of each variant, by
+-- difficulty level and over all, for each cost that is known. Means are rounded: equal values
+-- summed in another order must not dominate each other.
 {%- set costs = var('costs') %}
-with wide as (
+{%- set job = 'partition by model, benchmark, job_id' %}
+{%- set benchmark = 'partition by model, benchmark' %}
+-- Variants ran at different times on a machine that drifts: the time of each on a job is taken in
+-- units of its own control's, and those at the mean pace of all controls of the job, which is the
+-- baseline's time. Without controls times are as they were read.
+with paced as (
+    select
+        *,
+        case
+            when count(control_latency_s) over ({{ benchmark }}) = 0 then latency_s
+            when policy = 'baseline' then avg(control_latency_s) over ({{ job }})
+            else latency_s / control_latency_s * avg(control_latency_s) over ({{ job }})
+        end as paced_latency_s
+    from {{ ref('stg_scores') }}
+),
+
+wide as (
     select
         model,
         benchmark,
@@ -10,11 +27,10 @@ with wide as (
         case when grouping(difficulty) = 1 then 'all' else difficulty end as level
         {%- for cost, column in costs.items() %},
         count({{ column }}) as {{ cost }}_n,
-        favg(case when is_valid then reward else 0 end)
-            filter (where {{ column }} is not null or not is_valid) as {{ cost }}_quality,
+        favg(case when is_valid then reward else 0 end) as {{ cost }}_quality,
         favg({{ column }}) as {{ cost }}_cost
         {%- endfor %}
-    from {{ ref('stg_scores') }}
+    from paced
     where not is_valid or reward is not null
     group by grouping sets (
         (model, benchmark, policy, variant),
