@@ -17,8 +17,10 @@ from ttc_bench.pipelines.aggregate.nodes import (
     name_run,
     show,
 )
+from ttc_bench.reporting.floors import floors
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.scaling import scaling
+from ttc_bench.reporting.speeds import speeds
 
 PARAMS = AggregateParams()
 
@@ -80,8 +82,9 @@ def shown(table: pd.DataFrame, marts: Marts) -> str:
     """Return what the terminal shows of a table of scores and its marts."""
     return show(
         marts["bench_summary"],
-        marts["policy_vs_baseline"],
         confidence(table, PARAMS),
+        speeds(table, PARAMS),
+        floors([]),
         marts["frontier"],
         marts["choices"],
     )

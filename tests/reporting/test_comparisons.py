@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, confidence
-from ttc_bench.reporting.comparisons import COLUMNS, comparisons
+from ttc_bench.reporting.comparisons import COLUMNS, INTERVAL_METRICS, comparisons
 from ttc_bench.reporting.params import AggregateParams
 
 PARAMS = AggregateParams()
@@ -72,12 +72,11 @@ def test_every_pair_once_and_the_baseline_first() -> None:
 
 
 def test_better_rewards_and_higher_costs() -> None:
-    better = scores("a.x", [1.0] * 20, latency_s=0.5, flops=4e9)
+    better = scores("a.x", [1.0] * 20, flops=4e9)
     table = compared(scores(BASELINE, [1.0] * 8 + [0.0] * 12), better).set_index("metric")
     assert table.loc["reward", "difference"] == pytest.approx(0.6)
     assert dict(table["verdict"]) == {
         "reward": "better",
-        "latency_s": "better",
         "flops": "worse",
         "total_tokens": "undecided",
     }
@@ -201,7 +200,7 @@ def test_two_models_are_not_mixed() -> None:
         for name in (BASELINE, "a.x")
     ]
     table = compared(*sides)
-    assert (table.groupby("model").size() == 4).all()
+    assert (table.groupby("model").size() == len(INTERVAL_METRICS)).all()
     assert (table["difference"] == 0).all()
 
 
@@ -219,7 +218,7 @@ def test_any_table_gets_an_answer_without_contradiction(
 ) -> None:
     labels = [BASELINE if with_baseline and n == 0 else f"p{n}.x" for n in range(len(rewards))]
     table = compared(*(scores(n, r) for n, r in zip(labels, rewards, strict=True)))
-    assert len(table) == 4 * len(rewards) * (len(rewards) - 1) // 2
+    assert len(table) == len(INTERVAL_METRICS) * len(rewards) * (len(rewards) - 1) // 2
     assert table["verdict"].isin(["better", "worse", "equal", "undecided"]).all()
     assert (table["p_adjusted"].dropna() >= table["p_value"].dropna()).all()
     decided = table[table["verdict"] != "undecided"]

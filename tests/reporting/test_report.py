@@ -15,11 +15,16 @@ from ttc_bench.reporting.colours import COLOURS
 from ttc_bench.reporting.decision import decide
 from ttc_bench.reporting.drawing import interactive, still
 from ttc_bench.reporting.drawing.figure import Dots
+from ttc_bench.reporting.floors import floors
 from ttc_bench.reporting.html import render
+from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.plots import Plot, plots
+from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.table import absent_lines, not_run
 
 EVIL = "<script>alert(1)</script> $x^ & <img src=http://evil.example/x.png>"
+
+DECIDING = ("choices", "comparisons", "speeds", "bench_summary")
 
 
 def tables(
@@ -98,6 +103,8 @@ def tables(
         "choices": pd.DataFrame(
             chosen, columns=[*key, "level", "cost_metric", "budget", "quality", "cost"]
         ),
+        "speeds": speeds(pd.DataFrame(columns=["model", "benchmark"]), AggregateParams()),
+        "floors": floors([]),
         "comparisons": pd.DataFrame(
             comparisons,
             columns=[
@@ -187,7 +194,7 @@ def test_report_shows_everything_and_loads_nothing(case: str) -> None:
 
 def test_what_is_not_decided_is_called_undecided() -> None:
     marts = tables()
-    (decision,) = decide(marts["choices"], marts["comparisons"], marts["bench_summary"])
+    (decision,) = decide(*(marts[name] for name in DECIDING))
     variants = ("best_of_n.verifier", "cascade.confidence")
     assert not any(name in decision.headline for name in variants), "none is shown to be better"
     for name, sentence in zip(variants, decision.sentences, strict=True):
@@ -202,7 +209,7 @@ def test_each_reason_to_decide_nothing_is_told_as_itself() -> None:
     headlines = set()
     for case in ("no baseline", "one variant", "all failures"):
         marts = tables(**CASES[case])
-        (decision,) = decide(marts["choices"], marts["comparisons"], marts["bench_summary"])
+        (decision,) = decide(*(marts[name] for name in DECIDING))
         assert not decision.sentences, "nothing is called better, worse or equal"
         assert decision.headline in Page(report(marts)).shown
         headlines.add(decision.headline)

@@ -29,21 +29,24 @@ HEADINGS = (
     "up",
     "down",
     "verdict",
-    "time",
+    "seconds",
     "tokens",
     "FLOPs",
     "US$",
 )
 LEFT = ("policy.variant", "verdict")
 
-COSTS = ("latency_s", "total_tokens", "flops", "usd")
+TIMES = ("mean_before", "mean_after")
+
+COSTS = ("total_tokens", "flops", "usd")
 """Metrics of the last columns."""
 
 NOTE = """\
 pairs: questions that both runs asked; before, after: mean reward over these, 0 where one failed.
 change: after minus before; all its intervals hold at once, and p (corrected for all) is theirs.
-up, down: questions with a higher, a lower reward. time, tokens, FLOPs, US$: change of the mean in
-per cent; * where it is better or worse by the same tests. Replayed calls keep their first times.
+up, down: questions with a higher, a lower reward. tokens, FLOPs, US$: change of the mean in per
+cent; * where it is better or worse by the same tests. seconds: both means, each of its own machine
+and hour, so that they are not compared; speeds beside a control are in the reports of the runs.
 """
 
 
@@ -142,6 +145,7 @@ def _cells(name: str, rows: Mapping[str, Row]) -> list[str]:
         cell(reward["n_up"]),
         cell(reward["n_down"]),
         verdict(reward),
+        "{} | {}".format(*(number(rows.get("latency_s", {}).get(n), "{:.3f}") for n in TIMES)),
         *(percent(rows.get(metric)) for metric in COSTS),
     ]
 

@@ -77,7 +77,8 @@ def points_of(table: pd.DataFrame) -> dict[tuple[str, ...], dict[str, tuple[floa
             of_level = own if level == "all" else own[own["difficulty"] == level]
             for cost, column in COSTS.items():
                 known = of_level[of_level[column].notna()]
-                counted = of_level[of_level[column].notna() | of_level["status"].eq("failed")]
+                is_counted = of_level[column].notna() | of_level["status"].eq("failed")
+                counted = of_level if cost == "latency_s" else of_level[is_counted]
                 if len(known):
                     key = ("target", benchmark, level, cost)
                     quality = counted["reward"].fillna(0.0).mean()

@@ -12,7 +12,10 @@ from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun
 from ttc_bench.types import DataFrame
 
-METRICS = (*INTERVAL_METRICS, "usd")
+TIME = "latency_s"
+"""Of it only the means are told: two runs were not timed beside each other."""
+
+METRICS = (*INTERVAL_METRICS, TIME, "usd")
 """What is compared: quality first, then every cost."""
 
 KEY = ("model_before", "model_after", "benchmark", "policy", "variant")
@@ -132,7 +135,15 @@ def _changes(part: DataFrame, params: AggregateParams) -> Iterator[dict[str, Any
     metrics = [name for name in METRICS if name in part.columns]
     for row in compare_pairs(sided, pairs, metrics, params):
         name = names[labels.index(row["variant_a"])]
-        yield {**row, "policy": name[0], "variant": name[1], **_counts(part, name, row["metric"])}
+        row |= {"policy": name[0], "variant": name[1], **_counts(part, name, row["metric"])}
+        unsaid = dict.fromkeys(_COMPARED, None) if row["metric"] == TIME else {}
+        yield {**row, **unsaid, **({"verdict": "not comparable"} if unsaid else {})}
+
+
+_COMPARED = (
+    *("difference", "difference_low", "difference_high", "p_value", "p_adjusted", "test"),
+    *("effect_size", "effect", "n_needed", "n_up", "n_down"),
+)
 
 
 def _order(name: tuple[str, str]) -> tuple[bool, tuple[str, str]]:

@@ -24,7 +24,6 @@ class Change(NamedTuple):
 
 CHANGES = (
     Change("reward", "change of mean reward, after minus before", False),
-    Change("latency_s", "change of mean latency (% of before)", True),
     Change("total_tokens", "change of mean tokens (% of before)", True),
 )
 

@@ -27,7 +27,11 @@ wide as (
         case when grouping(difficulty) = 1 then 'all' else difficulty end as level
         {%- for cost, column in costs.items() %},
         count({{ column }}) as {{ cost }}_n,
-        favg(case when is_valid then reward else 0 end) as {{ cost }}_quality,
+        favg(case when is_valid then reward else 0 end)
+            -- Times are measured on some jobs, for all of which they stand.
+            {%- if column != 'paced_latency_s' %}
+            filter (where {{ column }} is not null or not is_valid)
+            {%- endif %} as {{ cost }}_quality,
         favg({{ column }}) as {{ cost }}_cost
         {%- endfor %}
     from paced
