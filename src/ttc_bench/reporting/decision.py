@@ -100,10 +100,10 @@ def _sentence(
     line = f"{verdict.capitalize()}: {name}, reward {change(row)}"
     if verdict == "undecided" and known(row["n_needed"]):
         line += f"; about {int(row['n_needed'])} questions would be needed to decide"
-    compute, speed = (cost.get((name, metric), {}) for metric in ("flops", "speed"))
-    if (verdict := compute.get("verdict")) in ("better", "worse"):
+    compute, speed = cost.get((name, "flops"), {}), cost.get((name, "speed"), {})
+    if compute.get("verdict") in ("better", "worse"):
         # A cost is better when there is less of it.
-        line += f"; {'less' if verdict == 'better' else 'more'} compute"
+        line += f"; {'less' if compute['verdict'] == 'better' else 'more'} compute"
     if speed.get("verdict") in ("faster", "slower"):
         line += "; {speed:.2f} times as fast [{speed_low:.2f}, {speed_high:.2f}]".format(**speed)
     return line + "."

@@ -37,7 +37,7 @@ def render(
         environment()
         .get_template("report.html.j2")
         .render(
-            decisions=decide(*(tables[n] for n in ("choices", "comparisons", "speeds")), summary),
+            decisions=decide(tables["choices"], tables["comparisons"], tables["speeds"], summary),
             summaries=[
                 (f"{benchmark}, model {model}", summary_sheet(part, tables))
                 for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True)

@@ -67,9 +67,10 @@ def render(
     parts = []
     for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
         rows = sorted(row_dicts(part), key=lambda r: (r["policy"] != "baseline", r["policy"]))
+        keys = [group_key(row) for row in rows]
         cells = [
-            _cells(row, *(each.get(group_key(row), {}) for each in (bounds, ratios)), places)
-            for row in rows
+            _cells(row, bounds.get(key, {}), ratios.get(key, {}), places)
+            for row, key in zip(rows, keys, strict=True)
         ]
         table = Sheet(HEADINGS, cells).aligned(TEXT)
         if not any(row["policy"] == "baseline" for row in rows):

@@ -16,12 +16,14 @@ from ttc_bench.benchmarks.sim.samples import SimParams, chance_by_task
 from ttc_bench.engines import engine_params
 from ttc_bench.metrics.base import METRICS, ScoreParams
 from ttc_bench.pipelines.generate.nodes import generate
-from ttc_bench.pipelines.generate.params import sweep
+from ttc_bench.pipelines.generate.params import TimingParams, sweep
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies.journal import Journal
 from ttc_bench.reference.recipe import EvaluationParams
 from ttc_bench.statistics import mean_interval
 from ttc_bench.types import DataFrame, Job
+
+UNTIMED = TimingParams(jobs=0)
 
 FAMILIES = ("benchmark", "compute", "sampling")
 
@@ -110,7 +112,7 @@ def run(
     """Return the scores of one arm, one row per job; samples in the pool are not drawn again."""
     roles = {**folders, "target": folders[arm.model]}
     engine = engine_params({"engine": "local", **{k: str(v) for k, v in roles.items()}}).build()
-    responses = generate(sweep(arm.variant, arm.settings), jobs, engine, pool, seed)
+    responses = generate(sweep(arm.variant, arm.settings), jobs, engine, pool, seed, UNTIMED)
     families = {family: family in FAMILIES for family in METRICS}
     return score_responses(responses, jobs, ScoreParams(families=families))
 
