@@ -24,7 +24,7 @@ from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine
 from ttc_bench.params import parse_params
 from ttc_bench.pipelines.generate.nodes import generate
-from ttc_bench.pipelines.generate.params import sweep
+from ttc_bench.pipelines.generate.params import TimingParams, sweep
 from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest
 from ttc_bench.pipelines.ingest_benchmarks.params import prompting_of
 from ttc_bench.policies import VARIANTS, Outcome, Session
@@ -146,10 +146,17 @@ def ingested(name: str, limit: int | None, prompting: Any = None, source: Any = 
 
 
 def generated(
-    name: str, jobs: list[Job], engine: Engine, journal: Journal, settings: Any, seed: int
+    name: str,
+    jobs: list[Job],
+    engine: Engine,
+    journal: Journal,
+    settings: Any,
+    seed: int,
+    timed: int = 0,
 ) -> DataFrame:
     """Return the responses of ``{policy}.{variant}`` at settings as in a parameters file."""
-    return generate(sweep(name, settings), jobs, engine, journal, seed)
+    timing = TimingParams(jobs=timed)
+    return generate(sweep(name, settings), jobs, engine, journal, seed, timing)
 
 
 @pytest.fixture(scope="session")

@@ -26,14 +26,20 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
         filepath: The file.
         allow_empty: Whether a file without jobs is acceptable (a benchmark that the run does
             not select), or an error.
+        allow_missing: Whether there may be no file, and so no jobs.
         metadata: Anything for tools such as kedro-viz.
     """
 
     def __init__(
-        self, filepath: str, allow_empty: bool = False, metadata: dict[str, Any] | None = None
+        self,
+        filepath: str,
+        allow_empty: bool = False,
+        allow_missing: bool = False,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         self._filepath = Path(filepath)
         self._allow_empty = allow_empty
+        self._allow_missing = allow_missing
         self.metadata = metadata
 
     def load(self) -> list[Job]:
@@ -43,6 +49,8 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
             DataError: If the file is missing or empty, or a record is malformed: the message
                 names file, line and field.
         """
+        if self._allow_missing and not self._filepath.exists():
+            return []
         if not self._filepath.exists():
             raise DataError(
                 f"no job file {self._filepath}: run `kedro run --pipeline=ingest_benchmarks` first."

@@ -3,7 +3,7 @@
 import kedro_mlflow  # noqa: F401  (raises its log level on import; quieten lowers it)
 
 from ttc_bench.hooks.credentials import Credentials
-from ttc_bench.hooks.parameters import Parameters
+from ttc_bench.hooks.parameters import ConfigLoader, Parameters
 from ttc_bench.hooks.preflight import Preflight
 from ttc_bench.hooks.quiet import quieten
 from ttc_bench.hooks.tracking import Tracking
@@ -12,6 +12,7 @@ quieten()
 
 HOOKS = (Credentials(), Parameters(), Preflight(), Tracking())
 
+CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

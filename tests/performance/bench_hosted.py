@@ -167,7 +167,7 @@ async def ours_whole(api_base: str, calls: int, concurrency: int) -> list[Timed]
     """A whole run of ours: jobs to rows, every completion in a journal on the disk."""
     from ttc_bench.engines.hosted import HostedModels
     from ttc_bench.pipelines.generate.nodes import generate
-    from ttc_bench.pipelines.generate.params import sweep
+    from ttc_bench.pipelines.generate.params import TimingParams, sweep
     from ttc_bench.policies.journal import Journal
     from ttc_bench.types import Job, Message
 
@@ -191,7 +191,8 @@ async def ours_whole(api_base: str, calls: int, concurrency: int) -> list[Timed]
     ).build()
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "journal.jsonl")
-        node = functools.partial(generate, sweep("baseline.greedy", {}), jobs, engine, journal, 0)
+        points, timing = sweep("baseline.greedy", {}), TimingParams(jobs=0)
+        node = functools.partial(generate, points, jobs, engine, journal, 0, timing)
         rows = await asyncio.to_thread(node)
     assert (rows["status"] == "ok").all()
     gaps = [len(row) for row in rows["itl_s"]]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from kedro.config import OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -20,6 +21,19 @@ NOT_MEASURED = (
     "aggregate", "report", "compare", "judge", "estimate", "train_reference", "min_valid_share",
 )  # fmt: skip
 """Parameters that change no response and no score."""
+
+
+class ConfigLoader(OmegaConfigLoader):
+    """Merges parameters at every depth, so that one setting leaves the rest of its group."""
+
+    @staticmethod
+    def _soft_merge(
+        config: dict[str, Any], env_config: dict[str, Any], env_path: str | None = None
+    ) -> Any:
+        # Models of one engine are none of another's: who names an engine names its models.
+        if "engine" in (env_config.get("model") or {}):
+            config = {name: group for name, group in config.items() if name != "model"}
+        return OmegaConfigLoader._soft_merge(config, env_config, env_path)
 
 
 class Parameters:

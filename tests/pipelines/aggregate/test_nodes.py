@@ -32,7 +32,13 @@ TABLES = as_models(
     {
         "target": collect_scores(
             scores("baseline", "greedy", [1.0, 0.0, 0.0, 1.0]),
-            scores("speculative", "draft_model", [1.0, 1.0, None, 1.0], latency_s=0.5),
+            scores(
+                "speculative",
+                "draft_model",
+                [1.0, 1.0, None, 1.0],
+                latency_s=0.5,
+                control_latency_s=1.0,
+            ),
         ),
         "nulls": scores("baseline", "greedy", [1.0, 0.0, None, 1.0]).assign(
             flops=[np.nan, 2e9, np.nan, 2e9]

@@ -11,7 +11,7 @@ from ttc_bench.errors import DataError, UserError
 from ttc_bench.reporting.pairing import Jobs, jobs_of, range_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.statistics import compare, mean_intervals, quantile_interval
-from ttc_bench.types import BASELINE, GROUP, DataFrame
+from ttc_bench.types import BASELINE, GROUP, DataFrame, Job
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Quantiles of the summary."""
@@ -128,6 +128,14 @@ def _quantiles(values: Any, clusters: Any, confidence: float) -> list[float | No
 
 def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+def find_floors(known_jobs: list[Job], all_scores: DataFrame) -> DataFrame:
+    """Return what answering without looking scores on the jobs of the run that are known."""
+    from ttc_bench.reporting.floors import floors
+
+    asked = set(all_scores["job_id"])
+    return floors([job for job in known_jobs if job.id in asked])
 
 
 def show(

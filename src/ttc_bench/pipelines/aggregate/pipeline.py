@@ -13,12 +13,12 @@ from ttc_bench.pipelines.aggregate.nodes import (
     collect_scores,
     collect_stored,
     confidence,
+    find_floors,
     log_runs,
     name_run,
     show,
 )
 from ttc_bench.reporting.comparisons import comparisons
-from ttc_bench.reporting.floors import floors
 from ttc_bench.reporting.kept_runs import keep_run
 from ttc_bench.reporting.scaling import scaling
 from ttc_bench.reporting.speeds import speeds
@@ -65,7 +65,7 @@ def create_pipeline(
             outputs="intervals",
             name="confidence",
         ),
-        node(floors, inputs="jobs", outputs="floors", name="floors"),
+        node(find_floors, inputs=["known_jobs", "all_scores"], outputs="floors", name="floors"),
         node(speeds, inputs=["all_scores", "params:aggregate"], outputs="speeds", name="speeds"),
         node(
             comparisons,

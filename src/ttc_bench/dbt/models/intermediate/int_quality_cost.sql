@@ -6,7 +6,7 @@
 {%- set benchmark = 'partition by model, benchmark' %}
 -- Variants ran at different times on a machine that drifts: the time of each on a job is taken in
 -- units of its own control's, and those at the mean pace of all controls of the job, which is the
--- baseline's time. Without controls times are as they were read.
+-- baseline's time. Without controls times are as they were read. Those of some jobs stand for all.
 with paced as (
     select
         *,
@@ -28,10 +28,9 @@ wide as (
         {%- for cost, column in costs.items() %},
         count({{ column }}) as {{ cost }}_n,
         favg(case when is_valid then reward else 0 end)
-            -- Times are measured on some jobs, for all of which they stand.
-            {%- if column != 'paced_latency_s' %}
+        {%- if column != 'paced_latency_s' %}
             filter (where {{ column }} is not null or not is_valid)
-            {%- endif %} as {{ cost }}_quality,
+        {%- endif %} as {{ cost }}_quality,
         favg({{ column }}) as {{ cost }}_cost
         {%- endfor %}
     from paced
