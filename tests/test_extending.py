@@ -424,11 +424,13 @@ def test_the_metric_is_in_the_scores_and_in_the_catalogue(grown: Grown) -> None:
 
 def test_the_benchmark_has_jobs_scores_by_its_own_rule_and_rows(grown: Grown) -> None:
     jobs = (grown.project / "data/05_model_input/parity.jsonl").read_text().splitlines()
-    assert [json.loads(job)["id"] for job in jobs] == ["parity/0", "parity/1"]
+    ids = [json.loads(job)["id"] for job in jobs]
+    assert len(ids) == 2
+    assert set(ids) < {"parity/0", "parity/1", "parity/2"}
     scores = grown.table("07_model_output/scores/baseline.greedy").set_index("job_id")
     assert set(scores["reward_rule"].filter(like="parity/")) == {"parity_named"}
     computed = scores.index[scores["parity_named"].notna()]
-    assert list(computed) == ["parity/0", "parity/1"]
+    assert sorted(computed) == sorted(ids)
     summary = grown.table("08_reporting/bench_summary")
     assert set(summary["benchmark"]) == {"crm_sim", "parity"}
 

@@ -15,7 +15,11 @@ import pandas as pd
 from tests.conftest import KedroRun
 
 LIMIT = 6
-ARGUMENTS = ("--pipeline=baseline", "--tags=ingest_benchmarks,generate", f"--params=limit={LIMIT},timing.jobs=0")
+ARGUMENTS = (
+    "--pipeline=baseline",
+    "--tags=ingest_benchmarks,generate",
+    f"--params=limit={LIMIT},timing.jobs=0",
+)
 
 
 def test_a_killed_run_is_finished_by_the_same_command(
