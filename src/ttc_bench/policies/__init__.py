@@ -4,7 +4,6 @@ from ttc_bench.engines.base import Requirements
 from ttc_bench.policies.base import (
     GENERATE,
     VARIANTS,
-    WHITE_BOX,
     DecodingVariant,
     Outcome,
     SampledVariant,
@@ -19,7 +18,6 @@ from ttc_bench.policies.session import Session
 __all__ = [
     "GENERATE",
     "VARIANTS",
-    "WHITE_BOX",
     "DecodingVariant",
     "Outcome",
     "Requirements",

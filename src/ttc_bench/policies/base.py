@@ -26,7 +26,6 @@ from ttc_bench.policies.session import Session
 from ttc_bench.registry import Registry
 
 GENERATE: Requirements = {"target": frozenset({Capability.GENERATE})}
-WHITE_BOX: Requirements = {"target": frozenset({Capability.GENERATE, Capability.WHITE_BOX})}
 
 
 @dataclass(frozen=True)

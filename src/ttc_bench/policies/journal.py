@@ -139,17 +139,17 @@ class Anew(Journal):
     """A journal that replays nothing of an earlier call: what is measured is computed.
 
     Args:
-        journal: Keeps what it lacks; ``None`` keeps nothing.
+        journal: Keeps what it lacks.
     """
 
-    def __init__(self, journal: Journal | None = None) -> None:
+    def __init__(self, journal: Journal) -> None:
         super().__init__()
         self._beneath = journal
 
     def put(self, key: str, record: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
         """Keep ``record`` here, and in the journal beneath if that lacks it."""
         super().put(key, record, identity)
-        if self._beneath is not None and self._beneath.get(key) is None:
+        if self._beneath.get(key) is None:
             self._beneath.put(key, record, identity)
 
 

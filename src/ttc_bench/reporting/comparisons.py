@@ -16,14 +16,7 @@ INTERVAL_METRICS = ("reward", "flops", "total_tokens")
 
 SIDES = ("policy_a", "variant_a", "policy_b", "variant_b")
 
-COLUMNS = {
-    "model": "string",
-    "benchmark": "string",
-    "metric": "string",
-    **dict.fromkeys(SIDES, "string"),
-    "cluster": "string",
-    "n_pairs": "Int64",
-    "n_clusters": "Int64",
+FIGURES = {
     "difference": "Float64",
     "difference_low": "Float64",
     "difference_high": "Float64",
@@ -34,6 +27,18 @@ COLUMNS = {
     "effect": "string",
     "n_needed": "Int64",
     "verdict": "string",
+}
+"""Columns of what a comparison says."""
+
+COLUMNS = {
+    "model": "string",
+    "benchmark": "string",
+    "metric": "string",
+    **dict.fromkeys(SIDES, "string"),
+    "cluster": "string",
+    "n_pairs": "Int64",
+    "n_clusters": "Int64",
+    **FIGURES,
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ttc_bench.params import flat
-from ttc_bench.reporting.comparisons import INTERVAL_METRICS, compare_pairs
+from ttc_bench.reporting.comparisons import FIGURES, INTERVAL_METRICS, compare_pairs
 from ttc_bench.reporting.pairing import RUN_PAIR, counted
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun
@@ -29,16 +29,7 @@ CHANGES = {
     "n_pairs": "Int64",
     "mean_before": "Float64",
     "mean_after": "Float64",
-    "difference": "Float64",
-    "difference_low": "Float64",
-    "difference_high": "Float64",
-    "p_value": "Float64",
-    "p_adjusted": "Float64",
-    "test": "string",
-    "effect_size": "Float64",
-    "effect": "string",
-    "n_needed": "Int64",
-    "verdict": "string",
+    **FIGURES,
     "n_up": "Int64",
     "n_down": "Int64",
 }
@@ -136,14 +127,9 @@ def _changes(part: DataFrame, params: AggregateParams) -> Iterator[dict[str, Any
     for row in compare_pairs(sided, pairs, metrics, params):
         name = names[labels.index(row["variant_a"])]
         row |= {"policy": name[0], "variant": name[1], **_counts(part, name, row["metric"])}
-        unsaid = dict.fromkeys(_COMPARED, None) if row["metric"] == TIME else {}
-        yield {**row, **unsaid, **({"verdict": "not comparable"} if unsaid else {})}
-
-
-_COMPARED = (
-    *("difference", "difference_low", "difference_high", "p_value", "p_adjusted", "test"),
-    *("effect_size", "effect", "n_needed", "n_up", "n_down"),
-)
+        if row["metric"] == TIME:
+            row |= {**dict.fromkeys((*FIGURES, "n_up", "n_down")), "verdict": "not comparable"}
+        yield row
 
 
 def _order(name: tuple[str, str]) -> tuple[bool, tuple[str, str]]:
