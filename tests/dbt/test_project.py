@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import duckdb
 import pytest
 from tests.reporting.support import PARAMS, scores
 
-from ttc_bench.dbt import invoke, marts, write_sources
+import ttc_bench.dbt
+from ttc_bench.dbt import PROJECT, invoke, marts, write_sources
 from ttc_bench.dbt.describe import FILE, document
 from ttc_bench.pipelines.aggregate.nodes import name_run
 from ttc_bench.reporting.scaling import scaling
@@ -70,3 +72,37 @@ def test_sources_are_found_whatever_the_folder_is_called(tmp_path: Path) -> None
 def test_descriptions_are_those_of_the_catalogue_of_metrics() -> None:
     written = Path(FILE).read_text(encoding="utf-8")
     assert written == document(), "run python -m ttc_bench.dbt.describe"
+
+
+def test_a_kept_manifest_is_read_again_and_a_changed_model_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, caches = tmp_path / "project", tmp_path / "caches"
+    model = project / "models" / "one.sql"
+    model.parent.mkdir(parents=True)
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(PROJECT / name, project)
+    monkeypatch.setattr(ttc_bench.dbt, "PROJECT", project)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(caches))
+
+    def built(code: str) -> tuple[Any, dict[Path, int]]:
+        """What a process that starts now finds in the database, and the files that it keeps."""
+        ttc_bench.dbt._manifest.cache_clear()
+        model.write_text(code)
+        invoke("build", tmp_path / "one.duckdb", tmp_path / "work")
+        with duckdb.connect(str(tmp_path / "one.duckdb"), read_only=True) as connection:
+            value = connection.table("one").fetchall()
+        return value, {p: p.stat().st_mtime_ns for p in caches.rglob("*.msgpack")}
+
+    try:
+        first, kept = built("select 1 as number")
+        assert first == [(1,)]
+        assert built("select 1 as number") == (first, kept), "nothing is parsed or written again"
+        (place,) = kept
+        place.write_bytes(b"torn")
+        changed, both = built("select 2 as number")
+        assert (changed, len(both)) == ([(2,)], 2)
+        assert built("select 1 as number")[0] == [(1,)], "what cannot be read is made anew"
+        assert place.read_bytes() != b"torn"
+    finally:
+        ttc_bench.dbt._manifest.cache_clear()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +25,9 @@ PROJECT = Path(__file__).parent
 
 SOURCES = "runs"
 """Schema of the sources in the warehouse."""
+
+MOST_MANIFESTS = 8
+"""Parsed projects that are kept: each is a megabyte, and a change of any file makes another."""
 
 
 def marts() -> list[str]:
@@ -108,7 +113,49 @@ def invoke(command: str, warehouse: Path, work: Path) -> None:
 
 @cache
 def _manifest(database: str) -> Manifest:
-    """Parse the project, which takes seconds, once in a process for each name of a database."""
+    """Return the parsed project for a name of a database: dbt takes seconds to read it.
+
+    It is kept for later processes in a folder of the user, under a digest of all that it comes
+    from: it holds absolute paths.
+    """
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
+
+    place = _kept_manifests() / f"{_digest(database)}.msgpack"
+    with contextlib.suppress(Exception):  # Whatever is wrong with it, it can be made anew.
+        return Manifest.from_msgpack(place.read_bytes(), decoder=extended_mashumuro_decoder)
+    manifest = _parsed(database)
+    with contextlib.suppress(OSError):
+        _keep(place, manifest.to_msgpack(extended_mashumaro_encoder))
+    return manifest
+
+
+def _kept_manifests() -> Path:
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "ttc_bench" / "dbt"
+
+
+def _keep(place: Path, content: bytes) -> None:
+    """Write a file in one step, and remove the oldest ones beside it."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    new = place.with_suffix(f".{os.getpid()}")
+    new.write_bytes(content)
+    new.replace(place)
+    newest = sorted(place.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in newest[MOST_MANIFESTS:]:
+        path.unlink(missing_ok=True)
+
+
+def _digest(database: str) -> str:
+    """Return what tells manifests apart: database, versions, place and files of the project."""
+    versions = [version(name) for name in ("dbt-core", "dbt-adapters", "dbt-duckdb")]
+    digest = hashlib.sha256(repr((database, versions, str(PROJECT))).encode())
+    for path in sorted(path for path in PROJECT.rglob("*") if path.suffix in (".sql", ".yml")):
+        digest.update(repr((str(path.relative_to(PROJECT)), path.read_bytes())).encode())
+    return digest.hexdigest()
+
+
+def _parsed(database: str) -> Manifest:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         result = _dbt("parse", work / f"{database}.duckdb", work)
@@ -141,7 +188,7 @@ def _dbt(
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
-@contextmanager
+@contextlib.contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables for a while: dbt reads paths from nowhere else."""
     before = {name: os.environ.get(name) for name in variables}
