@@ -13,7 +13,14 @@ from ttc_bench.engines.ledger import COLUMNS, Call, Ledger
 from ttc_bench.metrics.base import all_metrics
 from ttc_bench.policies.responses import response_schema
 
-OF_A_CALL_ALONE = {"prefill_flops", "decode_flops", "batch_size", "ttft_s", "itl_s"}
+OF_A_CALL_ALONE = {
+    "prefill_flops",
+    "decode_flops",
+    "batch_size",
+    "is_estimated",
+    "ttft_s",
+    "itl_s",
+}
 
 
 def test_every_figure_of_a_call_is_a_column_or_known_not_to_be() -> None:

@@ -42,6 +42,11 @@ def summed(calls: Sequence[Any], name: str) -> Figure:
     return total(getattr(call, name) for call in calls)
 
 
+def counted(calls: Sequence[Any], name: str) -> Figure:
+    """Return the sum over ``calls``; unknown if one is, or is an estimate of ours."""
+    return None if any(call.is_estimated for call in calls) else summed(calls, name)
+
+
 def slowest(calls: Sequence[Any], name: str) -> Figure:
     """Return the sum over requests, whose samples run side by side: each lasts as its slowest."""
     times = _by_request(calls, name)

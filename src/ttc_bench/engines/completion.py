@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from ttc_bench.engines.columns import counter, last, peak, reported, slowest
+from ttc_bench.engines.columns import counted, counter, last, peak, reported, slowest
 from ttc_bench.statistics.totals import total
 
 FinishReason = Literal["stop", "length"]
@@ -21,16 +21,29 @@ class Usage:
     model does not tell), never zero.
 
     Attributes:
+        is_estimated: The server told no counts: those of tokens are estimates, which control a
+            policy and are null in every table.
         prefill_flops: Floating point operations of the prompt, of all models taking part.
         decode_flops: Floating point operations after the prompt, of all models.
         batch_size: Sequences decoded together (the mean over steps where it varies).
     """
 
-    prompt_tokens: int = counter(0, "tokens", "Prompt tokens of all calls.")
-    cached_tokens: int = counter(
-        0, "tokens", "Prompt tokens that were not computed again.", higher_is_better=True
+    prompt_tokens: int = counter(
+        0, "tokens", "Prompt tokens of all calls; null where a server did not count them.", counted
     )
-    completion_tokens: int = counter(0, "tokens", "Tokens generated in all calls, ends included.")
+    cached_tokens: int = counter(
+        0, "tokens", "Prompt tokens that were not computed again.", counted, True
+    )
+    completion_tokens: int = counter(
+        0,
+        "tokens",
+        "Tokens generated in all calls, ends and hidden reasoning included; null where a server"
+        " did not count them.",
+        counted,
+    )
+    reasoning_tokens: int | None = counter(
+        0, "tokens", "Those of hidden reasoning, where the provider counts them apart.", counted
+    )
     draft_tokens: int | None = counter(
         0, "tokens", "Tokens proposed by speculation.", higher_is_better=None
     )
@@ -55,6 +68,7 @@ class Usage:
         None, "1", "Padded positions over positions computed.", last
     )
     batch_size: float = 1.0
+    is_estimated: bool = False
 
     @property
     def flops(self) -> float | None:
@@ -72,13 +86,15 @@ class Timing:
 
     Attributes:
         queue_s: Wait in our own limiter before the first try left.
-        ttft_s: Time to first token, failed tries included, queue excluded.
+        ttft_s: Time to the first token of the answer itself, failed tries and hidden reasoning
+            included, queue excluded.
         latency_s: Time to the last token, failed tries included, queue excluded.
         retry_s: Part of both until the successful try left: the failed tries and the waits after
             them (backoff, Retry-After, our own limiter again).
         itl_s: Gaps between successive deliveries of tokens (inter-token latencies) in the
             successful try; a pass that yields several tokens at once delivers them with gaps of
             zero.
+        reasoning_s: From the first token of hidden reasoning that was seen to the answer's.
         provider_s: Total time that the provider itself reports.
         provider_queue_s: Queue time that the provider itself reports.
     """
@@ -97,6 +113,12 @@ class Timing:
         slowest,
     )
     itl_s: tuple[float, ...] = ()
+    reasoning_s: float | None = counter(
+        0.0,
+        "s",
+        "Part of the latency: hidden reasoning before the answer, as it was seen.",
+        slowest,
+    )
     provider_s: float | None = counter(
         None, "s", "Total time that the provider itself reports.", reported
     )
@@ -177,6 +199,14 @@ class Completion:
     def mean_logprob(self) -> float | None:
         """Mean log-probability of its tokens; ``None`` if there is none, or the engine hides it."""
         return sum(self.logprobs) / len(self.logprobs) if self.logprobs else None
+
+    @property
+    def answer_tokens(self) -> int | None:
+        """Tokens of the answer itself; ``None`` where they or the hidden ones are not counted."""
+        usage, is_hidden = self.usage, "reasoning" in self.extra
+        if usage.is_estimated or (is_hidden and not usage.reasoning_tokens):
+            return None
+        return usage.completion_tokens - (usage.reasoning_tokens or 0)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dict from which `from_json` restores an equal completion."""

@@ -59,13 +59,17 @@ class HostedModels(EngineParams):
         attempts: Most tries of one sample; refusals for rate limits are not counted.
         max_wait_s: Longest time in seconds that one sample may lose to failed tries and waits.
         timeout_s: Longest time in seconds for one answer.
-        idle_timeout_s: Longest silence in seconds within an answer.
+        first_token_timeout_s: Longest wait in seconds for the first token of an answer, the
+            server's own queue included; null sets no limit but that of the whole answer.
+        idle_timeout_s: Longest silence in seconds within an answer that has begun.
         max_usd: Dollars that the run never passes.
         max_requests: Requests that the run never passes.
         prices: Prices of models that LiteLLM's map does not list, by name.
         continuation: How a partial assistant turn is continued (``prefill`` sends it as it is,
             ``vllm`` and ``prefix`` mark it); ``auto`` goes by the provider.
         logprobs: Whether to ask for log-probabilities; null goes by the provider.
+        tokenizer: Folder of the models' tokenizer, which counts tokens exactly where a server
+            sends no usage; without it such counts and their price are null.
         extra_body: Fields added to every request, as the endpoint defines them.
     """
 
@@ -85,12 +89,14 @@ class HostedModels(EngineParams):
     attempts: int = Field(default=8, ge=1)
     max_wait_s: float = Field(default=300.0, ge=0.0)
     timeout_s: float = Field(default=600.0, gt=0.0)
+    first_token_timeout_s: float | None = Field(default=None, gt=0.0)
     idle_timeout_s: float = Field(default=60.0, gt=0.0)
     max_usd: float | None = Field(default=None, gt=0.0)
     max_requests: int | None = Field(default=None, ge=1)
     prices: dict[str, Price] = Field(default_factory=dict)
     continuation: Literal["auto", "none", "prefill", "vllm", "prefix"] = "auto"
     logprobs: bool | None = None
+    tokenizer: str | None = None
     extra_body: dict[str, Any] = Field(default_factory=dict)
 
     def build(self) -> Engine:
@@ -281,6 +287,7 @@ def _connect(
     from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
     from ttc_bench.engines.hosting.counters import Counters
     from ttc_bench.engines.hosting.endpoint import resolve
+    from ttc_bench.engines.hosting.tokenizer import Tokenizer
     from ttc_bench.engines.hosting.transports import ByLiteLLM, Direct, Timeouts
 
     endpoint = resolve(
@@ -292,13 +299,15 @@ def _connect(
         price=models.prices.get(name),
         extra_body=models.extra_body,
     )
-    timeouts = Timeouts(models.timeout_s, models.idle_timeout_s)
+    first_s = models.first_token_timeout_s or models.timeout_s
+    timeouts = Timeouts(models.timeout_s, models.idle_timeout_s, first_s)
     transport = (Direct if endpoint.is_direct else ByLiteLLM)(endpoint, timeouts)
     limiter = ConcurrencyLimiter(models.most_at_once, name)
     schedule = RetrySchedule(models.attempts, models.max_wait_s)
     counters = Counters(endpoint.address) if models.counters and endpoint.address else None
+    tokenizer = Tokenizer(models.tokenizer) if models.tokenizer else None
     return EndpointClient(
-        endpoint, transport, _throttle(models), limiter, budget, schedule, counters
+        endpoint, transport, _throttle(models), limiter, budget, schedule, counters, tokenizer
     )
 
 

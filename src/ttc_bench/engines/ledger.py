@@ -7,7 +7,17 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ttc_bench.engines.base import ReadRequest, Request
-from ttc_bench.engines.columns import Column, Figure, Total, columns, counter, figure, last, summed
+from ttc_bench.engines.columns import (
+    Column,
+    Figure,
+    Total,
+    columns,
+    counted,
+    counter,
+    figure,
+    last,
+    summed,
+)
 from ttc_bench.engines.completion import BrokenCall, Completion, Reading, Timing, Usage
 from ttc_bench.statistics.totals import total
 
@@ -60,6 +70,13 @@ def _spent(part: Callable[[Call], Figure]) -> Total:
     return lambda calls, _: total(part(call) for call in calls if not call.replayed)
 
 
+def _fresh(call: Call) -> Figure:
+    """Return the tokens that were computed for a call, if they were counted."""
+    if call.is_estimated:
+        return None
+    return call.prompt_tokens - call.cached_tokens + call.completion_tokens
+
+
 COLUMNS: tuple[Column, ...] = (
     Column(
         figure("calls", "calls", "Calls made, readings by a verifier included."),
@@ -75,7 +92,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         figure("broken_tokens", "tokens", "Completion tokens of tries that broke off."),
-        lambda calls, _: sum(call.completion_tokens for call in calls if call.is_broken),
+        lambda calls, _: counted([call for call in calls if call.is_broken], "completion_tokens"),
         is_integer=True,
     ),
     Column(
@@ -87,7 +104,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         figure("spent_tokens", "tokens", "Uncached prompt and completion tokens really computed."),
-        _spent(lambda c: c.prompt_tokens - c.cached_tokens + c.completion_tokens),
+        _spent(_fresh),
         is_integer=True,
     ),
     Column(

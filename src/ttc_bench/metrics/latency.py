@@ -8,8 +8,9 @@ from statistics import fmean
 from ttc_bench.engines.ledger import COLUMNS
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 
-_TPOT = ("ttft_s", "completion_tokens", "broken_tokens")
 _SHORT = Null("fewer than two tokens were delivered")
+_UNCOUNTED = Null("the tokens of the answer were not counted, or it is put together of several")
+_AT_ONCE = Null("the answer was chosen when all of it was there")
 
 
 def _spec(name: str, definition: str) -> MetricSpec:
@@ -29,8 +30,8 @@ _LEDGER = [column.spec for column in COLUMNS if column.spec.unit == "s"]
         _spec("itl_max_s", "Longest gap between token deliveries: the worst stall."),
         _spec(
             "tpot_s",
-            "Time per output token: (latency - TTFT) / (completion tokens - 1), without the tokens"
-            " of tries that broke off.",
+            "Time per output token: (latency - TTFT) / (tokens - 1) of the completion behind the"
+            " answer, hidden reasoning left out.",
         ),
     ],
 )
@@ -43,7 +44,14 @@ def latency(batch: ScoringBatch) -> Columns:
         "itl_mean_s": [_of_gaps(fmean, g) for g in gaps],
         "itl_p95_s": [_of_gaps(lambda g: percentile(g, 95), g) for g in gaps],
         "itl_max_s": [_of_gaps(max, g) for g in gaps],
-        "tpot_s": list(map(_per_token, batch.times("latency_s"), *map(batch.column, _TPOT))),
+        "tpot_s": list(
+            map(
+                _per_token,
+                batch.times("latency_s"),
+                batch.column("ttft_s"),
+                batch.column("answer_tokens"),
+            )
+        ),
     }
 
 
@@ -70,12 +78,13 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def _per_token(
-    whole: float | Null | None, first: float | None, tokens: int | None, broken: int | None
-) -> Value:
+def _per_token(whole: float | Null | None, first: float | None, tokens: int | None) -> Value:
     if isinstance(whole, Null):
         return whole
-    if whole is None or first is None or tokens is None or broken is None:
+    if whole is None or first is None:
         return None
-    gaps = tokens - broken - 1
-    return max(whole - first, 0.0) / gaps if gaps > 0 else _SHORT
+    if tokens is None:
+        return _UNCOUNTED
+    if tokens < 2:
+        return _SHORT
+    return (whole - first) / (tokens - 1) if whole > first else _AT_ONCE

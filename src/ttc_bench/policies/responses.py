@@ -51,6 +51,9 @@ class Response:
         error_message: What went wrong, in one line.
         ttft_s: Time until the first token of the final answer could be shown.
         itl_s: Gaps between the tokens of the completion behind the answer.
+        answer_tokens: Tokens of that completion, hidden reasoning left out; null where they were
+            not counted, or the answer is put together of several.
+        reasoning: Hidden reasoning of that completion, where the provider shows it.
         samples: Candidate texts that a sampling policy chose from.
         info: What the policy noted, e.g. ``{"confidence": 0.75, "rounds": 2}``.
         mean_logprob: Mean log-probability of the tokens of the completion behind the answer.
@@ -76,6 +79,8 @@ class Response:
     error_message: str | None = None
     ttft_s: float | None = None
     itl_s: tuple[float, ...] = ()
+    answer_tokens: int | None = None
+    reasoning: str | None = None
     samples: tuple[str, ...] = ()
     info: Mapping[str, Any] = field(default_factory=dict)
     mean_logprob: float | None = None

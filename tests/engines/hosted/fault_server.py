@@ -49,6 +49,10 @@ class Plan:
         accepted: Drafted tokens that every answer accepts, by those counters.
         drafts_per_pass: Tokens drafted per verification pass.
         others: Tokens that it generates for somebody else during every answer.
+        body: What it answers, as it stands, in place of an event stream of its own.
+        content_type: What it calls that.
+        hold_s: How long it keeps the connection open behind it.
+        ignores_limit: Whether it goes on past ``max_tokens``.
     """
 
     ttft_s: float = 0.0
@@ -74,6 +78,10 @@ class Plan:
     accepted: int = 0
     drafts_per_pass: int = 3
     others: int = 0
+    body: str | None = None
+    content_type: str = "text/event-stream"
+    hold_s: float = 0.0
+    ignores_limit: bool = False
 
 
 class Server:
@@ -194,8 +202,13 @@ class Server:
         self, request: web.Request, body: dict[str, Any], entry: dict[str, Any]
     ) -> web.StreamResponse:
         plan, fault = self.plan, entry["fault"]
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **plan.headers})
+        response = web.StreamResponse(headers={"Content-Type": plan.content_type, **plan.headers})
         await response.prepare(request)
+        if plan.body is not None:
+            await response.write(plan.body.encode("utf-8", "surrogatepass"))
+            await asyncio.sleep(plan.hold_s)
+            entry["done"] = True
+            return response
         if fault == "hang":
             await asyncio.sleep(plan.hang_s)
         words = self.words(body, entry["identity"])
@@ -256,6 +269,8 @@ class Server:
         texts = [f"{'' if i == 0 else ' '}w{dice.randrange(1000)}" for i in range(self.plan.tokens)]
         if self.plan.stop_text:
             texts.append(self.plan.stop_text)
+        if self.plan.ignores_limit:
+            return texts
         return texts[: body.get("max_tokens") or body.get("max_completion_tokens")]
 
 

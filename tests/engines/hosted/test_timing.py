@@ -118,7 +118,7 @@ def test_the_user_waits_for_failed_tries_too(server: FaultServer, transport: str
         itl_s=0.01,
         tokens=6,
     )
-    engine = server.engine(idle_timeout_s=0.5, transport=transport)
+    engine = server.engine(first_token_timeout_s=0.5, transport=transport)
     timing = one(engine, ask("hello")).timing
     assert timing.retry_s >= 0.5
     assert timing.latency_s >= 0.65
@@ -143,7 +143,7 @@ def test_a_row_with_a_broken_try_has_the_times_of_its_answer(server: FaultServer
     jobs = ingested("crm_sim", 2)
     frame = generated("baseline.greedy", jobs, server.engine(), Journal(), {}, seed=0)
     metrics = run("latency", ScoringBatch.of(frame, jobs, ScoreParams()))
-    assert list(frame["broken_tokens"]) == [5, 5]
+    assert frame["broken_tokens"].isna().all(), "pieces are no tokens"
     for row in range(len(jobs)):
         gaps = frame["itl_s"][row]
         assert frame["retry_s"][row] > 0.05 + 0.02 * 4

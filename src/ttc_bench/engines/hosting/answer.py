@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ttc_bench.engines.completion import Timing, Usage
-from ttc_bench.engines.hosting import reported
+from ttc_bench.engines.hosting import reported, shapes
+from ttc_bench.engines.hosting.usage import UsageReader
+
+_LONGEST_TOKEN_BYTES = 128
+"""No token of a usual vocabulary is longer."""
 
 
 class EventError(Exception):
@@ -25,38 +29,79 @@ class EventError(Exception):
 
 
 @dataclass
+class Choice:
+    """One of the answers to a request. A provider may send several, interleaved.
+
+    Attributes:
+        text: Pieces of the answer.
+        reasoning: Pieces of hidden reasoning that come before it.
+        logprobs: Log-probability of each token, where asked for; ``None`` where one has no value.
+        finish: The provider's finish reason.
+        stop_reason: The stop string that ended it, where the provider tells (vLLM).
+        tells_stop: Whether the provider tells.
+    """
+
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    logprobs: list[float | None] = field(default_factory=list)
+    finish: str | None = None
+    stop_reason: str | None = None
+    tells_stop: bool = False
+
+    def take(self, choice: Mapping[str, Any]) -> tuple[str, str, int]:
+        """Take in what an event adds; return new text, new reasoning and the tokens it lists."""
+        body, is_whole = shapes.body_of(choice)
+        text, reasoning = shapes.texts(body)
+        finish = choice.get("finish_reason") or body.get("stop_reason")
+        if is_whole and finish and self.text:
+            # A last event that repeats the whole answer: only what is new in it counts.
+            text = text.removeprefix("".join(self.text))
+        tokens = shapes.logprobs_of(choice)
+        self.logprobs += tokens
+        if text:
+            self.text.append(text)
+        if reasoning:
+            self.reasoning.append(reasoning)
+        if isinstance(finish, str) and finish.lower() not in ("null", "none"):
+            self.finish = finish
+            stop_reason = choice.get("stop_reason")
+            self.stop_reason = stop_reason if isinstance(stop_reason, str) else None
+            self.tells_stop = "stop_reason" in choice
+        return text, reasoning, len(tokens)
+
+
+@dataclass
 class Answer:
     """One streamed answer. Times are of ``time.perf_counter``, which is monotonic.
 
     Attributes:
+        most_tokens: Tokens asked for at most.
         sent_s: When the request was written to its connection.
-        marks: When each token or bundle of tokens came.
-        text: Pieces of the answer.
-        reasoning: Pieces of hidden reasoning that come before it.
-        logprobs: Log-probability of each token, where asked for.
-        finish: The provider's finish reason.
-        stop_reason: The stop string that ended it, where the provider tells (vLLM).
-        usage: The provider's token counts.
+        marks: When each token or bundle of tokens of the answer itself came.
+        hidden_marks: When those of the hidden reasoning before it came.
+        tokens: Tokens that have surely come, of all choices.
         status: HTTP status.
         headers: Response headers.
         facts: What else the provider reported about this call.
-        choices_seen: Whether any event carried a choice.
-        visible_s: When the first piece of the answer itself came.
+        usage: The provider's token counts.
+        ended: The stream said that it is over.
+        cut_off: We broke it off, because it went on past ``most_tokens``.
     """
 
+    most_tokens: int = 0
     sent_s: float = 0.0
     marks: list[float] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    finish: str | None = None
-    stop_reason: str | None = None
-    usage: Mapping[str, Any] | None = None
+    hidden_marks: list[float] = field(default_factory=list)
+    tokens: int = 0
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-    choices_seen: bool = False
-    visible_s: float | None = None
+    usage: UsageReader = field(default_factory=UsageReader)
+    ended: bool = False
+    cut_off: bool = False
+    _choices: dict[int, Choice] = field(default_factory=dict)
+    _pieces: int = 0
+    _bytes: int = 0
 
     def take(self, event: Mapping[str, Any], now: float) -> None:
         """Take in one event that came at ``now``.
@@ -66,16 +111,36 @@ class Answer:
         """
         if event.get("error"):
             raise EventError(event["error"])
-        for choice in event.get("choices") or ():
-            self._take_choice(choice, now)
-        if not reported.FIELDS.isdisjoint(event):
-            self.usage = event.get("usage") or self.usage
+        for index, choice in shapes.choices(event):
+            self._take_choice(index, choice, now)
+        if self.is_whole or not event.keys() <= reported.PLAIN:
+            self.usage.take(event)
             reported.take(event, self.facts)
+
+    @property
+    def choice(self) -> Choice:
+        """The answer that was asked for: the first one, whatever others came beside it."""
+        return self._choices[min(self._choices)] if self._choices else Choice()
+
+    @property
+    def choices_seen(self) -> int:
+        """How many answers came."""
+        return len(self._choices)
 
     @property
     def began(self) -> bool:
         """Whether the provider had begun to answer."""
         return self.status == 200
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether any token came, hidden ones included."""
+        return bool(self.marks or self.hidden_marks)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the answer is there, whatever the stream still may say."""
+        return self.cut_off or any(choice.finish for choice in self._choices.values())
 
     def timing(self, queue_s: float, started_s: float) -> Timing:
         """Return the clock of the call that this answer ends.
@@ -84,8 +149,9 @@ class Answer:
             queue_s: Seconds in our own limiter before its first try left.
             started_s: When its first try left.
         """
-        marks = self.marks
-        end = marks[-1] if marks else time.perf_counter()
+        marks, hidden = self.marks, self.hidden_marks
+        came = marks or hidden
+        end = came[-1] if came else time.perf_counter()
         provider_s, provider_queue_s = reported.times(self.facts)
         return Timing(
             queue_s=queue_s,
@@ -93,69 +159,87 @@ class Answer:
             latency_s=end - started_s,
             retry_s=self.sent_s - started_s,
             itl_s=tuple(b - a for a, b in itertools.pairwise(marks)),
+            reasoning_s=self._reasoning_s(),
             provider_s=provider_s,
             provider_queue_s=provider_queue_s,
         )
 
     def counts(self) -> Usage | None:
         """Return the provider's token counts; ``None`` if it gave none that can be true."""
-        counts = self.usage or {}
-        prompt = _count(counts.get("prompt_tokens"))
-        completion = _count(counts.get("completion_tokens"))
-        if not prompt or completion is None or (completion == 0 and self.marks):
+        counts = self.usage.counts()
+        if counts is None or (counts.completion == 0 and self.has_tokens):
             return None
-        cached = _count((counts.get("prompt_tokens_details") or {}).get("cached_tokens"))
         drafted, accepted = reported.speculation(self.facts)
         return Usage(
-            prompt_tokens=prompt,
-            cached_tokens=min(cached or 0, prompt),
-            completion_tokens=completion,
+            prompt_tokens=counts.prompt,
+            cached_tokens=counts.cached or 0,
+            completion_tokens=counts.completion,
+            reasoning_tokens=counts.reasoning,
             draft_tokens=drafted,
             accepted_tokens=accepted,
         )
 
-    def counted(self, prompt_tokens: int) -> Usage:
-        """Return our own count, where the provider gave none: an estimate.
+    def estimated(self, prompt_tokens: int) -> Usage:
+        """Return our own estimate, where the provider gave no counts.
 
         Args:
             prompt_tokens: Estimated tokens of the prompt.
         """
-        tokens = max(len(self.logprobs), len(self.marks))
         drafted, accepted = reported.speculation(self.facts)
         return Usage(
             prompt_tokens=prompt_tokens,
-            completion_tokens=tokens,
+            completion_tokens=self.tokens,
+            reasoning_tokens=None,
             draft_tokens=drafted,
             accepted_tokens=accepted,
+            is_estimated=True,
         )
 
-    def _take_choice(self, choice: Mapping[str, Any], now: float) -> None:
-        self.choices_seen = True
-        delta = choice.get("delta") or {}
-        text = delta.get("content")
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-        if text or reasoning:
-            tokens = (choice.get("logprobs") or {}).get("content")
-            if tokens:
-                self.logprobs += [token["logprob"] for token in tokens]
-                # Tokens of one bundle came together: with gaps of zero between them.
-                self.marks += [now] * len(tokens)
-            else:
-                self.marks.append(now)
-        if reasoning:
-            self.reasoning.append(reasoning)
-        if text:
-            if self.visible_s is None:
-                self.visible_s = now
-            self.text.append(text)
-        if choice.get("finish_reason"):
-            self.finish = choice["finish_reason"]
-            stop_reason = choice.get("stop_reason")
-            self.stop_reason = stop_reason if isinstance(stop_reason, str) else None
-            if "stop_reason" in choice:
-                self.facts["stop_reason"] = self.stop_reason
+    def _take_choice(self, index: int, choice: Mapping[str, Any], now: float) -> None:
+        chosen = self._choices.setdefault(index, Choice())
+        if self.cut_off:
+            return
+        text, reasoning, listed = chosen.take(choice)
+        if not (text or reasoning or listed):
+            return
+        self._count(len(text.encode("utf-8", "replace")) + len(reasoning), listed)
+        if self._is_past(chosen, text, listed):
+            return
+        if chosen is self.choice:
+            # Tokens of one bundle came together: with gaps of zero between them.
+            came = [now] * max(listed, 1)
+            if text:
+                self.marks += came
+            elif reasoning:
+                self.hidden_marks += came
 
+    def _count(self, size: int, listed: int) -> None:
+        self.tokens += max(listed, 1 if size else 0)
+        self._pieces += 1
+        self._bytes += size
 
-def _count(value: Any) -> int | None:
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return int(value) if is_count else None
+    def _is_past(self, chosen: Choice, text: str, listed: int) -> bool:
+        """Note that the answer goes on past what was asked for; what is past it is left out.
+
+        A piece may be less than a token (a server that streams letters), so pieces count only
+        where they are longer than that.
+        """
+        most = self.most_tokens * max(len(self._choices), 1)
+        letters = self._bytes < 2 * self._pieces
+        surely = self._bytes / _LONGEST_TOKEN_BYTES
+        if not most or (surely <= most if letters else max(self.tokens, surely) <= most):
+            return False
+        self.cut_off = True
+        self.facts["past_max_tokens"] = "broken off: the server went on past max_tokens"
+        if text and listed <= 1 and self.tokens == most + 1:
+            chosen.text.pop()
+            del chosen.logprobs[len(chosen.logprobs) - listed :]
+        return True
+
+    def _reasoning_s(self) -> float | None:
+        """Return how long the hidden reasoning took that was seen, to the answer's first token."""
+        if self.hidden_marks:
+            until = self.marks[0] if self.marks else self.hidden_marks[-1]
+            return max(until - self.hidden_marks[0], 0.0)
+        counts = self.usage.counts()
+        return None if counts is not None and counts.reasoning else 0.0

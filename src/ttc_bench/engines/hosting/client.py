@@ -12,25 +12,17 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 from ttc_bench.engines.base import Request
 from ttc_bench.engines.completion import BrokenCall, CallError, Completion, FinishReason, Usage
-from ttc_bench.engines.hosting import reported
+from ttc_bench.engines.hosting import door, reported, shapes
 from ttc_bench.engines.hosting.answer import Answer
 from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
 from ttc_bench.engines.hosting.counters import Counters
 from ttc_bench.engines.hosting.endpoint import Endpoint
 from ttc_bench.engines.hosting.failures import TryError
 from ttc_bench.engines.hosting.limits import Throttle, Ticket
-from ttc_bench.engines.hosting.money import Budget, most_prompt_tokens
+from ttc_bench.engines.hosting.money import UNKNOWN, Booking, Budget
 from ttc_bench.engines.hosting.secrets import Redactor
+from ttc_bench.engines.hosting.tokenizer import Tokenizer
 from ttc_bench.engines.hosting.transports import Transport
-
-_FINISHES: Mapping[str, FinishReason] = {
-    "stop": "stop",
-    "eos": "stop",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "length": "length",
-    "max_tokens": "length",
-}
 
 _HINTS: Mapping[str, str] = {
     "bad_key": ". Check the key in {variable}.",
@@ -117,7 +109,7 @@ class InFlightCall:
         admitted_s: When the rate limits let it leave.
         prompt_tokens: Estimated tokens of its prompt.
         tokens: Tokens to book: the estimate, until the answer tells.
-        usd: Dollars to book; ``None`` books the most that it may have cost.
+        usd: Dollars to book.
     """
 
     ticket: Ticket
@@ -125,7 +117,7 @@ class InFlightCall:
     admitted_s: float
     prompt_tokens: int
     tokens: float
-    usd: float | None = None
+    usd: Booking = UNKNOWN
 
 
 class EndpointClient:
@@ -139,6 +131,7 @@ class EndpointClient:
         budget: The budget of the run.
         schedule: When a sample is tried again.
         counters: The server's counters of speculation, if they are to be read.
+        tokenizer: The model's tokenizer, for servers that count no tokens.
     """
 
     def __init__(
@@ -150,11 +143,12 @@ class EndpointClient:
         budget: Budget,
         schedule: RetrySchedule,
         counters: Counters | None = None,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._transport = transport
         self._throttle, self._limiter, self._budget = throttle, limiter, budget
-        self._schedule, self._counters = schedule, counters
+        self._schedule, self._counters, self._tokenizer = schedule, counters, tokenizer
         self._redact = Redactor([endpoint.key])
         self._backoff = wait_random_exponential(multiplier=schedule.backoff_s, max=30.0)
         self._dead: TryError | None = None
@@ -188,7 +182,7 @@ class EndpointClient:
         await self._transport.close()
 
     async def _try(self, request: Request, index: int, seed: int, attempts: Attempts) -> Completion:
-        answer = Answer()
+        answer = Answer(most_tokens=request.max_tokens)
         async with self._in_flight(request, attempts) as call:
             try:
                 if self._dead is not None:
@@ -230,7 +224,7 @@ class EndpointClient:
                 yield call
             finally:
                 if call is None:
-                    self._budget.settle(reservation, 0.0)
+                    self._budget.settle(reservation, Booking(0.0))
                 else:
                     call.ticket.sent(time.perf_counter())
                     call.ticket.settle(call.tokens)
@@ -249,29 +243,45 @@ class EndpointClient:
         Raises:
             TryError: If it is none.
         """
-        finish = _finish(answer)
-        if self.endpoint.logprobs and answer.text and not answer.logprobs:
+        finish, choice = _finish(answer, request), answer.choice
+        if self.endpoint.logprobs and "".join(choice.text) and not choice.logprobs:
             raise TryError(
                 "no_logprobs", "sends no log-probabilities: set model.logprobs=false", fatal=True
             )
         attempts.started_s = attempts.started_s or answer.sent_s
-        reported_usage, price = answer.counts(), self.endpoint.price
-        text, stop = _cut("".join(answer.text), request.stop)
+        whole = door.clean(self._redact.known("".join(choice.text)), answer.facts)
+        text, stop = _cut(whole, request.stop)
         self._note_stop(stop, answer, bool(request.stop))
+        usage = self._usage(request, answer, call.prompt_tokens)
+        _note_oddities(answer, usage, request)
         return Completion(
             index=index,
             text=text,
             token_ids=(),
-            logprobs=tuple(answer.logprobs) if self.endpoint.logprobs else None,
+            logprobs=_logprobs(answer) if self.endpoint.logprobs else None,
             finish_reason=finish,
             model=self.endpoint.name,
-            usage=reported_usage or answer.counted(call.prompt_tokens),
+            usage=usage,
             timing=answer.timing(attempts.queue_s, attempts.started_s),
-            usd=price.usd(reported_usage) if price and reported_usage else None,
+            usd=self._usd(usage),
             attempts=attempts.made,
-            extra=_extra(answer, attempts, reported_usage is not None),
+            extra=door.clean(self._extra(answer, attempts), answer.facts),
             broken=tuple(attempts.broken),
         )
+
+    def _usage(self, request: Request, answer: Answer, prompt_tokens: int) -> Usage:
+        """Return the provider's counts, or else those of the tokenizer named, or an estimate."""
+        if (counted := answer.counts()) is not None:
+            return counted
+        estimate = answer.estimated(prompt_tokens)
+        if self._tokenizer is None or not answer.is_whole:
+            return estimate
+        return self._tokenizer.exact(estimate, self.endpoint.messages(request.messages), answer)
+
+    def _usd(self, usage: Usage) -> float | None:
+        """Return what a call cost: nothing is known where its tokens are estimates."""
+        price = self.endpoint.price
+        return None if price is None or usage.is_estimated else price.usd(usage)
 
     def _note_stop(self, stop: str | None, answer: Answer, was_asked: bool) -> None:
         """Tell a stop string from the end of the turn where the endpoint does not.
@@ -279,7 +289,11 @@ class EndpointClient:
         A server that has left a stop string in its text leaves all of them in: where none is, the
         model ended its turn by itself.
         """
-        if "stop_reason" in answer.facts or not was_asked or answer.finish not in ("stop", "eos"):
+        choice = answer.choice
+        if choice.tells_stop:
+            answer.facts["stop_reason"] = choice.stop_reason
+            return
+        if not was_asked or shapes.finish_of(choice.finish or "") != "stop":
             return
         self._leaves_stop = self._leaves_stop or stop is not None
         if self._leaves_stop:
@@ -290,9 +304,9 @@ class EndpointClient:
     ) -> None:
         self._has_answered = True
         usage = completion.usage
-        call.usd = completion.usd
+        call.usd = self._booked(completion.usd, usage)
         call.tokens = usage.prompt_tokens + usage.completion_tokens
-        if answer.counts() is not None:
+        if not usage.is_estimated:
             ratio = usage.prompt_tokens / max(1, _bytes(request))
             self._tokens_per_byte += 0.2 * (ratio - self._tokens_per_byte)
         pause_s = reported.pause_s(answer.headers, int(call.tokens))
@@ -300,29 +314,43 @@ class EndpointClient:
             self._throttle.pause(pause_s)
         self._limiter.succeeded()
 
+    def _booked(self, usd: float | None, usage: Usage) -> Booking:
+        """Return what the budget books for a call that was answered, in whole or in part.
+
+        What is not known is booked at the most that it can have cost, and at what has come if a
+        server ignored its limit.
+        """
+        price = self.endpoint.price
+        if usd is not None or price is None:
+            return Booking(usd or 0.0)
+        return Booking(None, price.usd(replace(usage, cached_tokens=0)))
+
     def _failed(
         self, failure: TryError, answer: Answer, attempts: Attempts, call: InFlightCall
     ) -> None:
+        was_sent, was_silent = answer.sent_s > 0, not answer.has_tokens
         if failure.error_type == "rate_limit":
             self._limiter.refused(call.entered_s)
             if failure.retry_after_s is None:
                 failure.retry_after_s = reported.pause_s(answer.headers, 0)
+        elif failure.error_type == "timeout" and was_sent and was_silent:
+            self._limiter.silent(call.entered_s)
         if failure.retry_after_s is not None and failure.retryable:
             self._throttle.pause(failure.retry_after_s)
         if failure.fatal:
             self._dead = failure
         attempts.add(failure, answer.sent_s or call.admitted_s)
-        call.tokens, call.usd = 0.0, None if answer.sent_s and not answer.status else 0.0
-        if answer.began:
+        call.tokens, call.usd = 0.0, Booking(0.0)
+        if answer.began or (was_sent and answer.status is None):
             broken = self._broken(failure, answer, attempts, call.prompt_tokens)
             attempts.broken.append(broken)
-            call.usd = broken.usd
+            call.usd = self._booked(broken.usd, broken.usage)
             call.tokens = broken.usage.prompt_tokens + broken.usage.completion_tokens
 
     def _broken(
         self, failure: TryError, answer: Answer, attempts: Attempts, prompt_tokens: int
     ) -> BrokenCall:
-        usage, price = answer.counts() or answer.counted(prompt_tokens), self.endpoint.price
+        usage = answer.counts() or answer.estimated(prompt_tokens)
         timing = answer.timing(attempts.queue_s, attempts.started_s)
         lost_s = time.perf_counter() - attempts.started_s
         return BrokenCall(
@@ -330,8 +358,17 @@ class EndpointClient:
             model=self.endpoint.name,
             usage=usage,
             timing=replace(timing, latency_s=lost_s, retry_s=lost_s),
-            usd=price.usd(usage) if price else None,
+            usd=self._usd(usage),
         )
+
+    def _extra(self, answer: Answer, attempts: Attempts) -> dict[str, Any]:
+        """Return the facts worth keeping about a call."""
+        facts = {**answer.facts, "headers": reported.kept_headers(answer.headers)}
+        if reasoning := "".join(answer.choice.reasoning):
+            facts["reasoning"] = self._redact.known(reasoning)
+        if attempts.log:
+            facts["attempts"] = attempts.log
+        return {k: v for k, v in facts.items() if v is not None or k == "stop_reason"}
 
     def _gives_up(self, attempts: Attempts, backoff_s: float) -> bool:
         if attempts.log[-1]["error"] == "connection" and not self._has_answered:
@@ -366,23 +403,78 @@ class EndpointClient:
         price = self.endpoint.price
         if price is None:
             return 0.0
-        prompt = most_prompt_tokens([message.content for message in request.messages])
-        return price.usd(Usage(prompt_tokens=prompt, completion_tokens=request.max_tokens))
+        texts = [message.content for message in request.messages]
+        return price.most_usd(texts, request.max_tokens)
 
 
-def _finish(answer: Answer) -> FinishReason:
+def _finish(answer: Answer, request: Request) -> FinishReason:
+    """Return how an answer ended.
+
+    Raises:
+        TryError: If it did not, or is none.
+    """
+    choice = answer.choice
     if not answer.choices_seen:
         raise TryError("empty_answer", "the answer has no choice", retryable=True)
-    if answer.finish is None:
-        raise TryError("broken_stream", "the stream ended before the answer", retryable=True)
-    if answer.finish == "content_filter":
+    if answer.cut_off:
+        return "length"
+    if choice.finish is None:
+        if not (answer.ended and answer.has_tokens):
+            raise TryError("broken_stream", "the stream ended before the answer", retryable=True)
+        answer.facts["finish"] = "none given: the stream said that it was over"
+        return "length" if _is_used_up(answer, request) else "stop"
+    finish = shapes.finish_of(choice.finish)
+    if finish == "content_filter":
         raise TryError("content_policy", "the provider's filter stopped the answer")
-    if answer.finish not in _FINISHES:
-        raise TryError("bad_response", f"unknown finish reason {answer.finish!r}")
-    usage = answer.counts()
-    if not answer.marks and (usage is None or not usage.completion_tokens):
+    if finish == "broken":
+        raise TryError("broken_stream", f"the answer ended by {choice.finish!r}", retryable=True)
+    if finish is None and not choice.text:
+        raise TryError("bad_response", f"no text, and unknown finish reason {choice.finish!r}")
+    if finish is None:
+        answer.facts["finish"] = f"unknown reason {choice.finish!r}"
+        return "length" if _is_used_up(answer, request) else "stop"
+    _check_empty(answer, request)
+    return finish
+
+
+def _check_empty(answer: Answer, request: Request) -> None:
+    """Raise if there is no answer: an empty one needs an end that explains it.
+
+    Raises:
+        TryError: If nothing came, and the provider says that it generated nothing.
+    """
+    counts = answer.usage.counts()
+    if not answer.has_tokens and not request.stop and counts is not None and not counts.completion:
         raise TryError("empty_answer", "the answer has no token", retryable=True)
-    return _FINISHES[answer.finish]
+
+
+def _is_used_up(answer: Answer, request: Request) -> bool:
+    usage = answer.counts()
+    return usage is not None and usage.completion_tokens >= request.max_tokens
+
+
+def _logprobs(answer: Answer) -> tuple[float, ...] | None:
+    """Return the log-probability of every token; ``None`` if one of them has none."""
+    known = tuple(value for value in answer.choice.logprobs if value is not None)
+    if len(known) < len(answer.choice.logprobs):
+        answer.facts["logprobs"] = "unknown: a token came without a value"
+        return None
+    return known
+
+
+def _note_oddities(answer: Answer, usage: Usage, request: Request) -> None:
+    """Say in the facts what a reader of the row has to know."""
+    facts, listed = answer.facts, len(answer.choice.logprobs)
+    if usage.is_estimated:
+        facts["usage"] = "estimated by us: the provider sent none that can be true"
+    elif listed and listed != usage.completion_tokens and answer.choices_seen == 1:
+        facts["logprobs_of"] = f"{listed} of {usage.completion_tokens} tokens billed"
+    if answer.choices_seen > 1:
+        facts["choices"] = f"{answer.choices_seen} came, the first one was taken"
+    if not usage.is_estimated and usage.completion_tokens > request.max_tokens:
+        facts["past_max_tokens"] = (
+            f"{usage.completion_tokens} tokens billed where {request.max_tokens} were asked for"
+        )
 
 
 def _cut(text: str, stop: tuple[str, ...]) -> tuple[str, str | None]:
@@ -393,17 +485,3 @@ def _cut(text: str, stop: tuple[str, ...]) -> tuple[str, str | None]:
 
 def _bytes(request: Request) -> int:
     return sum(len(message.content.encode()) for message in request.messages)
-
-
-def _extra(answer: Answer, attempts: Attempts, usage_is_reported: bool) -> dict[str, Any]:
-    """Return the facts worth keeping about a call."""
-    facts = {**answer.facts, "headers": reported.kept_headers(answer.headers)}
-    if not usage_is_reported:
-        facts["usage"] = "counted by us: the provider sent none that can be true"
-    if answer.reasoning and answer.visible_s is not None:
-        facts["first_visible_s"] = answer.visible_s - attempts.started_s
-    if answer.reasoning:
-        facts["reasoning"] = "".join(answer.reasoning)
-    if attempts.log:
-        facts["attempts"] = attempts.log
-    return {key: value for key, value in facts.items() if value is not None or key == "stop_reason"}

@@ -52,6 +52,22 @@ class ConcurrencyLimiter:
             self.limit = max(1.0, self.limit / 2)
             logger.debug("%s refuses calls: down to %d at a time", self._name, int(self.limit))
 
+    def silent(self, entered_s: float) -> None:
+        """Halve the limit for a call that was not even begun in time, and say so.
+
+        Args:
+            entered_s: When it entered.
+        """
+        before = self.limit
+        self.refused(entered_s)
+        if self.limit < before:
+            logger.warning(
+                "%s did not begin to answer within model.first_token_timeout_s: now at most %d"
+                " calls at a time. What such a call cost is not known",
+                self._name,
+                int(self.limit),
+            )
+
     def succeeded(self) -> None:
         """Raise the limit a little."""
         self.limit = min(float(self._most), self.limit + 1 / self.limit)

@@ -150,6 +150,18 @@ def from_event(error: Any, provider: str, model: str) -> TryError:
     return TryError("broken_stream", message, retryable=True)
 
 
+def no_stream(content_type: str, body: str) -> TryError:
+    """Return the failure of a body that is no answer at all, such as a proxy's page."""
+    message, code = read_error(body)
+    is_fatal = code in FATAL_CODES
+    return TryError(
+        FATAL_CODES.get(code, "bad_response"),
+        f"no event stream but {content_type}: {message}",
+        retryable=not is_fatal,
+        fatal=is_fatal,
+    )
+
+
 def read_error(body: str) -> tuple[str, str]:
     """Return message and code of an error's body, whatever shape the provider gives it."""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import Field
 
@@ -23,21 +23,67 @@ class Price(Params):
         prompt: Tokens of the prompt.
         completion: Tokens of the answer.
         cached: Tokens of the prompt that the provider had in its cache; ``None``: as the others.
+        reasoning: Tokens of hidden reasoning; ``None``: as the others of the answer.
     """
 
     prompt: float = Field(ge=0.0)
     completion: float = Field(ge=0.0)
     cached: float | None = Field(default=None, ge=0.0)
+    reasoning: float | None = Field(default=None, ge=0.0)
 
-    def usd(self, usage: Usage) -> float:
-        """Return what a call cost."""
+    def usd(self, usage: Usage) -> float | None:
+        """Return what a call cost; ``None`` if the price map cannot tell."""
         cached = self.prompt if self.cached is None else self.cached
-        fresh = usage.prompt_tokens - usage.cached_tokens
+        hidden = self.completion if self.reasoning is None else self.reasoning
+        fresh, reasoning = usage.prompt_tokens - usage.cached_tokens, usage.reasoning_tokens or 0
         return (
             fresh * self.prompt
             + usage.cached_tokens * cached
-            + usage.completion_tokens * self.completion
+            + (usage.completion_tokens - reasoning) * self.completion
+            + reasoning * hidden
         ) / 1e6
+
+    def most_usd(self, texts: list[str], max_tokens: int) -> float:
+        """Return the most that a call can cost.
+
+        Args:
+            texts: Contents of its messages.
+            max_tokens: Most tokens of its answer.
+        """
+        most = Usage(prompt_tokens=most_prompt_tokens(texts), completion_tokens=max_tokens)
+        hidden = replace(most, reasoning_tokens=max_tokens)
+        return max(self.usd(most) or 0.0, self.usd(hidden) or 0.0)
+
+
+class ListedPrice(Price):
+    """A price of LiteLLM's map, with its steps by the size of the prompt, as LiteLLM reckons it.
+
+    Attributes:
+        model: The provider's name of the model.
+        provider: LiteLLM's name of the provider.
+    """
+
+    model: str
+    provider: str
+
+    def usd(self, usage: Usage) -> float | None:
+        """Return what a call cost; ``None`` if the map cannot tell."""
+        from litellm.types.utils import Usage as Listed
+
+        listed = Listed(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            total_tokens=usage.prompt_tokens + usage.completion_tokens,
+            prompt_tokens_details={"cached_tokens": usage.cached_tokens},
+            completion_tokens_details={"reasoning_tokens": usage.reasoning_tokens or 0},
+        )
+        try:
+            prompt, completion = litellm().cost_per_token(
+                model=self.model, custom_llm_provider=self.provider, usage_object=listed
+            )
+        except Exception:  # LiteLLM raises several classes for what it cannot reckon
+            return None
+        return float(prompt + completion)
 
 
 _PUBLISHED = {
@@ -58,16 +104,36 @@ def listed_price(model: str, provider: str) -> Price | None:
     if prompt is None or completion is None:
         return _PUBLISHED.get((provider, model))
     cached = info.get("cache_read_input_token_cost")
-    return Price(
+    reasoning = info.get("output_cost_per_reasoning_token")
+    return ListedPrice(
+        model=model,
+        provider=provider,
         prompt=prompt * 1e6,
         completion=completion * 1e6,
         cached=None if cached is None else cached * 1e6,
+        reasoning=None if reasoning is None else reasoning * 1e6,
     )
 
 
 def most_prompt_tokens(texts: list[str]) -> int:
     """Return more tokens than any tokenizer can make of messages: one per byte, and a margin."""
     return sum(len(text.encode()) + _OVERHEAD_TOKENS for text in texts) + _OVERHEAD_TOKENS
+
+
+@dataclass(frozen=True)
+class Booking:
+    """What one try cost.
+
+    Attributes:
+        usd: Dollars; ``None`` where they are not known: then the most is booked.
+        least_usd: What has surely come to, if a server went on past its limit.
+    """
+
+    usd: float | None
+    least_usd: float | None = None
+
+
+UNKNOWN = Booking(None)
 
 
 @dataclass(eq=False)
@@ -117,10 +183,11 @@ class Budget:
         self._reservations.append(reservation)
         return reservation
 
-    def settle(self, reservation: Reservation, usd: float | None) -> None:
+    def settle(self, reservation: Reservation, cost: Booking) -> None:
         """Book what the try cost; if that is unknown, the most that it may have cost."""
         self._reservations.remove(reservation)
-        self.spent_usd += reservation.usd if usd is None else usd
+        most_usd = max(reservation.usd, cost.least_usd or 0.0)
+        self.spent_usd += most_usd if cost.usd is None else cost.usd
         self._settled.get().set()
 
     def _fits(self, usd: float) -> bool:

@@ -1,18 +1,22 @@
 """What providers report about a call beside its answer: their clock, limits and speculation.
 
-Sources: Groq's ``x_groq`` object and timed ``usage``, vLLM's ``metrics`` object
-(``--enable-per-request-metrics``, ``--per-request-spec-decode-metrics``), and the rate-limit
-headers that OpenAI defined and others follow.
+Sources: Groq's ``x_groq`` object and timed ``usage``, llama.cpp's ``timings``, vLLM's ``metrics``
+object (``--enable-per-request-metrics``, ``--per-request-spec-decode-metrics``), and the
+rate-limit headers that OpenAI defined and others follow.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-FIELDS = frozenset({"usage", "x_groq", "metrics", "system_fingerprint"})
-"""Fields of an event that `take` reads; most events have none."""
+from ttc_bench.engines.hosting.usage import count
+from ttc_bench.statistics.totals import total
+
+PLAIN = frozenset({"id", "object", "created", "model", "choices", "service_tier", "obfuscation"})
+"""Fields of an event that has nothing for `take`: most have no other."""
 
 _GROQ_TIMES = ("queue_time", "prompt_time", "completion_time", "total_time")
 _SPECULATION = {"num_draft_tokens": "draft_tokens", "num_accepted_draft_tokens": "accepted_tokens"}
@@ -24,14 +28,13 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 def take(event: Mapping[str, Any], facts: dict[str, Any]) -> None:
     """Add what ``event`` reports about the call to ``facts``."""
     # Groq times a stream in x_groq, a whole answer in usage.
-    for usage in (event.get("usage"), (event.get("x_groq") or {}).get("usage")):
-        if usage:
-            facts.update({name: usage[name] for name in _GROQ_TIMES if name in usage})
-            details = usage.get("completion_tokens_details") or {}
-            facts.update({k: v for k, v in details.items() if k == "reasoning_tokens" and v})
-    if event.get("metrics"):
-        facts["metrics"] = event["metrics"]
-    if event.get("system_fingerprint"):
+    for usage in (event.get("usage"), _object(event, "x_groq").get("usage")):
+        if isinstance(usage, dict):
+            facts.update({n: usage[n] for n in _GROQ_TIMES if _number(usage.get(n)) is not None})
+    for name in ("metrics", "timings"):
+        if values := _object(event, name):
+            facts[name] = values
+    if isinstance(event.get("system_fingerprint"), str):
         facts["system_fingerprint"] = event["system_fingerprint"]
 
 
@@ -41,22 +44,27 @@ def times(facts: Mapping[str, Any]) -> tuple[float | None, float | None]:
         # Groq's total leaves its queue out.
         queue = facts.get("queue_time")
         return float(facts["total_time"]) + float(queue or 0.0), queue
-    metrics = facts.get("metrics") or {}
-    parts = [metrics.get(n) for n in ("queue_time_ms", "time_to_first_token_ms")]
-    parts.append(metrics.get("generation_time_ms"))
-    if any(part is None for part in parts):
+    timings = [_number(_object(facts, "timings").get(n)) for n in ("prompt_ms", "predicted_ms")]
+    if (computed_ms := total(timings)) is not None:
+        return computed_ms / 1000, None
+    metrics = _object(facts, "metrics")
+    parts = ("queue_time_ms", "time_to_first_token_ms", "generation_time_ms")
+    queue_ms, *others = (_number(metrics.get(name)) for name in parts)
+    whole_ms = total((queue_ms, *others))
+    if whole_ms is None or queue_ms is None:
         return None, None
-    queue_ms, first_ms, decode_ms = (float(part) for part in parts if part is not None)
-    return (queue_ms + first_ms + decode_ms) / 1000, queue_ms / 1000
+    return whole_ms / 1000, queue_ms / 1000
 
 
 def speculation(facts: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """Return drafted and accepted tokens, where the endpoint reports them."""
-    counts = (facts.get("metrics") or {}).get("speculative_decoding") or facts.get("speculation")
-    if not counts:
-        return None, None
-    drafted, accepted = (counts.get(name) for name in _SPECULATION)
-    return drafted, accepted
+    told = _object(_object(facts, "metrics"), "speculative_decoding")
+    counts = told or _object(facts, "speculation")
+    if counts:
+        drafted, accepted = (count(counts.get(name)) for name in _SPECULATION)
+        return drafted, accepted
+    timings = _object(facts, "timings")
+    return count(timings.get("draft_n")), count(timings.get("draft_n_accepted"))
 
 
 def note_counters(facts: dict[str, Any], drafted: int, accepted: int) -> None:
@@ -104,3 +112,13 @@ def duration_s(text: str) -> float | None:
     if not parts or "".join(a + u for a, u in parts) != text:
         return None
     return sum(float(amount) * _SECONDS[unit] for amount, unit in parts)
+
+
+def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = holder.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < math.inf else None

@@ -34,9 +34,13 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """Return ``text`` without any key, known or by its look."""
+        return _LOOKS_LIKE_A_KEY.sub(HIDDEN, self.known(text))
+
+    def known(self, text: str) -> str:
+        """Return ``text`` without the keys that are known: what only looks like one stays."""
         for key in self._keys:
             text = text.replace(key, HIDDEN)
-        return _LOOKS_LIKE_A_KEY.sub(HIDDEN, text)
+        return text
 
     def line(self, text: str, most: int = 300) -> str:
         """Return ``text`` as one redacted line of at most ``most`` characters."""

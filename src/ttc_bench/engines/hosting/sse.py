@@ -1,6 +1,12 @@
-"""Server-sent events, from bytes as they arrive (WHATWG HTML, section 9.2)."""
+"""Server-sent events, from bytes as they arrive (WHATWG HTML, section 9.2).
+
+A server that is asked for a stream may answer with one JSON object all the same, or name its
+stream by another content type: what comes decides, not its name.
+"""
 
 from __future__ import annotations
+
+from ttc_bench.engines.hosting.failures import no_stream
 
 
 class EventReader:
@@ -34,6 +40,12 @@ class EventReader:
             # Comments (": ping") and the other fields carry nothing that is used here.
         return done
 
+    def rest(self) -> list[bytes]:
+        """Return the data of a last event whose end is missing, if it is a whole object."""
+        last = self._rest.strip().removeprefix(b"data:").strip()
+        self._rest = b""
+        return [last] if last.startswith(b"{") and last.endswith(b"}") else []
+
 
 def _plain(chunk: bytes) -> list[bytes] | None:
     """Return the data of a chunk of whole events of one ``data: `` line each, or ``None``.
@@ -44,3 +56,57 @@ def _plain(chunk: bytes) -> list[bytes] | None:
         return None
     events = chunk[6:-2].split(b"\n\ndata: ")
     return events if chunk.count(b"\n") == 2 * len(events) else None
+
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+class BodyReader:
+    """Reads a body by what it begins with: events, a JSON object, or JSON line by line.
+
+    Args:
+        content_type: What its server calls it, for the message if it is neither.
+    """
+
+    def __init__(self, content_type: str) -> None:
+        self._content_type = content_type
+        self._events: EventReader | None = None
+        self._whole = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the data of every event that ``chunk`` completes."""
+        if self._events is not None:
+            return self._events.feed(chunk)
+        self._whole += chunk
+        start = self._start()
+        is_told = self._content_type == "text/event-stream" and not start.startswith((b"{", b"["))
+        if not is_told and not start.startswith(_FIELDS):
+            return []
+        self._events = EventReader()
+        return self._events.feed(start)
+
+    def rest(self) -> list[bytes]:
+        """Return what is left at the end of the body: its objects, if it was no event stream.
+
+        Raises:
+            TryError: If it was something else.
+        """
+        if self._events is not None:
+            return self._events.rest()
+        start = self._start()
+        if not start:
+            return []
+        if start.startswith(b"{"):
+            return _objects(start)
+        raise no_stream(self._content_type, start.decode(errors="replace"))
+
+    def _start(self) -> bytes:
+        return self._whole.removeprefix(_BYTE_ORDER_MARK).lstrip()
+
+
+def _objects(body: bytes) -> list[bytes]:
+    """Return a JSON body as one object, or as its lines where each of them is one."""
+    lines = [line.strip() for line in body.splitlines() if line.strip()]
+    is_by_line = len(lines) > 1 and all(a[:1] == b"{" and a[-1:] == b"}" for a in lines)
+    return lines if is_by_line else [body]

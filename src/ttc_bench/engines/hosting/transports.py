@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from ttc_bench.engines.hosting.answer import Answer, EventError
 from ttc_bench.engines.hosting.endpoint import Endpoint
 from ttc_bench.engines.hosting.library import litellm
 from ttc_bench.engines.hosting.limits import PerLoop
-from ttc_bench.engines.hosting.sse import EventReader
+from ttc_bench.engines.hosting.sse import BodyReader
 
 if TYPE_CHECKING:
     import aiohttp
@@ -35,11 +36,23 @@ class Timeouts:
 
     Attributes:
         total_s: For a whole answer.
-        idle_s: For the next bytes.
+        idle_s: For the next bytes within an answer.
+        first_s: For its first token, the server's queue included.
     """
 
     total_s: float
     idle_s: float
+    first_s: float = math.inf
+
+    def next_s(self, answer: Answer) -> float:
+        """Return how long to wait for what comes next.
+
+        Of a whole answer only its counts and the end of its stream are missing, which servers
+        send at once, or never.
+        """
+        if answer.is_whole:
+            return min(_END_S, self.idle_s)
+        return self.idle_s if answer.has_tokens else self.first_s
 
 
 class Transport(Protocol):
@@ -98,19 +111,23 @@ class Direct(Transport):
         endpoint = self._endpoint
         assert endpoint.url is not None
         try:
-            async with self._session.get().post(
-                endpoint.url,
-                data=self._body(request, seed),
-                headers=endpoint.headers,
-                proxy=self._proxy,
-                trace_request_ctx=leaves,
-            ) as response:
+            async with (
+                asyncio.timeout(self._timeouts.first_s) as limit,
+                self._session.get().post(
+                    endpoint.url,
+                    data=self._body(request, seed),
+                    headers=endpoint.headers,
+                    proxy=self._proxy,
+                    trace_request_ctx=leaves,
+                ) as response,
+            ):
                 answer.status, answer.headers = response.status, response.headers
-                await self._read(response, answer)
+                await self._read(response, answer, limit)
         except EventError as error:
             raise failures.from_event(error.error, endpoint.provider, endpoint.model) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise failures.from_network(error, answer.began) from error
+            if not answer.is_whole:
+                raise failures.from_network(error, answer.began) from error
 
     async def close(self) -> None:
         """Close the connections of the running event loop."""
@@ -118,30 +135,29 @@ class Direct(Transport):
         if session is not None:
             await session.close()
 
-    async def _read(self, response: aiohttp.ClientResponse, answer: Answer) -> None:
+    async def _read(
+        self, response: aiohttp.ClientResponse, answer: Answer, limit: asyncio.Timeout
+    ) -> None:
         endpoint, content = self._endpoint, response.content
         if response.status != 200:
             body = (await content.read(65536)).decode(errors="replace")
             raise failures.from_status(
                 response.status, body, response.headers, endpoint.provider, endpoint.model
             )
-        if response.content_type != "text/event-stream":
-            body = (await content.read(65536)).decode(errors="replace")
-            message, code = failures.read_error(body)
-            raise failures.TryError(
-                failures.FATAL_CODES.get(code, "bad_response"),
-                f"no event stream but {response.content_type}: {message}",
-                retryable=code not in failures.FATAL_CODES,
-                fatal=code in failures.FATAL_CODES,
-            )
-        reader = EventReader()
+        loop, reader = asyncio.get_running_loop(), BodyReader(response.content_type)
         while chunk := await content.readany():
-            now = time.perf_counter()
             for data in reader.feed(chunk):
                 if data == b"[DONE]":
-                    await _drain(content)
-                    return
-                answer.take(_event(data), now)
+                    answer.ended = True
+                    break
+                answer.take(_event(data, answer), time.perf_counter())
+            if answer.ended or answer.cut_off:
+                break
+            limit.reschedule(loop.time() + self._timeouts.next_s(answer))
+        for data in reader.rest():
+            answer.take(_event(data, answer), time.perf_counter())
+        if answer.ended:
+            await _drain(content)
 
     def _body(self, request: Request, seed: int) -> bytes:
         endpoint = self._endpoint
@@ -171,7 +187,6 @@ class Direct(Transport):
             timeout=aiohttp.ClientTimeout(
                 total=self._timeouts.total_s,
                 sock_connect=_CONNECT_S,
-                sock_read=self._timeouts.idle_s,
             ),
             trace_configs=[trace],
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -208,27 +223,48 @@ class ByLiteLLM(Transport):
         sent(answer.sent_s)
         try:
             async with asyncio.timeout(self._timeouts.total_s):
-                stream = await litellm().acompletion(
-                    model=endpoint.name,
-                    messages=endpoint.messages(request.messages),
-                    api_base=endpoint.address,
-                    # OpenAI's client refuses to be without one, whatever the server wants.
-                    api_key=endpoint.key or "none",
-                    stream=True,
-                    timeout=self._timeouts.idle_s,
-                    max_retries=0,
-                    extra_body=endpoint.extras(request) or None,
-                    **parameters,
-                )
-                answer.status = 200
-                async for chunk in stream:
-                    answer.take(chunk.model_dump(), time.perf_counter())
+                await self._stream(request, parameters, answer)
         except EventError as error:
             raise failures.from_event(error.error, endpoint.provider, endpoint.model) from error
+        except failures.TryError:
+            raise
         except TimeoutError as error:
-            raise failures.from_network(error, answer.began) from error
+            if not answer.is_whole:
+                raise failures.from_network(error, answer.began) from error
         except Exception as error:  # LiteLLM's own classes and whatever its providers raise
-            raise failures.from_litellm(error) from error
+            if not answer.is_whole:
+                raise failures.from_litellm(error) from error
+
+    async def _stream(
+        self, request: Request, parameters: Mapping[str, Any], answer: Answer
+    ) -> None:
+        endpoint, loop = self._endpoint, asyncio.get_running_loop()
+        async with asyncio.timeout(self._timeouts.first_s) as limit:
+            stream = await litellm().acompletion(
+                model=endpoint.name,
+                messages=endpoint.messages(request.messages),
+                api_base=endpoint.address,
+                # OpenAI's client refuses to be without one, whatever the server wants.
+                api_key=endpoint.key or "none",
+                stream=True,
+                timeout=self._timeouts.total_s,
+                max_retries=0,
+                extra_body=endpoint.extras(request) or None,
+                **parameters,
+            )
+            answer.status = 200
+            async for chunk in stream:
+                answer.take(chunk.model_dump(), time.perf_counter())
+                if answer.cut_off:
+                    break
+                limit.reschedule(loop.time() + self._timeouts.next_s(answer))
+        if not any(getattr(chunk, "usage", None) for chunk in stream.chunks):
+            # Where the provider sends no usage, LiteLLM puts a guess in its place.
+            answer.usage.forget()
+        if (counts := answer.usage.counts()) is not None and not counts.reasoning:
+            # LiteLLM fills in zeros for what was not told.
+            answer.usage.forget("reasoning")
+        answer.ended = not answer.cut_off
 
     async def close(self) -> None:
         """Close LiteLLM's clients of the running event loop."""
@@ -238,14 +274,19 @@ class ByLiteLLM(Transport):
                 await closing()
 
 
-def _event(data: bytes) -> Mapping[str, Any]:
+def _event(data: bytes, answer: Answer) -> Mapping[str, Any]:
     try:
-        # As json.loads, which guesses the encoding and looks for white space twice: half the time.
-        text = data.decode().strip()
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode(errors="replace")
+        answer.facts["sanitised"] = "bytes that are no UTF-8 were replaced"
+    try:
+        # As json.loads, which looks for white space twice: half the time.
+        text = text.strip()
         event, end = _DECODER.raw_decode(text)
         if end != len(text):
             raise ValueError("there is more than one value")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise failures.TryError(
             "malformed", f"an event is not JSON: {data[:80]!r}", retryable=True
         ) from error

@@ -180,6 +180,8 @@ def respond(
         finish_reason=outcome.source.finish_reason if outcome.source else None,
         ttft_s=_ttft_s(session, outcome),
         itl_s=outcome.source.timing.itl_s if outcome.source else (),
+        answer_tokens=outcome.source.answer_tokens if outcome.source else None,
+        reasoning=outcome.source.extra.get("reasoning") if outcome.source else None,
         samples=outcome.samples,
         info=outcome.info,
         mean_logprob=outcome.source.mean_logprob if outcome.source else None,

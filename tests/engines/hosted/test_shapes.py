@@ -1,0 +1,404 @@
+"""Whatever shape a provider gives its answer, what it said and counted is read, once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.engines.hosted.conftest import FaultServer
+from tests.engines.hosted.support import ask, failure, one
+
+from ttc_bench.engines.completion import Completion
+from ttc_bench.engines.hosting.answer import Answer
+from ttc_bench.engines.hosting.shapes import finish_of
+from ttc_bench.policies.journal import Journal
+
+USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+WORDS = ["one", " two", " three"]
+
+
+def stream(*events: dict[str, Any], done: bool = True) -> str:
+    """Return the body of an event stream."""
+    lines = [f"data: {json.dumps(event)}\n\n" for event in events]
+    return "".join(lines) + ("data: [DONE]\n\n" if done else "")
+
+
+def choices(*choice: Any, **more: Any) -> dict[str, Any]:
+    return {"choices": list(choice), **more}
+
+
+def delta(content: Any, **more: Any) -> dict[str, Any]:
+    return choices({"index": 0, "delta": {"content": content}, **more})
+
+
+END = choices({"index": 0, "delta": {}, "finish_reason": "stop"}, usage=USAGE)
+
+
+def answered(server: FaultServer, body: str, **plan: Any) -> Completion:
+    """Return the completion of a body; it must be read at the first try."""
+    server.plan(body=body, **plan)
+    completion = one(server.engine(), ask("hello"))
+    assert len(server.log()) == 1, "what was paid for is not thrown away"
+    return completion
+
+
+def parts(word: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": word}]
+
+
+PIECES = {
+    "delta": lambda w: {"index": 0, "delta": {"content": w}},
+    "message": lambda w: {"index": 0, "message": {"role": "assistant", "content": w}},
+    "empty delta beside a message": lambda w: {"delta": {}, "message": {"content": w}},
+    "parts": lambda w: {"index": 0, "delta": {"content": parts(w)}},
+    "one part": lambda w: {"index": 0, "delta": {"content": parts(w)[0]}},
+    "output text": lambda w: {"delta": {"content": [{"type": "output_text", "text": w}]}},
+    "refusal": lambda w: {"index": 0, "delta": {"content": None, "refusal": w}},
+    "text": lambda w: {"index": 0, "text": w},
+    "no index": lambda w: {"delta": {"content": w}},
+    "index of a string": lambda w: {"index": "0", "delta": {"content": w}},
+    "nothing for logprobs": lambda w: {"index": 0, "delta": {"content": w}, "logprobs": None},
+}
+
+
+@pytest.mark.parametrize("shape", PIECES)
+def test_text_is_read_in_every_shape_of_a_choice(server: FaultServer, shape: str) -> None:
+    events = [choices(PIECES[shape](word)) for word in WORDS]
+    completion = answered(server, stream(*events, END))
+    assert completion.text == "one two three"
+    assert completion.usage.completion_tokens == 3
+    assert completion.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("noise", [None, 3, "x", [], {}, {"delta": None}, {"delta": []}])
+def test_choices_that_are_none_cost_no_answer(server: FaultServer, noise: Any) -> None:
+    events = [choices(noise), choices(noise, PIECES["delta"]("yes")), choices(), END]
+    assert answered(server, stream(*events)).text == "yes"
+
+
+def test_of_several_answers_the_first_is_taken_and_said(server: FaultServer) -> None:
+    first, second = ("a", "b", "c"), ("x", "y", "z")
+    events = [
+        choices({"index": i, "delta": {"content": word}})
+        for words in zip(second, first, strict=True)
+        for i, word in ((1, words[0]), (0, words[1]))
+    ]
+    ends = [choices({"index": i, "delta": {}, "finish_reason": "stop"}) for i in (1, 0)]
+    completion = answered(server, stream(*events, *ends, choices(usage=USAGE)))
+    assert completion.text == "abc"
+    assert completion.extra["choices"] == "2 came, the first one was taken"
+
+
+def test_a_last_event_that_repeats_the_answer_adds_nothing(server: FaultServer) -> None:
+    whole = choices({"index": 0, "message": {"content": "one two three"}, "finish_reason": "stop"})
+    events = [delta(word) for word in WORDS]
+    assert answered(server, stream(*events, {**whole, "usage": USAGE})).text == "one two three"
+
+
+HIDDEN = {
+    "reasoning_content": {"reasoning_content": "so"},
+    "reasoning": {"reasoning": "so"},
+    "a list": {"reasoning": [{"type": "text", "text": "so"}]},
+    "openrouter": {"reasoning_details": [{"type": "reasoning.text", "text": "so"}]},
+    "openrouter, twice": {"reasoning": "so", "reasoning_details": [{"text": "so"}]},
+    "mistral": {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "so"}]}]},
+    "anthropic": {"content": [{"type": "thinking", "thinking": "so"}]},
+    "gemini": {"content": [{"thought": True, "text": "so"}]},
+}
+
+
+@pytest.mark.parametrize("shape", HIDDEN)
+def test_hidden_reasoning_is_kept_counted_and_apart(server: FaultServer, shape: str) -> None:
+    usage = {**USAGE, "completion_tokens_details": {"reasoning_tokens": 2}}
+    thought = choices({"index": 0, "delta": HIDDEN[shape]})
+    events = [thought, delta("Answer: 42"), {**END, "usage": usage}]
+    completion = answered(server, stream(*events))
+    assert completion.text == "Answer: 42"
+    assert completion.extra["reasoning"] == "so"
+    assert completion.usage.reasoning_tokens == 2
+    assert completion.answer_tokens == 1
+
+
+def test_the_first_token_is_the_answers_and_not_a_hidden_one() -> None:
+    answer = Answer(most_tokens=9, sent_s=100.0)
+    answer.take(choices({"delta": {"reasoning_content": "so"}}), 100.1)
+    answer.take(choices({"delta": {"reasoning_content": " so"}}), 100.5)
+    answer.take(delta("42"), 100.8)
+    answer.take(delta("!"), 101.0)
+    timing = answer.timing(0.0, 100.0)
+    assert timing.ttft_s == pytest.approx(0.8)
+    assert timing.reasoning_s == pytest.approx(0.7)
+    assert timing.latency_s == pytest.approx(1.0)
+    assert timing.itl_s == pytest.approx((0.2,))
+
+
+@pytest.mark.parametrize(
+    ("word", "finish"),
+    [
+        ("stop", "stop"),
+        ("STOP", "stop"),
+        ("eos_token", "stop"),
+        ("FinishReason.STOP", "stop"),
+        ("end_turn", "stop"),
+        ("model_length", "length"),
+        ("MAX_TOKENS", "length"),
+    ],
+)
+def test_the_words_for_an_end(server: FaultServer, word: str, finish: str) -> None:
+    end = choices({"index": 0, "delta": {}, "finish_reason": word}, usage=USAGE)
+    completion = answered(server, stream(*map(delta, WORDS), end))
+    assert (completion.text, completion.finish_reason) == ("one two three", finish)
+
+
+def test_an_unknown_end_keeps_the_answer_and_is_said(server: FaultServer) -> None:
+    end = choices({"index": 0, "delta": {}, "finish_reason": "because"}, usage=USAGE)
+    completion = answered(server, stream(*map(delta, WORDS), end))
+    assert completion.text == "one two three"
+    assert completion.extra["finish"] == "unknown reason 'because'"
+    assert finish_of("because") is None
+
+
+@pytest.mark.parametrize("word", ["SAFETY", "content_filter", "error"])
+def test_an_end_that_is_a_failure_is_no_answer(server: FaultServer, word: str) -> None:
+    end = choices({"index": 0, "delta": {}, "finish_reason": word}, usage=USAGE)
+    server.plan(body=stream(*map(delta, WORDS), end))
+    error = failure(server.engine(attempts=1), ask("hello"))
+    assert error.error_type in ("content_policy", "broken_stream")
+    assert error.broken[0].usage.completion_tokens == 3
+
+
+WHOLE = {
+    "choices": [{"message": {"content": "one two three"}, "finish_reason": "stop"}],
+    "usage": USAGE,
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (json.dumps(WHOLE), "application/json"),
+        (json.dumps(WHOLE, indent=1), "text/plain"),
+        (json.dumps(WHOLE), "text/event-stream"),
+        ("\ufeff" + json.dumps(WHOLE), "application/json"),
+        (stream(*map(delta, WORDS), END), "text/plain"),
+        (stream(*map(delta, WORDS), END), "application/octet-stream"),
+        (stream(*map(delta, WORDS), END), "application/json"),
+        (": ping\n\n" + stream(*map(delta, WORDS), END), "application/x-ndjson"),
+        ("\n".join(json.dumps(e) for e in (*map(delta, WORDS), END)), "application/x-ndjson"),
+        (stream(*map(delta, WORDS), END).replace("data: [DONE]\n\n", ""), "text/event-stream"),
+        (stream(*map(delta, WORDS), END, done=False).rstrip("\n"), "text/event-stream"),
+    ],
+)
+def test_what_comes_decides_and_not_its_name(
+    server: FaultServer, body: str, content_type: str
+) -> None:
+    completion = answered(server, body, content_type=content_type)
+    assert (completion.text, completion.usage.completion_tokens) == ("one two three", 3)
+    assert not completion.usage.is_estimated
+
+
+def test_a_page_is_no_answer(server: FaultServer) -> None:
+    server.plan(body="<html>welcome</html>", content_type="text/html")
+    error = failure(server.engine(attempts=1), ask("hello"))
+    assert "no event stream but text/html" in str(error)
+
+
+def test_an_answer_that_is_whole_needs_no_end_marker(server: FaultServer) -> None:
+    completion = answered(server, stream(*map(delta, WORDS), END, done=False), hold_s=20.0)
+    assert completion.text == "one two three"
+    assert completion.timing.latency_s < 0.5, "the wait for the marker is none of the answer's"
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_an_empty_answer_that_ended_is_one(server: FaultServer, counted: bool) -> None:
+    end = END if counted else choices({"index": 0, "delta": {}, "finish_reason": "stop"})
+    server.plan(body=stream(delta(""), end))
+    assert one(server.engine(), ask("hello", stop=("END",))).text == ""
+
+
+USAGES: dict[str, tuple[dict[str, Any], tuple[int, int, int, int | None]]] = {
+    "openai": (
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 50,
+            "total_tokens": 150,
+            "prompt_tokens_details": {"cached_tokens": 40},
+            "completion_tokens_details": {"reasoning_tokens": 30},
+        },
+        (100, 40, 50, 30),
+    ),
+    "xai": (
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 2,
+            "total_tokens": 419,
+            "completion_tokens_details": {"reasoning_tokens": 317},
+        },
+        (100, 0, 319, 317),
+    ),
+    "deepseek": (
+        {"prompt_tokens": 100, "completion_tokens": 5, "prompt_cache_hit_tokens": 64},
+        (100, 64, 5, None),
+    ),
+    "moonshot": (
+        {"prompt_tokens": 100, "completion_tokens": 5, "cached_tokens": 64},
+        (100, 64, 5, None),
+    ),
+    "anthropic": (
+        {"input_tokens": 36, "output_tokens": 5, "cache_read_input_tokens": 64},
+        (100, 64, 5, None),
+    ),
+    "responses": (
+        {
+            "input_tokens": 100,
+            "output_tokens": 50,
+            "total_tokens": 150,
+            "input_tokens_details": {"cached_tokens": 64},
+            "output_tokens_details": {"reasoning_tokens": 7},
+        },
+        (100, 64, 50, 7),
+    ),
+    "gemini": (
+        {
+            "promptTokenCount": 100,
+            "candidatesTokenCount": 5,
+            "thoughtsTokenCount": 20,
+            "totalTokenCount": 125,
+            "cachedContentTokenCount": 64,
+        },
+        (100, 64, 25, 20),
+    ),
+    "strings": ({"prompt_tokens": "100", "completion_tokens": 5.0}, (100, 0, 5, None)),
+}
+PLACES = {
+    "usage": lambda usage: choices(usage=usage),
+    "a list": lambda usage: choices(usage=[usage]),
+    "a choice": lambda usage: choices({"index": 0, "delta": {}, "usage": usage}),
+    "a vendor's field": lambda usage: choices(x_any={"usage": usage}),
+    "gemini's": lambda usage: {"usageMetadata": usage},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("words", USAGES)
+def test_usage_is_read_in_every_providers_words(place: str, words: str) -> None:
+    usage, expected = USAGES[words]
+    answer = Answer(most_tokens=1000)
+    answer.take(delta("yes", finish_reason="stop"), 1.0)
+    answer.take(PLACES[place](usage), 1.1)
+    answer.take(choices(usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}), 1.2)
+    answer.take(choices(usage={}), 1.2)
+    counts = answer.counts()
+    assert counts is not None
+    read = (counts.prompt_tokens, counts.cached_tokens, counts.completion_tokens)
+    assert (*read, counts.reasoning_tokens) == expected
+
+
+def test_timings_of_llama_cpp_are_counts_and_times(server: FaultServer) -> None:
+    timings = {
+        "cache_n": 30,
+        "prompt_n": 70,
+        "prompt_ms": 250.0,
+        "predicted_n": 3,
+        "predicted_ms": 750.0,
+        "draft_n": 8,
+        "draft_n_accepted": 6,
+    }
+    end = choices({"index": 0, "delta": {}, "finish_reason": "stop"}, timings=timings)
+    completion = answered(server, stream(*map(delta, WORDS), end))
+    usage = completion.usage
+    assert (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (100, 30, 3)
+    assert (usage.draft_tokens, usage.accepted_tokens) == (8, 6)
+    assert completion.timing.provider_s == pytest.approx(1.0)
+
+
+def listed(*values: Any, field: str = "logprob") -> dict[str, Any]:
+    return {"content": [{"token": "t", field: value} for value in values]}
+
+
+def test_logprobs_count_whether_or_not_their_event_carries_text(server: FaultServer) -> None:
+    events = [
+        choices({"delta": {"role": "assistant", "content": ""}, "logprobs": listed(-0.5)}),
+        delta("one", logprobs=listed(-0.25)),
+        choices({"delta": {}, "logprobs": listed(-1.5), "finish_reason": "stop"}, usage=USAGE),
+    ]
+    server.plan(body=stream(*events))
+    completion = one(server.engine(logprobs=True), ask("hello"))
+    assert completion.logprobs == (-0.5, -0.25, -1.5)
+    assert "logprobs_of" not in completion.extra
+
+
+def test_logprobs_that_are_fewer_than_the_tokens_are_said(server: FaultServer) -> None:
+    server.plan(body=stream(delta("one", logprobs=listed(-0.25)), END))
+    completion = one(server.engine(logprobs=True), ask("hello"))
+    assert completion.extra["logprobs_of"] == "1 of 3 tokens billed"
+
+
+@pytest.mark.parametrize("value", [None, "x", True, float("nan"), [], {}])
+def test_a_logprob_without_a_value_makes_them_unknown(server: FaultServer, value: Any) -> None:
+    events = [delta("one", logprobs=listed(-0.25)), delta(" two", logprobs=listed(value)), END]
+    server.plan(body=stream(*events))
+    completion = one(server.engine(logprobs=True), ask("hello"))
+    assert completion.logprobs is None
+    assert "without a value" in completion.extra["logprobs"]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [delta("a \ud83d"), delta("\ude00 b"), END],
+        [delta("lone \udce9 half"), END],
+        [delta("x"), {**END, "usage": {"prompt_tokens": 2**70, "completion_tokens": 2**70}}],
+        [delta("x"), {**END, "system_fingerprint": "\ud800"}],
+        [delta("x"), {**END, "metrics": {"a": 2**80, "b": float("inf"), "c": "\udfff"}}],
+        [delta("x\x00y"), END],
+    ],
+)
+def test_what_nothing_can_store_is_replaced_and_the_row_is_kept(
+    server: FaultServer, events: list[dict[str, Any]], tmp_path: Any
+) -> None:
+    completion = answered(server, stream(*events))
+    completion.text.encode()
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.put("key", completion.to_json(), {})
+    journal.close()
+    record = Journal(tmp_path / "journal.jsonl").get("key")
+    assert record is not None
+    assert Completion.from_json(record) == completion
+    assert completion.usage.completion_tokens < 2**63
+
+
+def test_halves_of_a_character_in_two_events_are_one_character(server: FaultServer) -> None:
+    assert answered(server, stream(delta("a \ud83d"), delta("\ude00 b"), END)).text == "a 😀 b"
+    lone = answered(server, stream(delta("a \ud83d b"), END))
+    assert lone.text == "a \ufffd b"
+    assert "sanitised" in lone.extra
+
+
+WORDS_OF_EVENTS = (
+    "choices delta message content logprobs logprob usage index finish_reason prompt_tokens"
+    " completion_tokens_details x_groq metrics timings reasoning token_logprobs usageMetadata"
+    " stop_reason text"
+).split()
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(WORDS_OF_EVENTS), inner, max_size=5)
+    ),
+    max_leaves=25,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["choices", "usage", "x", "timings"]), JSON)))
+def test_no_event_breaks_the_reader(events: list[dict[str, Any]]) -> None:
+    answer = Answer(most_tokens=5)
+    for event in events:
+        answer.take(event, 1.0)
+    counts = answer.counts()
+    assert counts is None or 0 <= (counts.reasoning_tokens or 0) <= counts.completion_tokens
+    assert all(isinstance(piece, str) for piece in answer.choice.text)
+    answer.timing(0.0, 0.0)
