@@ -15,7 +15,8 @@ JOB = make_job()
 
 def test_latency_of_a_streamed_response() -> None:
     ledger = Ledger([make_call(completion_tokens=5, queue_s=0.5, latency_s=1.0)])
-    response = make_response(JOB, ttft_s=0.2, itl_s=(0.1, 0.3, 0.2, 0.2), ledger=ledger)
+    gaps = (0.1, 0.3, 0.2, 0.2)
+    response = make_response(JOB, ttft_s=0.2, itl_s=gaps, answer_tokens=5, ledger=ledger)
     found = run("latency", batch_of([(JOB, response)]))
     assert found["queue_s"] == [0.5]
     assert found["ttft_s"] == [0.2]

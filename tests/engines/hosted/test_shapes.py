@@ -382,7 +382,7 @@ WORDS_OF_EVENTS = (
     "choices delta message content logprobs logprob usage index finish_reason prompt_tokens"
     " completion_tokens_details x_groq metrics timings reasoning token_logprobs usageMetadata"
     " stop_reason text"
-).split()
+).split()  # noqa: SIM905
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
     lambda inner: (
