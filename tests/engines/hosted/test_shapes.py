@@ -378,11 +378,27 @@ def test_halves_of_a_character_in_two_events_are_one_character(server: FaultServ
     assert "sanitised" in lone.extra
 
 
-WORDS_OF_EVENTS = (
-    "choices delta message content logprobs logprob usage index finish_reason prompt_tokens"
-    " completion_tokens_details x_groq metrics timings reasoning token_logprobs usageMetadata"
-    " stop_reason text"
-).split()  # noqa: SIM905
+WORDS_OF_EVENTS = [
+    "choices",
+    "delta",
+    "message",
+    "content",
+    "logprobs",
+    "logprob",
+    "usage",
+    "index",
+    "finish_reason",
+    "prompt_tokens",
+    "completion_tokens_details",
+    "x_groq",
+    "metrics",
+    "timings",
+    "reasoning",
+    "token_logprobs",
+    "usageMetadata",
+    "stop_reason",
+    "text",
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
     lambda inner: (
