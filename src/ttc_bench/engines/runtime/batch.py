@@ -61,9 +61,10 @@ class RaggedCache(KVCache):
         return self._at.unsqueeze(1)
 
     def mask(self, queries: int) -> Tensor | None:
-        """Return which keys belong to each row, shape ``(rows, 1, 1, keys)``."""
+        """Return the mask of what is no key of a row, shape ``(rows, 1, 1, keys)``."""
         keys = torch.arange(self.held + 1, device=self.shape.device)
-        return (keys <= self._at.unsqueeze(1))[:, None, None]
+        hidden = torch.zeros(self.rows, len(keys), dtype=self.shape.dtype, device=keys.device)
+        return hidden.masked_fill_(keys > self._at.unsqueeze(1), -torch.inf)[:, None, None]
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store one position per row; return all that ``layer`` holds, padding included."""

@@ -146,9 +146,9 @@ class KVCache:
             q: Rotated queries, shape ``(rows, heads, t, head_dim)``.
             k: Rotated keys of the new positions, shape ``(rows, kv_heads, t, head_dim)``.
             v: Values of the new positions, same shape.
-            mask: Added to the scores (0 or minus infinity), or True where a query may look;
-                broadcastable to ``(rows, heads, t, s)``. ``None`` is causal attention, for a
-                single query or an empty cache.
+            mask: Added to the scores (0 or minus infinity); broadcastable to
+                ``(rows, heads, t, s)``. ``None`` is causal attention, for a single query or an
+                empty cache.
 
         Returns:
             Tensor of the shape of ``q``.
@@ -158,11 +158,13 @@ class KVCache:
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store keys and values of new positions; return all that ``layer`` holds now."""
-        rows, end = self.rows, self.length + k.shape[2]
-        keys, values = self.keys[layer][:rows, :, :end], self.values[layer][:rows, :, :end]
-        keys[:, :, self.length :] = k
-        values[:, :, self.length :] = v
-        return keys, values
+        rows, start, count = self.rows, self.length, k.shape[2]
+        keys, values = self.keys[layer], self.values[layer]
+        if len(keys) > rows:
+            keys, values = keys[:rows], values[:rows]
+        keys.narrow(2, start, count).copy_(k)
+        values.narrow(2, start, count).copy_(v)
+        return keys.narrow(2, 0, start + count), values.narrow(2, 0, start + count)
 
     def plan(self, queries: int) -> None:
         """Prepare for ``queries`` new positions, before any layer runs."""
@@ -211,8 +213,28 @@ class KVCache:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Return scaled dot-product attention; without a mask several queries are causal."""
-    causal = mask is None and q.shape[2] > 1
+    """Return scaled dot-product attention; without a mask several queries are causal.
+
+    A single query on a CPU takes the plain products: the flash kernel is made for many, and on
+    some processors costs ten times as much for one.
+    """
+    if q.shape[2] == 1 and q.is_cpu and q.dtype == torch.float32:
+        return _attend_once(q, k, v, mask)
     return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=q.shape[1] != k.shape[1]
+        q,
+        k,
+        v,
+        attn_mask=mask,
+        is_causal=mask is None and q.shape[2] > 1,
+        enable_gqa=q.shape[1] != k.shape[1],
     )
+
+
+def _attend_once(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Attend with one query per head; heads that share keys are rows of one product."""
+    rows, kv_heads, keys, size = k.shape
+    queries = q.reshape(rows * kv_heads, -1, size) * size**-0.5
+    scores = torch.bmm(queries, k.flatten(0, 1).transpose(1, 2))
+    if mask is not None:
+        scores.view(rows, -1, 1, keys).add_(mask)
+    return torch.bmm(scores.softmax(-1), v.flatten(0, 1)).view(q.shape)

@@ -2,9 +2,10 @@
 
 Every decoder layer runs through its own module (a forward hook on ``model.model.layers[i]`` sees
 it), with a forward that does the same mathematics in fewer and larger kernels: query, key and
-value in one product, gate and up in one product, fused norms, rotation of queries and keys
-together. The fused weights replace the originals, which become views of them, so memory stays the
-same and the model still runs through its ordinary ``forward``.
+value in one product, gate and up in one product, norms within the products, rotation of queries
+and keys together. The fused weights replace the originals, which become views of them, so the
+model still runs through its ordinary ``forward`` and can be saved; on a CPU the runner of a small
+model keeps copies in faster layouts beside them (`runtime.linear`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from ttc_bench.engines.flops import LlamaCost
 from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter
-from ttc_bench.engines.runtime.linear import Linear
+from ttc_bench.engines.runtime.linear import COPIED_ELEMENTS, Linear, RMSNorm
 from ttc_bench.engines.runtime.runner import Threads
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
@@ -85,10 +86,10 @@ class LlamaRunner:
         self.dtype: torch.dtype = base.embed_tokens.weight.dtype
         self._embedding = base.embed_tokens
         self._layers = list(base.layers)
-        self._norm = base.norm
-        self._head = Linear(head.weight, head.bias)
+        copies = sum(p.numel() for p in model.parameters()) <= COPIED_ELEMENTS
+        self._head = Linear(head.weight, head.bias, RMSNorm(base.norm), copies)
         self._rope = RotaryTable(base.rotary_emb, self.dtype, self.device)
-        fused = [FusedLayer.install(layer, i) for i, layer in enumerate(self._layers)]
+        fused = [FusedLayer.install(layer, i, copies) for i, layer in enumerate(self._layers)]
         self._project = [layer.project for layer in fused]
         attention = self._layers[0].self_attn
         heads = config.num_attention_heads
@@ -167,7 +168,7 @@ class LlamaRunner:
         flops = self.cost.head(hidden.shape[1] if every else 1)
         for meter in step.cache.meters:
             meter.add_flops(flops, step.prefill)
-        return self._head(rms_norm(hidden, self._norm)).float()
+        return self._head(hidden).float()
 
     def finish(self, step: Pass) -> None:
         """Count the new positions as seen, after all layers that shall run have run."""
@@ -233,25 +234,28 @@ class FusedLayer:
     Args:
         layer: A Llama-like decoder layer.
         index: Its place in the stack.
+        copies: Keep weights in several layouts; see `runtime.linear`.
     """
 
-    def __init__(self, layer: Any, index: int) -> None:
+    def __init__(self, layer: Any, index: int, copies: bool) -> None:
         attention, mlp = layer.self_attn, layer.mlp
+        norms = RMSNorm(layer.input_layernorm), RMSNorm(layer.post_attention_layernorm)
         self._original = layer.forward
         self._index = index
-        self._norm_in, self._norm_post = layer.input_layernorm, layer.post_attention_layernorm
-        self._qkv = fuse(attention.q_proj, attention.k_proj, attention.v_proj)
-        self._out = Linear(attention.o_proj.weight, attention.o_proj.bias)
-        self._gate_up = fuse(mlp.gate_proj, mlp.up_proj)
-        self._down = Linear(mlp.down_proj.weight, mlp.down_proj.bias)
+        self._qkv = Linear(
+            *fuse(attention.q_proj, attention.k_proj, attention.v_proj), norms[0], copies
+        )
+        self._out = Linear(attention.o_proj.weight, attention.o_proj.bias, copies=copies)
+        self._gate_up = Linear(*fuse(mlp.gate_proj, mlp.up_proj), norms[1], copies)
+        self._down = Linear(mlp.down_proj.weight, mlp.down_proj.bias, copies=copies)
         self._head_dim = int(attention.head_dim)
         self._heads = attention.q_proj.out_features // self._head_dim
         self._kv_heads = attention.k_proj.out_features // self._head_dim
 
     @classmethod
-    def install(cls, layer: Any, index: int) -> FusedLayer:
+    def install(cls, layer: Any, index: int, copies: bool) -> FusedLayer:
         """Make ``layer`` run fused; return what runs."""
-        fused = cls(layer, index)
+        fused = cls(layer, index, copies)
         layer.forward = fused
         return fused
 
@@ -261,15 +265,15 @@ class FusedLayer:
             return self._original(hidden, *args, **rest)
         q, k, v = self.project(hidden, step)
         seen = step.cache.attend(self._index, q, k, v, step.mask)
-        hidden = hidden + self._out(seen.transpose(1, 2).flatten(2))
-        gate, up = self._gate_up(rms_norm(hidden, self._norm_post)).chunk(2, dim=-1)
-        return hidden + self._down(F.silu(gate) * up)
+        hidden = self._out(seen.transpose(1, 2).flatten(2), hidden)
+        gate, up = self._gate_up(hidden).chunk(2, dim=-1)
+        return self._down(F.silu(gate).mul_(up), hidden)
 
     def project(self, hidden: Tensor, step: Pass) -> tuple[Tensor, Tensor, Tensor]:
         """Return rotated queries, rotated keys and values, each ``(rows, heads, t, head_dim)``."""
         rows, count, _ = hidden.shape
         both = self._heads + self._kv_heads
-        mixed = self._qkv(rms_norm(hidden, self._norm_in))
+        mixed = self._qkv(hidden)
         mixed = mixed.view(rows, count, -1, self._head_dim).transpose(1, 2)
         rotated = mixed[:, :both]
         swapped = rotated.roll(self._head_dim // 2, -1)
@@ -277,13 +281,8 @@ class FusedLayer:
         return rotated[:, : self._heads], rotated[:, self._heads :], mixed[:, both:]
 
 
-def rms_norm(hidden: Tensor, norm: Any) -> Tensor:
-    """Return the root-mean-square norm with the weights of ``norm``, in one kernel."""
-    return F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
-
-
-def fuse(*parts: nn.Linear) -> Linear:
-    """Return several products of one input as one; the parts become views of its weight."""
+def fuse(*parts: nn.Linear) -> tuple[Tensor, Tensor | None]:
+    """Return weight and bias of several products of one input as one; the parts become views."""
     weight = torch.cat([part.weight.detach() for part in parts])
     biases = [part.bias for part in parts]
     bias = None if biases[0] is None else torch.cat([b.detach() for b in biases])
@@ -292,4 +291,4 @@ def fuse(*parts: nn.Linear) -> Linear:
         stop = start + part.out_features
         part.weight.data = weight[start:stop]
         start = stop
-    return Linear(weight, bias)
+    return weight, bias

@@ -111,6 +111,5 @@ def token_logprobs(logits: Tensor, tokens: Sequence[int]) -> list[float]:
         tokens: One token id per row.
     """
     index = torch.tensor(tokens, device=logits.device).unsqueeze(-1)
-    chosen = logits.gather(-1, index).squeeze(-1) - logits.logsumexp(-1)
-    logprobs: list[float] = chosen.tolist()
+    logprobs: list[float] = logits.log_softmax(-1).gather(-1, index).squeeze(-1).tolist()
     return logprobs
