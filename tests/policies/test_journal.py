@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.conftest import full_after
+from tests.conftest import full_after, generated
 
+from ttc_bench.engines.base import Engine
 from ttc_bench.errors import UserError
 from ttc_bench.policies.journal import KEY_VERSION, Journal, logger
+from ttc_bench.types import Job
 
 IDENTITY = {"models": "tiny", "role": "target"}
 
@@ -139,3 +144,88 @@ def test_a_full_disk_is_told_and_costs_no_other_line(tmp_path: Path, room: int) 
         "after": True,
         "last": True,
     }
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from ttc_bench.policies.journal import Journal
+journal = Journal(Path(sys.argv[1]))
+for number in range(40):
+    journal.put(f"{sys.argv[2]}{number}", {"text": sys.argv[2] * 1_000_000}, {})
+"""
+
+
+def test_processes_that_write_and_open_at_once_lose_nothing(tmp_path: Path) -> None:
+    """A long line is there by parts before it is whole: who opens then must not cut it off."""
+    path = tmp_path / "j.jsonl"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "ab"]
+    openings = 0
+    while any(writer.poll() is None for writer in writers):
+        journal = Journal(path)
+        journal.put(f"own{openings}", {"text": "own"}, IDENTITY)
+        journal.close()
+        openings += 1
+        time.sleep(0.002)
+    assert [writer.returncode for writer in writers] == [0, 0]
+    journal = Journal(path)
+    for name in "ab":
+        texts = [(journal.get(f"{name}{number}") or {}).get("text") for number in range(40)]
+        assert texts == [name * 1_000_000] * 40
+    assert openings > 3
+    assert len(journal) == 80 + openings
+
+
+def test_what_another_process_adds_stays_readable_beside_what_is_put(tmp_path: Path) -> None:
+    one, other = Journal(tmp_path / "j.jsonl"), Journal(tmp_path / "j.jsonl")
+    for number in range(3):
+        one.put(f"one{number}", {"text": "1"}, IDENTITY)
+        other.put(f"other{number}", {"text": "2" * number}, IDENTITY)
+    again = Journal(tmp_path / "j.jsonl")
+    assert len(again) == 6
+    assert [other.get(f"one{number}") for number in range(3)] == [{"text": "1"}] * 3
+    assert [again.get(f"other{n}") for n in range(3)] == [{"text": "2" * n} for n in range(3)]
+
+
+ODD = st.text(st.characters(codec=None), max_size=8)
+
+
+@given(key=ODD, text=ODD, number=st.integers(min_value=-(10**40), max_value=10**40))
+def test_any_text_and_any_number_is_kept(
+    key: str, text: str, number: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Lone surrogates and numbers beyond 64 bits, which servers send, are JSON."""
+    path = tmp_path_factory.mktemp("journal") / "j.jsonl"
+    record = {"text": text + "\ud800", "tokens": number}
+    journal = Journal(path)
+    journal.put(key, record, {"last": text})
+    assert journal.get(key) == record
+    assert Journal(path).get(key) == record
+
+
+DAMAGES = {
+    "no JSON": lambda line: line.replace(b'"text":', b'"te\x00t":'),
+    "no UTF-8": lambda line: line.replace(b'"text":"', b'"text":"\xff'),
+    "half a line": lambda line: line[: len(line) // 2] + b"\n",
+    "without its answer": lambda line: line.replace(b'"text":', b'"txet":'),
+    "zeros": lambda line: b"\0" * (len(line) - 1) + b"\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_is_computed_anew_and_told(
+    damage: str, engine: Engine, jobs: list[Job], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "j.jsonl"
+    short = [job.model_copy(update={"max_tokens": 4}) for job in jobs]
+    first = generated("baseline.greedy", short, engine, Journal(path), {}, seed=0)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = DAMAGES[damage](lines[1])
+    path.write_bytes(b"".join(lines))
+    caplog.clear()
+    again = generated("baseline.greedy", short, engine, Journal(path), {}, seed=0)
+    assert again["replayed"].tolist() == [True, False, *[True] * (len(jobs) - 2)]
+    assert again["text"].tolist() == first["text"].tolist()
+    assert re.search(r"\b1 (damaged records|lines that cannot be read)", caplog.text)
+    whole = generated("baseline.greedy", short, engine, Journal(path), {}, seed=0)
+    assert whole["replayed"].all(), "what was computed anew is in the journal"

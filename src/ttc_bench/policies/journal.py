@@ -2,8 +2,12 @@
 
 Every finished call is one JSON line, written at once with a single system call. A later run (the
 same command after ``kill -9``, or another policy that asks for the same sample) finds it by its
-key and replays it, so nothing is computed or paid twice. A line torn by a kill is cut off when
-the journal is opened again; one torn by a full disk is passed over, and costs no other.
+key and replays it, so nothing is computed or paid twice. Opening reads keys alone: a record is
+parsed when it is asked for, so that a journal of a million lines costs seconds and little memory.
+
+Several processes may write one journal: each appends whole lines under a lock of the file, which
+ends with the process. A line torn by a kill is cut off under that lock, where nobody is writing;
+one that was damaged otherwise is passed over, told, and costs no other.
 
 A line says the version of its key and the identity that the key is a digest of. Lines of another
 version, or of none, are of no use to this one; they stay in the file as they are.
@@ -11,11 +15,14 @@ version, or of none, are of no use to this one; they stay in the file as they ar
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from ttc_bench.errors import UserError
@@ -24,6 +31,14 @@ logger = logging.getLogger(__name__)
 
 KEY_VERSION = 2
 """Raised whenever what makes a key changes; lines from before there were versions have none."""
+
+HEAD = f'{{"version":{KEY_VERSION},"key":'.encode()
+"""What a line of this version begins with, before its key."""
+
+BEHIND_KEY = b',"identity":'
+"""What comes behind the key; within a key its quotes would be escaped."""
+
+CHUNK_BYTES = 16_384
 
 
 class Journal:
@@ -39,17 +54,49 @@ class Journal:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self._records: dict[str, dict[str, Any]] = {}
+        """Records that stand in no file."""
+        self._places: dict[bytes, int] = {}
+        """Where the lines of the file begin, in bytes, by the key as it stands there."""
+        self._end = 0
+        """Where the first line begins that was not read."""
         self._file: int | None = None
-        self._torn = False
+        self._turn = Lock()
+        self._passed_over = self._outdated = self._damaged = 0
         if path is not None:
             self._open(path)
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._records) + len(self._places)
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """Return the record kept under ``key``, or ``None``."""
-        return self._records.get(key)
+        """Return the record kept under ``key``, or ``None``; so too if it cannot be read."""
+        if (record := self._records.get(key)) is not None:
+            return record
+        place = self._places.get(json.dumps(key).encode())
+        if place is None:
+            return None
+        entry = _parse(self._line(place))
+        if entry is None or entry.pop("key") != key:
+            self.discard(key)
+            return None
+        return {name: value for name, value in entry.items() if name not in ("version", "identity")}
+
+    def discard(self, key: str) -> None:
+        """Count what stands under ``key`` as damaged: it is computed anew; see `tell_damage`."""
+        with self._turn:
+            self._places.pop(json.dumps(key).encode(), None)
+            self._records.pop(key, None)
+            self._damaged += 1
+
+    def tell_damage(self) -> None:
+        """Log how many records could not be read since this was last told, if any."""
+        damaged, self._damaged = self._damaged, 0
+        if damaged:
+            logger.warning(
+                "%s: %d damaged records could not be read and were computed anew",
+                self.path,
+                damaged,
+            )
 
     def put(self, key: str, record: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
         """Keep ``record`` under ``key``; on return it is out of this process's hands.
@@ -63,30 +110,63 @@ class Journal:
         Raises:
             UserError: If it cannot be written whole. It is kept in memory all the same.
         """
-        self._records[key] = dict(record)
-        if self._file is not None:
-            entry = {"version": KEY_VERSION, "key": key, "identity": identity, **record}
-            line = json.dumps(entry, separators=(",", ":")) + "\n"
-            self._append(self._file, line.encode())
-
-    def close(self) -> None:
-        """Close the file; the records stay readable."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-    def _append(self, file: int, line: bytes) -> None:
-        """Write a line; behind half a line it goes on a new one, or it would be lost with it."""
-        rest = b"\n" + line if self._torn else line
+        if self._file is None:
+            self._records[key] = dict(record)
+            return
+        entry = {"version": KEY_VERSION, "key": key, "identity": identity, **record}
+        line = json.dumps(entry, separators=(",", ":")) + "\n"
         try:
-            while rest:
-                rest = rest[os.write(file, rest) :]
-                self._torn = bool(rest)
+            with self._locked() as file:
+                self._append(file, json.dumps(key).encode(), line.encode())
         except OSError as error:
+            self._records[key] = dict(record)
             raise UserError(
                 f"cannot write the journal {self.path}: {error.strerror}. Make room, then repeat"
                 " the command: it replays what the journal holds."
             ) from error
+        self._records.pop(key, None)
+
+    def close(self) -> None:
+        """Close the file; only what is kept in memory stays readable."""
+        with self._turn:
+            if self._file is not None:
+                os.close(self._file)
+            self._file = None
+            self._places.clear()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[int]:
+        """Hold the file's lock, with all lines read that others wrote; a torn one is cut off."""
+        with self._turn:
+            assert self._file is not None
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                self._read_on()
+                yield self._file
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _append(self, file: int, key: bytes, line: bytes) -> None:
+        size = os.fstat(file).st_size
+        if size > self._end:
+            os.ftruncate(file, self._end)
+        rest = line
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        self._places[key] = self._end
+        self._end += len(line)
+
+    def _line(self, place: int) -> bytes:
+        """Return the line that begins at ``place``."""
+        assert self._file is not None
+        chunks: list[bytes] = []
+        while chunk := os.pread(self._file, CHUNK_BYTES, place):
+            end = chunk.find(b"\n") + 1
+            chunks.append(chunk[:end] if end else chunk)
+            if end:
+                break
+            place += len(chunk)
+        return b"".join(chunks)
 
     def _open(self, path: Path) -> None:
         try:
@@ -97,41 +177,55 @@ class Journal:
                 f"cannot write the journal {path}: {error.strerror}. Make its folder writable or"
                 " point the catalog entry 'journal' to another place."
             ) from error
-        self._load(path)
+        self._read_on()  # Without the lock, as others write: it takes its time.
+        with self._locked() as file:
+            torn = os.fstat(file).st_size - self._end
+            os.ftruncate(file, self._end)
+        self._tell(torn)
 
-    def _load(self, path: Path) -> None:
-        torn = passed_over = outdated = 0
-        with path.open("rb") as lines:
+    def _read_on(self) -> None:
+        """Note the whole lines behind those that were read, by key."""
+        assert self.path is not None
+        assert self._file is not None
+        if os.fstat(self._file).st_size == self._end:
+            return
+        with open(self._file, "rb", buffering=1 << 20, closefd=False) as lines:
+            lines.seek(self._end)
             for line in lines:
-                record = _parse(line)
-                if record is None:
-                    passed_over += line.endswith(b"\n")
-                    torn = 0 if line.endswith(b"\n") else len(line)
-                elif record.pop("version", None) != KEY_VERSION:
-                    outdated += 1
-                else:
-                    record.pop("identity", None)
-                    self._records[record.pop("key")] = record
-        if torn:
-            os.truncate(path, path.stat().st_size - torn)
-        self._tell(torn, passed_over, outdated)
+                if not line.endswith(b"\n"):
+                    break
+                self._note(line)
+                self._end += len(line)
 
-    def _tell(self, torn: int, passed_over: int, outdated: int) -> None:
+    def _note(self, line: bytes) -> None:
+        end = line.find(BEHIND_KEY) if line.startswith(HEAD) and line.endswith(b"}\n") else -1
+        if end > 0:
+            self._places[line[len(HEAD) : end]] = self._end
+            return
+        entry = _parse(line)  # A line of another version or writer, or none.
+        if entry is None:
+            self._passed_over += 1
+        elif entry.get("version") != KEY_VERSION:
+            self._outdated += 1
+        else:
+            self._places[json.dumps(entry["key"]).encode()] = self._end
+
+    def _tell(self, torn: int) -> None:
         """Log what of the file is no use, a line for what is broken and one for what is old."""
-        if torn or passed_over:
+        if torn or self._passed_over:
             logger.warning(
                 "%s: cut off %d bytes of a line torn by an interrupted run, passed over %d lines"
                 " that cannot be read; %d completions are kept",
                 self.path,
                 torn,
-                passed_over,
-                len(self._records),
+                self._passed_over,
+                len(self),
             )
-        if outdated:
+        if self._outdated:
             logger.warning(
                 "%s: %d records of another key version stay as they are and are not replayed",
                 self.path,
-                outdated,
+                self._outdated,
             )
 
 

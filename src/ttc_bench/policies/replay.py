@@ -6,11 +6,14 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from typing import TypeVar
 
 from ttc_bench.engines.base import Capability, Engine, ReadRequest, Request, key_of
 from ttc_bench.engines.completion import BrokenCall, CallError, Completion, Reading
 from ttc_bench.errors import UserError
 from ttc_bench.policies.journal import Journal
+
+R = TypeVar("R", Completion, Reading)
 
 
 class Replay:
@@ -28,8 +31,8 @@ class Replay:
     def recall(self, request: Request) -> dict[int, Completion]:
         """Return the samples of a request that the journal holds, by seed index."""
         models = self._models(request)
-        records = {i: self._journal.get(request.key(models, i)) for i in request.indexes}
-        return {i: Completion.from_json(r).as_replay(i) for i, r in records.items() if r}
+        kept = {i: self._read(request.key(models, i), Completion) for i in request.indexes}
+        return {i: completion.as_replay(i) for i, completion in kept.items() if completion}
 
     def keep(self, request: Request, completion: Completion) -> None:
         """Enter a sample of a request in the journal, if that lacks it."""
@@ -82,12 +85,22 @@ class Replay:
     async def read(self, request: ReadRequest, read: Callable[[], Awaitable[Reading]]) -> Reading:
         """Return a reading from the journal, or make it by ``read`` and keep it."""
         identity = request.identity(self._engine.fingerprint(request.role))
-        record = self._journal.get(key_of(identity))
-        if record is not None:
-            return Reading.from_json(record)
+        if (kept := self._read(key_of(identity), Reading)) is not None:
+            return kept
         reading = await read()
         self._journal.put(key_of(identity), asdict(reading), identity)
         return reading
+
+    def _read(self, key: str, kind: type[R]) -> R | None:
+        """Return what the journal holds under a key; a record that is no ``kind`` is damaged."""
+        record = self._journal.get(key)
+        if record is None:
+            return None
+        try:
+            return kind.from_json(record)
+        except (KeyError, TypeError, ValueError):
+            self._journal.discard(key)
+            return None
 
     def _models(self, request: Request) -> str:
         """Return the fingerprints of every model that shapes the completion."""

@@ -71,6 +71,7 @@ def generate(
             check_capabilities(variant.needs(), engine, name)
             own = sessions(name, variant, suited, engine, journal, seed, timed)
             responses += _measured(label, variant, own)
+    journal.tell_damage()
     return to_frame(responses)
 
 
