@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from tests.conftest import KedroRun
 
-LIMIT = 6
+LIMIT = 12
 ARGUMENTS = (
     "--pipeline=baseline",
     "--tags=ingest_benchmarks,generate",
@@ -28,6 +28,12 @@ def test_a_killed_run_is_finished_by_the_same_command(
     journal = project / "data" / "07_model_output" / "journal.jsonl"
     process = kedro_process(*ARGUMENTS)
     _wait_for_lines(journal, 3, process)
+    refused = kedro_run(*ARGUMENTS)
+    assert refused.exit_code == 1
+    assert f"another run is at work in this project: baseline, process {process.pid}, since" in (
+        refused.output
+    )
+    assert "Traceback" not in refused.output
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = _entries(journal)

@@ -18,6 +18,7 @@ from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
 from ttc_bench.errors import UserError
+from ttc_bench.hooks.progress import PROGRESS
 from ttc_bench.hooks.tracking import end_runs
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -35,9 +36,10 @@ class Run(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Check the pipeline names, then run in the project's folder: paths are from there."""
         warnings.filterwarnings("ignore", "Option '--pipeline'", KedroDeprecationWarning)
+        PROGRESS.begin("reading the project")
         requested = [ctx.params.get("pipeline"), *(ctx.params.get("pipelines") or ())]
-        _check_pipelines([name for name in requested if name])
         try:
+            _check_pipelines([name for name in requested if name])
             with contextlib.chdir(_project_folder()):
                 return super().invoke(ctx)
         except Exception as error:
@@ -47,6 +49,8 @@ class Run(click.Command):
             end_runs("KILLED")
             click.echo("interrupted: the same command replays what is computed and does the rest.")
             ctx.exit(INTERRUPTED)
+        finally:
+            PROGRESS.end()
 
 
 def _project_folder() -> Path:

@@ -3,14 +3,17 @@
 import kedro_mlflow  # noqa: F401  (raises its log level on import; quieten lowers it)
 
 from ttc_bench.hooks.credentials import Credentials
+from ttc_bench.hooks.occupancy import Occupancy
 from ttc_bench.hooks.parameters import ConfigLoader, Parameters
 from ttc_bench.hooks.preflight import Preflight
+from ttc_bench.hooks.progress import PROGRESS
 from ttc_bench.hooks.quiet import quieten
 from ttc_bench.hooks.tracking import Tracking
 
 quieten()
 
-HOOKS = (Credentials(), Parameters(), Preflight(), Tracking())
+# Of hooks that come first, the last one named is the first: checks, then the place, then MLflow.
+HOOKS = (Credentials(), Parameters(), Occupancy(), Preflight(), Tracking(), PROGRESS)
 
 CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {

@@ -1,0 +1,35 @@
+"""A terminal is never silent for long."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from kedro.pipeline import node
+from tqdm import tqdm
+
+from ttc_bench.hooks import progress
+
+
+def test_what_goes_on_is_said_every_few_seconds_and_not_once_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "SILENCE_S", 0.05)
+    own = progress.Progress()
+    own.begin("reading the project")
+    assert capsys.readouterr().err.endswith(" reading the project\n"), "at once"
+    time.sleep(0.3)
+    own.before_node_run(node(lambda: 0, None, "x", name="build_marts"))
+    time.sleep(0.3)
+    with tqdm(total=2, desc="a bar speaks for itself"):
+        capsys.readouterr()
+        time.sleep(0.2)
+        assert "build_marts" not in capsys.readouterr().err
+    time.sleep(0.3)
+    own.end()
+    time.sleep(0.1)
+    lines = capsys.readouterr().err.splitlines()
+    assert any(re.fullmatch(r"\d\d:\d\d:\d\d build_marts, for \d+ s", line) for line in lines)
+    time.sleep(0.3)
+    assert not capsys.readouterr().err
