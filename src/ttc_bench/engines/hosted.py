@@ -70,7 +70,12 @@ class HostedModels(EngineParams):
         logprobs: Whether to ask for log-probabilities; null goes by the provider.
         tokenizer: Folder of the models' tokenizer, which counts tokens exactly where a server
             sends no usage; without it such counts and their price are null.
-        extra_body: Fields added to every request, as the endpoint defines them.
+        enable_thinking: Whether the models reason before they answer; null leaves it to them.
+        reasoning_effort: How hard they reason, in the provider's words (``low``, ``high``, ...).
+        thinking_budget: Most tokens of hidden reasoning.
+        headers: Headers of one's own, each with the name of the environment variable that holds
+            its value, which is written nowhere.
+        extra_body: Fields added to every request, as the endpoint defines them; no keys.
     """
 
     target: str = Field(min_length=1)
@@ -97,6 +102,10 @@ class HostedModels(EngineParams):
     continuation: Literal["auto", "none", "prefill", "vllm", "prefix"] = "auto"
     logprobs: bool | None = None
     tokenizer: str | None = None
+    enable_thinking: bool | None = None
+    reasoning_effort: str | None = None
+    thinking_budget: int | None = Field(default=None, ge=0)
+    headers: dict[str, str] = Field(default_factory=dict)
     extra_body: dict[str, Any] = Field(default_factory=dict)
 
     def build(self) -> Engine:
@@ -287,9 +296,20 @@ def _connect(
     from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
     from ttc_bench.engines.hosting.counters import Counters
     from ttc_bench.engines.hosting.endpoint import resolve
+    from ttc_bench.engines.hosting.secrets import name_of_secret
+    from ttc_bench.engines.hosting.thinking import fields as thinking_fields
     from ttc_bench.engines.hosting.tokenizer import Tokenizer
     from ttc_bench.engines.hosting.transports import ByLiteLLM, Direct, Timeouts
 
+    if secret := name_of_secret(models.extra_body):
+        raise UserError(
+            f"parameter model.extra_body: {secret} looks like a key, and parameters are written to"
+            " reports. Name an environment variable under model.headers instead."
+        )
+    provider = name.partition("/")[0]
+    thinking = thinking_fields(
+        provider, models.enable_thinking, models.reasoning_effort, models.thinking_budget
+    )
     endpoint = resolve(
         name,
         api_base,
@@ -297,7 +317,8 @@ def _connect(
         continuation=models.continuation,
         logprobs=models.logprobs,
         price=models.prices.get(name),
-        extra_body=models.extra_body,
+        extra_body={**thinking, **models.extra_body},
+        headers=models.headers,
     )
     first_s = models.first_token_timeout_s or models.timeout_s
     timeouts = Timeouts(models.timeout_s, models.idle_timeout_s, first_s)

@@ -150,6 +150,7 @@ class Server:
             "inside": self.inside + 1,
             "model": body["model"],
             "parameters": {k: v for k, v in body.items() if k != "messages"},
+            "own_header": request.headers.get("X-Own"),
             "last_role": body["messages"][-1]["role"],
             "peer": request.transport.get_extra_info("peername")[1] if request.transport else None,
             "status": 200,
@@ -187,7 +188,8 @@ class Server:
         if entry["fault"] == "500":
             about = f" while serving {given}" if plan.echo_key else ""
             return error(500, f"The server had an error{about}", "server_error")
-        return None
+        page = PAGES.get(entry["fault"] or "")
+        return None if page is None else page()
 
     def is_too_much(self) -> bool:
         plan, now = self.plan, time.perf_counter()
@@ -284,6 +286,13 @@ def error(
 ) -> web.Response:
     body = {"error": {"message": message, "type": code, "code": code}}
     return web.json_response(body, status=status, headers=headers)
+
+
+PAGES = {
+    "403": lambda: web.Response(status=403, text="<html>not for you</html>"),
+    "404": lambda: web.Response(status=404, text="<html>not here</html>"),
+    "307": lambda: web.Response(status=307, headers={"Location": "http://elsewhere.example/v1"}),
+}
 
 
 async def serve() -> None:

@@ -226,3 +226,50 @@ def test_connections_are_used_again(server: FaultServer) -> None:
     log = server.log()
     assert len(log) == 40
     assert len({entry["peer"] for entry in log}) <= 4
+
+
+def test_a_wait_in_the_servers_queue_is_none_within_the_answer(server: FaultServer) -> None:
+    server.plan(fault_share=1.0, faults=["hang"], hang_s=1.0)
+    completion = one(server.engine(idle_timeout_s=0.2), ask("hello"))
+    assert completion.attempts == 1
+    assert completion.timing.ttft_s is not None
+    assert completion.timing.ttft_s >= 1.0
+
+
+def test_what_a_call_cost_that_was_never_begun_is_not_known(
+    server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.plan(fault_share=1.0, faults=["hang"], fault_tries=1, hang_s=5.0)
+    prices = {"openai/known": {"prompt": 1.0, "completion": 1.0}}
+    engine = server.engine(first_token_timeout_s=0.4, prices=prices, concurrency=8)
+    completion = one(engine, ask("hello"))
+    (broken,) = completion.broken
+    assert (broken.error_type, broken.usd, broken.usage.is_estimated) == ("timeout", None, True)
+    assert completion.usd is not None
+    assert (
+        "did not begin to answer within model.first_token_timeout_s: now at most 4" in caplog.text
+    )
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "hang", "cut", "malformed", "error", "empty"])
+def test_a_job_lasts_as_long_as_its_user_waits_whatever_failed(
+    server: FaultServer, fault: str
+) -> None:
+    server.plan(
+        faults=[fault],
+        fault_share=1.0,
+        fault_tries=2,
+        ttft_s=0.1,
+        itl_s=0.02,
+        tokens=10,
+        hang_s=9.0,
+    )
+    engine, jobs = server.engine(first_token_timeout_s=0.5), ingested("crm_sim", 1)
+    frame = generated("baseline.greedy", jobs, engine, Journal(), {}, seed=0)
+    log = server.log()
+    assert list(frame["status"]) == ["ok"]
+    lasted = log[-1]["marks"][-1] - log[0]["arrived"]
+    assert lasted <= frame["latency_s"][0] < lasted + 0.5
+    assert frame["ttft_s"][0] >= log[-1]["marks"][0] - log[0]["arrived"]
+    metrics = run("latency", ScoringBatch.of(frame, jobs, ScoreParams()))
+    assert metrics["tpot_s"][0] == pytest.approx(0.02, rel=0.5)

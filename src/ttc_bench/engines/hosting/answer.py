@@ -138,6 +138,11 @@ class Answer:
         return bool(self.marks or self.hidden_marks)
 
     @property
+    def most_came(self) -> int:
+        """Tokens that can have come at most: no token is shorter than a byte."""
+        return max(self._bytes, self.tokens)
+
+    @property
     def is_whole(self) -> bool:
         """Whether all of the answer is there, whatever the stream still may say."""
         return self.cut_off or any(choice.finish for choice in self._choices.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,21 +19,42 @@ from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
 from ttc_bench.engines.hosting.counters import Counters
 from ttc_bench.engines.hosting.endpoint import Endpoint
 from ttc_bench.engines.hosting.failures import TryError
+from ttc_bench.engines.hosting.library import litellm
 from ttc_bench.engines.hosting.limits import Throttle, Ticket
 from ttc_bench.engines.hosting.money import UNKNOWN, Booking, Budget
 from ttc_bench.engines.hosting.secrets import Redactor
 from ttc_bench.engines.hosting.tokenizer import Tokenizer
 from ttc_bench.engines.hosting.transports import Transport
 
+logger = logging.getLogger(__name__)
+
+_LONG_S = 5.0
+"""A pause of this length is told."""
+
 _HINTS: Mapping[str, str] = {
     "bad_key": ". Check the key in {variable}.",
     "no_permission": ". Check what the key in {variable} may use.",
     "unknown_model": ". Check the parameters model.target and model.api_base.",
     "connection": ". Is the server running? Check the parameter model.api_base.",
+    "no_tls": ". Check whether model.api_base should begin with http:// or with https://.",
+    "bad_certificate": ". Its certificate is not trusted: set SSL_CERT_FILE to its authority's.",
+    "redirect": ". No key is sent elsewhere: set model.api_base to the address that is meant.",
 }
+
+_CUT_BYTES_PER_TOKEN, _CUT_SHARE = 6.0, 0.6
+"""A prompt of more bytes per token than that is counted by another tokenizer, and taken for cut
+below this share of its count: tokenizers differ by less on the same text."""
 
 _UNREACHABLE_TRIES = 3
 """Tries after which an endpoint that never answered counts as not there."""
+
+_LOST_CALLS = 5
+"""Calls in a row, each with all its tries, after which one that had answered counts as gone."""
+
+_STRAY = {"no_permission": 403, "unknown_model": 404}
+_GENERAL_STATUS = 400
+_GONE = frozenset({"connection", *_STRAY})
+"""What ends the run at once, or after a few calls if the endpoint has answered before."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +112,13 @@ class Attempts:
 
     @property
     def lost_s(self) -> float:
-        """Time lost in failed tries and in the waits that the provider asked for."""
-        return float(sum(entry["s"] + (entry["retry_after_s"] or 0.0) for entry in self.log))
+        """Time since the first try left, and what the provider asks to wait yet."""
+        return time.perf_counter() - self.started_s + self.told_s
 
     @property
-    def was_told_to_wait(self) -> bool:
-        """Whether the provider said how long to wait: the throttle does, for all calls."""
-        return bool(self.log) and self.log[-1]["retry_after_s"] is not None
+    def told_s(self) -> float:
+        """How long the provider said to wait: the throttle does, for all calls."""
+        return float(self.log[-1]["retry_after_s"] or 0.0) if self.log else 0.0
 
 
 @dataclass
@@ -149,10 +171,12 @@ class EndpointClient:
         self._transport = transport
         self._throttle, self._limiter, self._budget = throttle, limiter, budget
         self._schedule, self._counters, self._tokenizer = schedule, counters, tokenizer
-        self._redact = Redactor([endpoint.key])
+        self._redact = Redactor([endpoint.key, *endpoint.secrets])
         self._backoff = wait_random_exponential(multiplier=schedule.backoff_s, max=30.0)
         self._dead: TryError | None = None
         self._has_answered = False
+        self._lost_calls = 0
+        self._is_told = self._is_cut_told = False
         self._leaves_stop = False
         self._tokens_per_byte = 0.3
 
@@ -166,7 +190,7 @@ class EndpointClient:
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda e: isinstance(e, TryError) and e.retryable),
             stop=lambda state: self._gives_up(attempts, state.idle_for),
-            wait=lambda state: 0.0 if attempts.was_told_to_wait else self._backoff(state),
+            wait=lambda state: max(0.0, self._backoff(state) - attempts.told_s),
             reraise=True,
         )
         try:
@@ -254,6 +278,7 @@ class EndpointClient:
         self._note_stop(stop, answer, bool(request.stop))
         usage = self._usage(request, answer, call.prompt_tokens)
         _note_oddities(answer, usage, request)
+        self._note_cut(request, answer, usage)
         return Completion(
             index=index,
             text=text,
@@ -268,6 +293,26 @@ class EndpointClient:
             extra=door.clean(self._extra(answer, attempts), answer.facts),
             broken=tuple(attempts.broken),
         )
+
+    def _note_cut(self, request: Request, answer: Answer, usage: Usage) -> None:
+        """Say so if the server can have read only a part of the prompt (a context cut short)."""
+        size = _bytes(request)
+        if usage.is_estimated or size < _CUT_BYTES_PER_TOKEN * usage.prompt_tokens:
+            return
+        texts = [message.content for message in request.messages]
+        expected = sum(len(litellm().encode(model="gpt-4o", text=text)) for text in texts)
+        if usage.prompt_tokens >= _CUT_SHARE * expected:
+            return
+        facts = f"the server read {usage.prompt_tokens} of about {expected} prompt tokens"
+        answer.facts["prompt_cut"] = facts
+        if not self._is_cut_told:
+            logger.warning(
+                "%s: %s. Its context is too short, or it counts no cached tokens: raise the"
+                " server's context (Ollama: OLLAMA_CONTEXT_LENGTH)",
+                self.endpoint.name,
+                facts,
+            )
+        self._is_cut_told = True
 
     def _usage(self, request: Request, answer: Answer, prompt_tokens: int) -> Usage:
         """Return the provider's counts, or else those of the tokenizer named, or an estimate."""
@@ -302,19 +347,43 @@ class EndpointClient:
     def _succeeded(
         self, request: Request, completion: Completion, answer: Answer, call: InFlightCall
     ) -> None:
-        self._has_answered = True
+        self._has_answered, self._lost_calls = True, 0
         usage = completion.usage
-        call.usd = self._booked(completion.usd, usage)
+        call.usd = self._booked(completion.usd, usage, answer)
         call.tokens = usage.prompt_tokens + usage.completion_tokens
         if not usage.is_estimated:
             ratio = usage.prompt_tokens / max(1, _bytes(request))
             self._tokens_per_byte += 0.2 * (ratio - self._tokens_per_byte)
-        pause_s = reported.pause_s(answer.headers, int(call.tokens))
-        if pause_s is not None:
-            self._throttle.pause(pause_s)
+        self._pause(reported.pause_s(answer.headers, int(call.tokens)))
         self._limiter.succeeded()
 
-    def _booked(self, usd: float | None, usage: Usage) -> Booking:
+    def _pause(self, seconds: float | None) -> None:
+        """Hold all calls back for as long as a limit is used up.
+
+        A wait beyond ``max_wait_s`` is not kept: if the provider means it, it refuses the next
+        call and says so, which ends the run.
+        """
+        if seconds is None:
+            return
+        if seconds > self._schedule.max_wait_s:
+            self._tell(
+                "says that a limit is used up for %.0f s: going on until it refuses", seconds
+            )
+            return
+        if seconds >= _LONG_S:
+            self._tell("asks to wait %.0f s: no call leaves until then", seconds)
+        self._throttle.pause(seconds)
+
+    def _tell(self, what: str, seconds: float) -> None:
+        logger.log(
+            logging.DEBUG if self._is_told else logging.WARNING,
+            "%s " + what,
+            self.endpoint.name,
+            seconds,
+        )
+        self._is_told = True
+
+    def _booked(self, usd: float | None, usage: Usage, answer: Answer) -> Booking:
         """Return what the budget books for a call that was answered, in whole or in part.
 
         What is not known is booked at the most that it can have cost, and at what has come if a
@@ -323,7 +392,8 @@ class EndpointClient:
         price = self.endpoint.price
         if usd is not None or price is None:
             return Booking(usd or 0.0)
-        return Booking(None, price.usd(replace(usage, cached_tokens=0)))
+        came = max(usage.completion_tokens, answer.most_came if answer.cut_off else 0)
+        return Booking(None, price.usd(replace(usage, cached_tokens=0, completion_tokens=came)))
 
     def _failed(
         self, failure: TryError, answer: Answer, attempts: Attempts, call: InFlightCall
@@ -335,8 +405,13 @@ class EndpointClient:
                 failure.retry_after_s = reported.pause_s(answer.headers, 0)
         elif failure.error_type == "timeout" and was_sent and was_silent:
             self._limiter.silent(call.entered_s)
-        if failure.retry_after_s is not None and failure.retryable:
-            self._throttle.pause(failure.retry_after_s)
+        if self._has_answered and (failure.error_type, failure.status) in _STRAY.items():
+            # One page of a proxy in a healthy run: the model was there a moment ago.
+            failure.fatal, failure.retryable = False, True
+        if self._has_answered and failure.status == _GENERAL_STATUS:
+            failure.fatal = False
+        if (failure.retry_after_s or 0.0) <= self._schedule.max_wait_s and failure.retryable:
+            self._pause(failure.retry_after_s)
         if failure.fatal:
             self._dead = failure
         attempts.add(failure, answer.sent_s or call.admitted_s)
@@ -344,7 +419,7 @@ class EndpointClient:
         if answer.began or (was_sent and answer.status is None):
             broken = self._broken(failure, answer, attempts, call.prompt_tokens)
             attempts.broken.append(broken)
-            call.usd = self._booked(broken.usd, broken.usage)
+            call.usd = self._booked(broken.usd, broken.usage, answer)
             call.tokens = broken.usage.prompt_tokens + broken.usage.completion_tokens
 
     def _broken(
@@ -381,8 +456,15 @@ class EndpointClient:
         """Return the failure of the call, as it stands in a row or stops the run."""
         kind, fatal = failure.error_type, failure.fatal
         message = self._redact.line(str(failure))
-        if kind == "connection" and not self._has_answered:
-            fatal, message = True, f"cannot be reached at {self.endpoint.url} ({message})"
+        where = self._redact(self.endpoint.url or self.endpoint.address or self.endpoint.provider)
+        self._lost_calls += kind in _GONE
+        if kind == "connection":
+            fatal = fatal or not self._has_answered or self._lost_calls >= _LOST_CALLS
+            message = f"cannot be reached at {where} ({message})"
+        elif kind in _GONE and self._lost_calls >= _LOST_CALLS:
+            fatal = True
+        if fatal:
+            self._dead = self._dead or failure
         asked_s = failure.retry_after_s or 0.0
         if asked_s > self._schedule.max_wait_s:
             fatal = True

@@ -58,6 +58,7 @@ class Endpoint:
         continuation: How a partial assistant turn is continued.
         logprobs: Whether log-probabilities are asked for.
         extra_body: Fields added to every request.
+        secrets: Values of the user's own headers: never shown.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Endpoint:
     continuation: Continuation = "none"
     logprobs: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def is_direct(self) -> bool:
@@ -146,6 +148,7 @@ def resolve(
     logprobs: bool | None = None,
     price: Price | None = None,
     extra_body: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Endpoint:
     """Return how LiteLLM reaches a model; no call is made.
 
@@ -158,6 +161,7 @@ def resolve(
         logprobs: Whether to ask for log-probabilities; ``None`` goes by the provider.
         price: Price to use instead of LiteLLM's.
         extra_body: Fields to add to every request.
+        headers: Names of environment variables that hold headers of the user's own, by header.
 
     Raises:
         UserError: If there is no such provider, no key, or no way to read its stream here.
@@ -170,7 +174,8 @@ def resolve(
     direct = _reached(transport, model, provider, key, base)
     dialect = _dialect(provider) if direct else provider
     supported = frozenset(library.get_supported_openai_params(model, dialect) or ())
-    url, headers = direct or (None, {})
+    url, known = direct or (None, {})
+    own = _own_headers(headers or {})
     return Endpoint(
         name=name,
         provider=provider,
@@ -178,7 +183,8 @@ def resolve(
         model=model,
         address=base,
         url=url,
-        headers=headers,
+        headers={**known, **own},
+        secrets=tuple(own.values()),
         key=key,
         key_variable=variable,
         supported=supported,
@@ -261,10 +267,28 @@ def _local(provider: str) -> str | None:
 
 def _check_address(base: str | None) -> None:
     parts = urlsplit(base or "http://host")
+    if "@" in (base or "") or parts.query or parts.fragment:
+        raise UserError(
+            "parameter model.api_base: keys and passwords do not belong into addresses, which are"
+            " written to reports. Set the provider's key in the environment, or name variables of"
+            " it under model.headers."
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"parameter model.api_base: {base!r} is no http(s) address.")
-    if parts.password or parts.username:
-        raise UserError("parameter model.api_base: keys do not belong into addresses.")
+
+
+def _own_headers(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the user's own headers, read from the environment.
+
+    Raises:
+        UserError: If a variable is not set; what was given in its place is not shown.
+    """
+    if missing := [header for header, name in variables.items() if not os.environ.get(name)]:
+        raise UserError(
+            f"parameter model.headers: {missing[0]} names no environment variable that is set."
+            " Values of headers are secrets: only the variable's name stands in parameters."
+        )
+    return {header: os.environ[name] for header, name in variables.items()}
 
 
 def _direct(

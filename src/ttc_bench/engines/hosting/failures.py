@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import json
+import math
+import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from ttc_bench.engines.hosting.library import litellm
 
@@ -38,6 +41,7 @@ FINAL = {
 }
 """Error classes of one request: the same request would meet them again."""
 
+REDIRECTS = range(300, 400)
 FATAL_STATUS = {401: "bad_key", 402: "no_credit", 403: "no_permission", 404: "unknown_model"}
 RETRIED_STATUS = {408: "timeout", 409: "server_error", 425: "server_error", 429: "rate_limit"}
 
@@ -50,6 +54,23 @@ FATAL_CODES = {
     "billing_hard_limit_reached": "no_credit",
 }
 """Codes in an error's body that say more than its status."""
+
+
+_WORDS = {
+    "no_tls": re.compile(r"plain http request|http request to an https", re.I),
+    "unknown_model": re.compile(
+        r"invalid model|unknown model|no such model|model_not_found|model name passed"
+        r"|\bmodel\b.{0,80}(does not exist|not found|is not (available|valid|supported))",
+        re.I | re.S,
+    ),
+    "bad_key": re.compile(
+        r"(invalid|incorrect|expired|missing|no|wrong|malformed)[^.]{0,20}"
+        r"(api[ _-]?key|(api|access|auth|bearer|server)[ _-]token)"
+        r"|authentication error|unauthori[sz]ed|no connected db",
+        re.I,
+    ),
+}
+"""What proxies say of a bad model or key under a status that says nothing."""
 
 
 class TryError(Exception):
@@ -86,7 +107,10 @@ def from_status(
 ) -> TryError:
     """Return what an HTTP error means, by LiteLLM's classes and the code in its body."""
     message, code = read_error(body)
-    kind = FATAL_CODES.get(code)
+    if status in REDIRECTS:
+        where = urlsplit(headers.get("location", "")).netloc or "another path"
+        return TryError("redirect", f"it sends calls on to {where}", fatal=True, status=status)
+    kind = FATAL_CODES.get(code) or (_by_words(message) if status == 400 else None)
     if kind is not None:
         return TryError(kind, f"{message} (HTTP {status})", fatal=True, status=status)
     failure = _by_class(_litellm_class(status, body, provider, model), status)
@@ -128,13 +152,17 @@ def from_network(error: BaseException, began: bool) -> TryError:
     import aiohttp
 
     text = f"{type(error).__name__}: {error}".rstrip(": ")
-    if isinstance(error, aiohttp.InvalidURL | aiohttp.ClientSSLError):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return TryError("bad_certificate", text, fatal=True)
+    if isinstance(error, aiohttp.ClientSSLError):
+        return TryError("no_tls", f"it answers, but not by TLS ({text})", fatal=True)
+    if isinstance(error, aiohttp.InvalidURL):
         return TryError("connection", text, fatal=True)
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
         return TryError("timeout", text, retryable=True)
     if began:
-        return TryError("broken_stream", f"the stream broke off ({text})", retryable=True)
-    return TryError("connection", text, retryable=True)
+        text = f"the stream broke off ({text})"
+    return TryError("broken_stream" if began else "connection", text, retryable=True)
 
 
 def from_event(error: Any, provider: str, model: str) -> TryError:
@@ -177,25 +205,29 @@ def read_error(body: str) -> tuple[str, str]:
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Return the wait that ``Retry-After`` asks for: seconds, a date, or OpenAI's milliseconds."""
-    millis = headers.get("retry-after-ms")
-    if millis is not None and _number(millis) is not None:
-        return max(0.0, float(millis) / 1000)
+    millis = _number(headers.get("retry-after-ms"))
+    if millis is not None and millis > 0:
+        return millis / 1000
     wait = headers.get("retry-after")
-    if wait is None:
-        return None
-    if _number(wait) is not None:
-        return max(0.0, float(wait))
-    try:
-        return max(0.0, parsedate_to_datetime(wait).timestamp() - time.time())
-    except ValueError:
-        return None
+    seconds = _number(wait)
+    if seconds is None and wait is not None:
+        with contextlib.suppress(ValueError, OverflowError):
+            seconds = parsedate_to_datetime(wait).timestamp() - time.time()
+    # Zero, what is past and what is no number ask for no wait: ours applies.
+    return seconds if seconds is not None and seconds > 0 else None
 
 
-def _number(text: str) -> float | None:
+def _number(text: str | None) -> float | None:
     try:
-        return float(text)
+        number = float(text or "")
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
+
+
+def _by_words(message: str) -> str | None:
+    """Return what the message of a general refusal (a proxy's HTTP 400) means for the run."""
+    return next((kind for kind, words in _WORDS.items() if words.search(message)), None)
 
 
 def _litellm_class(status: int, body: str, provider: str, model: str) -> str:

@@ -126,11 +126,11 @@ class Booking:
 
     Attributes:
         usd: Dollars; ``None`` where they are not known: then the most is booked.
-        least_usd: What has surely come to, if a server went on past its limit.
+        came_usd: What the tokens that have come may cost, if a server went on past its limit.
     """
 
     usd: float | None
-    least_usd: float | None = None
+    came_usd: float | None = None
 
 
 UNKNOWN = Booking(None)
@@ -186,7 +186,7 @@ class Budget:
     def settle(self, reservation: Reservation, cost: Booking) -> None:
         """Book what the try cost; if that is unknown, the most that it may have cost."""
         self._reservations.remove(reservation)
-        most_usd = max(reservation.usd, cost.least_usd or 0.0)
+        most_usd = max(reservation.usd, cost.came_usd or 0.0)
         self.spent_usd += most_usd if cost.usd is None else cost.usd
         self._settled.get().set()
 

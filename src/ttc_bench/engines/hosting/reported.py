@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ PLAIN = frozenset({"id", "object", "created", "model", "choices", "service_tier"
 _GROQ_TIMES = ("queue_time", "prompt_time", "completion_time", "total_time")
 _SPECULATION = {"num_draft_tokens": "draft_tokens", "num_accepted_draft_tokens": "accepted_tokens"}
 _KEPT_HEADERS = re.compile(r"^(x-ratelimit-|retry-after|x-request-id$|x-groq-region$)")
+_A_MOMENT_S, _A_MOMENT_MS = 1e9, 1e12
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -106,9 +108,15 @@ def duration_s(text: str) -> float | None:
         ``None`` if it is none of these.
     """
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         parts = _DURATION.findall(text)
+    else:
+        # A moment in place of a span: seconds or milliseconds since 1970.
+        if seconds > _A_MOMENT_MS:
+            seconds /= 1000
+        seconds -= time.time() if seconds > _A_MOMENT_S else 0.0
+        return seconds if math.isfinite(seconds) and seconds > 0 else None
     if not parts or "".join(a + u for a, u in parts) != text:
         return None
     return sum(float(amount) * _SECONDS[unit] for amount, unit in parts)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 HIDDEN = "[key hidden]"
 
@@ -16,7 +17,26 @@ _LOOKS_LIKE_A_KEY = re.compile(
 """Key shapes of the usual providers, masked ones (``sk-ab***yz``) included."""
 
 _NAMES_A_SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$")
+_FIELD_OF_A_SECRET = re.compile(
+    r"(^|[_-])(api_?key|key|secret|password|authorization|bearer|credentials?|(auth|access)_?token)$"
+    r"|^token$",
+    re.I,
+)
 _SHORTEST = 8
+
+
+def name_of_secret(fields: Mapping[str, Any], path: str = "") -> str | None:
+    """Return the name of a field that holds what looks like a key, if there is one."""
+    for name, value in fields.items():
+        here = f"{path}{name}"
+        if isinstance(value, Mapping):
+            if inner := name_of_secret(value, f"{here}."):
+                return inner
+        elif isinstance(value, str) and (
+            _FIELD_OF_A_SECRET.search(name) or _LOOKS_LIKE_A_KEY.search(value)
+        ):
+            return here
+    return None
 
 
 class Redactor:

@@ -118,6 +118,7 @@ class Direct(Transport):
                     data=self._body(request, seed),
                     headers=endpoint.headers,
                     proxy=self._proxy,
+                    allow_redirects=False,
                     trace_request_ctx=leaves,
                 ) as response,
             ):
@@ -250,6 +251,7 @@ class ByLiteLLM(Transport):
                 timeout=self._timeouts.total_s,
                 max_retries=0,
                 extra_body=endpoint.extras(request) or None,
+                extra_headers=endpoint.headers or None,
                 **parameters,
             )
             answer.status = 200

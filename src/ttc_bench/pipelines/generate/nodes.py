@@ -227,7 +227,7 @@ def report(name: str, responses: Iterable[Response]) -> None:
     if failed:
         reasons = sorted({f"{row.error_type}: {row.error_message}" for row in failed})
         logger.warning("%s: %d of %d jobs failed (%s)", name, len(failed), len(rows), reasons[0])
-    calls = [call for row in rows for call in row.ledger.calls]
+    calls = [call for row in rows for call in row.ledger.calls if not call.is_broken]
     replayed = sum(call.replayed for call in calls)
     if replayed:
         logger.info(
