@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -216,7 +217,8 @@ def key_of(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _identity_of(messages: Sequence[Message]) -> dict[str, str]:
+@lru_cache(64)
+def _identity_of(messages: tuple[Message, ...]) -> Mapping[str, str]:
     """Return a digest of chat messages, and the end of the last one for people to read."""
     content = json.dumps([message.model_dump() for message in messages]).encode()
     return {

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
@@ -113,9 +112,7 @@ class LocalEngine(Engine):
 
     def model_name(self, role: ModelRole = "target") -> str:
         """Return the last part of the model's path, or its hub id."""
-        source = self._source(role)
-        is_folder = Path(source.location).expanduser().is_dir()
-        return source.folder.resolve().name if is_folder else source.location
+        return self._source(role).name
 
     def fingerprint(self, role: ModelRole = "target") -> str:
         """Return a hash over weights, tokenizer, configuration, number type and engine."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from ttc_bench.engines.base import Capability, Engine, ReadRequest, Request, key_of
@@ -88,7 +88,7 @@ class Replay:
         if (kept := self._read(key_of(identity), Reading)) is not None:
             return kept
         reading = await read()
-        self._journal.put(key_of(identity), asdict(reading), identity)
+        self._journal.put(key_of(identity), reading.to_json(), identity)
         return reading
 
     def _read(self, key: str, kind: type[R]) -> R | None:

@@ -108,11 +108,8 @@ class KVCache:
         self.capacity = capacity
         self.meters = list(meters)
         self.length = 0
-        size = (len(self.meters), shape.kv_heads, capacity, shape.head_dim)
-        empty = [
-            torch.empty(size, dtype=shape.dtype, device=shape.device)
-            for _ in range(2 * shape.layers)
-        ]
+        size = (2 * shape.layers, len(self.meters), shape.kv_heads, capacity, shape.head_dim)
+        empty = list(torch.empty(size, dtype=shape.dtype, device=shape.device).unbind(0))
         self.keys, self.values = empty[: shape.layers], empty[shape.layers :]
 
     @property
@@ -194,7 +191,7 @@ class KVCache:
 
     def expand(self, meters: Sequence[Meter]) -> None:
         """Turn the single row into one row per meter, all with the same content."""
-        for tensors in (self.keys, self.values):
+        for tensors in (self.keys, self.values) if len(meters) > 1 else ():
             for i, tensor in enumerate(tensors):
                 wide = tensor.new_empty(len(meters), *tensor.shape[1:])
                 wide[:, :, : self.length] = tensor[:1, :, : self.length]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from ttc_bench.types import Message
+
+PROMPTS = 64
+"""Prompts whose tokens are remembered: a policy that writes in steps asks with the same again."""
 
 
 class Prompter:
@@ -22,6 +26,7 @@ class Prompter:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self.has_template = getattr(tokenizer, "chat_template", None) is not None
+        self._head = lru_cache(PROMPTS)(self._templated if self.has_template else self._plain)
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Return the token ids of a prompt.
@@ -31,20 +36,19 @@ class Prompter:
         that the model could have generated itself.
         """
         continued = bool(messages) and messages[-1].role == "assistant"
-        turns = messages[:-1] if continued else messages
-        head = self._templated(turns) if self.has_template else self._plain(turns)
+        head = list(self._head(tuple(messages[:-1] if continued else messages)))
         if not continued:
             return head
         tail = self._tokenizer(messages[-1].content, add_special_tokens=False)["input_ids"]
         return head + list(tail)
 
-    def _templated(self, messages: Sequence[Message]) -> list[int]:
+    def _templated(self, messages: tuple[Message, ...]) -> list[int]:
         text = self._tokenizer.apply_chat_template(
             [m.model_dump() for m in messages], tokenize=False, add_generation_prompt=True
         )
         # The template writes the special tokens itself.
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _plain(self, messages: Sequence[Message]) -> list[int]:
+    def _plain(self, messages: tuple[Message, ...]) -> list[int]:
         turns = [f"{m.role.capitalize()}: {m.content}\n\n" for m in messages]
         return list(self._tokenizer("".join(turns) + "Assistant:")["input_ids"])

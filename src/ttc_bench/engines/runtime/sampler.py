@@ -110,6 +110,9 @@ def token_logprobs(logits: Tensor, tokens: Sequence[int]) -> list[float]:
         logits: Shape ``(rows, vocabulary)``.
         tokens: One token id per row.
     """
+    own = logits.log_softmax(-1)
+    if len(tokens) == 1:
+        return [own[0, tokens[0]].item()]
     index = torch.tensor(tokens, device=logits.device).unsqueeze(-1)
-    logprobs: list[float] = logits.log_softmax(-1).gather(-1, index).squeeze(-1).tolist()
+    logprobs: list[float] = own.gather(-1, index).squeeze(-1).tolist()
     return logprobs

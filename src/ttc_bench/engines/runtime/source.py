@@ -110,6 +110,12 @@ class ModelSource:
             raise self.fault("its config.json is not a JSON object")
         return config
 
+    @cached_property
+    def name(self) -> str:
+        """The last part of a folder's path, or the hub id: the model's name in results."""
+        is_folder = Path(self.location).expanduser().is_dir()
+        return self.folder.resolve().name if is_folder else self.location
+
     @property
     def parameter(self) -> str:
         """What gives this model, as messages name it."""

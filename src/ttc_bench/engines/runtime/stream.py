@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from ttc_bench.engines.completion import FinishReason, Timing
@@ -134,22 +135,30 @@ class StopMatcher:
         self._text = ""
         self._window = 0
         self._complete = 0
+        self._before = ""
 
     def push(self, token: int) -> bool:
         """Take one token; return whether a stop string is there now (then `cut` is set)."""
         self._tokens.append(token)
-        before = decode(self._tokenizer, self._tokens[self._window : self._complete])
-        after = decode(self._tokenizer, self._tokens[self._window :])
+        after = decode_part(self._tokenizer, tuple(self._tokens[self._window :]))
         if after.endswith(UNFINISHED):
             return False
         searched = max(0, len(self._text) - self._longest + 1)
-        self._text += after[len(before) :]
+        self._text += after[len(self._before) :]
         self._window, self._complete = self._complete, len(self._tokens)
+        self._before = decode_part(self._tokenizer, tuple(self._tokens[self._window :]))
         matches = [(at, s) for s in self._stop if (at := self._text.find(s, searched)) >= 0]
-        if matches:
-            at, self.matched = min(matches)
-            self.cut = self._text[:at]
-        return self.cut is not None
+        if not matches:
+            return False
+        at, self.matched = min(matches)
+        self.cut = self._text[:at]
+        return True
+
+
+@lru_cache(2**16)
+def decode_part(tokenizer: Any, tokens: tuple[int, ...]) -> str:
+    """Return the text of a few tokens, remembered: it is asked for at every token made."""
+    return decode(tokenizer, tokens)
 
 
 def decode(tokenizer: Any, tokens: Sequence[int]) -> str:

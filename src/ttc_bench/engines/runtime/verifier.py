@@ -45,6 +45,7 @@ class Verifier(ABC):
     """
 
     tokenizer: Any
+    prompter: Prompter
     window: int
     """Most tokens of a question with a solution."""
 
@@ -79,7 +80,7 @@ class Verifier(ABC):
     def _encode(
         self, messages: Sequence[Message], solutions: Sequence[str]
     ) -> tuple[list[int], list[list[int]]]:
-        prompt = Prompter(self.tokenizer).encode(messages)
+        prompt = self.prompter.encode(messages)
         tails = [list(self.tokenizer(s, add_special_tokens=False)["input_ids"]) for s in solutions]
         longest = len(prompt) + max(map(len, tails), default=0)
         if longest > self.window:
@@ -117,6 +118,7 @@ class ScalarVerifier(Verifier):
             else transformers.AutoModelForSequenceClassification
         )
         self.tokenizer = load_tokenizer(source)
+        self.prompter = Prompter(self.tokenizer)
         self.model = load_weights(auto_class, source, placement)
         self.window = int(
             getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
@@ -189,7 +191,7 @@ class ImplicitVerifier(Verifier):
         sources = [source] if reward.reference is None else [source, reward.reference]
         self._beta = reward.beta
         self._models = [LanguageModel(one, placement) for one in sources]
-        self.tokenizer = self._models[0].tokenizer
+        self.tokenizer, self.prompter = self._models[0].tokenizer, self._models[0].prompter
         self.window = min(model.runner.max_positions for model in self._models)
 
     def _encode(
