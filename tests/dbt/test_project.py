@@ -12,8 +12,9 @@ import pytest
 from tests.reporting.support import PARAMS, scores
 
 import ttc_bench.dbt
-from ttc_bench.dbt import PROJECT, invoke, marts, write_sources
+from ttc_bench.dbt import PROJECT, build, invoke, marts, write_sources
 from ttc_bench.dbt.describe import FILE, document
+from ttc_bench.errors import DataError
 from ttc_bench.pipelines.aggregate.nodes import name_run
 from ttc_bench.reporting.scaling import scaling
 
@@ -67,6 +68,16 @@ def test_sources_are_found_whatever_the_folder_is_called(tmp_path: Path) -> None
         write_sources({"scores": scores("baseline", "greedy", rewards)}, folder / "marts.duckdb")
     with duckdb.connect(str(folder / "marts.duckdb"), read_only=True) as connection:
         assert len(connection.table("runs.scores").df()) == 3, "the sources of the last build"
+
+
+def test_a_null_where_none_may_be_is_told_by_its_column(tmp_path: Path) -> None:
+    """One query tests all columns of a model; it says which one has a null."""
+    named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", "digest", PARAMS)
+    curves = scaling(named.assign(samples=None), PARAMS)
+    sources = {"scores": named.assign(engine=["local", None]), "scaling_curves": curves}
+    expected = r"not_null_stg_scores.*'null_column': 'engine', 'n_rows': 1"
+    with pytest.raises(DataError, match=expected):
+        build(sources, tmp_path / "warehouse.duckdb")
 
 
 def test_descriptions_are_those_of_the_catalogue_of_metrics() -> None:

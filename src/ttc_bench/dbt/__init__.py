@@ -107,8 +107,20 @@ def invoke(command: str, warehouse: Path, work: Path) -> None:
         bad = [r for r in outcomes if str(r.status) not in ("success", "pass", "skipped")]
         raise DataError(
             "the scores do not pass the dbt project: "
-            + "; ".join(f"{r.node.name}: {str(r.message).strip()}" for r in bad)
+            + "; ".join(f"{r.node.name}: {_reason(r, warehouse)}" for r in bad)
         )
+
+
+def _reason(outcome: Any, warehouse: Path) -> str:
+    """Return what dbt says of a failure, and for a test the first row that did not pass."""
+    import duckdb
+
+    text = str(outcome.message).strip()
+    if str(outcome.status) != "fail":
+        return text
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        row = connection.sql(outcome.node.compiled_code).limit(1).df().to_dict("records")
+    return f"{text}, such as {row[0]}" if row else text
 
 
 @cache
