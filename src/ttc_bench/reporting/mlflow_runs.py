@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,13 +69,14 @@ def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) ->
     with _parent_run() as parent:
         mlflow.log_text(table, "summary.txt")
         mlflow.set_tag(COMMIT, commit())
+        existing = _existing(parent)
         for benchmark, scores in figures.scores.groupby("benchmark", sort=True):
             mlflow.log_input(_questions(str(benchmark), scores, figures.files), context="benchmark")
         for row in row_dicts(figures.summary):
             group = {name: row[name] for name in GROUP}
             key = "/".join(str(value) for value in group.values())
             with mlflow.start_run(
-                run_id=_existing(parent, key),
+                run_id=existing.get(key),
                 run_name=f"{group['policy']}.{group['variant']} {group['benchmark']}",
                 nested=True,
                 log_system_metrics=False,
@@ -129,16 +131,19 @@ def _parent_run() -> Iterator[str]:
         yield run.info.run_id
 
 
-def _existing(parent: str, key: str) -> str | None:
-    """Return the nested run that an earlier call wrote for ``key`` under ``parent``."""
+def _existing(parent: str) -> dict[str, str]:
+    """Return the nested runs that an earlier call wrote under ``parent``, by key."""
     import mlflow
 
     client = mlflow.MlflowClient()
     experiment = client.get_run(parent).info.experiment_id
-    runs = client.search_runs(
-        [experiment], f"tags.`{PARENT}` = '{parent}' and tags.`{KEY}` = '{key}'", max_results=1
-    )
-    return runs[0].info.run_id if runs else None
+    asked, token = f"tags.`{PARENT}` = '{parent}'", None
+    runs: dict[str, str] = {}
+    while True:
+        page = client.search_runs([experiment], asked, page_token=token)
+        runs |= {run.data.tags[KEY]: run.info.run_id for run in page if KEY in run.data.tags}
+        if not (token := page.token):
+            return runs
 
 
 def _log(
@@ -151,9 +156,8 @@ def _log(
     import mlflow
 
     scores = figures.of(group)
-    mlflow.set_tags({KEY: key, **group, "engine": str(scores["engine"].iloc[0]), COMMIT: commit()})
-    mlflow.log_params(_settings(group, parameters))
-    mlflow.log_metrics(_metrics(row, figures, group))
+    tags = {KEY: key, **group, "engine": str(scores["engine"].iloc[0]), COMMIT: commit()}
+    _log_batch(tags, _settings(group, parameters), _metrics(row, figures, group))
     mlflow.log_input(
         _questions(str(group["benchmark"]), scores, figures.files), context="benchmark"
     )
@@ -162,6 +166,24 @@ def _log(
         path = Path(folder) / SCORES
         scores.to_parquet(path)
         mlflow.log_artifact(str(path))
+
+
+def _log_batch(
+    tags: Mapping[str, Any], settings: Mapping[str, Any], metrics: Mapping[str, float]
+) -> None:
+    """Log to the open run; one request takes it all."""
+    import mlflow
+    from mlflow.entities import Metric, Param, RunTag
+
+    run = mlflow.active_run()
+    assert run is not None
+    now_ms = int(time.time() * 1000)
+    mlflow.MlflowClient().log_batch(
+        run.info.run_id,
+        metrics=[Metric(name, value, now_ms, 0) for name, value in metrics.items()],
+        params=[Param(name, str(value)) for name, value in settings.items()],
+        tags=[RunTag(name, str(value)) for name, value in tags.items()],
+    )
 
 
 def _questions(benchmark: str, scores: DataFrame, files: Mapping[str, str]) -> Any:
