@@ -48,6 +48,9 @@ below this share of its count: tokenizers differ by less on the same text."""
 _UNREACHABLE_TRIES = 3
 """Tries after which an endpoint that never answered counts as not there."""
 
+_STALE_S = 1.0
+"""A server that closes a connection sooner than this had closed it before it read the request."""
+
 _LOST_CALLS = 5
 """Calls in a row, each with all its tries, after which one that had answered counts as gone."""
 
@@ -415,8 +418,9 @@ class EndpointClient:
         if failure.fatal:
             self._dead = failure
         attempts.add(failure, answer.sent_s or call.admitted_s)
-        call.tokens, call.usd = 0.0, Booking(0.0)
-        if answer.began or (was_sent and answer.status is None):
+        is_open = was_sent and answer.status is None
+        call.tokens, call.usd = 0.0, UNKNOWN if is_open else Booking(0.0)
+        if answer.began or (is_open and time.perf_counter() - answer.sent_s > _STALE_S):
             broken = self._broken(failure, answer, attempts, call.prompt_tokens)
             attempts.broken.append(broken)
             call.usd = self._booked(broken.usd, broken.usage, answer)
