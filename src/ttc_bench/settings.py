@@ -8,12 +8,13 @@ from ttc_bench.hooks.parameters import ConfigLoader, Parameters
 from ttc_bench.hooks.preflight import Preflight
 from ttc_bench.hooks.progress import PROGRESS
 from ttc_bench.hooks.quiet import quieten
+from ttc_bench.hooks.sample_size import SampleSize
 from ttc_bench.hooks.tracking import Tracking
 
 quieten()
 
 # Of hooks that come first, the last one named is the first: checks, then the place, then MLflow.
-HOOKS = (Credentials(), Parameters(), Occupancy(), Preflight(), Tracking(), PROGRESS)
+HOOKS = (Credentials(), Parameters(), Occupancy(), Preflight(), SampleSize(), Tracking(), PROGRESS)
 
 CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {

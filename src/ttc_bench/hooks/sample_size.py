@@ -1,0 +1,75 @@
+"""What the sample of a run can show, said before the first call."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+
+from ttc_bench.types import BASELINE, Job
+
+if TYPE_CHECKING:
+    from ttc_bench.pipelines.generate.params import Points
+
+logger = logging.getLogger(__name__)
+
+MARGIN = 0.05
+"""Share of questions, or of reward, within which answers pass for equal."""
+
+
+class SampleSize:
+    """Says once a run, as soon as its jobs are there, which gains they are likely to show."""
+
+    _points: Mapping[str, Points] | None = None
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Note what the run generates with; what the models cannot execute is skipped."""
+        names = {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
+        self._points = None
+        if names:
+            engine = catalog.load("engine")
+            points = {name: catalog.load(f"params:{name}") for name in sorted(names)}
+            self._points = {
+                name: own
+                for name, own in points.items()
+                if not any(engine.missing_capabilities(point.needs()) for _, point in own)
+            }
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
+        """The first variant has its jobs and has made no call."""
+        if dataset_name == "jobs" and self._points is not None:
+            for line in sample_lines(data, self._points):
+                logger.info("%s", line)
+            self._points = None
+
+
+def sample_lines(jobs: Sequence[Job], points: Mapping[str, Points]) -> Iterator[str]:
+    """Yield per benchmark which gains its questions are likely to show.
+
+    Args:
+        jobs: The jobs of the run.
+        points: Sweep points of every ``{policy}.{variant}`` that the run generates with.
+    """
+    from ttc_bench.statistics.power import least_gain, pairs_to_exclude
+
+    rivals = [v for name, own in points.items() if name != ".".join(BASELINE) for _, v in own]
+    for benchmark, questions in Counter(job.benchmark for job in jobs).items():
+        variants = sum(variant.suits(benchmark) for variant in rivals)
+        if not variants:
+            continue
+        compared = "1 variant" if variants == 1 else f"{variants} variants"
+        line = (
+            f"{benchmark}: {questions} questions, {compared} against the baseline: a gain"
+            f" of {least_gain(questions, variants):.2f} and more is shown in 4 of 5 runs"
+        )
+        if variants > 1:
+            line += f" ({least_gain(questions):.2f} by a variant alone)"
+        least = pairs_to_exclude(MARGIN)
+        yield f"{line}; that at most {MARGIN:.0%} of answers differ takes {least} identical ones"
