@@ -27,7 +27,7 @@ RESOURCES = tuple(reading.name for reading in fields(Reading))
 TIMES = ("ttft_s", *(column.spec.name for column in COLUMNS if column.spec.unit == "s"))
 """Columns that are measurements: null where a call was replayed, for its time is of another run."""
 
-CONTROL = ("latency_s", "flops", "usd", "completion_tokens")
+CONTROL = ("latency_s", "flops", "usd")
 """Figures of a control's bill that are columns, under ``control_`` and their name."""
 
 
