@@ -41,6 +41,8 @@ class Capability(StrEnum):
     """Report the log-probability of every generated token."""
     WHITE_BOX = "white_box"
     """Open its layers, key-value cache and logits to a decoding loop."""
+    ROLL_BACK = "roll_back"
+    """Forget the last positions of its cache: rejected drafts."""
     PROMPT_LOGPROBS = "prompt_logprobs"
     """Report the log-probability of every prompt token."""
     BATCHED_SAMPLING = "batched_sampling"
@@ -298,8 +300,14 @@ class Engine(ABC):
             if role not in self.roles():
                 missing.append(f"a {role} model")
             elif lacking := sorted(needed - self.capabilities(role)):
-                missing.append(f"{', '.join(lacking)} on the {role} model {self.model_name(role)}")
+                why = "; ".join(filter(None, (self.shortcoming(role, one) for one in lacking)))
+                model = f"the {role} model {self.model_name(role)}" + (f" ({why})" if why else "")
+                missing.append(f"{', '.join(lacking)} on {model}")
         return missing
+
+    def shortcoming(self, role: ModelRole, capability: Capability) -> str:
+        """Return why the model in ``role`` lacks a capability, in words; empty for no reason."""
+        return ""
 
     def require(self, request: Request) -> None:
         """Raise unless the models can execute ``request``.

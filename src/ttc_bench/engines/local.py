@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ttc_bench.engines.decoding.elastic_batch import ElasticBatch
     from ttc_bench.engines.runtime.context import DecodeContext
     from ttc_bench.engines.runtime.models import LanguageModel, Placement
-    from ttc_bench.engines.runtime.runner import Runner
+    from ttc_bench.engines.runtime.runner import Architecture, Runner
     from ttc_bench.engines.runtime.source import ModelSource
 
 ANSWERS_VERSION = "2"
@@ -95,7 +95,7 @@ class LocalEngine(Engine):
             if path is not None
         }
         self._loaded: dict[ModelRole, Any] = {}
-        self._white_box: dict[ModelRole, bool] = {}
+        self._configs: dict[ModelRole, Any] = {}
 
     def check(self) -> None:
         """Raise unless every configured path is a model that can play its role.
@@ -129,6 +129,9 @@ class LocalEngine(Engine):
         """Return what the model in ``role`` can be asked for, by its configuration."""
         if role == "verifier":
             return frozenset({Capability.VERIFY})
+        architecture = self._architecture(role)
+        if not architecture.has_cache:
+            return frozenset()
         able = {
             Capability.GENERATE,
             Capability.CONTINUE,
@@ -136,9 +139,24 @@ class LocalEngine(Engine):
             Capability.PROMPT_LOGPROBS,
             Capability.BATCHED_SAMPLING,
         }
+        if architecture.rolls_back:
+            able.add(Capability.ROLL_BACK)
         if self._is_white_box(role):
             able |= {Capability.WHITE_BOX, Capability.BATCH}
         return frozenset(able)
+
+    def shortcoming(self, role: ModelRole, capability: Capability) -> str:
+        """Return what of the architecture stands in the way; see `Engine.shortcoming`."""
+        if role == "verifier":
+            return ""
+        architecture = self._architecture(role)
+        if not architecture.has_cache:
+            return f"{architecture.name} models take no key-value cache"
+        if capability == Capability.ROLL_BACK:
+            return f"the state of {architecture.name} models cannot forget rejected drafts"
+        if capability in (Capability.WHITE_BOX, Capability.BATCH):
+            return f"layers of {architecture.name} models cannot be opened, only Llama's and alike"
+        return ""
 
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return ``request.n`` completions; log-probabilities are the model's own, untempered.
@@ -349,11 +367,18 @@ class LocalEngine(Engine):
         return Placement.choose(self.models.device, self.models.dtype, self.models.threads)
 
     def _is_white_box(self, role: ModelRole) -> bool:
-        from transformers import AutoConfig
-
         from ttc_bench.engines.runtime.llama import is_white_box
 
-        if role not in self._white_box:
-            config = AutoConfig.from_pretrained(str(self._source(role).folder))
-            self._white_box[role] = is_white_box(config)
-        return self._white_box[role]
+        return is_white_box(self._config(role))
+
+    def _architecture(self, role: ModelRole) -> Architecture:
+        from ttc_bench.engines.runtime.runner import Architecture
+
+        return Architecture.of(self._config(role))
+
+    def _config(self, role: ModelRole) -> Any:
+        from transformers import AutoConfig
+
+        if role not in self._configs:
+            self._configs[role] = AutoConfig.from_pretrained(str(self._source(role).folder))
+        return self._configs[role]

@@ -47,6 +47,10 @@ class EngineWrapper(Engine):
         """Return what the model in ``role`` can be asked for."""
         return self.of(role).capabilities(role)
 
+    def shortcoming(self, role: ModelRole, capability: Capability) -> str:
+        """Return why the model in ``role`` lacks a capability."""
+        return self.of(role).shortcoming(role, capability)
+
     def require(self, request: Request) -> None:
         """Raise unless the engine of the request's role can execute it; see `Engine.require`."""
         self.of(request.role).require(request)

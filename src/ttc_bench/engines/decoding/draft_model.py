@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from ttc_bench.engines.base import Capability, Decoding, Requirements
-from ttc_bench.engines.decoding.speculation import Proposal, speculate
+from ttc_bench.engines.base import Decoding, Requirements
+from ttc_bench.engines.decoding.speculation import VERIFIES, Proposal, speculate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,10 +24,7 @@ class DraftModel(Decoding):
         k: Tokens drafted per round.
     """
 
-    requires: ClassVar[Requirements] = {
-        **Decoding.requires,
-        "draft": frozenset({Capability.GENERATE}),
-    }
+    requires: ClassVar[Requirements] = {"target": VERIFIES, "draft": VERIFIES}
 
     k: int = Field(default=4, ge=1, le=64)
 
@@ -71,6 +68,7 @@ class ModelDrafter:
         for _ in range(limit):
             tokens = torch.tensor([pending], device=self._runner.device)
             logits = self._fit(self._runner.forward(tokens, self._cache)[0])
+            self._cache.allow_crop()
             pending = [self._choose(logits, proposal)]
         return proposal
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from ttc_bench.engines.base import Decoding
-from ttc_bench.engines.decoding.speculation import Proposal, speculate
+from ttc_bench.engines.base import Decoding, Requirements
+from ttc_bench.engines.decoding.speculation import VERIFIES, Proposal, speculate
 
 if TYPE_CHECKING:
     from ttc_bench.engines.runtime.context import DecodeContext
@@ -23,6 +23,8 @@ class PromptLookup(Decoding):
         k: Most tokens drafted per round.
         max_ngram: Longest n-gram looked up; shorter ones are tried when it was not seen before.
     """
+
+    requires: ClassVar[Requirements] = {"target": VERIFIES}
 
     k: int = Field(default=4, ge=1, le=64)
     max_ngram: int = Field(default=3, ge=1, le=16)

@@ -12,11 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from ttc_bench.engines.base import Capability
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ttc_bench.engines.runtime.context import DecodeContext
     from ttc_bench.engines.runtime.sampler import Sampler
+
+
+VERIFIES = frozenset({Capability.GENERATE, Capability.ROLL_BACK})
+"""What a model must be able to do whose drafts, or whose reading of drafts, may be rejected."""
 
 
 @dataclass
@@ -46,6 +52,7 @@ def speculate(context: DecodeContext, drafter: Drafter, k: int) -> None:
     cache = context.target.new_cache(context.capacity + k, [context.meter])
     if context.step(context.target.forward(context.tensor(context.prompt), cache)[0]) is None:
         return
+    cache.allow_crop()
     done = False
     while not done:
         sequence = context.prompt + context.out.tokens

@@ -185,6 +185,9 @@ class KVCache:
         for meter in self.meters:
             meter.add_cache(nbytes, self.held)
 
+    def allow_crop(self) -> None:
+        """Do nothing: all that is stored can be forgotten again."""
+
     def crop(self, length: int) -> None:
         """Forget everything from position ``length`` on (rejected drafts)."""
         self.length = min(self.length, length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -96,17 +97,21 @@ class GenericCache:
 
         self.meters = list(meters)
         self.dynamic = DynamicCache(config=config)
+        self.length = 0
+        self._records = False
 
-    @property
-    def length(self) -> int:
-        """Positions seen so far."""
-        return int(self.dynamic.get_seq_length())
+    def allow_crop(self) -> None:
+        """Keep from now on what a sliding window would lose, until the next `crop`."""
+        if not self._records:
+            self.dynamic.activate_past_recording()  # type: ignore[no-untyped-call]
+            self._records = True
 
     def crop(self, length: int) -> None:
-        """Forget everything from position ``length`` on."""
-        if length < self.length:
-            # Negative: how many to remove.
-            self.dynamic.crop(length - self.length)
+        """Forget everything from position ``length`` on; `allow_crop` comes before it."""
+        if self.length:
+            # Negative: how many to remove. None at all still frees what was kept for a crop.
+            self.dynamic.crop(min(0, length - self.length))
+            self.length = min(self.length, length)
 
     def expand(self, meters: Sequence[Meter]) -> None:
         """Turn the single row into one row per meter."""
@@ -155,6 +160,7 @@ class GenericRunner:
         self.cost = parameter_cost(model, self.n_layers)
         accepted = inspect.signature(model.forward).parameters
         self._keeps_logits = "logits_to_keep" in accepted
+        self._takes_positions = "position_ids" in accepted
 
     def new_cache(self, capacity: int, meters: Sequence[Meter]) -> GenericCache:
         """Return an empty cache; it grows as needed, whatever ``capacity`` says."""
@@ -166,11 +172,17 @@ class GenericRunner:
         """Run the model on the next tokens of every row; see `Runner.forward`."""
         count, seen = tokens.shape[1], cache.length
         prefill = seen == 0 if prefill is None else prefill
-        keep = {"logits_to_keep": 0 if every else 1} if self._keeps_logits else {}
+        keep: dict[str, Any] = {}
+        if self._keeps_logits:
+            keep["logits_to_keep"] = 0 if every else 1
         flops = self.cost.layers(self.n_layers, count, seen + count)
-        flops += self.cost.head(count if every or not keep else 1)
+        flops += self.cost.head(count if every or not self._keeps_logits else 1)
+        if self._takes_positions:
+            # Some architectures do not count on from their cache by themselves (Bamba).
+            keep["position_ids"] = torch.arange(seen, seen + count, device=self.device)[None]
         self._threads.use_for(len(cache.meters) * flops)
         output = self.model(tokens, past_key_values=cache.dynamic, use_cache=True, **keep)
+        cache.length = seen + count
         nbytes = cache.row_nbytes()
         for meter in cache.meters:
             meter.add_pass(len(cache.meters), prefill)
@@ -179,6 +191,35 @@ class GenericRunner:
             meter.add_cache(nbytes, seen + count)
         logits: Tensor = output.logits.float()
         return logits if every else logits[:, -1]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a model can be asked for, by its configuration and class alone.
+
+    Attributes:
+        name: Its model type.
+        has_cache: Its forward takes a cache and hands it back.
+        rolls_back: All that the cache holds can be forgotten position by position.
+    """
+
+    name: str
+    has_cache: bool
+    rolls_back: bool
+
+    @classmethod
+    def of(cls, config: Any) -> Architecture:
+        """Return what is known of a configuration; no weights are loaded."""
+        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, DynamicCache
+
+        kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+        takes = {} if kind is None else inspect.signature(kind.forward).parameters
+        has_cache = kind is None or "past_key_values" in takes
+        is_stateful = bool(getattr(kind, "_is_stateful", False))
+        croppable = has_cache and not is_stateful
+        if croppable:
+            croppable = DynamicCache(config=config.get_text_config(decoder=True)).is_croppable
+        return cls(config.model_type, has_cache, croppable)
 
 
 def parameter_cost(model: nn.Module, n_layers: int) -> ParameterCost:
