@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ttc_bench.policies import VARIANTS
-from ttc_bench.reporting.colours import COLOURS, SPARE, colour
+from ttc_bench.reporting.colours import COLOURS, CONTRAST, SPARE, colour, contrast, legible
+from ttc_bench.reporting.drawing.figure import FAINT, INK
 
 MACHADO = {
     "normal": np.eye(3),
@@ -69,3 +70,26 @@ def test_every_policy_has_a_colour_of_its_own() -> None:
 def test_a_new_policy_gets_a_colour_that_no_other_has(name: str) -> None:
     assert colour(name) in set(SPARE) - set(COLOURS.values())
     assert colour(name) == colour(name)
+
+
+def channels(code: str) -> list[int]:
+    return [int(code[at : at + 2], 16) for at in (1, 3, 5)]
+
+
+def test_contrast_is_that_of_the_standard() -> None:
+    assert contrast([255, 255, 255]) == pytest.approx(1)
+    assert contrast([0, 0, 0]) == pytest.approx(21)
+    assert contrast(channels("#767676")) == pytest.approx(4.54, abs=0.005)
+
+
+@given(st.lists(st.integers(0, 255), min_size=3, max_size=3))
+def test_text_in_any_colour_can_be_read(rgb: list[int]) -> None:
+    code = "#" + "".join(f"{part:02x}" for part in rgb)
+    assert contrast(channels(legible(code))) >= CONTRAST
+    if contrast(rgb) >= CONTRAST:
+        assert legible(code) == code
+
+
+def test_every_text_of_a_figure_can_be_read() -> None:
+    drawn = [legible(code) for code in (*COLOURS.values(), *SPARE)] + [INK, FAINT]
+    assert min(contrast(channels(code)) for code in drawn) >= CONTRAST

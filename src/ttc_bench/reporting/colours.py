@@ -33,9 +33,40 @@ SEQUENTIAL = "cividis"
 """Colour map of quantities, made for colour-blind readers (Nunez et al. 2018)."""
 
 
+CONTRAST = 4.5
+"""Least contrast of text to its ground that WCAG 2.1 asks for at level AA."""
+
+
 def colour(policy: str) -> str:
     """Return the colour of a policy as ``#rrggbb``; the same for a name wherever it is shown."""
     return COLOURS.get(policy) or SPARE[zlib.crc32(policy.encode()) % len(SPARE)]
+
+
+def legible(code: str) -> str:
+    """Return a colour for text: darkened, hue unchanged, until `CONTRAST` to white is reached.
+
+    Args:
+        code: As ``#rrggbb``.
+    """
+    parts = [int(code[at : at + 2], 16) for at in (1, 3, 5)]
+    dark = next(
+        shade
+        for percent in range(100, -1, -1)
+        if contrast(shade := tuple(part * percent // 100 for part in parts)) >= CONTRAST
+    )
+    return "#" + "".join(f"{part:02x}" for part in dark)
+
+
+def contrast(rgb: Sequence[int]) -> float:
+    """Return the contrast of a colour to white, from 1 to 21 (WCAG 2.1).
+
+    Args:
+        rgb: Red, green and blue, each 0 to 255, of shape (3,).
+    """
+    shares = [part / 255 for part in rgb]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    luminance = sum(w * part for w, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return 1.05 / (luminance + 0.05)
 
 
 def marker(names: Sequence[tuple[str, str]], name: tuple[str, str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 INK = "#222222"
-FAINT = "#8a8a8a"
+FAINT = "#6b6b6b"
 
 Place = float | str
 """Where a mark stands on an axis: a number, or one of the names of the axis."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ttc_bench.reporting.colours import legible
 from ttc_bench.reporting.drawing.figure import Dot
 
 OFFSETS = (
@@ -74,7 +75,7 @@ def _write(axes: Any, dot: Dot, offset: tuple[int, int, str, str]) -> Any:
         va=va,
         size=8.5 if dot.strong else 7.5,
         weight="bold" if dot.strong else "normal",
-        color=dot.colour,
+        color=legible(dot.colour),
         zorder=6,
         path_effects=[withStroke(linewidth=2, foreground="white")],
         arrowprops={"arrowstyle": "-", "lw": 0.5, "color": dot.colour} if abs(dy) > REACH else None,

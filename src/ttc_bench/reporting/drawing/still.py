@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ttc_bench.reporting.colours import SEQUENTIAL
+from ttc_bench.reporting.colours import SEQUENTIAL, legible
 from ttc_bench.reporting.drawing.density import MOST_DOTS, density
 from ttc_bench.reporting.drawing.figure import (
     FAINT,
@@ -136,7 +136,7 @@ def _names(axes: Any, panel: Panel) -> None:
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         for tick, colour in zip(axes.get_yticklabels(), panel.y.colours, strict=False):
-            tick.set_color(colour)
+            tick.set_color(legible(colour))
     if panel.x.names:
         axes.set_xticks(range(len(panel.x.names)), panel.x.names, rotation=40, ha="right")
 
@@ -199,7 +199,7 @@ def _end_names(axes: Any, lines: Sequence[Line]) -> None:
     rising = sorted(lines, key=lambda line: (line.y[-1], line.name))
     heights = spread([line.y[-1] for line in rising], 0.06 * (high - low))
     for line, y in zip(rising, heights, strict=True):
-        _at_edge(axes, y, line.name, line.colour, size=9, weight="bold")
+        _at_edge(axes, y, line.name, legible(line.colour), size=9, weight="bold")
 
 
 def spread(ends: Sequence[float], gap: float) -> list[float]:
