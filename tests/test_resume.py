@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from tests.conftest import KedroRun
 
 LIMIT = 12
@@ -58,16 +59,22 @@ def test_a_killed_run_is_finished_by_the_same_command(
     assert replayed["latency_s"].isna().all(), "a time of another run is none of this one"
 
 
+@pytest.mark.parametrize(
+    ("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
+)
 def test_an_interrupted_run_stops_at_once_and_says_what_is_kept(
-    kedro_process: Callable[..., subprocess.Popen[str]], project: Path
+    number: signal.Signals,
+    word: str,
+    kedro_process: Callable[..., subprocess.Popen[str]],
+    project: Path,
 ) -> None:
     journal = project / "data" / "07_model_output" / "journal.jsonl"
     process = kedro_process("--pipeline=baseline", "--params=limit=40")
     _wait_for_lines(journal, 2, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in output
+    assert process.returncode == 128 + number
+    assert f"{word}: the same command replays" in output
     assert "Traceback" not in output
     assert len(_entries(journal)) < 80, "it does not wait for the jobs that are left"
     store = project / "data" / "mlflow" / "mlflow.db"

@@ -7,7 +7,9 @@ import copy
 import gc
 import re
 import signal
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,12 @@ from ttc_bench.errors import UserError
 from ttc_bench.hooks.progress import PROGRESS
 from ttc_bench.hooks.tracking import end_runs
 
-INTERRUPTED = 128 + signal.SIGINT
-"""Exit status of a process that Ctrl-C ended, as shells have it."""
+SIGNALLED = 128
+"""Exit status of a process that a signal ended, less the signal's number, as shells have it."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as service managers, schedulers and containers send it: a run ends as by Ctrl-C."""
 
 
 @click.group(context_settings=CONTEXT_SETTINGS, name="ttc-bench")
@@ -42,17 +48,38 @@ class Run(click.Command):
         requested = [ctx.params.get("pipeline"), *(ctx.params.get("pipelines") or ())]
         try:
             _check_pipelines([name for name in requested if name])
-            with contextlib.chdir(_project_folder()):
+            with _terminable(), contextlib.chdir(_project_folder()):
                 return super().invoke(ctx)
         except Exception as error:
             raise (_cause(error) or error) from error
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as end:
             # Kedro tells no hook of it, and MLflow would call the run finished.
             end_runs("KILLED")
-            click.echo("interrupted: the same command replays what is computed and does the rest.")
-            ctx.exit(INTERRUPTED)
+            terminated = isinstance(end, Terminated)
+            word = "terminated" if terminated else "interrupted"
+            click.echo(f"{word}: the same command replays what is computed and does the rest.")
+            ctx.exit(SIGNALLED + (signal.SIGTERM if terminated else signal.SIGINT))
         finally:
             PROGRESS.end()
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind the run as Ctrl-C does; only a main thread may take signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: object) -> None:
+        # A second one, of an impatient manager, must not break off the closing.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _spare_collections() -> None:
