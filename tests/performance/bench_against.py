@@ -40,9 +40,8 @@ DECODINGS = (
     "ConfidenceExit",
     "StaticKV",
     "CosineKV",
-    "ElasticBatch",
 )
-"""A batch runs all requests together, every other decoding one at a time."""
+"""Those that run one request at a time: batches were asked for otherwise at older commits."""
 
 SAMPLED = "Plain, n = 8"
 
@@ -199,31 +198,13 @@ def timed(engine: Any, requests: list[Any], index: int, name: str) -> dict[str, 
 
     from ttc_bench.engines import decoding
     from ttc_bench.engines.base import PLAIN, Sampling
-    from ttc_bench.engines.decoding.elastic_batch import ElasticBatch
 
     request = requests[index]
     if name == SAMPLED:
         request = replace(request, n=8, sampling=Sampling(temperature=0.7))
-    if name == "ElasticBatch":
-        return timed_batch(engine, [replace(one, decoding=ElasticBatch()) for one in requests])
     loop = PLAIN if name.startswith("Plain") else getattr(decoding, name)()
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     completions = asyncio.run(engine.complete(replace(request, decoding=loop)))
-    return {
-        "made": sum(len(completion.token_ids) for completion in completions),
-        "wall_s": time.perf_counter() - wall_s,
-        "cpu_s": time.process_time() - cpu_s,
-    }
-
-
-def timed_batch(engine: Any, requests: list[Any]) -> dict[str, Any]:
-    """Answer all requests in one batch; return what `timed` returns."""
-
-    async def collect() -> list[Any]:
-        return [completion async for _, completion in engine.complete_many(requests)]
-
-    wall_s, cpu_s = time.perf_counter(), time.process_time()
-    completions = asyncio.run(collect())
     return {
         "made": sum(len(completion.token_ids) for completion in completions),
         "wall_s": time.perf_counter() - wall_s,
