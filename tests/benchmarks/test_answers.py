@@ -106,3 +106,34 @@ def test_workflows_agree_whatever_their_numbering() -> None:
     assert left == right
     assert left != other
     assert parse_workflow("Node (START,END)") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("A1, B2, and C3", ("A1", "B2", "C3")),
+        ("A1,and B2", ("A1", "B2")),
+        ("A1, B2 , & C3", ("A1", "B2", "C3")),
+        ("A1, Andes", ("A1", "Andes")),
+        ("\r\nA1\r\nB2\r\n\r\nso it is", ("A1", "B2")),
+        ("$42$", ("42",)),
+        (r"\(42\)", ("42",)),
+        (r"$\boxed{\text{A1}}$", ("A1",)),
+        (r"\boxed{42}", ("42",)),
+        ("1,234, 5,678", ("1234", "5678")),
+        ("1, 200", ("1", "200")),
+        ("1,2,3", ("1", "2", "3")),
+        ("-1,000.0", ("-1000",)),
+        ("1.2.0", ("1.2.0",)),
+        ("3.50", ("3.5",)),
+        ("007", ("007",)),
+    ],
+)
+def test_lists_line_ends_and_latex_are_read(text: str, answers: tuple[str, ...]) -> None:
+    assert parse_answer(f"Answer: {text}") == answers
+    assert parse_answer(f"\ufeffAnswer: {text}") == answers
+
+
+def test_one_number_has_one_vote_however_it_is_written() -> None:
+    written = ("1000", "1,000", "1000.0", "$1,000.00", r"\boxed{1000}", "1,000.")
+    assert {parse_answer(f"Answer: {number}") for number in written} == {("1000",)}

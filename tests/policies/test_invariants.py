@@ -348,3 +348,27 @@ def test_a_cascade_escalates_below_its_threshold_and_bills_both(
         assert outcome.text == answer("baseline.greedy", job)[0].text
     parts = [call.flops for call in session.ledger.calls]
     assert session.ledger.totals()["flops"] == pytest.approx(math.fsum(parts))
+
+
+# every policy: what it draws and bills in one job is its own
+
+DRAWING = (
+    "best_of_n.likelihood",
+    "self_consistency.adaptive",
+    "self_refine.feedback",
+    "tree_search.beam",
+    "tree_search.dvts",
+)
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_no_billed_call_of_a_job_is_a_replay_of_another_one(name: str, answer: Any) -> None:
+    calls = answer(name, JOBS[0], Journal())[1].ledger.calls
+    assert not any(call.replayed for call in calls)
+
+
+@pytest.mark.parametrize("name", ["tree_search.beam", "tree_search.dvts"])
+def test_branches_of_equal_text_go_on_with_draws_of_their_own(name: str, answer: Any) -> None:
+    hot = {"beams": 3, "width": 1, "depth": 3, "temperature": 3.0}
+    finalists = answer(name, JOBS[0], Journal(), **hot)[0].samples
+    assert len(set(finalists)) == len(finalists)

@@ -10,6 +10,8 @@ import re
 from collections import deque
 from typing import NamedTuple
 
+from ttc_bench.benchmarks.thinking import split_thinking
+
 NONE_ANSWER = ("None",)
 """The canonical form of the explicit answer "None": there is no such record."""
 
@@ -18,7 +20,13 @@ _MARKER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _RESPOND = re.compile(r"<(/?)respond>", re.IGNORECASE)
-_SEPARATOR = re.compile(r"\s*(?:,?\s+and\s|[,;\n]|\s&\s)\s*", re.IGNORECASE)
+_SEPARATOR = re.compile(r"\s*(?:[,;\n]\s*(?:(?:and\b|&)\s*)?|\s(?:and|&)\s)\s*", re.IGNORECASE)
+_THOUSANDS = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(?:,\d{3})+(?!\w|,\S)")
+_ZEROS = re.compile(r"(?<=\d)\.0+$|(?<=\.\d)0+$")
+_DECIMAL = re.compile(r"[+-]?\d+\.\d+$")
+_MATHS = re.compile(r"\\[()\[\]]|\\[,;! ]|\$\$|\$(?!\d)|(?<!\w)\$(?=[\d.,]+\$)")
+_WRAPPED = re.compile(r"\\(?:boxed|fbox|text(?:bf|it|rm|tt)?|math(?:rm|bf|it|tt))\s*\{([^{}]*)\}")
+_LINE_END = re.compile(r"\r\n?")
 _BLANKS = re.compile(r"[^\S\n]+")
 _BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+")
 _GOES_ON = re.compile(r"[,;&:]$|\band$", re.IGNORECASE)
@@ -36,6 +44,7 @@ def answer_span(text: str) -> str | None:
     Args:
         text: A whole response.
     """
+    text = _LINE_END.sub("\n", split_thinking(text).answer.removeprefix("\ufeff"))
     marker = next(iter(deque(_MARKER.finditer(text), maxlen=1)), None)
     respond = _respond(text)
     if respond and (marker is None or respond.start > marker.start()):
@@ -60,7 +69,7 @@ def _listed(lines: list[str]) -> str:
 def answer_text(text: str) -> str:
     """Return the answer span of ``text``, or all of it (stripped) if it has no marker."""
     span = answer_span(text)
-    return text.strip() if span is None else span
+    return split_thinking(text).answer.strip() if span is None else span
 
 
 def parse_answer(text: str) -> tuple[str, ...] | None:
@@ -82,7 +91,8 @@ def parse_answer(text: str) -> tuple[str, ...] | None:
 
 def split_answers(span: str) -> tuple[str, ...] | None:
     """Return the sorted, cleaned answers that an answer span lists; ``None`` if it is empty."""
-    body = _BLANKS.sub(" ", span).strip().strip("[](){}")
+    body = _BLANKS.sub(" ", _unwrapped(span)).strip().strip("[](){}")
+    body = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), body)
     parts = (_clean(part) for part in _SEPARATOR.split(body))
     answers = tuple(sorted(part for part in parts if part))
     if not answers:
@@ -90,10 +100,22 @@ def split_answers(span: str) -> tuple[str, ...] | None:
     return NONE_ANSWER if all(part.casefold() == "none" for part in answers) else answers
 
 
+def _unwrapped(span: str) -> str:
+    """Return an answer span without the LaTeX around its answers, however deep it is nested."""
+    while (inner := _WRAPPED.sub(r"\1", span)) != span:
+        span = inner
+    return _MATHS.sub("", span)
+
+
 def _clean(part: str) -> str:
     part = _BULLET.sub("", part.strip()).strip(_QUOTES + " \t")
     # A full stop ends the sentence, not the answer; "3.5" keeps its point.
-    return part[:-1].strip(_QUOTES + " \t") if part.endswith(".") else part
+    part = part[:-1].strip(_QUOTES + " \t") if part.endswith(".") else part
+    # 1000, $1,000 and 1000.0 are one answer, and have one vote.
+    number = part.removeprefix("$")
+    if not number.lstrip("+-")[:1].isdigit():
+        return part
+    return _ZEROS.sub("", number) if _DECIMAL.match(number) else number
 
 
 def _respond(text: str) -> slice | None:
@@ -179,7 +201,7 @@ def parse_workflow(text: str) -> Workflow | None:
     Returns:
         The canonical workflow; ``None`` if the text holds no readable one.
     """
-    graph = read_graph(text)
+    graph = read_graph(split_thinking(text).answer)
     if graph is None or len(graph.nodes) == 2:
         return None
     names = [n if n in ("START", "END") else _normalise(n) for n in graph.nodes]

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ttc_bench.benchmarks.answers import parse_workflow
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
+from ttc_bench.benchmarks.thinking import split_thinking
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params
 from ttc_bench.registry import Registry
@@ -88,9 +89,10 @@ class Benchmark(ABC, Generic[P]):
     def score(self, text: str, job: Job) -> Mapping[str, float | None]:
         """Return the official figures of one response by the job's rule, quirks included.
 
-        One key is always ``reward``, the number in [0, 1] that policies are compared by.
+        Marked reasoning is no answer and is left out. One key is always ``reward``, the number in
+        [0, 1] that policies are compared by.
         """
-        return REWARD_RULES[job.reward_metric].score(text, job.references)
+        return REWARD_RULES[job.reward_metric].score(split_thinking(text).answer, job.references)
 
     def chance(self, samples: Sequence[Sample]) -> float | None:
         """Return the expected reward of blind guessing, or ``None`` where it is unknown."""

@@ -23,6 +23,7 @@ from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.benchmarks.scoring.crm_answers import extract
 from ttc_bench.benchmarks.scoring.refusal import refuses_for_privacy
 from ttc_bench.benchmarks.scoring.text import normalise
+from ttc_bench.benchmarks.thinking import split_thinking
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params
 from ttc_bench.types import Job, Message, Sample
@@ -116,7 +117,8 @@ class CRMArena(Benchmark[CRMArenaParams]):
 
     def score(self, text: str, job: Job) -> Mapping[str, float | None]:
         """Return CRMArena's figures; the task decides how a sentence is read."""
-        return REWARD_RULES[job.reward_metric].score(text, job.references, job.task)
+        answer = split_thinking(text).answer
+        return REWARD_RULES[job.reward_metric].score(answer, job.references, job.task)
 
 
 _CANONICAL: dict[str, Callable[[str, Job], Hashable]] = {

@@ -82,14 +82,14 @@ def _read(file: Path, key: str, id_field: str) -> Iterator[Entry]:
 
 
 def _read_json(file: Path) -> list[Any]:
-    data = json.loads(file.read_text(encoding="utf-8"))
+    data = json.loads(file.read_text(encoding="utf-8-sig"))
     if not isinstance(data, list):
         raise ValueError("the file must hold a list of records")
     return data
 
 
 def _read_jsonl(file: Path) -> Iterator[Any]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig").split("\n"), start=1):
         if line.strip():
             try:
                 yield json.loads(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ttc_bench.benchmarks.thinking import split_thinking
 from ttc_bench.engines.completion import Completion
 from ttc_bench.policies import Session
 
@@ -100,7 +101,8 @@ async def force_answer(
 
     Args:
         session: Makes and bills the call.
-        reasoning: The reasoning so far; the marker goes on a line of its own behind it.
+        reasoning: The reasoning so far; the marker goes on a line of its own behind it, and
+            behind the end of a thinking block that is still open.
         marker: The text that begins an answer (``Answer:``).
         max_tokens: Most tokens of the answer.
         purpose: What the call is for, as it stands in the bill.
@@ -108,6 +110,8 @@ async def force_answer(
     Raises:
         CallError: If the call failed for good.
     """
+    if closing := split_thinking(reasoning).closing:
+        reasoning = f"{reasoning.rstrip()}\n{closing}"
     prefix = f"{reasoning.rstrip()}\n{marker}" if reasoning.strip() else marker
     request = session.continuing(prefix, max_tokens=max_tokens, purpose=purpose)
     (end,) = await session.complete(request)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from ttc_bench.benchmarks.sim import formats
+from ttc_bench.benchmarks.thinking import split_thinking
 from ttc_bench.engines.base import Capability
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
 from ttc_bench.policies.continuation import PartialAnswer, extend, force_answer
@@ -16,7 +17,8 @@ from ttc_bench.policies.continuation import PartialAnswer, extend, force_answer
 class Feedback(Variant):
     """Answer, critique the answer, revise it, until the critique passes (arXiv 2303.17651).
 
-    An answer that the benchmark cannot read does not pass, whatever the critique says.
+    An answer that the benchmark cannot read does not pass, whatever the critique says. A draft
+    that was there before ends it: all is greedy, so what followed it would only come again.
 
     Attributes:
         rounds: Most rounds of critique and revision; 0 is the plain answer.
@@ -43,11 +45,15 @@ class Feedback(Variant):
             turns += [critique.text, self.revise_prompt]
             (draft,) = await session.complete(session.continuing(*turns, purpose="revise"))
             texts.append(draft.text)
+            if draft.text in texts[:-1]:
+                break
         info = {"rounds": len(texts) - 1, "passed": passed}
         return Outcome(draft.text, draft, samples=tuple(texts), info=info)
 
     def _passes(self, critique: str) -> bool:
-        return critique.strip().casefold().startswith(self.pass_word.casefold())
+        return (
+            split_thinking(critique).answer.strip().casefold().startswith(self.pass_word.casefold())
+        )
 
 
 @variant("self_refine", "budget_forcing")

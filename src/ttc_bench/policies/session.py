@@ -94,6 +94,7 @@ class Session(JobRequests):
         self.ledger = Ledger()
         self.control = control
         self._replay = Replay(engine, journal)
+        self._scores: dict[tuple[tuple[Message, ...], str], float] = {}
 
     def beside_control(self) -> AbstractAsyncContextManager[None]:
         """Return the block in which the policy answers: the control runs before or after it."""
@@ -135,12 +136,19 @@ class Session(JobRequests):
     async def verify(
         self, solutions: Sequence[str], messages: Sequence[Message] | None = None
     ) -> tuple[float, ...]:
-        """Return the verifier's score in [0, 1] of each (partial) solution to the job."""
+        """Return the verifier's score in [0, 1] of each (partial) solution to the job.
+
+        What was read before for the job is not read, nor billed, again.
+        """
         question = tuple(messages or self.job.messages)
-        request = ReadRequest(tuple(solutions), "verify", "verifier", question)
-        reading = await self._replay.read(request, lambda: self.engine.verify(question, solutions))
-        self.ledger.bill_reading(request, reading)
-        return reading.scores
+        unread = tuple(text for text in solutions if (question, text) not in self._scores)
+        if unread:
+            request = ReadRequest(unread, "verify", "verifier", question)
+            reading = await self._replay.read(request, lambda: self.engine.verify(question, unread))
+            self.ledger.bill_reading(request, reading)
+            read = ((question, text) for text in unread)
+            self._scores.update(zip(read, reading.scores, strict=True))
+        return tuple(self._scores[question, text] for text in solutions)
 
     async def prompt_logprobs(
         self, text: str, role: ModelRole = "draft"

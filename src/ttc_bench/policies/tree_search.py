@@ -26,7 +26,8 @@ class Branch:
 class _Search(Variant):
     """What both searches share.
 
-    A search draws at most ``beams * width * depth`` steps.
+    A search draws at most ``beams * width * depth`` steps. Each place among the branches has seed
+    indexes of its own: branches of equal text go on with draws that are independent.
 
     Attributes:
         beams: Branches kept (beam), or independent subtrees (DVTS).
@@ -52,14 +53,15 @@ class _Search(Variant):
     separator: str = Field(default=STEP_SEPARATOR, min_length=1)
 
     async def _expand(
-        self, session: Session, partial: PartialAnswer, count: int, step: int
+        self, session: Session, partial: PartialAnswer, count: int, step: int, place: int = 0
     ) -> list[Branch]:
-        """Return ``count`` scored continuations of a partial solution by its step ``step``."""
+        """Return ``count`` scored continuations, by step ``step``, of the branch at ``place``."""
         partials = await extend(
             session,
             partial,
             stop=None if step == self.depth else self.separator,
             n=count,
+            first_index=place * self.width,
             sampling=session.sampling(self.temperature, self.top_p),
             purpose="step",
         )
@@ -72,7 +74,10 @@ class _Search(Variant):
 
 @variant("tree_search", "beam")
 class Beam(_Search):
-    """Beam search: extend every branch by a step, keep the best ``beams`` of all."""
+    """Beam search: extend every branch by a step, keep the best ``beams`` of all.
+
+    Copies make room for other texts (``filter_duplicates`` of Beeching et al., 2024).
+    """
 
     async def answer(self, session: Session) -> Outcome:
         """Return the best solution found."""
@@ -81,11 +86,13 @@ class Beam(_Search):
             if all(branch.partial.is_ended for branch in branches):
                 break
             candidates: list[Branch] = []
-            for branch in branches:
+            for place, branch in enumerate(branches):
                 if branch.partial.is_ended:
                     candidates.append(branch)
                 else:
-                    candidates += await self._expand(session, branch.partial, self.width, step)
+                    candidates += await self._expand(
+                        session, branch.partial, self.width, step, place
+                    )
             branches = _best(candidates, self.beams)
         return _outcome(session, branches)
 
@@ -102,21 +109,27 @@ class DiverseVerifierTreeSearch(_Search):
         """Return the best solution of all subtrees."""
         first = await self._first_steps(session)
         subtrees = [first[i :: self.beams] for i in range(self.beams)]
-        return _outcome(session, [await self._descend(session, tree) for tree in subtrees])
+        descents = [
+            await self._descend(session, tree, place) for place, tree in enumerate(subtrees)
+        ]
+        return _outcome(session, descents)
 
-    async def _descend(self, session: Session, subtree: list[Branch]) -> Branch:
+    async def _descend(self, session: Session, subtree: list[Branch], place: int) -> Branch:
         (branch,) = _best(subtree, 1)
         for step in range(2, self.depth + 1):
             if branch.partial.is_ended:
                 break
-            steps = await self._expand(session, branch.partial, self.width, step)
+            steps = await self._expand(session, branch.partial, self.width, step, place)
             (branch,) = _best(steps, 1)
         return branch
 
 
 def _best(branches: Sequence[Branch], count: int) -> list[Branch]:
-    """Return the best branches, the earlier one first among equals."""
-    return sorted(branches, key=lambda branch: branch.score, reverse=True)[:count]
+    """Return the best branches, copies of one text last, the earlier one first among equals."""
+    ranked = sorted(branches, key=lambda branch: branch.score, reverse=True)
+    texts = [branch.partial.text for branch in ranked]
+    order = sorted(range(len(ranked)), key=lambda place: texts[place] in texts[:place])
+    return [ranked[place] for place in order[:count]]
 
 
 def _outcome(session: Session, finalists: Sequence[Branch]) -> Outcome:

@@ -8,6 +8,8 @@ import pytest
 from tests.conftest import generated
 
 from ttc_bench.engines.base import Engine
+from ttc_bench.pipelines.generate.nodes import respond
+from ttc_bench.policies import VARIANTS, Outcome, Session
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job
 
@@ -39,3 +41,13 @@ def test_a_variant_that_cannot_start_fails_every_job_and_goes_no_further(
     assert table["text"].isna().all()
     assert table["error_message"].str.contains("raise token_budget").all()
     assert "elastic_batch.greedy broke" in caplog.text
+
+
+def test_marked_reasoning_stands_apart_from_answer_and_samples(
+    engine: Engine, jobs: list[Job]
+) -> None:
+    session, text = Session(engine, Journal(), jobs[0]), "<think>Answer: 42</think>\nAnswer: 7"
+    outcome = Outcome(text, samples=(text, "<think>Answer: 42"))
+    row = respond("greedy", VARIANTS["baseline.greedy"](), session, outcome)
+    assert (row.text, row.reasoning, row.samples) == ("Answer: 7", "Answer: 42", ("Answer: 7", ""))
+    assert row.ttft_s is None, "the clock does not tell where the answer begins"

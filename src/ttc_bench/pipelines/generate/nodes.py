@@ -11,8 +11,9 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from ttc_bench.benchmarks.thinking import Thought, split_thinking
 from ttc_bench.engines.base import Engine
-from ttc_bench.engines.completion import CallError
+from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.resources import Monitor
 from ttc_bench.pipelines.generate.params import Points, TimingParams
@@ -174,19 +175,28 @@ def respond(
         identity |= {"control": control.ledger, "control_first": control.goes_first}
     if isinstance(outcome, Exception):
         return Response(**identity, status="failed", text=None, **_failure(job, outcome))
+    thought, source = split_thinking(outcome.text), outcome.source
+    is_mixed = thought.reasoning is not None
     return Response(
         **identity,
         status="ok",
-        text=outcome.text,
-        finish_reason=outcome.source.finish_reason if outcome.source else None,
-        ttft_s=_ttft_s(session, outcome),
-        itl_s=outcome.source.timing.itl_s if outcome.source else (),
-        answer_tokens=outcome.source.answer_tokens if outcome.source else None,
-        reasoning=outcome.source.extra.get("reasoning") if outcome.source else None,
-        samples=outcome.samples,
+        text=thought.answer,
+        finish_reason=source.finish_reason if source else None,
+        # The clock of a text that mixes both does not tell where its answer begins.
+        ttft_s=None if is_mixed else _ttft_s(session, outcome),
+        itl_s=source.timing.itl_s if source else (),
+        answer_tokens=source.answer_tokens if source and not is_mixed else None,
+        reasoning=_reasoning(thought, source),
+        samples=tuple(split_thinking(text).answer for text in outcome.samples),
         info=outcome.info,
-        mean_logprob=outcome.source.mean_logprob if outcome.source else None,
+        mean_logprob=source.mean_logprob if source else None,
     )
+
+
+def _reasoning(thought: Thought, source: Completion | None) -> str | None:
+    """Return the reasoning behind an answer: what the provider showed, then what its text holds."""
+    parts = (source.extra.get("reasoning") if source else None, thought.reasoning)
+    return "\n".join(part for part in parts if part) or None
 
 
 def _failure(job: Job, error: Exception) -> dict[str, Any]:
