@@ -114,7 +114,8 @@ class StopMatcher:
     """Finds stop strings in text that arrives token by token.
 
     Only the last few tokens are decoded at each step, in a window that starts where the text was
-    last complete, so the cost of a token does not grow with the text.
+    last complete, so the cost of a token does not grow with the text. Special tokens are text here
+    if a stop string holds one, and are never part of the `cut`.
 
     Args:
         tokenizer: The model's tokenizer.
@@ -131,6 +132,8 @@ class StopMatcher:
         self._tokenizer = tokenizer
         self._stop = tuple(s for s in stop if s)
         self._longest = max(map(len, self._stop))
+        special = special_texts(tokenizer)
+        self._special = special if any(s in stop for stop in self._stop for s in special) else ()
         self._tokens: list[int] = []
         self._text = ""
         self._window = 0
@@ -140,30 +143,42 @@ class StopMatcher:
     def push(self, token: int) -> bool:
         """Take one token; return whether a stop string is there now (then `cut` is set)."""
         self._tokens.append(token)
-        after = decode_part(self._tokenizer, tuple(self._tokens[self._window :]))
+        after = self._decoded_window()
         if after.endswith(UNFINISHED):
             return False
         searched = max(0, len(self._text) - self._longest + 1)
         self._text += after[len(self._before) :]
         self._window, self._complete = self._complete, len(self._tokens)
-        self._before = decode_part(self._tokenizer, tuple(self._tokens[self._window :]))
+        self._before = self._decoded_window()
         matches = [(at, s) for s in self._stop if (at := self._text.find(s, searched)) >= 0]
         if not matches:
             return False
         at, self.matched = min(matches)
         self.cut = self._text[:at]
+        for special in self._special:
+            self.cut = self.cut.replace(special, "")
         return True
+
+    def _decoded_window(self) -> str:
+        return decode_part(self._tokenizer, tuple(self._tokens[self._window :]), not self._special)
 
 
 @lru_cache(2**16)
-def decode_part(tokenizer: Any, tokens: tuple[int, ...]) -> str:
+def decode_part(tokenizer: Any, tokens: tuple[int, ...], skip_special: bool = True) -> str:
     """Return the text of a few tokens, remembered: it is asked for at every token made."""
-    return decode(tokenizer, tokens)
+    return decode(tokenizer, tokens, skip_special)
 
 
-def decode(tokenizer: Any, tokens: Sequence[int]) -> str:
-    """Return the text of ``tokens``, special tokens removed and nothing cleaned up."""
+def decode(tokenizer: Any, tokens: Sequence[int], skip_special: bool = True) -> str:
+    """Return the text of ``tokens``, by default without special ones; nothing is cleaned up."""
     text: str = tokenizer.decode(
-        list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        list(tokens), skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
     )
     return text
+
+
+@lru_cache(16)
+def special_texts(tokenizer: Any) -> tuple[str, ...]:
+    """Return the texts of the tokens that a tokenizer holds to be special."""
+    added = tokenizer.added_tokens_decoder.values()
+    return tuple(token.content for token in added if token.special and token.content)
