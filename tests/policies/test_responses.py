@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,3 +86,31 @@ def test_a_failed_response_keeps_its_bill(calls: list[Call]) -> None:
     assert frame.loc[0, "calls"] == len(calls)
     assert frame.loc[0, "error_type"] == "timeout"
     assert frame["text"].isna().all()
+
+
+def test_a_row_that_parquet_cannot_hold_is_stored_and_told(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    facts: dict[str, Any] = {
+        "request": 0,
+        "role": "target",
+        "purpose": "answer",
+        "model": "m\udfff",
+    }
+    odd = [Call(**facts, completion_tokens=2**70, usd=float("nan"))]
+    names = ("benchmark", "task", "difficulty", "model", "engine", "policy", "variant")
+    row = Response(
+        job_id="j", **dict.fromkeys(names, "x"), status="ok", text="a\ud800b\U0001f600",
+        ledger=Ledger(odd), samples=("\udc00",), error_message="\ud83d", info={"k": "\ud800"},
+    )  # fmt: skip
+    to_frame([row]).to_parquet(tmp_path / "rows.parquet")
+    stored = pd.read_parquet(tmp_path / "rows.parquet").iloc[0]
+    assert (stored["text"], *stored["samples"]) == ("a\ufffdb\U0001f600", "\ufffd")
+    assert pd.isna(stored["completion_tokens"])
+    assert "ud800" not in stored["info"]
+    assert "udfff" not in stored["bill"]
+    assert json.loads(stored["bill"])[0]["completion_tokens"] is None
+    assert (
+        "completion_tokens, error_message, samples, spent_tokens, text of j cannot be"
+        in caplog.text
+    )

@@ -81,10 +81,12 @@ def percentile(values: Sequence[float], percent: float) -> float:
 def _per_token(whole: float | Null | None, first: float | None, tokens: int | None) -> Value:
     if isinstance(whole, Null):
         return whole
-    if whole is None or first is None:
+    if whole is None:
         return None
     if tokens is None:
         return _UNCOUNTED
+    if first is None:
+        return None
     if tokens < 2:
         return _SHORT
     return (whole - first) / (tokens - 1) if whole > first else _AT_ONCE

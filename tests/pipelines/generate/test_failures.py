@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.conftest import generated
@@ -51,3 +54,20 @@ def test_marked_reasoning_stands_apart_from_answer_and_samples(
     row = respond("greedy", VARIANTS["baseline.greedy"](), session, outcome)
     assert (row.text, row.reasoning, row.samples) == ("Answer: 7", "Answer: 42", ("Answer: 7", ""))
     assert row.ttft_s is None, "the clock does not tell where the answer begins"
+
+
+def test_an_answer_that_waits_for_its_critique_has_no_time_per_token(
+    answer: Any, jobs: list[Job]
+) -> None:
+    outcome, session = answer("self_refine.feedback", jobs[0], Journal(), pass_word="\n")
+    assert session.ledger.calls[-1].purpose in ("critique", "revise")
+    for source in (outcome.source, None):
+        streams = source is not None and session.ledger.calls[-1].purpose == "revise"
+        row = respond(
+            "x", VARIANTS["self_refine.feedback"](), session, replace(outcome, source=source)
+        ).to_row()
+        assert (row["ttft_s"] < row["latency_s"]) == streams
+    (critique,) = asyncio.run(session.complete(session.request(max_tokens=9, purpose="critique")))
+    row = respond("x", VARIANTS["self_refine.feedback"](), session, outcome).to_row()
+    assert critique.usage.completion_tokens > 1
+    assert row["ttft_s"] == row["latency_s"], "no token could be shown before the last call ended"

@@ -218,7 +218,7 @@ def _ttft_s(session: Session, outcome: Outcome) -> float | None:
     """Return when the user could see the first token of the answer.
 
     An answer that streams from the last request starts after all requests before it; an answer
-    chosen among samples starts when all of them are there.
+    chosen among samples, or judged by a later call, starts when all of them are there.
     """
     calls = [call for call in session.ledger.calls if not call.is_broken]
     if not calls:
@@ -226,6 +226,9 @@ def _ttft_s(session: Session, outcome: Outcome) -> float | None:
     last = [call for call in calls if call.request == calls[-1].request]
     latency_s = session.ledger.totals()["latency_s"] or 0.0
     if outcome.source is None or len(last) > 1 or last[0].ttft_s is None:
+        return latency_s
+    clock = outcome.source.timing
+    if (clock.ttft_s, clock.latency_s) != (last[0].ttft_s, last[0].latency_s):
         return latency_s
     return latency_s - last[0].latency_s + last[0].ttft_s
 
