@@ -47,6 +47,8 @@ class LocalModels(EngineParams):
         device: ``auto`` takes CUDA where there is one.
         dtype: ``auto`` is float32 on a CPU and bfloat16 on CUDA.
         threads: CPU threads of every pass; null gives large passes all of them and small ones one.
+        enable_thinking: Whether chat templates that know it (Qwen3 and others) ask for reasoning
+            before the answer; null leaves it to the template.
     """
 
     target: str = Field(min_length=1)
@@ -55,6 +57,7 @@ class LocalModels(EngineParams):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: int | None = Field(default=None, ge=1)
+    enable_thinking: bool | None = None
 
     def build(self) -> LocalEngine:
         """Return the engine, with every path checked and no weights loaded.
@@ -117,11 +120,13 @@ class LocalEngine(Engine):
     def fingerprint(self, role: ModelRole = "target") -> str:
         """Return a hash over weights, tokenizer, configuration, number type and engine."""
         place = self._placement
+        thinking = self.models.enable_thinking
         identity = (
             self._source(role).digest,
             ANSWERS_VERSION,
             str(place.dtype),
             place.device.type,
+            *([] if thinking is None else [f"enable_thinking={thinking}"]),
         )
         return hashlib.sha256("/".join(identity).encode()).hexdigest()
 
@@ -262,7 +267,9 @@ class LocalEngine(Engine):
                 f"the verifier {self.model_name(role)} scores solutions, it generates no text."
             )
         if role not in self._loaded:
-            self._loaded[role] = LanguageModel(self._source(role), self._placement)
+            self._loaded[role] = LanguageModel(
+                self._source(role), self._placement, self.models.enable_thinking
+            )
         model = self._loaded[role]
         assert isinstance(model, LanguageModel)
         return model

@@ -21,9 +21,12 @@ class Prompter:
 
     Args:
         tokenizer: The model's tokenizer.
+        enable_thinking: What the template's variable of that name is set to; ``None`` leaves it
+            to the template, and one that does not know it is not changed by it.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, enable_thinking: bool | None = None) -> None:
+        self._options = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
         self._tokenizer = tokenizer
         self.has_template = getattr(tokenizer, "chat_template", None) is not None
         self._head = lru_cache(PROMPTS)(self._templated if self.has_template else self._plain)
@@ -44,7 +47,10 @@ class Prompter:
 
     def _templated(self, messages: tuple[Message, ...]) -> list[int]:
         text = self._tokenizer.apply_chat_template(
-            [m.model_dump() for m in messages], tokenize=False, add_generation_prompt=True
+            [m.model_dump() for m in messages],
+            tokenize=False,
+            add_generation_prompt=True,
+            **self._options,
         )
         # The template writes the special tokens itself.
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])

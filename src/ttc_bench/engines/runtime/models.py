@@ -65,15 +65,18 @@ class LanguageModel:
     Args:
         source: Where the model is.
         placement: Where and how it runs.
+        enable_thinking: Whether its chat template asks for reasoning; see `Prompter`.
     """
 
-    def __init__(self, source: ModelSource, placement: Placement) -> None:
+    def __init__(
+        self, source: ModelSource, placement: Placement, enable_thinking: bool | None = None
+    ) -> None:
         from transformers import AutoModelForCausalLM
 
         self.tokenizer = load_tokenizer(source)
         model = load_weights(AutoModelForCausalLM, source, placement)
         self.model = model
-        self.prompter = Prompter(self.tokenizer)
+        self.prompter = Prompter(self.tokenizer, enable_thinking)
         threads = placement.threads
         self.runner: Runner = (
             LlamaRunner(model, model.lm_head, threads)
