@@ -18,7 +18,8 @@ from ttc_bench.params import RunParams, parse_params, unknown
 T = TypeVar("T")
 
 NOT_MEASURED = (
-    "aggregate", "report", "compare", "judge", "estimate", "train_reference", "min_valid_share",
+    "aggregate", "decide", "report", "compare", "judge", "estimate", "train_reference",
+    "min_valid_share",
 )  # fmt: skip
 """Parameters that change no response and no score."""
 

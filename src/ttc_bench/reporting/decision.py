@@ -1,112 +1,191 @@
-"""The decision in plain sentences: what each budget buys, and what is not decided."""
+"""The decision: which variant for which aim, and what is known of each, in plain sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ttc_bench.reporting.budgets import ALL, COSTS
+from ttc_bench.reporting.budgets import COSTS
+from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
-from ttc_bench.reporting.speeds import speeds_of
-from ttc_bench.types import BASELINE, DataFrame
+from ttc_bench.reporting.verdicts import SPENT, word_of
+from ttc_bench.statistics.decision import EQUAL, Candidate, best, best_within, cheapest, fastest
+from ttc_bench.statistics.speed import Ratio
+from ttc_bench.types import BASELINE, GROUP, DataFrame
+
+EVERYWHERE = "all"
+"""Stands for all benchmarks in the column ``benchmark`` of the decision."""
+
+NOTHING = "nothing yet"
+
+COLUMNS = ("model", "benchmark", "aim", "policy", "variant", "reason")
+"""Columns of the decision, all text; policy and variant are null where nothing is named."""
+
+PRICES = {"usd": "dollars", "flops": "FLOPs", "tokens": "tokens"}
+"""Costs by which a variant can be the cheapest; the first that the baseline has counts."""
+
+BUDGETS = {
+    "budget_s": ("latency_s", "latency_s"),
+    "budget_tokens": ("total_tokens", "total_tokens"),
+    "budget_flops": ("flops", "flops"),
+    "budget_usd": ("usd", "cost_usd"),
+}
+"""The metric that a budget is of, and the name of its cost in `COSTS`."""
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What the numbers of one model and benchmark allow one to say.
+class Aim:
+    """What someone may want, and which variant the data name for it.
 
     Attributes:
-        model: Name of the model.
-        benchmark: Name of the benchmark.
-        headline: The answer in one sentence.
-        sentences: What each group of variants gives, against the baseline.
-        budgets: One sentence per budget, by the first cost that is known.
+        label: The aim in words.
+        choose: Returns the variant, from the candidates and the baseline.
+        reason: Returns why, in words, from the row of the verdicts that is named.
     """
 
-    model: str
-    benchmark: str
-    headline: str
-    sentences: Sequence[str]
-    budgets: Sequence[str]
+    label: str
+    choose: Callable[[Sequence[Candidate], Candidate], Candidate | None]
+    reason: Callable[[Row], str]
 
 
-def decide(
-    choices: DataFrame, comparisons: DataFrame, speeds: DataFrame, summary: DataFrame
-) -> list[Decision]:
-    """Return a decision per model and benchmark of the summary.
+def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
+    """Return a row per model, benchmark and aim, with the variant that is named for it, if any.
 
-    A variant counts as better or worse only where the paired comparison with the baseline says so
-    after correction for the number of comparisons; where the interval crosses 0 it is undecided.
+    Where there are several benchmarks, `EVERYWHERE` is one more: what holds there holds on each of
+    them, and figures are means of equal weights (of ratios, the geometric ones). Columns:
+    `COLUMNS`.
+
+    Args:
+        verdicts: See `ttc_bench.reporting.verdicts`.
+        params: Budgets.
     """
-    decisions = []
-    for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
-        pairs, times, budgets = (
-            table[(table["model"] == model) & (table["benchmark"] == benchmark)]
-            for table in (comparisons, speeds, choices)
-        )
-        versus = [row for row in row_dicts(pairs) if full_name(row, "_b") == ".".join(BASELINE)]
-        reward = {full_name(row, "_a"): row for row in versus if row["metric"] == "reward"}
-        costs = {
-            **{(full_name(row, "_a"), row["metric"]): row for row in versus},
-            **{(full_name(r, "_a"), "speed"): r for r in speeds_of(times).values()},
-        }
-        decisions.append(
-            Decision(
-                str(model),
-                str(benchmark),
-                _headline(reward, part),
-                _sentences(reward, costs),
-                _budgets(budgets, reward),
-            )
-        )
-    return decisions
+    import pandas as pd
+
+    rows: list[tuple[str | None, ...]] = []
+    for model, of_model in verdicts.groupby("model", sort=True):
+        parts = {str(name): row_dicts(part) for name, part in of_model.groupby("benchmark")}
+        if len(parts) > 1:
+            parts[EVERYWHERE] = _everywhere(list(parts.values()))
+        for benchmark, part in parts.items():
+            rows += [(str(model), benchmark, *row) for row in _of_benchmark(part, params)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype("string")
 
 
-def _headline(reward: Mapping[str, Row], summary: DataFrame) -> str:
-    if not int(summary["n_valid"].sum()):
-        return "No response is valid, so nothing can be decided."
-    if not reward:
-        has_baseline = (summary["policy"] == BASELINE[0]).any()
-        return (
-            "Only the baseline was run: there is nothing to decide."
-            if has_baseline
-            else "There is no baseline, so no variant can be called better or worse."
-        )
-    better = [row for row in reward.values() if row["verdict"] == "better"]
-    if better:
-        best = max(better, key=lambda row: row["difference"])
-        return f"{full_name(best, '_a')} answers better than the baseline: {change(best)}."
-    n = max(int(row["n_pairs"]) for row in reward.values())
-    return f"No variant is shown to answer better than the baseline on {n} questions."
+def _of_benchmark(rows: Sequence[Row], params: DecideParams) -> Iterator[tuple[str | None, ...]]:
+    by_name = {full_name(row): row for row in rows}
+    baseline = by_name.get(".".join(BASELINE))
+    if baseline is None or len(rows) == 1:
+        return
+    candidates = [candidate(row) for row in rows if row is not baseline]
+    for aim in aims(baseline, params):
+        choice = aim.choose(candidates, candidate(baseline))
+        if choice is None:
+            yield aim.label, None, None, _lack(rows)
+        else:
+            row = by_name[choice.name]
+            yield aim.label, row["policy"], row["variant"], aim.reason(row)
 
 
-def _sentences(reward: Mapping[str, Row], cost: Mapping[tuple[str, str], Row]) -> list[str]:
-    lines = []
-    for verdict in ("better", "equal", "worse", "undecided"):
-        rows = [row for row in reward.values() if row["verdict"] == verdict]
-        lines += [_sentence(verdict, row, cost) for row in sorted(rows, key=_loss)]
-    return lines
+def _everywhere(parts: Sequence[Sequence[Row]]) -> list[Row]:
+    """Return the verdicts that hold on every benchmark, of the variants that ran on all."""
+    by_name = [{full_name(row): row for row in part} for part in parts]
+    shared = [name for name in by_name[0] if all(name in part for part in by_name)]
+    return [_together([part[name] for part in by_name]) for name in shared]
 
 
-def _loss(row: Row) -> float:
-    return -float(row["difference"]) if known(row["difference"]) else 0.0
+def _together(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the weakest verdict, and ratios whose intervals hold those of all benchmarks."""
+    words = {row["verdict"] for row in rows}
+    equal = words <= set(EQUAL)
+    word = words.pop() if len(words) == 1 else "as good" if equal else "undecided"
+    columns = [name for name in rows[0] if name not in (*GROUP, "verdict", "n_pairs")]
+    merged = {name: _merged(name, [row[name] for row in rows]) for name in columns}
+    pairs = [row["n_pairs"] for row in rows]
+    n_pairs = sum(pairs) if all(map(known, pairs)) else None
+    identity = {name: rows[0][name] for name in GROUP}
+    return {**identity, **merged, "verdict": word, "n_pairs": n_pairs}
 
 
-def _sentence(
-    verdict: str, row: Row, cost: Mapping[tuple[str, str], Row]
-) -> str:  # fmt: skip
-    name = full_name(row, "_a")
-    line = f"{verdict.capitalize()}: {name}, reward {change(row)}"
-    if verdict == "undecided" and known(row["n_needed"]):
-        line += f"; about {int(row['n_needed'])} questions would be needed to decide"
-    compute, speed = cost.get((name, "flops"), {}), cost.get((name, "speed"), {})
-    if compute.get("verdict") in ("better", "worse"):
-        # A cost is better when there is less of it.
-        line += f"; {'less' if compute['verdict'] == 'better' else 'more'} compute"
-    if speed.get("verdict") in ("faster", "slower"):
-        line += "; {speed:.2f} times as fast [{speed_low:.2f}, {speed_high:.2f}]".format(**speed)
-    return line + "."
+def _merged(column: str, values: Sequence[Any]) -> float | None:
+    if not all(map(known, values)):
+        return None
+    if column.endswith(("_low", "_high")):
+        return float((min if column.endswith("_low") else max)(values))
+    if column.startswith("speed") or column.endswith("_ratio"):
+        return math.exp(sum(map(math.log, values)) / len(values)) if min(values) > 0 else None
+    return float(sum(values) / len(values))
+
+
+def aims(baseline: Row, params: DecideParams) -> Iterator[Aim]:
+    """Yield the aims of a benchmark: three that always are, and one for each budget."""
+    cost = next((name for name in PRICES if known(baseline[f"{_metric(name)}_mean"])), "tokens")
+    yield Aim("fastest at equal quality", lambda all_, _: fastest(all_), _faster)
+    yield Aim(
+        f"cheapest at equal quality, by {PRICES[cost]}",
+        lambda all_, _: cheapest(all_, cost),
+        lambda row: f"{_times(row, f'{cost}_ratio')} the {PRICES[cost]}, {word_of(row)}",
+    )
+    yield Aim("best at any price", lambda all_, _: best(all_), lambda row: change(row))
+    for name, (metric, label) in BUDGETS.items():
+        budget = getattr(params, name)
+        if budget is not None:
+            yield _within(metric, label, budget)
+
+
+def _within(metric: str, label: str, budget: float) -> Aim:
+    text = COSTS[label].form.format(budget * COSTS[label].factor)
+    return Aim(
+        f"best within {text} a response",
+        lambda all_, baseline: best_within(all_, baseline, metric, budget),
+        lambda row: f"mean {COSTS[label].form.format(row[f'{metric}_mean'] * COSTS[label].factor)}"
+        + (f", {word_of(row)}" if known(row["verdict"]) else ""),
+    )
+
+
+def _metric(cost: str) -> str:
+    return next(metric for metric, name in SPENT.items() if name == cost)
+
+
+def candidate(row: Row) -> Candidate:
+    """Return a row of the verdicts as what may be named."""
+    costs = {name: _ratio(row, f"{name}_ratio") for name in SPENT.values()}
+    spends = {m: row[f"{m}_mean"] for m in ("latency_s", *SPENT) if known(row[f"{m}_mean"])}
+    return Candidate(
+        full_name(row),
+        row["verdict"] if known(row["verdict"]) else "undecided",
+        row["difference"] if known(row["difference"]) else 0.0,
+        _ratio(row, "speed"),
+        {name: ratio for name, ratio in costs.items() if ratio is not None},
+        spends,
+    )
+
+
+def _ratio(row: Row, name: str) -> Ratio | None:
+    ends = [row[f"{name}{end}"] for end in ("", "_low", "_high")]
+    if not all(map(known, ends)):
+        return None
+    return Ratio(*map(float, ends), n_pairs=0)
+
+
+def _lack(rows: Sequence[Row]) -> str:
+    """Return why nothing is named: no variant is shown to be no worse, or none is for less."""
+    if not any(known(row["verdict"]) and row["verdict"] != "undecided" for row in rows):
+        needs = [int(row["n_needed"]) for row in rows if known(row["n_needed"])]
+        if needs:
+            margin = next(row["margin"] for row in rows if known(row["n_needed"]))
+            return f"from {min(needs)} questions on a difference of {margin:g} would show"
+    return ""
+
+
+def _faster(row: Row) -> str:
+    return f"{_times(row, 'speed')} as fast, {word_of(row)}"
+
+
+def _times(row: Row, name: str) -> str:
+    return "{:.2f} times [{:.2f}, {:.2f}]".format(*(row[f"{name}{e}"] for e in ("", "_low", "_high")))
 
 
 def change(row: Row) -> str:
@@ -118,20 +197,68 @@ def change(row: Row) -> str:
     return f"{row['difference']:+.3f} [{row['difference_low']:+.3f}, {row['difference_high']:+.3f}]"
 
 
-def _budgets(choices: DataFrame, reward: Mapping[str, Row]) -> list[str]:
-    whole = choices[choices["level"] == ALL]
-    metrics = [name for name in COSTS if (whole["cost_metric"] == name).any()]
-    lines = []
-    for metric in metrics[:2]:
-        cost = COSTS[metric]
-        for row in row_dicts(whole[whole["cost_metric"] == metric].sort_values("budget")):
-            name = full_name(row)
-            line = (
-                f"From {cost.form.format(row['budget'] * cost.factor)} a response: "
-                f"{name}, mean reward {row['quality']:.3f}"
-            )
-            if name in reward:
-                line += f"; against the baseline {change(reward[name])}"
-                line += f", {reward[name]['verdict']}"
-            lines.append(line + ".")
-    return lines
+def lines(decision: DataFrame, model: Any) -> list[str]:
+    """Return the decision of a model as text, a line per aim with all benchmarks on it."""
+    own = decision[decision["model"] == model]
+    text = []
+    for aim, part in own.groupby("aim", sort=False):
+        names = [
+            f"{full_name(row)} ({row['reason']})" if known(row["policy"]) else NOTHING
+            for row in row_dicts(part)
+        ]
+        where = list(part["benchmark"])
+        if set(names) == {NOTHING}:
+            reasons = [r for r in dict.fromkeys(part["reason"]) if r]
+            told = NOTHING + (f" ({'; '.join(reasons)})" if reasons else "")
+        else:
+            told = "; ".join(f"{b}: {name}" for b, name in zip(where, names, strict=True))
+        text.append(f"{str(aim).capitalize()}: {told}.")
+    return text
+
+
+def headline(decision: DataFrame, model: Any, benchmark: Any, summary: DataFrame) -> str:
+    """Return the decision of one model and benchmark in a sentence, or why there is none."""
+    if not int(summary["n_valid"].sum()):
+        return "No response is valid, so nothing can be decided."
+    own = decision[(decision["model"] == model) & (decision["benchmark"] == benchmark)]
+    if own.empty:
+        has_baseline = (summary["policy"] == BASELINE[0]).any()
+        return (
+            "Only the baseline was run: there is nothing to decide."
+            if has_baseline
+            else "There is no baseline, so no variant can be called better or worse."
+        )
+    named = [row for row in row_dicts(own) if known(row["policy"])]
+    if not named:
+        return "No variant is shown to be better, or as good for less."
+    return "; ".join(f"{row['aim']}: {full_name(row)}" for row in named).capitalize() + "."
+
+
+def sentences(verdicts: DataFrame) -> list[str]:
+    """Return what is known of each variant of one model and benchmark against the baseline."""
+    order = ("identical", "better", "as good", "worse", "undecided")
+    rows = [row for row in row_dicts(verdicts) if known(row["verdict"])]
+    ranked = sorted(rows, key=lambda r: (order.index(r["verdict"]), -_gain(r)))
+    return [_sentence(row) for row in ranked]
+
+
+def _gain(row: Row) -> float:
+    return float(row["difference"]) if known(row["difference"]) else -math.inf
+
+
+def _sentence(row: Row) -> str:
+    line = f"{full_name(row)}: {word_of(row)}, reward {change(row)}"
+    if known(row["n_needed"]):
+        line += (
+            f"; about {int(row['n_needed'])} questions would show a difference of"
+            f" {row['margin']:g} at the disagreement seen"
+        )
+    speed = _ratio(row, "speed")
+    if speed and (speed.low > 1 or speed.high < 1):
+        line += f"; {_times(row, 'speed')} as fast"
+    for name in SPENT.values():
+        ratio = _ratio(row, f"{name}_ratio")
+        if ratio and (ratio.low > 1 or ratio.high < 1):
+            word = "cheaper" if ratio.high < 1 else "dearer"
+            line += f"; {word} by {name}, {_times(row, f'{name}_ratio')}"
+    return line + "."

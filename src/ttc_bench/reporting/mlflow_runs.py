@@ -44,6 +44,8 @@ class Figures:
         summary: One row per model, benchmark, policy and variant.
         versus: Paired comparisons with the baseline.
         intervals: Means and differences with their intervals.
+        verdicts: Each variant against the baseline, in words and ratios.
+        decision: The variant that is named for each aim.
         files: Where the ``jobs`` and ``all_scores`` of the run lie.
     """
 
@@ -51,6 +53,8 @@ class Figures:
     summary: DataFrame
     versus: DataFrame
     intervals: DataFrame
+    verdicts: DataFrame
+    decision: DataFrame
     files: Mapping[str, str]
 
     def of(self, group: Mapping[str, Any]) -> DataFrame:

@@ -31,3 +31,19 @@ class AggregateParams(Params):
     def comparing(self) -> Settings:
         """Return what a paired comparison takes of these."""
         return Settings(self.confidence, self.power, self.equal_within)
+
+
+class DecideParams(Params):
+    """What a response may cost on average; each budget adds an aim to the decision.
+
+    Attributes:
+        budget_s: Seconds from the question to the whole answer.
+        budget_tokens: Tokens of prompts and answers of all calls.
+        budget_flops: Floating point operations.
+        budget_usd: Dollars.
+    """
+
+    budget_s: float | None = Field(default=None, gt=0.0)
+    budget_tokens: float | None = Field(default=None, gt=0.0)
+    budget_flops: float | None = Field(default=None, gt=0.0)
+    budget_usd: float | None = Field(default=None, gt=0.0)

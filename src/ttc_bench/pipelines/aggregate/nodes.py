@@ -144,12 +144,12 @@ def show(
     speeds: DataFrame,
     floors: DataFrame,
     frontier: DataFrame,
-    choices: DataFrame,
+    decision: DataFrame,
 ) -> str:
     """Print the table of the run, and return it as text."""
     from ttc_bench.reporting.table import render
 
-    text = render(bench_summary, intervals, speeds, floors, frontier, choices)
+    text = render(bench_summary, intervals, speeds, floors, frontier, decision)
     print(text)
     return text
 
@@ -159,6 +159,8 @@ def log_runs(
     bench_summary: DataFrame,
     policy_vs_baseline: DataFrame,
     intervals: DataFrame,
+    verdicts: DataFrame,
+    decision: DataFrame,
     summary_table: str,
     run_settings: dict[str, Any],
     logged_files: dict[str, str],
@@ -166,7 +168,9 @@ def log_runs(
     """Write one nested MLflow run per policy, variant and benchmark; return their ids."""
     from ttc_bench.reporting.mlflow_runs import Figures, log_children
 
-    figures = Figures(all_scores, bench_summary, policy_vs_baseline, intervals, logged_files)
+    figures = Figures(
+        all_scores, bench_summary, policy_vs_baseline, intervals, verdicts, decision, logged_files
+    )
     return log_children(figures, run_settings, summary_table)
 
 

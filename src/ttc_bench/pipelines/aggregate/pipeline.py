@@ -19,9 +19,11 @@ from ttc_bench.pipelines.aggregate.nodes import (
     show,
 )
 from ttc_bench.reporting.comparisons import comparisons
+from ttc_bench.reporting.decision import decide
 from ttc_bench.reporting.kept_runs import keep_run
 from ttc_bench.reporting.scaling import scaling
 from ttc_bench.reporting.speeds import speeds
+from ttc_bench.reporting.verdicts import verdicts
 
 
 def create_pipeline(
@@ -80,8 +82,15 @@ def create_pipeline(
             name="scaling",
         ),
         node(
+            verdicts,
+            inputs=["all_scores", "speeds", "params:aggregate"],
+            outputs="verdicts",
+            name="verdicts",
+        ),
+        node(decide, inputs=["verdicts", "params:decide"], outputs="decision", name="decide"),
+        node(
             show,
-            inputs=["bench_summary", "intervals", "speeds", "floors", "frontier", "choices"],
+            inputs=["bench_summary", "intervals", "speeds", "floors", "frontier", "decision"],
             outputs="summary_table",
             name="show",
         ),
@@ -92,6 +101,8 @@ def create_pipeline(
                 "bench_summary",
                 "policy_vs_baseline",
                 "intervals",
+                "verdicts",
+                "decision",
                 "summary_table",
                 "run_settings",
                 "logged_files",

@@ -15,6 +15,8 @@ TABLES = (
     "floors",
     "frontier",
     "choices",
+    "verdicts",
+    "decision",
     "scaling",
     "failures",
 )
@@ -39,7 +41,17 @@ def write_report(run_settings: Mapping[str, Any], all_scores: DataFrame, **input
     return render(tables, inputs, facts(all_scores, run_settings), text)
 
 
-TRACKED = ("frontier", "choices", "scaling", "comparisons", "speeds", "floors", "failures")
+TRACKED = (
+    "decision",
+    "verdicts",
+    "frontier",
+    "choices",
+    "scaling",
+    "comparisons",
+    "speeds",
+    "floors",
+    "failures",
+)
 """Tables that MLflow shows with the run of the pipeline."""
 
 

@@ -50,9 +50,10 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
     """Return one row of metrics per response, in the order of the responses.
 
     The columns are always the same, whatever families are on: `IDENTITY`, ``replayed``,
-    ``encoder``, ``bert_encoder``, ``reward_rule``, ``question`` (see `question_of`), every metric
-    of the catalogue, every note (``samples``), and ``null_reasons``: a JSON object that says for
-    each reason which metrics are null by it. A failed response has nothing but nulls.
+    ``encoder``, ``bert_encoder``, ``reward_rule``, ``question`` (see `question_of`), ``answer``
+    (a digest of the text, null without one), every metric of the catalogue, every note
+    (``samples``), and ``null_reasons``: a JSON object that says for each reason which metrics are
+    null by it. A failed response has nothing but nulls.
 
     Args:
         responses: Table of `ttc_bench.policies.responses.response_schema`.
@@ -77,7 +78,8 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
     named = {"encoder": params.sentence_encoder(), "bert_encoder": params.token_encoder()}
     encoders = {name: [value] * len(answered) for name, value in named.items()}
     asked = {"question": [question_of(job) for job in answered]}
-    return _frame({**identity, **encoders, "reward_rule": rules, **asked}, table)
+    said = {"answer": [_digest(text) for text in responses["text"]]}
+    return _frame({**identity, **encoders, "reward_rule": rules, **asked, **said}, table)
 
 
 def question_of(job: Job) -> str:
@@ -88,6 +90,13 @@ def question_of(job: Job) -> str:
     """
     asked = json.dumps([job.benchmark, job.messages[-1].content, job.references])
     return hashlib.sha256(asked.encode()).hexdigest()[:16]
+
+
+def _digest(text: object) -> str | None:
+    """Return what tells a text from others, letter by letter; nothing of no text."""
+    if not isinstance(text, str):
+        return None
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def rescore(

@@ -1,0 +1,214 @@
+"""What a sample allows one to decide: as good for less, better, or nothing yet.
+
+Functions of numbers alone. A variant is told apart from the baseline by intervals that hold at
+once for all variants, so a variant that only luck put first is named in at most 1 - confidence of
+all suites, for each aim and benchmark.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ttc_bench.statistics.clusters import Floats, Integers
+from ttc_bench.statistics.comparison import Comparison, Settings
+from ttc_bench.statistics.intervals import mean_intervals
+from ttc_bench.statistics.speed import Ratio
+
+Word = Literal["identical", "as good", "better", "worse", "undecided"]
+
+EQUAL: tuple[Word, ...] = ("identical", "as good", "better")
+"""Words of a quality that is shown to be no worse than the baseline's."""
+
+
+def tango(gains: float, losses: float, pairs: float, confidence: float = 0.95) -> tuple[float, ...]:
+    """Return the score interval of the difference of two paired shares.
+
+    Unlike intervals of the mean it keeps its size where hardly any pair differs, which is where
+    "as good" is said.
+
+    Source: Tango, "Equivalence test and confidence interval for the difference in proportions for
+    the paired-sample design", Statistics in Medicine 17 (1998).
+
+    Args:
+        gains: Pairs that the first side alone has right.
+        losses: Pairs that the second side alone has right.
+        pairs: All pairs; with clusters, all three over the design effect.
+        confidence: Level of the interval.
+
+    Returns:
+        Its ends, in [-1, 1].
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    z, observed = float(norm.isf((1 - confidence) / 2)), (gains - losses) / pairs
+
+    def score(difference: float) -> float:
+        b = 2 * pairs * difference - (gains - losses) * difference - gains - losses
+        c = -losses * difference * (1 - difference)
+        share = (math.sqrt(max(0.0, b * b - 8 * pairs * c)) - b) / (4 * pairs)
+        variance = pairs * (2 * share + difference * (1 - difference))
+        gap = gains - losses - pairs * difference
+        return gap / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, gap)
+
+    def end(edge: float, sign: int) -> float:
+        # At the edge itself the variance vanishes; a hair inside, the score is beyond any z.
+        far = edge - math.copysign(1e-9, edge)
+        if abs(observed - edge) < 1e-9:
+            return edge
+        return float(brentq(lambda d: score(d) - sign * z, min(observed, far), max(observed, far)))
+
+    return end(-1.0, 1), end(1.0, -1)
+
+
+def ratio_of_totals(
+    own: Floats, base: Floats, clusters: Integers | None = None, confidence: float = 0.95
+) -> Ratio:
+    """Return what one side pays for every unit that the other pays on the same jobs.
+
+    The ratio of the sums, which is what a bill is made of, with an interval of its linear form
+    (Cochran, "Sampling Techniques", 1977, 6.3) that heeds the skewness of costs.
+
+    Args:
+        own: Costs of the first side, of shape (jobs,).
+        base: Costs of the second side, positive in sum.
+        clusters: The cluster of each job; ``None`` makes each its own.
+        confidence: Level of the interval.
+    """
+    import numpy as np
+
+    if not len(own) or not base.sum() > 0:
+        return Ratio(math.nan, math.nan, math.nan, 0)
+    ratio = float(own.sum() / base.sum())
+    values = ratio + (own - ratio * base) / base.mean()
+    ends = mean_intervals(values[:, None], clusters, confidence)
+    low, high = (float(end[0]) for end in (ends.low, ends.high))
+    return Ratio(ratio, max(0.0, low) if not np.isnan(low) else low, high, len(own))
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What the answers of a variant are against the baseline's.
+
+    Attributes:
+        word: The verdict.
+        differ_high: Share of further answers that may differ although none here does; 0 where
+            one does.
+        alone: Interval of the difference by itself, which "as good" rests on.
+    """
+
+    word: Word
+    differ_high: float
+    alone: tuple[float, float]
+
+
+def quality(
+    own: Floats,
+    base: Floats,
+    same: bool,
+    versus: Comparison,
+    settings: Settings,
+    clusters: Integers | None = None,
+) -> Quality:
+    """Return the verdict on rewards, from the strongest statement that holds.
+
+    Identical where every answer is; better or worse where the interval that holds at once for all
+    variants excludes 0; as good where the variant's own interval lies within the margin
+    (``equal_within``): Tango's for rewards of 0 and 1, else that of the mean difference.
+
+    Args:
+        own: Rewards of the variant in [0, 1], of shape (jobs,).
+        base: Those of the baseline on the same jobs.
+        same: Whether all answers of both are equal, letter by letter.
+        versus: The comparison of the two within its family.
+        settings: How sure to be.
+        clusters: The cluster of each job; ``None`` makes each its own.
+    """
+    if not len(own) or versus.low is None or versus.high is None:
+        return Quality("undecided", 1.0, (-1.0, 1.0))
+    alone = _alone(own - base, versus, settings.confidence, clusters)
+    if same:
+        high = 1 - (1 - settings.confidence) ** (1 / len(own))
+        return Quality("identical", high, alone)
+    if versus.low > 0 or versus.high < 0:
+        return Quality("better" if versus.low > 0 else "worse", 0.0, alone)
+    margin = settings.equal_within
+    within = -margin <= alone[0] and alone[1] <= margin
+    return Quality("as good" if within else "undecided", 0.0, alone)
+
+
+def _alone(
+    differences: Floats, versus: Comparison, confidence: float, clusters: Integers | None
+) -> tuple[float, float]:
+    import numpy as np
+
+    if np.isin(differences, (-1.0, 0.0, 1.0)).all():
+        counts = ((differences > 0).sum(), (differences < 0).sum(), len(differences))
+        low, high = tango(*(float(n) / versus.design for n in counts), confidence=confidence)
+        return low, high
+    ends = mean_intervals(differences[:, None], clusters, confidence, (-1.0, 1.0))
+    return float(ends.low[0]), float(ends.high[0])
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A variant that may be named, by what is known of it against the baseline.
+
+    Attributes:
+        name: Its name.
+        word: Verdict on its quality.
+        difference: Mean reward minus the baseline's.
+        speed: How many times as fast it is, timed side by side; ``None`` if it was not.
+        costs: Ratio to the baseline's, by the name of the cost; of unknown ones there is none.
+        spends: Mean of a response, by the name of the cost.
+    """
+
+    name: str
+    word: Word
+    difference: float
+    speed: Ratio | None = None
+    costs: Mapping[str, Ratio] = field(default_factory=dict)
+    spends: Mapping[str, float] = field(default_factory=dict)
+
+
+def fastest(candidates: Sequence[Candidate]) -> Candidate | None:
+    """Return the fastest of those that are shown to be faster and no worse, if any is."""
+    fit = [c for c in candidates if c.word in EQUAL and c.speed and c.speed.low > 1]
+    return max(fit, key=lambda c: c.speed.ratio if c.speed else 0.0, default=None)
+
+
+def cheapest(candidates: Sequence[Candidate], cost: str) -> Candidate | None:
+    """Return the cheapest of those that are shown to be cheaper and no worse, if any is."""
+    fit = [c for c in candidates if c.word in EQUAL and cost in c.costs and c.costs[cost].high < 1]
+    return min(fit, key=lambda c: c.costs[cost].ratio, default=None)
+
+
+def best(candidates: Sequence[Candidate]) -> Candidate | None:
+    """Return the best of those that are shown to be better, if any is."""
+    fit = [c for c in candidates if c.word == "better"]
+    return max(fit, key=lambda c: c.difference, default=None)
+
+
+def best_within(
+    candidates: Sequence[Candidate], baseline: Candidate, cost: str, budget: float
+) -> Candidate | None:
+    """Return the best that a budget pays: one shown to be better, else the least that is as good.
+
+    Args:
+        candidates: The variants.
+        baseline: The baseline itself, which is named where it fits and nothing is better.
+        cost: Name of the cost.
+        budget: Most that a response may cost on average.
+
+    Returns:
+        ``None`` where no variant that fits is shown to be as good as the baseline.
+    """
+    fit = [c for c in candidates if c.spends.get(cost, math.inf) <= budget]
+    winner = best(fit)
+    if winner or baseline.spends.get(cost, math.inf) <= budget:
+        return winner or baseline
+    equal = [c for c in fit if c.word in EQUAL]
+    return min(equal, key=lambda c: c.spends[cost], default=None)
