@@ -17,10 +17,12 @@ from ttc_bench.pipelines.aggregate.nodes import (
     name_run,
     show,
 )
+from ttc_bench.reporting.decision import decide
 from ttc_bench.reporting.floors import floors
-from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.scaling import scaling
 from ttc_bench.reporting.speeds import speeds
+from ttc_bench.reporting.verdicts import verdicts
 
 PARAMS = AggregateParams()
 
@@ -80,11 +82,13 @@ def marts_of_each(tables: Mapping[str, pd.DataFrame]) -> dict[str, Marts]:
 
 def shown(table: pd.DataFrame, marts: Marts) -> str:
     """Return what the terminal shows of a table of scores and its marts."""
+    ratios = speeds(table, PARAMS)
+    words = verdicts(table, ratios, PARAMS)
     return show(
         marts["bench_summary"],
         confidence(table, PARAMS),
-        speeds(table, PARAMS),
+        ratios,
         floors([]),
-        marts["frontier"],
-        marts["choices"],
+        words,
+        decide(words, DecideParams()),
     )

@@ -66,7 +66,9 @@ def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
 
     rows: list[tuple[str | None, ...]] = []
     for model, of_model in verdicts.groupby("model", sort=True):
-        parts = {str(name): row_dicts(part) for name, part in of_model.groupby("benchmark")}
+        parts: dict[str, Sequence[Row]] = {
+            str(name): row_dicts(part) for name, part in of_model.groupby("benchmark")
+        }
         if len(parts) > 1:
             parts[EVERYWHERE] = _everywhere(list(parts.values()))
         for benchmark, part in parts.items():
@@ -121,14 +123,15 @@ def _merged(column: str, values: Sequence[Any]) -> float | None:
 
 def aims(baseline: Row, params: DecideParams) -> Iterator[Aim]:
     """Yield the aims of a benchmark: three that always are, and one for each budget."""
-    cost = next((name for name in PRICES if known(baseline[f"{_metric(name)}_mean"])), "tokens")
+    paid = (name for name in PRICES if _is_paid(baseline[f"{_metric(name)}_mean"]))
+    cost = next(paid, "tokens")
     yield Aim("fastest at equal quality", lambda all_, _: fastest(all_), _faster)
     yield Aim(
         f"cheapest at equal quality, by {PRICES[cost]}",
         lambda all_, _: cheapest(all_, cost),
         lambda row: f"{_times(row, f'{cost}_ratio')} the {PRICES[cost]}, {word_of(row)}",
     )
-    yield Aim("best at any price", lambda all_, _: best(all_), lambda row: change(row))
+    yield Aim("best at any price", lambda all_, _: best(all_), change)
     for name, (metric, label) in BUDGETS.items():
         budget = getattr(params, name)
         if budget is not None:
@@ -140,9 +143,15 @@ def _within(metric: str, label: str, budget: float) -> Aim:
     return Aim(
         f"best within {text} a response",
         lambda all_, baseline: best_within(all_, baseline, metric, budget),
-        lambda row: f"mean {COSTS[label].form.format(row[f'{metric}_mean'] * COSTS[label].factor)}"
-        + (f", {word_of(row)}" if known(row["verdict"]) else ""),
+        lambda row: (
+            f"mean {COSTS[label].form.format(row[f'{metric}_mean'] * COSTS[label].factor)}"
+            + (f", {word_of(row)}" if known(row["verdict"]) else "")
+        ),
     )
+
+
+def _is_paid(mean: Any) -> bool:
+    return known(mean) and mean > 0
 
 
 def _metric(cost: str) -> str:
@@ -164,10 +173,10 @@ def candidate(row: Row) -> Candidate:
 
 
 def _ratio(row: Row, name: str) -> Ratio | None:
-    ends = [row[f"{name}{end}"] for end in ("", "_low", "_high")]
-    if not all(map(known, ends)):
+    ratio, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    if not all(map(known, (ratio, low, high))):
         return None
-    return Ratio(*map(float, ends), n_pairs=0)
+    return Ratio(float(ratio), float(low), float(high), 0)
 
 
 def _lack(rows: Sequence[Row]) -> str:
@@ -185,7 +194,9 @@ def _faster(row: Row) -> str:
 
 
 def _times(row: Row, name: str) -> str:
-    return "{:.2f} times [{:.2f}, {:.2f}]".format(*(row[f"{name}{e}"] for e in ("", "_low", "_high")))
+    return "{:.2f} times [{:.2f}, {:.2f}]".format(
+        *(row[f"{name}{e}"] for e in ("", "_low", "_high"))
+    )
 
 
 def change(row: Row) -> str:
@@ -200,20 +211,27 @@ def change(row: Row) -> str:
 def lines(decision: DataFrame, model: Any) -> list[str]:
     """Return the decision of a model as text, a line per aim with all benchmarks on it."""
     own = decision[decision["model"] == model]
-    text = []
-    for aim, part in own.groupby("aim", sort=False):
-        names = [
-            f"{full_name(row)} ({row['reason']})" if known(row["policy"]) else NOTHING
-            for row in row_dicts(part)
-        ]
-        where = list(part["benchmark"])
-        if set(names) == {NOTHING}:
-            reasons = [r for r in dict.fromkeys(part["reason"]) if r]
-            told = NOTHING + (f" ({'; '.join(reasons)})" if reasons else "")
-        else:
-            told = "; ".join(f"{b}: {name}" for b, name in zip(where, names, strict=True))
-        text.append(f"{str(aim).capitalize()}: {told}.")
-    return text
+    return [
+        f"{str(aim).capitalize()}: {_told(row_dicts(part))}."
+        for aim, part in own.groupby("aim", sort=False)
+    ]
+
+
+def _told(rows: Sequence[Row]) -> str:
+    """Return what is named for an aim on each benchmark, or once what is named on all."""
+    names = {full_name(row) if known(row["policy"]) else NOTHING for row in rows}
+    if names == {NOTHING}:
+        reasons = [reason for reason in dict.fromkeys(row["reason"] for row in rows) if reason]
+        return NOTHING + (f" ({'; '.join(reasons)})" if reasons else "")
+    if len(names) == 1:
+        return f"{names.pop()} ({rows[-1]['reason']})"
+    each = (
+        f"{row['benchmark']}: {full_name(row)} ({row['reason']})"
+        if known(row["policy"])
+        else f"{row['benchmark']}: {NOTHING}"
+        for row in rows
+    )
+    return "; ".join(each)
 
 
 def headline(decision: DataFrame, model: Any, benchmark: Any, summary: DataFrame) -> str:

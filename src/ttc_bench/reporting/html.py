@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ttc_bench.reporting.budgets import pareto_places
-from ttc_bench.reporting.decision import change, decide
+from ttc_bench.reporting.budgets import best_by_budget, pareto_places
+from ttc_bench.reporting.decision import change, headline, lines, sentences
 from ttc_bench.reporting.plots import plots
 from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
 from ttc_bench.reporting.sheet import Sheet, cell, known, number, plain_sheet
@@ -37,7 +37,7 @@ def render(
         environment()
         .get_template("report.html.j2")
         .render(
-            decisions=decide(tables["choices"], tables["comparisons"], tables["speeds"], summary),
+            decisions=list(_decisions(tables)),
             summaries=[
                 (f"{benchmark}, model {model}", summary_sheet(part, tables))
                 for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True)
@@ -46,6 +46,7 @@ def render(
             absent=list(absent_lines(summary).values()),
             failures=plain_sheet(tables["failures"]),
             details=[
+                ("Every variant against the baseline", plain_sheet(tables["verdicts"])),
                 ("Every pair of variants", comparison_sheet(tables["comparisons"])),
                 ("Speed of every pair of variants", plain_sheet(tables["speeds"])),
                 ("Floors: what answering without looking scores", plain_sheet(tables["floors"])),
@@ -57,6 +58,25 @@ def render(
             parameters=parameters,
         )
     )
+
+
+def _decisions(tables: Mapping[str, DataFrame]) -> Iterator[dict[str, Any]]:
+    """Yield the decision of each model over all benchmarks, then those of each benchmark."""
+    summary, decision, verdicts = (tables[n] for n in ("bench_summary", "decision", "verdicts"))
+    for model, of_model in summary.groupby("model", sort=True):
+        for benchmark, part in of_model.groupby("benchmark", sort=True):
+            own = decision[decision["benchmark"] == benchmark]
+            of_choices, of_verdicts = (
+                table[(table["model"] == model) & (table["benchmark"] == benchmark)]
+                for table in (tables["choices"], verdicts)
+            )
+            yield {
+                "title": f"{benchmark}, model {model}",
+                "headline": headline(decision, model, benchmark, part),
+                "aims": lines(own, model),
+                "budgets": best_by_budget(of_choices).splitlines()[1:],
+                "sentences": sentences(of_verdicts),
+            }
 
 
 def environment() -> Environment:
@@ -80,6 +100,7 @@ def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
         for r in row_dicts(tables["comparisons"])
         if r["metric"] == "reward" and (r["policy_b"], r["variant_b"]) == BASELINE
     }
+    words = {group_key(r): r["verdict"] for r in row_dicts(tables["verdicts"])}
     places = pareto_places(tables["frontier"])
     rows = sorted(row_dicts(summary), key=lambda r: (r["policy"] != "baseline", group_key(r)))
     headings = ("policy.variant", "valid", "reward", "against baseline", "p, of all", "verdict")
@@ -87,6 +108,7 @@ def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
     cells = [
         [
             *_quality(r, bounds.get(group_key(r)), versus.get(group_key(r))),
+            str(words[group_key(r)]) if known(words.get(group_key(r))) else "-",
             *_costs(r),
             places.get(group_key(r), "-"),
         ]
@@ -107,7 +129,6 @@ def _quality(row: Row, bound: Row | None, versus: Row | None) -> list[str]:
         reward,
         change(versus) if versus else "-",
         cell(versus["p_adjusted"]) if versus else "-",
-        str(versus["verdict"]) if versus else "-",
     ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,8 @@ from typing import Any
 
 from ttc_bench.params import flat
 from ttc_bench.reporting.provenance import commit
-from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.reporting.row_dicts import full_name, row_dicts
+from ttc_bench.reporting.sheet import known
 from ttc_bench.types import GROUP, DataFrame
 
 KEY = "ttc_bench.key"
@@ -30,6 +32,9 @@ PARENT = "mlflow.parentRunId"
 
 COMMIT = "git_commit"
 """Tag of the commit of the code, changed since or not."""
+
+KEY_FIGURES = {"speed": "speed", "latency_s_mean": "latency_s", "total_tokens_mean": "tokens"}
+"""Columns of the verdicts that the run of the pipeline shows for each variant, by their name."""
 
 SCORES = "scores.parquet"
 """Artifact of a nested run: its responses with all metrics."""
@@ -72,7 +77,7 @@ def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) ->
     ids = {}
     with _parent_run() as parent:
         mlflow.log_text(table, "summary.txt")
-        mlflow.set_tag(COMMIT, commit())
+        _log_batch({COMMIT: commit(), **_named(figures.decision)}, {}, dict(_key_figures(figures)))
         existing = _existing(parent)
         for benchmark, scores in figures.scores.groupby("benchmark", sort=True):
             mlflow.log_input(_questions(str(benchmark), scores, figures.files), context="benchmark")
@@ -160,7 +165,10 @@ def _log(
     import mlflow
 
     scores = figures.of(group)
-    tags = {KEY: key, **group, "engine": str(scores["engine"].iloc[0]), COMMIT: commit()}
+    verdicts = [row["verdict"] for row in row_dicts(_where(figures.verdicts, group))]
+    words = {"verdict": verdicts[0]} if verdicts and known(verdicts[0]) else {}
+    engine = str(scores["engine"].iloc[0])
+    tags = {KEY: key, **group, **words, "engine": engine, COMMIT: commit()}
     _log_batch(tags, _settings(group, parameters), _metrics(row, figures, group))
     mlflow.log_input(
         _questions(str(group["benchmark"]), scores, figures.files), context="benchmark"
@@ -188,6 +196,32 @@ def _log_batch(
         params=[Param(name, str(value)) for name, value in settings.items()],
         tags=[RunTag(name, str(value)) for name, value in tags.items()],
     )
+
+
+def _named(decision: DataFrame) -> dict[str, str]:
+    """Return the variant that is named for each aim, as tags of the run of the pipeline."""
+    rows = [row for row in row_dicts(decision) if known(row["policy"])]
+    return {
+        _key(f"decision/{row['benchmark']}/{row['aim']}"): f"{full_name(row)}: {row['reason']}"
+        for row in rows
+    }
+
+
+def _key_figures(figures: Figures) -> Iterator[tuple[str, float]]:
+    """Yield reward, speed and costs of every variant, for the page of the run of the pipeline."""
+    means = _where(figures.intervals, {"metric": "reward"})
+    tables = ((means, {"mean": "reward"}), (figures.verdicts, KEY_FIGURES))
+    for table, columns in tables:
+        for row in row_dicts(table):
+            for column, name in columns.items():
+                if known(row[column]):
+                    label = f"{name}/{row['benchmark']}/{full_name(row)}"
+                    yield _key(label), float(row[column])
+
+
+def _key(label: str) -> str:
+    """Return a label without the signs that MLflow's names may not hold, such as brackets."""
+    return re.sub(r"[^\w\-./ :]", "_", label)
 
 
 def _questions(benchmark: str, scores: DataFrame, files: Mapping[str, str]) -> Any:
@@ -238,6 +272,9 @@ def _metrics(
         for name, value in line.items():
             if name.endswith(("_low", "_high")) or name == "difference":
                 values[f"{metric}_{name}"] = value
+    for line in row_dicts(_where(figures.verdicts, group)):
+        ratios = {n: v for n, v in line.items() if "_ratio" in n or n.startswith("speed")}
+        values |= {n: float(v) for n, v in ratios.items() if known(v)}
     for line in row_dicts(_where(figures.versus, group)):
         values[f"{line['metric']}_median_ratio"] = line["median_ratio"]
     return {_shown(name): float(value) for name, value in values.items() if _is_figure(value)}

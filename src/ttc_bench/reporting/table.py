@@ -1,11 +1,12 @@
-"""The table that a run prints: the baseline and every variant beside it, by benchmark."""
+"""What a run prints: the baseline and every variant beside it, by benchmark; the decision."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from ttc_bench.reporting.budgets import ALL, best_by_budget, pareto_places
+from ttc_bench.reporting.budgets import ALL
+from ttc_bench.reporting.decision import lines
 from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
 from ttc_bench.reporting.sheet import Sheet, known, number
 from ttc_bench.reporting.speeds import speeds_of
@@ -18,24 +19,19 @@ HEADINGS = (
     "[95%]",
     "vs base",
     "[95%]",
+    "verdict",
     "p50 s",
     "speed",
     "[95%]",
     "tokens",
     "GFLOP",
-    "Pareto",
     "detail",
 )
-TEXT = ("policy.variant", "Pareto", "detail")
+TEXT = ("policy.variant", "verdict", "detail")
 
 NOTE = """\
-reward: the benchmark's own, mean over all jobs, 0 where the response failed; vs base: difference.
-[95%]: interval of the mean; of all differences to the baseline at once. p50 s: median latency.
-speed: time of plain decoding, run beside the variant on some of its jobs, over its own; the
-intervals of all variants hold at once. tokens, GFLOP: mean per response.
-Pareto: Pareto-optimal by F FLOPs, s seconds, t tokens, $ dollars: no other is as good or better
-for less; else < and the cheapest that is better by the first cost known. By means.
-r: responses whose calls were replayed from the journal; times are of calls made in this run.
+Intervals of vs base and of speed hold for all variants at once. speed: times as fast as plain
+decoding of the same jobs beside it. r: has replayed calls; times are of calls made in this run.
 """
 
 FLOORS = (
@@ -57,19 +53,19 @@ def render(
     intervals: DataFrame,
     speeds: DataFrame,
     floors: DataFrame,
-    frontier: DataFrame,
-    choices: DataFrame,
+    verdicts: DataFrame,
+    decision: DataFrame,
 ) -> str:
-    """Return the summary as text: by model and benchmark a table, and what each budget buys."""
-    ratios = speeds_of(speeds)
+    """Return the summary as text: by model a table per benchmark, and then the decision."""
+    ratios, words = speeds_of(speeds), {group_key(r): r["verdict"] for r in row_dicts(verdicts)}
     bounds = {group_key(row): row for row in row_dicts(intervals) if row["metric"] == "reward"}
-    places, absent = pareto_places(frontier), absent_lines(summary)
+    absent = absent_lines(summary)
     parts = []
     for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True):
         rows = sorted(row_dicts(part), key=lambda r: (r["policy"] != "baseline", r["policy"]))
         keys = [group_key(row) for row in rows]
         cells = [
-            _cells(row, bounds.get(key, {}), ratios.get(key, {}), places)
+            _cells(row, bounds.get(key, {}), ratios.get(key, {}), words.get(key))
             for row, key in zip(rows, keys, strict=True)
         ]
         table = Sheet(HEADINGS, cells).aligned(TEXT)
@@ -79,12 +75,14 @@ def render(
             parts.append(ONE_JOB.format(benchmark=benchmark, model=model))
         if line := absent.get((model, benchmark)):
             parts.append(f"\n{line}")
-        own = choices[(choices["model"] == model) & (choices["benchmark"] == benchmark)]
         parts.append(f"\n{benchmark}, model {model}\n{table}\n")
         if line := floor_line(floors, str(benchmark), rows, bounds):
             parts.append(f"{line}\n")
-        parts.append(best_by_budget(own))
-    return "\n".join([*parts, "", NOTE])
+    for model in sorted(set(summary["model"])):
+        title = f"Decision, {model}:" if summary["model"].nunique() > 1 else "Decision:"
+        if told := lines(decision, model):
+            parts.append("\n".join([title, *(f"  {line}" for line in told), ""]))
+    return "\n".join([*parts[:-1], NOTE, parts[-1]] if parts else [NOTE])
 
 
 def floor_line(
@@ -145,7 +143,7 @@ PLAIN = {
 }
 
 
-def _cells(row: Row, reward: Row, speed: Row, places: Mapping[tuple[Any, ...], str]) -> list[str]:
+def _cells(row: Row, reward: Row, speed: Row, verdict: Any) -> list[str]:
     is_baseline = row["policy"] == "baseline"
     return [
         full_name(row),
@@ -154,12 +152,12 @@ def _cells(row: Row, reward: Row, speed: Row, places: Mapping[tuple[Any, ...], s
         _bounds(reward, "mean", "[{:.2f}, {:.2f}]"),
         "" if is_baseline else number(reward.get("difference"), "{:+.3f}"),
         "" if is_baseline else _bounds(reward, "difference", "[{:+.2f}, {:+.2f}]"),
+        str(verdict) if known(verdict) else "",
         number(row["latency_s_p50"], "{:.3f}"),
         "" if is_baseline else number(speed.get("speed"), "{:.2f}x"),
         "" if is_baseline else _bounds(speed, "speed", "[{:.2f}, {:.2f}]"),
         number(row["total_tokens_mean"], "{:.0f}"),
         number(row["flops_mean"], "{:.2f}", 1e-9),
-        places.get(group_key(row), "-"),
         _detail(row),
     ]
 
@@ -170,9 +168,8 @@ def _detail(row: Row) -> str:
         value = row.get(column)
         if value is not None and known(value) and value != PLAIN.get(column):
             parts.append(f"{name} {form(value)}")
-    if row["n_failed"]:
-        parts.append(f"failed: {row['failures']}")
-    return ", ".join(parts[:1] + parts[-1:] if row["n_failed"] else parts[:1])
+    failed = [f"failed: {row['failures']}"] if row["n_failed"] else []
+    return ", ".join(parts[:1] + failed)
 
 
 def _bounds(row: Row, name: str, form: str) -> str:

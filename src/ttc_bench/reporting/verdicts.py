@@ -93,15 +93,18 @@ def _of_benchmark(
             rewards[name][known], base[known], equal.get(name, False), versus,
             params.comparing(), codes,
         )  # fmt: skip
-        yield name, {
-            "verdict": verdict.word,
-            "differ_high": verdict.differ_high if verdict.word == "identical" else None,
-            "alone_low": verdict.alone[0],
-            "alone_high": verdict.alone[1],
-            **_difference(versus, params, verdict.word == "undecided"),
-            **_ratios(name, spends, jobs, level),
-            **means[name],
-        }
+        yield (
+            name,
+            {
+                "verdict": verdict.word,
+                "differ_high": verdict.differ_high if verdict.word == "identical" else None,
+                "alone_low": verdict.alone[0],
+                "alone_high": verdict.alone[1],
+                **_difference(versus, params, verdict.word == "undecided"),
+                **_ratios(name, spends, jobs, level),
+                **means[name],
+            },
+        )
 
 
 def _difference(versus: Comparison, params: AggregateParams, undecided: bool) -> dict[str, Any]:
@@ -141,9 +144,11 @@ def _means(part: DataFrame) -> dict[Name, dict[str, Any]]:
     means: dict[Name, dict[str, Any]] = {name: {} for name in _names(part)}
     for metric in ("latency_s", *SPENT):
         values = answered.assign(value=counted(answered, metric))
-        for name, own in values.groupby(["policy", "variant"], sort=False)["value"]:
+        for name, row in means.items():
+            of_name = (values["policy"] == name[0]) & (values["variant"] == name[1])
+            own = values.loc[of_name, "value"]
             gap = own.isna().any() and metric != "latency_s"
-            means[name][f"{metric}_mean"] = None if gap or own.isna().all() else float(own.mean())
+            row[f"{metric}_mean"] = None if gap or own.isna().all() else float(own.mean())
     return means
 
 

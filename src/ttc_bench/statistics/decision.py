@@ -52,7 +52,9 @@ def tango(gains: float, losses: float, pairs: float, confidence: float = 0.95) -
         share = (math.sqrt(max(0.0, b * b - 8 * pairs * c)) - b) / (4 * pairs)
         variance = pairs * (2 * share + difference * (1 - difference))
         gap = gains - losses - pairs * difference
-        return gap / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, gap)
+        if variance > 0:
+            return gap / math.sqrt(variance)
+        return math.copysign(math.inf, gap) if gap else 0.0
 
     def end(edge: float, sign: int) -> float:
         # At the edge itself the variance vanishes; a hair inside, the score is beyond any z.

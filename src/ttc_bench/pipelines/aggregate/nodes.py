@@ -143,13 +143,13 @@ def show(
     intervals: DataFrame,
     speeds: DataFrame,
     floors: DataFrame,
-    frontier: DataFrame,
+    verdicts: DataFrame,
     decision: DataFrame,
 ) -> str:
     """Print the table of the run, and return it as text."""
     from ttc_bench.reporting.table import render
 
-    text = render(bench_summary, intervals, speeds, floors, frontier, decision)
+    text = render(bench_summary, intervals, speeds, floors, verdicts, decision)
     print(text)
     return text
 

@@ -90,7 +90,7 @@ def create_pipeline(
         node(decide, inputs=["verdicts", "params:decide"], outputs="decision", name="decide"),
         node(
             show,
-            inputs=["bench_summary", "intervals", "speeds", "floors", "frontier", "decision"],
+            inputs=["bench_summary", "intervals", "speeds", "floors", "verdicts", "decision"],
             outputs="summary_table",
             name="show",
         ),

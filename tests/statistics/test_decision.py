@@ -1,0 +1,177 @@
+"""Verdicts and named variants: what they rest on, and how often luck alone names one."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.stats import norm
+
+from ttc_bench.statistics import Settings, compare
+from ttc_bench.statistics.decision import (
+    EQUAL,
+    Candidate,
+    best,
+    best_within,
+    cheapest,
+    fastest,
+    quality,
+    ratio_of_totals,
+    tango,
+)
+from ttc_bench.statistics.speed import Ratio
+
+SETTINGS = Settings()
+
+
+def constrained_score(gains: int, losses: int, pairs: int, difference: float) -> float:
+    """The score statistic with the likelihood maximised numerically under the null."""
+
+    def loss(q: float) -> float:
+        p, rest = q + difference, 1 - 2 * q - difference
+        terms = ((gains, p), (losses, q), (pairs - gains - losses, rest))
+        return -sum(n * math.log(max(share, 1e-300)) for n, share in terms if n)
+
+    low, high = max(0.0, -difference), (1 - difference) / 2
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-12})
+    variance = pairs * (2 * found.x + difference * (1 - difference))
+    return (gains - losses - pairs * difference) / math.sqrt(variance)
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 60))
+def test_tangos_ends_are_where_the_score_test_stops_rejecting(g: int, s: int, same: int) -> None:
+    pairs = g + s + same + 1
+    low, high = tango(g, s, pairs)
+    assert -1 <= low <= (g - s) / pairs <= high <= 1
+    z = norm.isf(0.025)
+    for end, sign in ((low, 1), (high, -1)):
+        if abs(end) < 1 - 1e-6:
+            assert constrained_score(g, s, pairs, end) == pytest.approx(sign * z, abs=2e-3)
+    assert tango(s, g, pairs) == pytest.approx((-high, -low), abs=1e-6)
+
+
+def test_tango_without_a_differing_pair_has_its_closed_form() -> None:
+    z2 = norm.isf(0.025) ** 2
+    for pairs in (24, 100, 400):
+        assert tango(0, 0, pairs)[1] == pytest.approx(z2 / (pairs + z2))
+
+
+def verdict_of(own: np.ndarray, base: np.ndarray, family: int = 1, same: bool = False) -> str:
+    table = np.column_stack([own] * family)
+    versus = compare(table, np.column_stack([base] * family), None, SETTINGS, 1.0)[0]
+    return quality(own, base, same, versus, SETTINGS).word
+
+
+def pairs_of(rng: np.random.Generator, n: int, gain: float, disagreement: float) -> tuple:
+    """Right or wrong answers of a baseline of 0.6 and of a variant that is better by the gain."""
+    up, down = (disagreement + gain) / 2, (disagreement - gain) / 2
+    base = (rng.random(n) < 0.6).astype(float)
+    flip = np.where(base == 0, rng.random(n) < up / 0.4, rng.random(n) < down / 0.6)
+    return np.where(flip, 1 - base, base), base
+
+
+@pytest.mark.parametrize("n", [100, 400])
+@pytest.mark.parametrize("disagreement", [0.06, 0.10])
+def test_what_is_worse_by_the_margin_is_called_as_good_at_most_rarely(
+    n: int, disagreement: float
+) -> None:
+    rng = np.random.default_rng(n)
+    words = [verdict_of(*pairs_of(rng, n, -0.05, disagreement)) for _ in range(400)]
+    # 2.5% is the size; 5% is three standard errors above it.
+    assert np.mean([word in EQUAL for word in words]) <= 0.05
+
+
+def test_what_agrees_on_98_of_100_is_shown_to_be_as_good_by_some_hundred_questions() -> None:
+    rng = np.random.default_rng(3)
+    share = [
+        np.mean([verdict_of(*pairs_of(rng, n, 0.0, 0.02)) in EQUAL for _ in range(200)])
+        for n in (24, 250)
+    ]
+    assert share[0] == 0
+    assert share[1] >= 0.8
+
+
+def test_identical_says_what_may_still_differ() -> None:
+    base = np.array([1.0, 0.0] * 12)
+    (versus,) = compare(base[:, None], base[:, None], None, SETTINGS, 1.0)
+    verdict = quality(base, base, True, versus, SETTINGS)
+    assert verdict.word == "identical"
+    assert verdict.differ_high == pytest.approx(0.117, abs=0.001)
+
+
+def suite(rng: np.random.Generator, n: int, gains: list[float]) -> list[Candidate]:
+    """Variants on one baseline's questions, with costs and speeds as equal as the baseline's."""
+    base = (rng.random(n) < 0.5).astype(float)
+    own = []
+    for gain in gains:
+        flips = rng.random(n)
+        up, down = 0.15 + gain / 2, 0.15 - gain / 2
+        share = np.where(base == 0, up / 0.5, max(0.0, down) / 0.5)
+        own.append(np.where(flips < share, 1 - base, base))
+    table = np.column_stack(own)
+    family = compare(table, np.broadcast_to(base[:, None], table.shape), None, SETTINGS, 1.0)
+    costs = rng.lognormal(0, 1, (n, len(gains) + 1))
+    level = 1 - 0.05 / len(gains)
+    return [
+        Candidate(
+            str(i),
+            quality(own[i], base, False, versus, SETTINGS).word,
+            versus.difference or 0.0,
+            costs={"tokens": ratio_of_totals(costs[:, i], costs[:, -1], None, level)},
+        )
+        for i, versus in enumerate(family)
+    ]
+
+
+@pytest.mark.parametrize("n", [24, 100, 400])
+def test_luck_alone_names_a_variant_in_at_most_5_of_100_suites(n: int) -> None:
+    rng, suites = np.random.default_rng(n), 150
+    drawn = [suite(rng, n, [0.0] * 22) for _ in range(suites)]
+    # Three standard errors of 5% of 150 suites are 5.3%.
+    assert np.mean([best(each) is not None for each in drawn]) <= 0.05
+    assert np.mean([cheapest(each, "tokens") is not None for each in drawn]) <= 0.1
+
+
+def test_a_true_gain_of_a_quarter_is_named_at_100_questions() -> None:
+    rng = np.random.default_rng(1)
+    named = [best(suite(rng, 100, [0.25] + [0.0] * 21)) for _ in range(150)]
+    assert np.mean([c is not None and c.name == "0" for c in named]) >= 0.8
+
+
+@pytest.mark.parametrize(("n", "least"), [(24, 0.9), (100, 0.92), (400, 0.92)])
+@pytest.mark.parametrize("spread", [0.3, 1.0])
+def test_intervals_of_ratios_of_totals_cover_skewed_costs(
+    n: int, least: float, spread: float
+) -> None:
+    rng, rounds = np.random.default_rng(n), 600
+    covered = 0
+    for _ in range(rounds):
+        size = rng.lognormal(0, spread, n)
+        base, own = size * rng.lognormal(0, 0.3, n), 1.5 * size * rng.lognormal(0, 0.3, n)
+        ratio = ratio_of_totals(own, base)
+        covered += ratio.low <= 1.5 <= ratio.high
+    assert covered / rounds >= least
+
+
+def test_named_are_only_those_that_are_no_worse() -> None:
+    quick, cheap = Ratio(2.0, 1.5, 2.5, 24), {"tokens": Ratio(0.5, 0.4, 0.6, 24)}
+    worse = Candidate("worse", "worse", -0.3, quick, cheap, {"usd": 0.1})
+    unknown = Candidate("unknown", "undecided", 0.1, quick, cheap, {"usd": 0.1})
+    slow = Candidate("slow", "as good", 0.0, Ratio(1.1, 0.9, 1.2, 24), {}, {"usd": 0.5})
+    equal = Candidate("equal", "identical", 0.0, Ratio(1.4, 1.2, 1.6, 24), cheap, {"usd": 0.2})
+    better = Candidate("better", "better", 0.2, None, {}, {"usd": 2.0})
+    everyone = [worse, unknown, slow, equal, better]
+    baseline = Candidate("baseline", "undecided", 0.0, spends={"usd": 1.0})
+    assert fastest(everyone) is equal
+    assert cheapest(everyone, "tokens") is equal
+    assert best(everyone) is better
+    assert best_within(everyone, baseline, "usd", 3.0) is better
+    assert best_within(everyone, baseline, "usd", 1.0) is baseline
+    assert best_within(everyone, baseline, "usd", 0.5) is equal
+    assert best_within(everyone, baseline, "usd", 0.1) is None
+    assert fastest([worse, unknown, slow]) is None
+    assert cheapest([worse, unknown, slow], "tokens") is None
