@@ -23,7 +23,9 @@ EQUAL: tuple[Word, ...] = ("identical", "as good", "better")
 """Words of a quality that is shown to be no worse than the baseline's."""
 
 
-def tango(gains: float, losses: float, pairs: float, confidence: float = 0.95) -> tuple[float, ...]:
+def tango(
+    gains: float, losses: float, pairs: float, confidence: float = 0.95
+) -> tuple[float, float]:
     """Return the score interval of the difference of two paired shares.
 
     Unlike intervals of the mean it keeps its size where hardly any pair differs, which is where
@@ -148,9 +150,9 @@ def _alone(
     import numpy as np
 
     if np.isin(differences, (-1.0, 0.0, 1.0)).all():
-        counts = ((differences > 0).sum(), (differences < 0).sum(), len(differences))
-        low, high = tango(*(float(n) / versus.design for n in counts), confidence=confidence)
-        return low, high
+        gains, losses = float((differences > 0).sum()), float((differences < 0).sum())
+        design = versus.design
+        return tango(gains / design, losses / design, len(differences) / design, confidence)
     ends = mean_intervals(differences[:, None], clusters, confidence, (-1.0, 1.0))
     return float(ends.low[0]), float(ends.high[0])
 

@@ -57,7 +57,7 @@ def fields(
     ):
         if value is None:
             continue
-        say: Callable[[Any], Fields] | None = words.get(provider)  # type: ignore[attr-defined]
+        say: Callable[[Any], Fields] | None = words.get(provider)
         if say is None:
             raise UserError(
                 f"parameter model.{name}: it is not known how {provider} takes it. Put the"
