@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ttc_bench.reporting.budgets import ALL
-from ttc_bench.reporting.decision import lines
+from ttc_bench.reporting.decision import headline, lines
 from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
 from ttc_bench.reporting.sheet import Sheet, known, number
 from ttc_bench.reporting.speeds import speeds_of
@@ -78,11 +78,16 @@ def render(
         parts.append(f"\n{benchmark}, model {model}\n{table}\n")
         if line := floor_line(floors, str(benchmark), rows, bounds):
             parts.append(f"{line}\n")
-    for model in sorted(set(summary["model"])):
-        title = f"Decision, {model}:" if summary["model"].nunique() > 1 else "Decision:"
-        if told := lines(decision, model):
-            parts.append("\n".join([title, *(f"  {line}" for line in told), ""]))
-    return "\n".join([*parts[:-1], NOTE, parts[-1]] if parts else [NOTE])
+    return "\n".join([*parts, NOTE, *_decisions(decision, summary)])
+
+
+def _decisions(decision: DataFrame, summary: DataFrame) -> Iterator[str]:
+    """Yield the decision of each model, a line per aim, or why there is none."""
+    models = summary.groupby("model", sort=True)
+    for model, part in models:
+        title = f"Decision, {model}:" if len(models) > 1 else "Decision:"
+        told = lines(decision, model) or [headline(decision, model, None, part)]
+        yield "\n".join([title, *(f"  {line}" for line in told), ""])
 
 
 def floor_line(

@@ -19,6 +19,7 @@ from tests.reporting.support import (
 )
 
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
+from ttc_bench.reporting.budgets import best_by_budget, pareto_places
 
 COSTS = {"flops": "flops", "latency_s": "latency_s", "total_tokens": "total_tokens"}
 COSTS["cost_usd"] = "usd"
@@ -205,11 +206,11 @@ def test_a_cost_that_nobody_pays_is_not_weighed(built: dict[str, Marts]) -> None
     assert "cost_usd" in set(built["paid"]["frontier"]["cost_metric"])
 
 
-def test_the_table_names_who_dominates_and_what_each_budget_buys(built: dict[str, Marts]) -> None:
-    lines = shown(TABLES["waste"], built["waste"]).splitlines()
-    row = {line.split()[0]: line for line in lines if line.startswith(("ba", "ca", "be"))}
-    assert "< baseline.greedy" in row["cascade.waste"]
-    assert "F s t" in row["best_of_n.buys"]
+def test_the_places_name_who_dominates_and_the_budgets_what_they_buy(built: Any) -> None:
+    places = {key[2:]: place for key, place in pareto_places(built["waste"]["frontier"]).items()}
+    assert places["cascade", "waste"] == "< baseline.greedy"
+    assert places["best_of_n", "buys"] == "F s t"
+    lines = best_by_budget(built["waste"]["choices"]).splitlines()
     steps = next(line for line in lines if line.strip().startswith("FLOPs"))
     assert "2 GFLOP baseline.greedy 0.500 -> 8 GFLOP best_of_n.buys 1.000" in steps
     assert any(line.strip().startswith("easy") for line in lines)

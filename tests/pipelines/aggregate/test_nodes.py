@@ -25,6 +25,10 @@ from ttc_bench.pipelines.aggregate.nodes import (
     confidence,
     log_runs,
 )
+from ttc_bench.reporting.decision import decide
+from ttc_bench.reporting.params import DecideParams
+from ttc_bench.reporting.speeds import speeds
+from ttc_bench.reporting.verdicts import verdicts
 
 LATENCY_S = [0.1, 0.2, 0.3, 5.0]
 
@@ -141,7 +145,7 @@ def test_all_failures_give_a_table_that_says_so(built: dict[str, Marts]) -> None
     text = told("failures", built)
     assert "0/2" in text
     assert "failed: timeout: 2" in text
-    assert "no response is valid" in text
+    assert "no response is valid" in text.lower()
     failures = built["failures"]["failures"].iloc[0]
     assert (failures["n"], failures["share"]) == (2, 1.0)
     assert failures["example"] == "no answer in 60 s"
@@ -179,7 +183,9 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     mlflow.set_experiment("test")
     own = (marts["bench_summary"], marts["policy_vs_baseline"])
-    tables = (run, *own, confidence(run, PARAMS), "the table")
+    words = verdicts(run, speeds(run, PARAMS), PARAMS)
+    named = decide(words, DecideParams(budget_flops=1e12))
+    tables = (run, *own, confidence(run, PARAMS), words, named, "the table")
     parameters = {"limit": 4, "speculative": {"draft_model": {"k": 4}}}
     files = {"jobs": "jobs.jsonl", "all_scores": "all_scores.parquet"}
     with mlflow.start_run() as parent:
@@ -193,6 +199,11 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(
     assert own["params.variant.k"] == "4"
     assert own["metrics.reward_mean"] == 0.75, "of four jobs one failed"
     assert own["metrics.usage/latency_s_median_ratio"] == 0.5
+    assert own["tags.verdict"] == "undecided"
+    page = mlflow.get_run(parent.info.run_id).data
+    assert page.metrics["reward/crm_sim/speculative.draft_model"] == 0.75
+    tag = page.tags["decision/crm_sim/best within 1e_03 GFLOP a response"]
+    assert tag.startswith("baseline.greedy: ")
     summary = marts["bench_summary"].set_index("policy").loc["speculative"]
     intervals = confidence(run, PARAMS).set_index(["policy", "metric"]).loc["speculative"]
     for metric, row in intervals.iterrows():
