@@ -13,6 +13,15 @@ from tests.conftest import KedroRun
 from ttc_bench.cli import parse_params_option, run
 
 BAD_INPUT = {
+    "unknown node": (["--pipeline=speculative", "--nodes=nosuch"], ["nodes named ['nosuch']"]),
+    "unknown tag": (["--pipeline=speculative", "--tags=nosuch"], ["no nodes after applying"]),
+    "unknown namespace": (["--namespaces=early_exit.nosuch"], ["early_exit.nosuch"]),
+    "unknown environment": (["--env=nosuch"], ["conf/nosuch"]),
+    "unknown runner": (["--runner=NoSuch"], ["NoSuch"]),
+    "sweep point twice": (
+        ["--pipeline=early_exit", "--params=early_exit.fixed_layer.layers=[0.5,0.5]"],
+        ["early_exit.fixed_layer", "fixed_layer[layers=0.5] more than once"],
+    ),
     "unknown policy": (
         ["--pipeline=speculativ"],
         ["unknown pipeline 'speculativ'", "'speculative'"],
@@ -109,6 +118,9 @@ def test_a_place_that_cannot_be_written_is_told(kedro_run: KedroRun, project: Pa
             {"benchmarks": ["crm_sim", "worf_sim"], "best_of_n": {"verifier": {"n": [1, 2]}}},
         ),
         ("model.target=a/b-c", {"model": {"target": "a/b-c"}}),
+        ("x=[[0.2,0.8],[1.0,0.0]],y=1", {"x": [[0.2, 0.8], [1.0, 0.0]], "y": 1}),
+        ("x={a: {b: 1, c: 2}, d: {e: 3}}", {"x": {"a": {"b": 1, "c": 2}, "d": {"e": 3}}}),
+        ('x="one, two",y=1', {"x": "one, two", "y": 1}),
         ("", {}),
     ],
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import gc
-import re
 import signal
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 from kedro import KedroDeprecationWarning
+from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 from kedro.utils import find_kedro_project
@@ -26,6 +27,10 @@ from ttc_bench.hooks.tracking import end_runs
 
 SIGNALLED = 128
 """Exit status of a process that a signal ended, less the signal's number, as shells have it."""
+
+
+_KEDROS = ("kedro.pipeline", "kedro.framework", "kedro.config", "kedro.runner", "kedro.utils")
+"""Modules of Kedro that look up what options name."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -96,11 +101,21 @@ def _project_folder() -> Path:
 
 def _cause(error: BaseException | None) -> UserError | None:
     """Return the user error behind ``error``: Kedro wraps what a dataset raises."""
-    if isinstance(error, ParameterValidationError):
+    if isinstance(error, ParameterValidationError) or _is_of_options(error):
         return UserError(" ".join(str(error).split()))
     while error is not None and not isinstance(error, UserError):
         error = error.__cause__
     return error
+
+
+def _is_of_options(error: BaseException | None) -> bool:
+    """Return whether Kedro itself refuses what its options name: nodes, tags, folders, a runner."""
+    if error is None or error.__traceback__ is None:
+        return False
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    module = frame.f_globals.get("__name__", "")
+    kinds = (ValueError, KeyError, AttributeError, MissingConfigException)
+    return isinstance(error, kinds) and module.startswith(_KEDROS)
 
 
 def _check_pipelines(names: list[str]) -> None:
@@ -126,12 +141,28 @@ def parse_params_option(_: click.Context, __: click.Parameter, value: Any) -> An
 
     if isinstance(value, dict):
         return value
-    items = [item.strip() for item in re.split(r",(?![^\[{]*[\]}])", value) if item.strip()]
+    items = [item.strip() for item in _split(value) if item.strip()]
     for item in items:
         key, equals, _value = item.partition("=")
         if not key.strip() or not equals:
             raise UserError(f"--params: {item!r} is not of the form key=value.")
     return OmegaConf.to_container(OmegaConf.from_dotlist(items))
+
+
+def _split(text: str) -> list[str]:
+    """Return what commas part, but those within quotes, lists and mappings."""
+    items, depth, quote = [""], 0, ""
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'":
+            quote = sign
+        depth += 0 if quote else (sign in "[{") - (sign in "]}")
+        if sign == "," and not quote and depth <= 0:
+            items.append("")
+        else:
+            items[-1] += sign
+    return items
 
 
 def _options() -> list[click.Parameter]:

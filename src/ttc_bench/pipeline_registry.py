@@ -13,6 +13,7 @@ import ttc_bench.pipelines
 import ttc_bench.pipelines.aggregate.pipeline as aggregate
 import ttc_bench.pipelines.ingest_benchmarks.pipeline as ingest_benchmarks
 import ttc_bench.pipelines.report.pipeline as report
+from ttc_bench.errors import UserError
 from ttc_bench.pipelines.generate.pipeline import policy_pipeline
 from ttc_bench.policies import policies
 from ttc_bench.types import BASELINE
@@ -28,6 +29,10 @@ def register_pipelines() -> dict[str, Pipeline]:
         module.name: importlib.import_module(f"ttc_bench.pipelines.{module.name}").create_pipeline()
         for module in pkgutil.iter_modules(ttc_bench.pipelines.__path__)
     }
+    if both := sorted(stages.keys() & set(policies())):
+        raise UserError(
+            f"policy {both[0]!r} has the name of a stage, whose pipeline it would hide."
+        )
     suites = {policy: Suite([BASELINE[0], policy]) for policy in policies()}
     return {**stages, **suites, "__default__": Suite(policies())}
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from tests.conftest import ROOT
 
-from ttc_bench.metrics.base import METRICS, all_metrics
+from ttc_bench.metrics.base import METRICS, MetricSpec, all_metrics, family
 from ttc_bench.metrics.catalogue import catalogue
 
 
@@ -35,3 +36,10 @@ def test_the_command_of_the_readme_prints_it() -> None:
     assert f"`python {' '.join(command)}`" in (ROOT / "README.md").read_text(encoding="utf-8")
     printed = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
     assert printed.stdout == catalogue()
+
+
+@pytest.mark.parametrize("column", ["node_f1", "status", "answer"])
+def test_a_column_has_one_owner(column: str) -> None:
+    spec = MetricSpec(column, "1", (0.0, 1.0), True, "Another figure of that name.", "nobody")
+    with pytest.raises(ValueError, match=f"'{column}' is .*; rename it"):
+        family("taken", [spec])

@@ -223,6 +223,31 @@ class Family:
 METRICS: Registry[Family] = Registry("metric family", "ttc_bench.metrics")
 
 
+IDENTITY = (
+    "job_id",
+    "benchmark",
+    "task",
+    "difficulty",
+    "model",
+    "engine",
+    "policy",
+    "variant",
+    "status",
+    "error_type",
+    "error_message",
+)
+"""Columns of a response that say what it is."""
+
+DESCRIBED = (
+    "replayed", "encoder", "bert_encoder", "reward_rule", "question", "answer", "null_reasons",
+    "run_id", "config",
+)  # fmt: skip
+"""Further columns that every table of scores has beside its metrics."""
+
+_OWNERS = dict.fromkeys((*IDENTITY, *DESCRIBED), "every table")
+"""Whose each column is: two of one name would replace each other unseen."""
+
+
 def family(
     name: str, metrics: Iterable[MetricSpec], *, default: bool = True, notes: Sequence[str] = ()
 ) -> Callable[[Compute], Compute]:
@@ -233,8 +258,15 @@ def family(
         metrics: What it computes; the function returns exactly these columns, and the notes.
         default: Whether it is on unless the parameters say otherwise.
         notes: Columns of text that it adds for later stages; no metrics.
+
+    Raises:
+        ValueError: If a column is another family's, or one that every table of scores has.
     """
     specs = tuple(replace(spec, family=name) for spec in metrics)
+    for column in (*(spec.name for spec in specs), *notes):
+        owner = _OWNERS.setdefault(column, name)
+        if owner != name:
+            raise ValueError(f"metric family {name}: the column {column!r} is {owner}'s; rename it")
 
     def decorate(compute: Compute) -> Compute:
         METRICS.register(name)(Family(name, specs, compute, default, tuple(notes)))

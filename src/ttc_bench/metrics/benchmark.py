@@ -8,10 +8,14 @@ from typing import TypeVar
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES, References
+from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 from ttc_bench.types import Job
 
 T = TypeVar("T")
+
+_ROUNDING = 1e-6
+"""What similarities in single precision may pass their range by."""
 
 FIGURES = [
     MetricSpec(
@@ -47,6 +51,9 @@ def score_texts(
 
     Args:
         jobs: The job of each (job id, text).
+
+    Raises:
+        DataError: If a rule gives a reward outside 0 to 1.
     """
     figures = {}
     for chunk in batched(jobs.items(), 1024):
@@ -57,7 +64,19 @@ def score_texts(
             if warm := REWARD_RULES[rule].warm:
                 warm(answers)
         for key, job in chunk:
-            figures[key] = BENCHMARKS[job.benchmark].score(key[1], job)
+            figures[key] = _within(BENCHMARKS[job.benchmark].score(key[1], job), job)
+    return figures
+
+
+def _within(figures: Mapping[str, float | None], job: Job) -> Mapping[str, float | None]:
+    """Return the figures, held to what intervals and verdicts rest on: a reward from 0 to 1."""
+    reward = figures.get("reward")
+    # What is not a number has no reward, and becomes null as every such figure does.
+    if reward is not None and (reward < -_ROUNDING or reward > 1 + _ROUNDING):
+        raise DataError(
+            f"reward rule {job.reward_metric!r} gave {reward:g} to an answer of {job.id}: a reward"
+            " lies between 0 and 1. Scale it in the rule."
+        )
     return figures
 
 

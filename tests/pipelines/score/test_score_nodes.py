@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.engines.ledger import Call, Ledger
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import METRICS, ScoreParams, all_metrics
@@ -89,11 +91,27 @@ def test_the_columns_are_the_same_whatever_is_on() -> None:
     all_off = scored(*GOLD.values(), families=dict.fromkeys(METRICS, False))
     assert list(all_on.columns) == list(all_off.columns)
     expected = [*IDENTITY, "replayed", "encoder", "bert_encoder", "reward_rule", "question"]
+    expected += ["answer"]
     expected += [*(spec.name for spec in all_metrics()), "samples", "null_reasons"]
     assert list(all_on.columns) == expected
     assert all_off["reward"].to_list() == [1.0] * 4
     assert all_off["rouge_l"].isna().all()
     assert why(all_off, 0)["text_overlap.*"] == "the family is switched off"
+
+
+def test_equal_answers_have_one_digest_and_a_failure_has_none() -> None:
+    scores = scored("Answer: A-1", "Answer: A-1", None, "Answer: A-1 ")
+    first, second, failed, other = scores["answer"]
+    assert first == second != other
+    assert pd.isna(failed)
+
+
+def test_a_reward_outside_its_range_is_told_with_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = REWARD_RULES["exact_match"]
+    generous = replace(rule, compute=lambda *_: {"exact_match": 3.0})
+    monkeypatch.setitem(REWARD_RULES._items, "exact_match", generous)
+    with pytest.raises(DataError, match=r"'exact_match' gave 3 to an answer of x/exact"):
+        scored(*GOLD.values())
 
 
 def test_every_null_has_a_reason_and_nothing_else_has() -> None:

@@ -44,6 +44,9 @@ def sweep(name: str, settings: Any) -> Points:
         inside = ",".join(f"{key}={value}" for key, value in point.items())
         label = f"{cls.name}[{inside}]" if point else cls.name
         points.append((label, parse_params(cls, {**own, **point}, name)))
+    labels = [label for label, _ in points]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise UserError(f"parameter {name}: the sweep names {', '.join(twice)} more than once.")
     if not points:
         raise UserError(f"parameter {name}: a sweep needs at least one value.")
     return tuple(points)

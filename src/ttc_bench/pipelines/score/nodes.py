@@ -12,6 +12,7 @@ from typing import Any
 from ttc_bench.benchmarks.scoring.encoder import using_encoder
 from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import (
+    IDENTITY,
     METRICS,
     NOT_REPORTED,
     Columns,
@@ -26,21 +27,6 @@ from ttc_bench.metrics.base import (
 from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
-
-IDENTITY = (
-    "job_id",
-    "benchmark",
-    "task",
-    "difficulty",
-    "model",
-    "engine",
-    "policy",
-    "variant",
-    "status",
-    "error_type",
-    "error_message",
-)
-"""Columns of the scores that name a response, before ``replayed`` and the metrics."""
 
 FIRST = "benchmark"
 """The family that computes ``reward``: always on, and before all others."""
@@ -141,10 +127,11 @@ def _families(params: ScoreParams) -> list[str]:
 def _checked(entry: Family, batch: ScoringBatch) -> Columns:
     """Compute a family and hold it to what it declares: no metric without a definition."""
     columns = entry.compute(batch)
-    declared = (*(spec.name for spec in entry.metrics), *entry.notes)
-    missing = [name for name in declared if name not in columns]
-    if missing:
+    declared = {*(spec.name for spec in entry.metrics), *entry.notes}
+    if missing := sorted(declared - set(columns)):
         raise RuntimeError(f"family {entry.name} did not compute {', '.join(missing)}")
+    if more := sorted(set(columns) - declared):
+        raise RuntimeError(f"family {entry.name} computed {', '.join(more)} without defining it")
     return columns
 
 
