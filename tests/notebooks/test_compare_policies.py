@@ -35,7 +35,8 @@ def test_notebook_runs_on_the_catalog(project: Path, kedro_run: KedroRun) -> Non
         notebook, timeout=120, resources={"metadata": {"path": str(project / "notebooks")}}
     ).execute()
     text = shown(notebook)
-    assert "cascade.agreement answers better than the baseline: +0.333" in text
+    assert "Best at any price: cascade.agreement (+0.333 [" in text
+    assert "cascade.agreement: better, reward +0.333 [" in text
     assert "cascade.agreement minus baseline.greedy" in text
     images = [o for cell in notebook.cells for o in cell.get("outputs", ()) if "data" in o]
     assert any("image/png" in output["data"] for output in images)

@@ -27,7 +27,7 @@ def render(
     """Return the report as HTML with everything inlined.
 
     Args:
-        tables: Tables of the aggregate stage by their name in the catalog.
+        tables: Tables of the aggregate stage by their name in the catalog, ``all_scores`` too.
         stills: PNG files by the name of the plot.
         facts: Run, commit, seeds, versions and the like, by heading; see `provenance.facts`.
         parameters: All parameters as text.
@@ -45,6 +45,7 @@ def render(
             plots=[(plot, base64.b64encode(stills[plot.name]).decode()) for plot in plots()],
             absent=list(absent_lines(summary).values()),
             failures=plain_sheet(tables["failures"]),
+            unrewarded=unrewarded(tables["all_scores"]),
             details=[
                 ("Every variant against the baseline", plain_sheet(tables["verdicts"])),
                 ("Every pair of variants", comparison_sheet(tables["comparisons"])),
@@ -77,6 +78,17 @@ def _decisions(tables: Mapping[str, DataFrame]) -> Iterator[dict[str, Any]]:
                 "budgets": best_by_budget(of_choices).splitlines()[1:],
                 "sentences": sentences(of_verdicts),
             }
+
+
+def unrewarded(all_scores: DataFrame) -> str:
+    """Return how many answers are worth nothing, and how many could not be read at all."""
+    valid = all_scores[all_scores["status"] == "ok"]
+    zeros = int((valid["reward"] == 0).fillna(value=False).sum())
+    unreadable = int((valid["format_compliance"] == 0).fillna(value=False).sum())
+    return (
+        f"Of {len(valid)} answers, {zeros} have the reward 0, and {unreadable} do not have the form"
+        " that was asked for."
+    )
 
 
 def environment() -> Environment:

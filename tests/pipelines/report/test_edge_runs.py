@@ -50,7 +50,7 @@ def finished(kedro_run: KedroRun) -> tuple[str, str]:
 MODELS = {
     "no baseline": {"cascade": cascade([1.0, 0.0, 1.0])},
     "one $ample": {"baseline": baseline([1.0]), "cascade": cascade([0.0])},
-    "equal/scores": {"baseline": baseline([1.0] * 70), "cascade": cascade([1.0] * 70)},
+    "equal/scores": {"baseline": baseline([1.0] * 80), "cascade": cascade([1.0] * 80)},
     "no answers": {"baseline": baseline([None, None]), "cascade": cascade([0.0, 1.0])},
 }
 """Tables of scores by model: what is compared stays within a model."""
@@ -79,14 +79,14 @@ def test_models_at_the_edge_are_told_what_the_numbers_allow(kedro_run: KedroRun)
     assert "0.667" in alone
     assert "-1.000" in one
     assert "[" not in one, "one response has no interval"
-    assert "+0.000  [-0.04, +0.04]" in equal
+    assert "+0.000  [-0.04, +0.04]  as good" in equal
     assert "0/2" in row(terminal, "no answers", "baseline.greedy")
     assert "timeout" in row(terminal, "no answers", "baseline.greedy")
     assert "2/2" in failed
     assert "[-1.00, +1.00]" in failed, "a failure counts as 0; two questions decide nothing"
     shown = [verdicts(report, name) for name in MODELS]
-    words = [set(re.findall(r'class="(\w+)"', text)) for text in shown]
-    assert words == [set(), {"undecided"}, {"equal"}, {"undecided"}]
+    words = [set(re.findall(r'class="([\w-]+)"', text)) for text in shown]
+    assert words == [set(), {"undecided"}, {"as-good"}, {"undecided"}]
 
 
 def test_a_run_without_any_answer_says_so(kedro_run: KedroRun) -> None:
@@ -95,5 +95,5 @@ def test_a_run_without_any_answer_says_so(kedro_run: KedroRun) -> None:
     for name in ("baseline.greedy", "cascade.agreement"):
         assert "0/2" in row(terminal, "target", name)
         assert "timeout" in row(terminal, "target", name)
-    assert not re.search(r'class="(better|worse|equal)"', report)
+    assert not re.search(r'class="(better|worse|equal|as-good|identical)"', report)
     assert "no answer in 60 s" in report, "the failures have their reason"

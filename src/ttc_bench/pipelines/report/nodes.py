@@ -36,7 +36,7 @@ def write_report(run_settings: Mapping[str, Any], all_scores: DataFrame, **input
     from ttc_bench.reporting.html import render
     from ttc_bench.reporting.provenance import facts
 
-    tables = {name: inputs.pop(name) for name in TABLES}
+    tables = {"all_scores": all_scores, **{name: inputs.pop(name) for name in TABLES}}
     text = yaml.safe_dump(run_settings, sort_keys=True, allow_unicode=True)
     return render(tables, inputs, facts(all_scores, run_settings), text)
 

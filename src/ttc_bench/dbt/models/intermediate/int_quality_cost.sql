@@ -1,6 +1,7 @@
 -- Mean reward, 0 for a failed response, and mean cost of the valid ones, of each variant, by
 -- difficulty level and over all, for each cost that is known. Means are rounded: equal values
--- summed in another order must not dominate each other.
+-- summed in another order must not dominate each other. A bill with a gap has no mean: what few
+-- responses cost says nothing of the others.
 {%- set costs = var('costs') %}
 {%- set job = 'partition by model, benchmark, job_id' %}
 {%- set benchmark = 'partition by model, benchmark' %}
@@ -27,10 +28,8 @@ wide as (
         case when grouping(difficulty) = 1 then 'all' else difficulty end as level
         {%- for cost, column in costs.items() %},
         count({{ column }}) as {{ cost }}_n,
-        favg(case when is_valid then reward else 0 end)
-        {%- if column != 'paced_latency_s' %}
-            filter (where {{ column }} is not null or not is_valid)
-        {%- endif %} as {{ cost }}_quality,
+        count(*) filter (where is_valid and {{ column }} is null) as {{ cost }}_gaps,
+        favg(case when is_valid then reward else 0 end) as {{ cost }}_quality,
         favg({{ column }}) as {{ cost }}_cost
         {%- endfor %}
     from paced
@@ -42,7 +41,7 @@ wide as (
 ),
 
 long as (
-    {%- for cost in costs %}
+    {%- for cost, column in costs.items() %}
     {{ 'union all' if not loop.first }}
     select
         model,
@@ -56,6 +55,7 @@ long as (
         {{ cost }}_n as n
     from wide
     where level is not null and {{ cost }}_n > 0
+    {%- if column != 'paced_latency_s' %} and {{ cost }}_gaps = 0{% endif %}
     {%- endfor %}
 )
 
