@@ -1,7 +1,6 @@
 -- Mean reward, 0 for a failed response, and mean cost of the valid ones, of each variant, by
 -- difficulty level and over all, for each cost that is known. Means are rounded: equal values
--- summed in another order must not dominate each other. A bill with a gap has no mean: what few
--- responses cost says nothing of the others.
+-- summed in another order must not dominate each other.
 {%- set costs = var('costs') %}
 {%- set job = 'partition by model, benchmark, job_id' %}
 {%- set benchmark = 'partition by model, benchmark' %}
@@ -28,8 +27,10 @@ wide as (
         case when grouping(difficulty) = 1 then 'all' else difficulty end as level
         {%- for cost, column in costs.items() %},
         count({{ column }}) as {{ cost }}_n,
-        count(*) filter (where is_valid and {{ column }} is null) as {{ cost }}_gaps,
-        favg(case when is_valid then reward else 0 end) as {{ cost }}_quality,
+        favg(case when is_valid then reward else 0 end)
+        {%- if column != 'paced_latency_s' %}
+            filter (where {{ column }} is not null or not is_valid)
+        {%- endif %} as {{ cost }}_quality,
         favg({{ column }}) as {{ cost }}_cost
         {%- endfor %}
     from paced
@@ -41,7 +42,7 @@ wide as (
 ),
 
 long as (
-    {%- for cost, column in costs.items() %}
+    {%- for cost in costs %}
     {{ 'union all' if not loop.first }}
     select
         model,
@@ -55,7 +56,6 @@ long as (
         {{ cost }}_n as n
     from wide
     where level is not null and {{ cost }}_n > 0
-    {%- if column != 'paced_latency_s' %} and {{ cost }}_gaps = 0{% endif %}
     {%- endfor %}
 )
 

@@ -1,6 +1,5 @@
 -- One row per model, benchmark, policy and variant. The reward of a failed response is 0, all other
--- metrics are over valid responses only; nulls are the valid responses that do not have the metric. A
--- bill with a gap has no mean.
+-- metrics are over valid responses only; nulls are the valid responses that do not have the metric.
 {%- set quantiles = {'p50': 1, 'p95': 2, 'p99': 3} %}
 with grouped as (
     select
@@ -15,8 +14,7 @@ with grouped as (
         {%- for metric in var('metrics') %},
         count({{ metric }}) as {{ metric }}_known,
         {%- set counted = 'case when is_valid then reward else 0 end' if metric == 'reward' else metric %}
-        {%- set gap = 'is_valid and ' ~ metric ~ ' is null' if metric in var('costs').values() else 'false' %}
-        case when count(*) filter (where {{ gap }}) = 0 then avg({{ counted }}) end as {{ metric }}_mean,
+        avg({{ counted }}) as {{ metric }}_mean,
         quantile_cont({{ counted }}, [0.5, 0.95, 0.99]) as {{ metric }}_quantiles
         {%- endfor %}
     from {{ ref('stg_scores') }}
