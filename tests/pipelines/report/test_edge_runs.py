@@ -79,7 +79,7 @@ def test_models_at_the_edge_are_told_what_the_numbers_allow(kedro_run: KedroRun)
     assert "0.667" in alone
     assert "-1.000" in one
     assert "[" not in one, "one response has no interval"
-    assert "+0.000  [-0.04, +0.04]  as good" in equal
+    assert "+0.000  [-0.03, +0.03]  as good" in equal
     assert "0/2" in row(terminal, "no answers", "baseline.greedy")
     assert "timeout" in row(terminal, "no answers", "baseline.greedy")
     assert "2/2" in failed
