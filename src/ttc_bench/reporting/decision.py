@@ -212,7 +212,7 @@ def lines(decision: DataFrame, model: Any) -> list[str]:
     """Return the decision of a model as text, a line per aim with all benchmarks on it."""
     own = decision[decision["model"] == model]
     return [
-        f"{str(aim).capitalize()}: {_told(row_dicts(part))}."
+        f"{_upper(str(aim))}: {_told(row_dicts(part))}."
         for aim, part in own.groupby("aim", sort=False)
     ]
 
@@ -249,7 +249,11 @@ def headline(decision: DataFrame, model: Any, benchmark: Any, summary: DataFrame
     named = [row for row in row_dicts(own) if known(row["policy"])]
     if not named:
         return "No variant is shown to be better, or as good for less."
-    return "; ".join(f"{row['aim']}: {full_name(row)}" for row in named).capitalize() + "."
+    return _upper("; ".join(f"{row['aim']}: {full_name(row)}" for row in named)) + "."
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def sentences(verdicts: DataFrame) -> list[str]:
