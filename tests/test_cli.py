@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import KedroRun
 
 from ttc_bench.cli import parse_params_option, run
+from ttc_bench.errors import UserError
 
 BAD_INPUT = {
     "unknown node": (["--pipeline=speculative", "--nodes=nosuch"], ["nodes named ['nosuch']"]),
@@ -121,6 +122,8 @@ def test_a_place_that_cannot_be_written_is_told(kedro_run: KedroRun, project: Pa
         ("x=[[0.2,0.8],[1.0,0.0]],y=1", {"x": [[0.2, 0.8], [1.0, 0.0]], "y": 1}),
         ("x={a: {b: 1, c: 2}, d: {e: 3}}", {"x": {"a": {"b": 1, "c": 2}, "d": {"e": 3}}}),
         ('x="one, two",y=1', {"x": "one, two", "y": 1}),
+        ("x=['one, two', three],y=1", {"x": ["one, two", "three"], "y": 1}),
+        ("model.target=it's,limit=1", {"model": {"target": "it's"}, "limit": 1}),
         ("", {}),
     ],
 )
@@ -128,6 +131,13 @@ def test_params_may_hold_lists(given: str, expected: dict[str, object]) -> None:
     context = click.Context(run)
     option = next(option for option in run.params if option.name == "params")
     assert parse_params_option(context, option, given) == expected
+
+
+@pytest.mark.parametrize("given", ["x=[1,2", "x={a: 1,y=2", 'x="one, two,y=1'])
+def test_params_that_are_not_closed_are_told(given: str) -> None:
+    option = next(option for option in run.params if option.name == "params")
+    with pytest.raises(UserError, match="is not closed"):
+        parse_params_option(click.Context(run), option, given)
 
 
 def test_a_run_from_a_folder_of_the_project_finds_the_same_models(

@@ -150,18 +150,28 @@ def parse_params_option(_: click.Context, __: click.Parameter, value: Any) -> An
 
 
 def _split(text: str) -> list[str]:
-    """Return what commas part, but those within quotes, lists and mappings."""
-    items, depth, quote = [""], 0, ""
+    """Return what commas part, but those within quotes, lists and mappings.
+
+    Raises:
+        UserError: If a quote or a bracket is not closed.
+    """
+    items, depth, quote, before = [""], 0, "", "="
     for sign in text:
         if quote:
             quote = "" if sign == quote else quote
-        elif sign in "\"'":
+        elif sign in "\"'" and before in "=[{,:":
+            # Elsewhere it is an apostrophe, as in a model's name.
             quote = sign
-        depth += 0 if quote else (sign in "[{") - (sign in "]}")
+        else:
+            depth += (sign in "[{") - (sign in "]}")
         if sign == "," and not quote and depth <= 0:
             items.append("")
         else:
             items[-1] += sign
+        before = before if sign.isspace() else sign
+    if quote or depth > 0:
+        opened = f"the quote {quote}" if quote else "a bracket"
+        raise UserError(f"--params: {opened} is not closed in {items[-1].strip()!r}.")
     return items
 
 
