@@ -24,9 +24,6 @@ NOTHING = "nothing yet"
 COLUMNS = ("model", "benchmark", "aim", "policy", "variant", "reason")
 """Columns of the decision, all text; policy and variant are null where nothing is named."""
 
-PRICES = {"usd": "dollars", "flops": "FLOPs", "tokens": "tokens"}
-"""Costs by which a variant can be the cheapest; the first that the baseline has counts."""
-
 BUDGETS = {
     "budget_s": ("latency_s", "latency_s"),
     "budget_tokens": ("total_tokens", "total_tokens"),
@@ -123,13 +120,13 @@ def _merged(column: str, values: Sequence[Any]) -> float | None:
 
 def aims(baseline: Row, params: DecideParams) -> Iterator[Aim]:
     """Yield the aims of a benchmark: three that always are, and one for each budget."""
-    paid = (name for name in PRICES if _is_paid(baseline[f"{_metric(name)}_mean"]))
-    cost = next(paid, "tokens")
+    # Of the costs, the first that the baseline pays at all.
+    cost = next((name for name in SPENT if _is_paid(baseline[f"{name}_mean"])), "total_tokens")
     yield Aim("fastest at equal quality", lambda all_, _: fastest(all_), _faster)
     yield Aim(
-        f"cheapest at equal quality, by {PRICES[cost]}",
+        f"cheapest at equal quality, by {SPENT[cost]}",
         lambda all_, _: cheapest(all_, cost),
-        lambda row: f"{_times(row, f'{cost}_ratio')} the {PRICES[cost]}, {word_of(row)}",
+        lambda row: f"{_times(row, f'{cost}_ratio')} the {SPENT[cost]}, {word_of(row)}",
     )
     yield Aim("best at any price", lambda all_, _: best(all_), change)
     for name, (metric, label) in BUDGETS.items():
@@ -154,13 +151,9 @@ def _is_paid(mean: Any) -> bool:
     return known(mean) and mean > 0
 
 
-def _metric(cost: str) -> str:
-    return next(metric for metric, name in SPENT.items() if name == cost)
-
-
 def candidate(row: Row) -> Candidate:
     """Return a row of the verdicts as what may be named."""
-    costs = {name: _ratio(row, f"{name}_ratio") for name in SPENT.values()}
+    costs = {name: _ratio(row, f"{name}_ratio") for name in SPENT}
     spends = {m: row[f"{m}_mean"] for m in ("latency_s", *SPENT) if known(row[f"{m}_mean"])}
     return Candidate(
         full_name(row),
@@ -278,9 +271,9 @@ def _sentence(row: Row) -> str:
     speed = _ratio(row, "speed")
     if speed and (speed.low > 1 or speed.high < 1):
         line += f"; {_times(row, 'speed')} as fast"
-    for name in SPENT.values():
+    for name, words in SPENT.items():
         ratio = _ratio(row, f"{name}_ratio")
         if ratio and (ratio.low > 1 or ratio.high < 1):
             word = "cheaper" if ratio.high < 1 else "dearer"
-            line += f"; {word} by {name}, {_times(row, f'{name}_ratio')}"
+            line += f"; {word} by {words}, {_times(row, f'{name}_ratio')}"
     return line + "."

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from ttc_bench.reporting.pairing import Jobs, Name, counted, jobs_of, values_by_variant
+from ttc_bench.reporting.pairing import Jobs, Name, jobs_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row, row_dicts
 from ttc_bench.reporting.speeds import speeds_of
 from ttc_bench.statistics import Comparison, compare, pairs_needed
-from ttc_bench.statistics.decision import quality, ratio_of_totals
+from ttc_bench.statistics.decision import Quality, quality, ratio_of_totals
 from ttc_bench.statistics.speed import Ratio
 from ttc_bench.types import BASELINE, GROUP, DataFrame
 
-SPENT = {
-    "total_tokens": "tokens",
-    "flops": "flops",
-    "usd": "usd",
-    "ttft_s": "ttft",
-    "energy_j": "energy",
-}
-"""Costs of a response by their metric; time is measured beside a control, see `speeds`."""
+SPENT = {"usd": "dollars", "flops": "FLOPs", "total_tokens": "tokens"}
+"""Costs of a response by their metric, in words. Times are not among them: a ratio of times needs a
+control beside it, see `speeds`; energy is read for a whole variant at once, and has no interval."""
 
 ENDS = ("", "_low", "_high")
 
@@ -36,7 +31,7 @@ COLUMNS = {
     "margin": "Float64",
     "n_needed": "Int64",
     **{f"speed{end}": "Float64" for end in ENDS},
-    **{f"{name}_ratio{end}": "Float64" for name in SPENT.values() for end in ENDS},
+    **{f"{name}_ratio{end}": "Float64" for name in SPENT for end in ENDS},
     **{f"{name}_mean": "Float64" for name in ("latency_s", *SPENT)},
 }
 """``verdict``: see `ttc_bench.statistics.decision.quality`. ``difference`` is of the reward, its
@@ -70,41 +65,37 @@ def _of_benchmark(
 ) -> Iterator[tuple[Name, dict[str, Any]]]:
     import numpy as np
 
-    jobs = jobs_of(part, params.min_clusters)
+    jobs, means = jobs_of(part, params.min_clusters), _means(part)
     rewards = values_by_variant(part, "reward", jobs)
-    spends = {metric: values_by_variant(part, metric, jobs) for metric in SPENT}
-    means = _means(part)
     others = [name for name in rewards if name != BASELINE]
-    if BASELINE in rewards:
-        yield BASELINE, means[BASELINE]
     if not others or BASELINE not in rewards:
-        yield from ((name, means[name]) for name in others)
+        yield from means.items()
         return
+    yield BASELINE, means[BASELINE]
     table, base = np.column_stack([rewards[name] for name in others]), rewards[BASELINE]
-    family = compare(
-        table, np.broadcast_to(base[:, None], table.shape), jobs.codes, params.comparing(), 1.0
-    )
-    level = 1 - (1 - params.confidence) / len(others)
-    equal = _equal_answers(part)
+    settings, equal, ratios = params.comparing(), _equal_answers(part), _Ratios(part, jobs, params)
+    family = compare(table, np.broadcast_to(base[:, None], table.shape), jobs.codes, settings, 1.0)
     for name, versus in zip(others, family, strict=True):
         known = ~np.isnan(rewards[name] + base)
-        codes = None if jobs.codes is None else jobs.codes[known]
-        verdict = quality(
-            rewards[name][known], base[known], equal.get(name, False), versus,
-            params.comparing(), codes,
-        )  # fmt: skip
-        yield (
-            name,
-            {
-                "verdict": verdict.word,
-                "differ_high": verdict.differ_high if verdict.word == "identical" else None,
-                "alone_low": verdict.alone[0],
-                "alone_high": verdict.alone[1],
-                **_difference(versus, params, verdict.word == "undecided"),
-                **_ratios(name, spends, jobs, level),
-                **means[name],
-            },
-        )
+        sides = rewards[name][known], base[known]
+        same = equal.get(name, False)
+        verdict = quality(*sides, same, versus, settings, _chosen(jobs, known))
+        row = {**_told(verdict), **_difference(versus, params, verdict.word == "undecided")}
+        yield name, {**row, **ratios.of(name), **means[name]}
+
+
+def _chosen(jobs: Jobs, rows: Any) -> Any:
+    """Return the clusters of some jobs."""
+    return None if jobs.codes is None else jobs.codes[rows]
+
+
+def _told(verdict: Quality) -> dict[str, Any]:
+    return {
+        "verdict": verdict.word,
+        "differ_high": verdict.differ_high if verdict.word == "identical" else None,
+        "alone_low": verdict.alone[0],
+        "alone_high": verdict.alone[1],
+    }
 
 
 def _difference(versus: Comparison, params: AggregateParams, undecided: bool) -> dict[str, Any]:
@@ -118,43 +109,55 @@ def _difference(versus: Comparison, params: AggregateParams, undecided: bool) ->
     }
 
 
-def _ratios(
-    name: Name, spends: Mapping[str, Mapping[Name, Any]], jobs: Jobs, level: float
-) -> dict[str, Any]:
-    """Return the ratios of costs over the jobs that both answered; a bill with a gap has none."""
-    import numpy as np
+class _Ratios:
+    """Ratios of costs to the baseline's, over the jobs that both answered.
 
-    ratios: dict[str, Any] = {}
-    # What both answered has a count of tokens, unless the bill has a gap.
-    for metric, label in SPENT.items():
-        own, base = spends[metric].get(name), spends[metric].get(BASELINE)
-        ratio = Ratio(np.nan, np.nan, np.nan, 0)
-        if own is not None and base is not None:
-            known = ~np.isnan(own + base)
-            codes = None if jobs.codes is None else jobs.codes[known]
-            ratio = ratio_of_totals(own[known], base[known], codes, level)
-        ends = (ratio.ratio, ratio.low, ratio.high)
-        ratios |= {f"{label}_ratio{end}": value for end, value in zip(ENDS, ends, strict=True)}
-    return ratios
+    Args:
+        part: Scores of one model and benchmark.
+        jobs: Its jobs.
+        params: How sure to be, of all variants at once.
+    """
+
+    def __init__(self, part: DataFrame, jobs: Jobs, params: AggregateParams) -> None:
+        self._jobs = jobs
+        self._answered = values_by_variant(part.assign(answered=1), "answered", jobs)
+        self._spends = {metric: values_by_variant(part, metric, jobs) for metric in SPENT}
+        self._level = 1 - (1 - params.confidence) / (len(self._answered) - 1)
+
+    def of(self, name: Name) -> dict[str, float]:
+        """Return ratio and ends by cost; NaN where the bill of an answered job has a gap."""
+        import numpy as np
+
+        both = ~np.isnan(self._answered[name] + self._answered[BASELINE])
+        ratios: dict[str, float] = {}
+        for metric, spent in self._spends.items():
+            own, base = spent[name][both], spent[BASELINE][both]
+            codes = _chosen(self._jobs, both)
+            ratio = Ratio(np.nan, np.nan, np.nan, 0)
+            if not np.isnan(own + base).any():
+                ratio = ratio_of_totals(own, base, codes, self._level)
+            ends = (ratio.ratio, ratio.low, ratio.high)
+            ratios |= {f"{metric}_ratio{end}": v for end, v in zip(ENDS, ends, strict=True)}
+        return ratios
 
 
 def _means(part: DataFrame) -> dict[Name, dict[str, Any]]:
-    """Return the mean costs of each variant; null where a response that has an answer lacks one."""
-    answered = part[part["status"] == "ok"]
-    means: dict[Name, dict[str, Any]] = {name: {} for name in _names(part)}
-    for metric in ("latency_s", *SPENT):
-        values = answered.assign(value=counted(answered, metric))
-        for name, row in means.items():
-            of_name = (values["policy"] == name[0]) & (values["variant"] == name[1])
-            own = values.loc[of_name, "value"]
-            gap = own.isna().any() and metric != "latency_s"
-            row[f"{metric}_mean"] = None if gap or own.isna().all() else float(own.mean())
+    """Return the mean costs of each variant; null where a response that has an answer lacks one.
+
+    Times are of the answers that were timed.
+    """
+    answered = part[part["status"] == "ok"].groupby(["policy", "variant"])
+    means: dict[Name, dict[str, Any]] = {
+        (str(row["policy"]), str(row["variant"])): {}
+        for row in row_dicts(part[["policy", "variant"]].drop_duplicates())
+    }
+    for (policy, variant), rows in answered:
+        for metric in ("latency_s", *SPENT):
+            values = rows[metric].astype("Float64").dropna()
+            is_known = len(values) == len(rows) or (metric == "latency_s" and len(values) > 0)
+            mean = float(values.mean()) if is_known else None
+            means[str(policy), str(variant)][f"{metric}_mean"] = mean
     return means
-
-
-def _names(part: DataFrame) -> list[Name]:
-    pairs = part[["policy", "variant"]].drop_duplicates()
-    return [(str(row["policy"]), str(row["variant"])) for row in row_dicts(pairs)]
 
 
 def _equal_answers(part: DataFrame) -> dict[Name, bool]:
