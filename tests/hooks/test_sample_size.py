@@ -10,9 +10,11 @@ from ttc_bench.pipelines.generate.params import sweep
 from ttc_bench.statistics import least_gain
 
 
-def lines_of(settings: dict[str, dict[str, object]], limit: int = 12) -> list[str]:
+def lines_of(
+    settings: dict[str, dict[str, object]], limit: int = 12, margin: float = 0.05
+) -> list[str]:
     points = {name: sweep(name, own) for name, own in settings.items()}
-    return list(sample_lines(ingested("crm_sim", limit), points))
+    return list(sample_lines(ingested("crm_sim", limit), points, margin))
 
 
 @pytest.mark.parametrize("limit", [6, 12])
@@ -36,6 +38,8 @@ def test_answers_within_the_margin_take_as_many_as_the_rule_of_three_says() -> N
     assert 0.95**59 < 0.05 < 0.95**58
     (line,) = lines_of({"self_consistency.majority": {"n": 2}})
     assert "at most 5% of answers differ takes 59 identical ones" in line
+    (line,) = lines_of({"self_consistency.majority": {"n": 2}}, margin=0.02)
+    assert "at most 2% of answers differ takes 149 identical ones" in line
 
 
 def test_the_baseline_alone_is_compared_with_nothing() -> None:

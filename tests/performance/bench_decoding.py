@@ -78,6 +78,19 @@ def run(engine: LocalEngine, request: Request) -> tuple[Completion, ...]:
     return asyncio.run(engine.complete(request))
 
 
+def run_together(
+    engine: LocalEngine, requests: Sequence[Request], batch: ElasticBatch
+) -> list[Any]:
+    """Return the completions of requests that decode together, in the order of the requests."""
+    together = [replace(request, decoding=batch) for request in requests]
+
+    async def collect() -> dict[int, Any]:
+        return {i: c async for i, c in engine.complete_many(together)}
+
+    completions = asyncio.run(collect())
+    return [completions[i] for i in range(len(together))]
+
+
 def tokens(completions: Sequence[Completion]) -> int:
     """Return how many tokens were made."""
     return sum(c.usage.completion_tokens for c in completions)
@@ -192,12 +205,7 @@ def elastic_batch(engine: LocalEngine, requests: list[Request], rounds: int) -> 
     """All jobs: one after another against elastic batches."""
 
     def batched(batch: ElasticBatch) -> Contender:
-        together = [replace(request, decoding=batch) for request in requests]
-
-        async def collect() -> list[Any]:
-            return [completion async for _, completion in engine.complete_many(together)]
-
-        return lambda: tokens(asyncio.run(collect()))
+        return lambda: tokens(run_together(engine, requests, batch))
 
     contenders: dict[str, Contender] = {
         "one by one": lambda: sum(tokens(run(engine, r)) for r in requests),
@@ -215,16 +223,10 @@ def identity(engine: LocalEngine, requests: list[Request], rounds: int) -> None:
         same = sum(a == b for a, b in zip(plain, drafted, strict=True))
         print(f"  {decoding.label}: {same} of {len(requests)} identical")
     for order in ("greedy", "sorted"):
-
-        async def collect(order: Any = order) -> dict[int, Any]:
-            batch = ElasticBatch(order=order)
-            together = [replace(request, decoding=batch) for request in requests]
-            return {i: c async for i, c in engine.complete_many(together)}
-
-        batched = asyncio.run(collect())
-        same = sum(batched[i].token_ids == plain[i] for i in range(len(requests)))
-        padding = statistics.mean(c.usage.padding_share for c in batched.values())
-        rows = statistics.mean(c.usage.batch_size for c in batched.values())
+        batched = run_together(engine, requests, ElasticBatch(order=order))
+        same = sum(c.token_ids == tokens for c, tokens in zip(batched, plain, strict=True))
+        padding = statistics.mean(c.usage.padding_share for c in batched)
+        rows = statistics.mean(c.usage.batch_size for c in batched)
         print(
             f"  elastic_batch {order}: {same} of {len(requests)} identical,"
             f" padding {padding:.2f}, {rows:.1f} rows"

@@ -11,7 +11,6 @@ rates of random models of common sizes against the time that reading their weigh
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_decoding import REFERENCE, run, test_requests, tokens
+from bench_decoding import REFERENCE, run, run_together, test_requests, tokens
 
 from ttc_bench.engines.base import PLAIN, Decoding, Request, Sampling
 from ttc_bench.engines.decoding import (
@@ -70,15 +69,9 @@ def reference(dtype: str, device: str = "cuda") -> LocalEngine:
 
 def answers(engine: LocalEngine, requests: list[Request], decoding: Decoding) -> list[Any]:
     """Return the token ids of every answer, batched where the decoding is a batch."""
-    decoded = [replace(request, decoding=decoding) for request in requests]
-    if not isinstance(decoding, ElasticBatch):
-        return [run(engine, request)[0].token_ids for request in decoded]
-
-    async def together() -> dict[int, Any]:
-        return {i: c async for i, c in engine.complete_many(decoded)}
-
-    completions = asyncio.run(together())
-    return [completions[i].token_ids for i in range(len(decoded))]
+    if isinstance(decoding, ElasticBatch):
+        return [each.token_ids for each in run_together(engine, requests, decoding)]
+    return [run(engine, replace(r, decoding=decoding))[0].token_ids for r in requests]
 
 
 def identity(options: argparse.Namespace) -> None:

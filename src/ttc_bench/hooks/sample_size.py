@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MARGIN = 0.05
-"""Share of questions, or of reward, within which answers pass for equal."""
-
 
 class SampleSize:
     """Says once a run, as soon as its jobs are there, which gains they are likely to show."""
 
     _points: Mapping[str, Points] | None = None
+    _margin: float
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -33,6 +31,7 @@ class SampleSize:
         names = {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
         self._points = None
         if names:
+            self._margin = catalog.load("params:aggregate").equal_within
             engine = catalog.load("engine")
             points = {name: catalog.load(f"params:{name}") for name in sorted(names)}
             self._points = {
@@ -45,17 +44,18 @@ class SampleSize:
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
         """The first variant has its jobs and has made no call."""
         if dataset_name == "jobs" and self._points is not None:
-            for line in sample_lines(data, self._points):
+            for line in sample_lines(data, self._points, self._margin):
                 logger.info("%s", line)
             self._points = None
 
 
-def sample_lines(jobs: Sequence[Job], points: Mapping[str, Points]) -> Iterator[str]:
+def sample_lines(jobs: Sequence[Job], points: Mapping[str, Points], margin: float) -> Iterator[str]:
     """Yield per benchmark which gains its questions are likely to show.
 
     Args:
         jobs: The jobs of the run.
         points: Sweep points of every ``{policy}.{variant}`` that the run generates with.
+        margin: Share of answers that may differ and still pass for equal.
     """
     from ttc_bench.statistics.power import least_gain, pairs_to_exclude
 
@@ -71,5 +71,5 @@ def sample_lines(jobs: Sequence[Job], points: Mapping[str, Points]) -> Iterator[
         )
         if variants > 1:
             line += f" ({least_gain(questions):.2f} by a variant alone)"
-        least = pairs_to_exclude(MARGIN)
-        yield f"{line}; that at most {MARGIN:.0%} of answers differ takes {least} identical ones"
+        least = pairs_to_exclude(margin)
+        yield f"{line}; that at most {margin:.0%} of answers differ takes {least} identical ones"

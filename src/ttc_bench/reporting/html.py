@@ -62,7 +62,7 @@ def render(
 
 
 def _decisions(tables: Mapping[str, DataFrame]) -> Iterator[dict[str, Any]]:
-    """Yield the decision of each model over all benchmarks, then those of each benchmark."""
+    """Yield the decision of each model and benchmark, and what it rests on."""
     summary, decision, verdicts = (tables[n] for n in ("bench_summary", "decision", "verdicts"))
     for model, of_model in summary.groupby("model", sort=True):
         for benchmark, part in of_model.groupby("benchmark", sort=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kedro.pipeline import Pipeline, node
+from kedro.pipeline.node import Node
 
 from ttc_bench.dbt import marts
 from ttc_bench.pipelines.aggregate.nodes import (
@@ -29,7 +30,7 @@ from ttc_bench.reporting.verdicts import verdicts
 def create_pipeline(
     inputs: Sequence[str] | None = None, stored: Sequence[str] = ("mlflow_runs",), **_: object
 ) -> Pipeline:
-    """Return scores -> dbt marts -> intervals -> table and MLflow.
+    """Return scores -> dbt marts -> intervals -> decision -> table and MLflow.
 
     Args:
         inputs: Names of the scores datasets; ``None`` takes every table of scores that is stored.
@@ -42,7 +43,13 @@ def create_pipeline(
         if inputs is None
         else node(collect_scores, list(names), "collected_scores", name="collect_scores")
     )
-    summarise = [
+    nodes = [collect, *_history(), *_figures(), *_told(stored)]
+    return Pipeline(nodes, inputs=names, tags="aggregate")
+
+
+def _history() -> list[Node]:
+    """Return what names the scores of the run and keeps them with those of earlier ones."""
+    return [
         node(
             name_run,
             inputs=["collected_scores", "session_id", "config_digest", "params:aggregate"],
@@ -61,26 +68,23 @@ def create_pipeline(
             outputs={name: name for name in marts()},
             name="build_marts",
         ),
-        node(
-            confidence,
-            inputs=["all_scores", "params:aggregate"],
-            outputs="intervals",
-            name="confidence",
+    ]
+
+
+def _figures() -> list[Node]:
+    """Return what the scores allow one to say, from intervals to the decision."""
+    of_scores = {
+        "intervals": confidence,
+        "speeds": speeds,
+        "comparisons": comparisons,
+        "scaling_curves": scaling,
+    }
+    return [
+        *(
+            node(function, ["all_scores", "params:aggregate"], output, name=function.__name__)
+            for output, function in of_scores.items()
         ),
         node(find_floors, inputs=["known_jobs", "all_scores"], outputs="floors", name="floors"),
-        node(speeds, inputs=["all_scores", "params:aggregate"], outputs="speeds", name="speeds"),
-        node(
-            comparisons,
-            inputs=["all_scores", "params:aggregate"],
-            outputs="comparisons",
-            name="comparisons",
-        ),
-        node(
-            scaling,
-            inputs=["all_scores", "params:aggregate"],
-            outputs="scaling_curves",
-            name="scaling",
-        ),
         node(
             verdicts,
             inputs=["all_scores", "speeds", "params:aggregate"],
@@ -88,6 +92,12 @@ def create_pipeline(
             name="verdicts",
         ),
         node(decide, inputs=["verdicts", "params:decide"], outputs="decision", name="decide"),
+    ]
+
+
+def _told(stored: Sequence[str]) -> list[Node]:
+    """Return what prints, tracks and checks the figures."""
+    return [
         node(
             show,
             inputs=["bench_summary", "intervals", "speeds", "floors", "verdicts", "decision"],
@@ -117,4 +127,3 @@ def create_pipeline(
             name="check_valid_share",
         ),
     ]
-    return Pipeline([collect, *summarise], inputs=names, tags="aggregate")

@@ -64,7 +64,8 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
     named = {"encoder": params.sentence_encoder(), "bert_encoder": params.token_encoder()}
     encoders = {name: [value] * len(answered) for name, value in named.items()}
     asked = {"question": [question_of(job) for job in answered]}
-    said = {"answer": [_digest(text) for text in responses["text"]]}
+    texts = responses["text"]
+    said = {"answer": [_digest(text) if isinstance(text, str) else None for text in texts]}
     return _frame({**identity, **encoders, "reward_rule": rules, **asked, **said}, table)
 
 
@@ -75,13 +76,11 @@ def question_of(job: Job) -> str:
     every seed of its source: only those of the same digest are the same question.
     """
     asked = json.dumps([job.benchmark, job.messages[-1].content, job.references])
-    return hashlib.sha256(asked.encode()).hexdigest()[:16]
+    return _digest(asked)
 
 
-def _digest(text: object) -> str | None:
-    """Return what tells a text from others, letter by letter; nothing of no text."""
-    if not isinstance(text, str):
-        return None
+def _digest(text: str) -> str:
+    """Return what tells a text from others, letter by letter."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
