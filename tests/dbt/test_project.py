@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
 from tests.reporting.support import PARAMS, scores
 
 import ttc_bench.dbt
@@ -16,6 +17,7 @@ from ttc_bench.dbt import PROJECT, build, invoke, marts, write_sources
 from ttc_bench.dbt.describe import FILE, document
 from ttc_bench.errors import DataError
 from ttc_bench.pipelines.aggregate.nodes import name_run
+from ttc_bench.reporting.pairing import BILLS
 from ttc_bench.reporting.scaling import scaling
 
 
@@ -117,3 +119,9 @@ def test_a_kept_manifest_is_read_again_and_a_changed_model_is_seen(
         assert place.read_bytes() != b"torn"
     finally:
         ttc_bench.dbt._manifest.cache_clear()
+
+
+def test_both_sides_mean_the_same_by_a_bill() -> None:
+    variables = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
+    assert tuple(variables["bills"]) == BILLS
+    assert set(BILLS) <= set(variables["metrics"])

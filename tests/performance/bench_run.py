@@ -14,15 +14,18 @@ import argparse
 import atexit
 import contextlib
 import cProfile
+import fcntl
 import functools
 import importlib
 import json
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections import defaultdict
@@ -151,6 +154,8 @@ def run_here(arguments: list[str], figures: Path, profile: str | None) -> None:
 def run_behind_terminal(command: list[str], folder: Path) -> tuple[float, float, float]:
     """Return the seconds of a command, until its first word, and of its longest silence."""
     terminal, other = pty.openpty()
+    # A terminal of no width shows no bars.
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
     start = said = time.monotonic()
     first, silence, name = None, 0.0, ""
     process = subprocess.Popen(command, cwd=folder, stdout=other, stderr=other, close_fds=True)

@@ -98,8 +98,8 @@ def _summary() -> dict[str, Any]:
     return {
         "name": "bench_summary",
         "description": "One row per model, benchmark, policy and variant. For every metric its "
-        "mean and quantiles over the valid responses that have it; null where none does. The "
-        "reward is over all responses, 0 for a failed one.",
+        "mean and quantiles over the valid responses that have it; null where none does. A bill "
+        "that one of them lacks has neither. The reward is over all responses, 0 for a failed one.",
         "data_tests": [_unique(GROUP)],
         "columns": [_column(name, text, True) for name, text in known.items()] + _figures(),
     }

@@ -19,6 +19,19 @@ Name = tuple[str, str]
 RUN_PAIR = ["model_before", "model_after", "benchmark"]
 """Columns of what is compared between two runs."""
 
+BILLS = (
+    "calls",
+    "prompt_tokens",
+    "completion_tokens",
+    "draft_tokens",
+    "verifier_tokens",
+    "total_tokens",
+    "flops",
+    "usd",
+)
+"""Sums over the calls of a response, as ``bills`` of the dbt project has them. Where one is unknown
+for an answer, the variant has none: those of the other answers would be of other questions."""
+
 
 class Jobs(NamedTuple):
     """The jobs of one model and benchmark.
@@ -66,7 +79,10 @@ def counted(part: DataFrame, metric: str) -> Series:
 
 
 def values_by_variant(part: DataFrame, metric: str, jobs: Jobs) -> dict[Name, Any]:
-    """Return a metric of each variant as an array over the jobs; NaN where there is none."""
+    """Return a metric of each variant as an array over the jobs; NaN where there is none.
+
+    A bill that an answer lacks is NaN for all jobs of the variant, see `BILLS`.
+    """
     import numpy as np
 
     values = counted(part, metric).to_numpy(dtype=float, na_value=np.nan)
@@ -76,4 +92,15 @@ def values_by_variant(part: DataFrame, metric: str, jobs: Jobs) -> dict[Name, An
     for policy, variant, job, value in rows:
         own = by_variant.setdefault((policy, variant), np.full(len(place), np.nan))
         own[place[job]] = value
+    if metric in BILLS:
+        for name in _with_gaps(part, values):
+            by_variant[name] = np.full(len(place), np.nan)
     return by_variant
+
+
+def _with_gaps(part: DataFrame, values: Any) -> set[Name]:
+    """Return the variants with an answer that lacks one of ``values``."""
+    import numpy as np
+
+    lacking = part[(part["status"] == "ok") & np.isnan(values)]
+    return {(str(p), str(v)) for p, v in zip(lacking["policy"], lacking["variant"], strict=True)}

@@ -120,22 +120,20 @@ class _Ratios:
 
     def __init__(self, part: DataFrame, jobs: Jobs, params: AggregateParams) -> None:
         self._jobs = jobs
-        self._answered = values_by_variant(part.assign(answered=1), "answered", jobs)
         self._spends = {metric: values_by_variant(part, metric, jobs) for metric in SPENT}
-        self._level = 1 - (1 - params.confidence) / (len(self._answered) - 1)
+        self._level = 1 - (1 - params.confidence) / (len(self._spends["usd"]) - 1)
 
     def of(self, name: Name) -> dict[str, float]:
-        """Return ratio and ends by cost; NaN where the bill of an answered job has a gap."""
+        """Return ratio and ends by cost; NaN where the bill of an answer has a gap."""
         import numpy as np
 
-        both = ~np.isnan(self._answered[name] + self._answered[BASELINE])
         ratios: dict[str, float] = {}
         for metric, spent in self._spends.items():
-            own, base = spent[name][both], spent[BASELINE][both]
-            codes = _chosen(self._jobs, both)
+            both = ~np.isnan(spent[name] + spent[BASELINE])
             ratio = Ratio(np.nan, np.nan, np.nan, 0)
-            if not np.isnan(own + base).any():
-                ratio = ratio_of_totals(own, base, codes, self._level)
+            if both.any():
+                own, base = spent[name][both], spent[BASELINE][both]
+                ratio = ratio_of_totals(own, base, _chosen(self._jobs, both), self._level)
             ends = (ratio.ratio, ratio.low, ratio.high)
             ratios |= {f"{metric}_ratio{end}": v for end, v in zip(ENDS, ends, strict=True)}
         return ratios

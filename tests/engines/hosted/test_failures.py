@@ -202,7 +202,7 @@ def test_an_endpoint_that_is_not_there_is_named_at_once() -> None:
     assert error.fatal
     assert "cannot be reached at http://127.0.0.1:9/v1/chat/completions" in str(error)
     assert "Is the server running?" in str(error)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 30, "not the minutes of its retries"
 
 
 def test_a_wait_longer_than_allowed_ends_the_run(server: FaultServer) -> None:

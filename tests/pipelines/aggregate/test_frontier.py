@@ -30,7 +30,7 @@ JOB = st.fixed_dictionaries(
     {
         "reward": st.one_of(st.none(), st.sampled_from([0.0, 0.5, 1.0])),
         "flops": st.integers(1, 3),
-        "latency_s": st.integers(1, 3),
+        "latency_s": st.one_of(st.none(), st.integers(1, 3)),
         "total_tokens": st.integers(1, 3),
         "usd": st.one_of(st.none(), st.integers(0, 2)),
     }
@@ -69,7 +69,8 @@ def table_of(drawn: list[tuple[list[str | None], list[list[dict[str, Any]]]]]) -
 def points_of(table: pd.DataFrame) -> dict[tuple[str, ...], dict[str, tuple[float, float]]]:
     """By definition: (quality, cost) of each variant, by model, benchmark, level and cost.
 
-    A failed response has the quality 0 and no known cost.
+    A failed response has the quality 0 and no known cost. A variant that was timed on some jobs
+    has its time of those; one whose bill has a gap has no bill.
     """
     found: dict[tuple[str, ...], dict[str, tuple[float, float]]] = {}
     for (benchmark, policy, variant), own in table.groupby(["benchmark", "policy", "variant"]):
@@ -78,11 +79,10 @@ def points_of(table: pd.DataFrame) -> dict[tuple[str, ...], dict[str, tuple[floa
             of_level = own if level == "all" else own[own["difficulty"] == level]
             for cost, column in COSTS.items():
                 known = of_level[of_level[column].notna()]
-                is_counted = of_level[column].notna() | of_level["status"].eq("failed")
-                counted = of_level if cost == "latency_s" else of_level[is_counted]
-                if len(known):
+                has_gap = len(known) < of_level["status"].eq("ok").sum()
+                if len(known) and not (has_gap and cost != "latency_s"):
                     key = ("target", benchmark, level, cost)
-                    quality = counted["reward"].fillna(0.0).mean()
+                    quality = of_level["reward"].fillna(0.0).mean()
                     point = (float(quality), float(known[column].mean()))
                     found.setdefault(key, {})[f"{policy}.{variant}"] = point
     paid = {

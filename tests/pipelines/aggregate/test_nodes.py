@@ -83,9 +83,16 @@ def test_summary_counts_valid_and_failed_by_reason(marts: Marts) -> None:
     assert row["latency_s_mean"] == 0.5, "and no cost that is known"
 
 
-def test_a_figure_over_nulls_says_how_many_it_had(built: dict[str, Marts]) -> None:
+def test_a_bill_with_a_gap_has_no_figure_and_says_how_many_it_lacks(
+    built: dict[str, Marts],
+) -> None:
     row = built["nulls"]["bench_summary"].iloc[0]
-    assert (row["flops_nulls"], row["flops_mean"]) == (1, 2e9)
+    assert row["flops_nulls"] == 1
+    assert row[["flops_mean", "flops_p50", "flops_p95"]].isna().all()
+    assert "flops" not in set(built["nulls"]["frontier"]["cost_metric"])
+    figures = confidence(TABLES["nulls"], PARAMS)
+    assert "flops" not in set(figures["metric"])
+    assert "total_tokens" in set(figures["metric"])
     assert (row["reward_nulls"], row["usd_nulls"]) == (0, 3), "of the three valid responses"
 
 

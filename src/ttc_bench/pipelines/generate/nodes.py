@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -117,9 +118,12 @@ async def _run(label: str, variant: Variant, sessions: Sequence[Session]) -> lis
     done: dict[str, Response] = {}
     engine = sessions[0].engine
     # A log file gets a line now and then, a terminal a bar that moves.
-    interval = 0.5 if sys.stderr.isatty() else 10.0
+    is_terminal = sys.stderr.isatty()
+    interval = 0.5 if is_terminal else 10.0
+    # Some terminals say that they have no columns, and a bar of none would be silent.
+    width = shutil.get_terminal_size().columns if is_terminal else None
     name = f"{variant.policy}.{label}"
-    bar = tqdm(total=len(sessions), desc=name, unit="job", mininterval=interval)
+    bar = tqdm(total=len(sessions), desc=name, unit="job", mininterval=interval, ncols=width)
     try:
         async with contextlib.aclosing(_outcomes(name, variant, sessions)) as outcomes:
             async for session, outcome in outcomes:

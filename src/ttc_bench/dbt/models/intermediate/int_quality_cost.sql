@@ -1,6 +1,7 @@
 -- Mean reward, 0 for a failed response, and mean cost of the valid ones, of each variant, by
--- difficulty level and over all, for each cost that is known. Means are rounded: equal values
--- summed in another order must not dominate each other.
+-- difficulty level and over all, for each cost that is known: a bill of all of them, a time of
+-- those that were timed. Means are rounded: equal values summed in another order must not dominate
+-- each other.
 {%- set costs = var('costs') %}
 {%- set job = 'partition by model, benchmark, job_id' %}
 {%- set benchmark = 'partition by model, benchmark' %}
@@ -27,12 +28,10 @@ wide as (
         case when grouping(difficulty) = 1 then 'all' else difficulty end as level
         {%- for cost, column in costs.items() %},
         count({{ column }}) as {{ cost }}_n,
-        favg(case when is_valid then reward else 0 end)
-        {%- if column != 'paced_latency_s' %}
-            filter (where {{ column }} is not null or not is_valid)
-        {%- endif %} as {{ cost }}_quality,
         favg({{ column }}) as {{ cost }}_cost
-        {%- endfor %}
+        {%- endfor %},
+        count(*) filter (where is_valid) as n_valid,
+        favg(case when is_valid then reward else 0 end) as quality
     from paced
     where not is_valid or reward is not null
     group by grouping sets (
@@ -42,7 +41,7 @@ wide as (
 ),
 
 long as (
-    {%- for cost in costs %}
+    {%- for cost, column in costs.items() %}
     {{ 'union all' if not loop.first }}
     select
         model,
@@ -51,11 +50,12 @@ long as (
         '{{ cost }}' as cost_metric,
         policy,
         variant,
-        round({{ cost }}_quality, 12) as quality,
+        round(quality, 12) as quality,
         round({{ cost }}_cost, 12) as cost,
         {{ cost }}_n as n
     from wide
     where level is not null and {{ cost }}_n > 0
+        {%- if column in var('bills') %} and {{ cost }}_n = n_valid{% endif %}
     {%- endfor %}
 )
 

@@ -1,5 +1,6 @@
 -- One row per model, benchmark, policy and variant. The reward of a failed response is 0, all other
 -- metrics are over valid responses only; nulls are the valid responses that do not have the metric.
+-- A bill that is not known of all valid responses has no mean and no quantile.
 {%- set quantiles = {'p50': 1, 'p95': 2, 'p99': 3} %}
 with grouped as (
     select
@@ -14,8 +15,10 @@ with grouped as (
         {%- for metric in var('metrics') %},
         count({{ metric }}) as {{ metric }}_known,
         {%- set counted = 'case when is_valid then reward else 0 end' if metric == 'reward' else metric %}
-        avg({{ counted }}) as {{ metric }}_mean,
-        quantile_cont({{ counted }}, [0.5, 0.95, 0.99]) as {{ metric }}_quantiles
+        {%- set whole = 'case when count(' ~ metric ~ ') = count_if(is_valid) then ' if metric in var('bills') %}
+        {{ whole }}avg({{ counted }}){{ ' end' if whole }} as {{ metric }}_mean,
+        {{ whole }}quantile_cont({{ counted }}, [0.5, 0.95, 0.99]){{ ' end' if whole }}
+            as {{ metric }}_quantiles
         {%- endfor %}
     from {{ ref('stg_scores') }}
     group by model, benchmark, policy, variant

@@ -1,4 +1,5 @@
--- Each variant against baseline.greedy, job by job: only jobs that both answered count.
+-- Each variant against baseline.greedy, job by job: only jobs that both answered count. A bill with
+-- a gap on either side is not compared: what is left would be of other questions.
 -- All metrics are aggregated in one pass; a row per metric comes after. (count_if takes
 -- a third of the time of count with a filter.)
 with wide as materialized (
@@ -31,6 +32,16 @@ long as (
     {{ 'union all' if not loop.first }}
     select model, benchmark, policy, variant, '{{ metric }}' as metric, {{ metric }} as figures
     from wide
+    {%- if metric in var('bills') %}
+    where not exists (
+        from {{ ref('bench_summary') }} as own
+        where
+            own.{{ metric }}_nulls > 0
+            and (own.model, own.benchmark) = (wide.model, wide.benchmark)
+            and (own.policy, own.variant)
+            in ((wide.policy, wide.variant), ('baseline', 'greedy'))
+    )
+    {%- endif %}
     {%- endfor %}
 )
 
