@@ -3,6 +3,7 @@
 import kedro_mlflow  # noqa: F401  (raises its log level on import; quieten lowers it)
 
 from ttc_bench.hooks.credentials import Credentials
+from ttc_bench.hooks.next_steps import NextSteps
 from ttc_bench.hooks.occupancy import Occupancy
 from ttc_bench.hooks.parameters import ConfigLoader, Parameters
 from ttc_bench.hooks.preflight import Preflight
@@ -14,7 +15,16 @@ from ttc_bench.hooks.tracking import Tracking
 quieten()
 
 # Of hooks that come first, the last one named is the first: checks, then the place, then MLflow.
-HOOKS = (Credentials(), Parameters(), Occupancy(), Preflight(), SampleSize(), Tracking(), PROGRESS)
+HOOKS = (
+    Credentials(),
+    NextSteps(),
+    Parameters(),
+    Occupancy(),
+    Preflight(),
+    SampleSize(),
+    Tracking(),
+    PROGRESS,
+)
 
 CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {

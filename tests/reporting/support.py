@@ -91,4 +91,5 @@ def shown(table: pd.DataFrame, marts: Marts) -> str:
         floors([]),
         words,
         decide(words, DecideParams()),
+        PARAMS,
     )

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 BETWEEN_LIBRARIES = re.compile(
@@ -28,9 +29,26 @@ def quieten() -> None:
     # LiteLLM fetches its price list on import, and hangs where there is no network: so does
     # the MLflow server, which imports it. The list that it ships is used instead.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    # MLflow sets its own level when it is imported. Who wants its lines sets this to INFO.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    _configure_logging()
     _hide_warnings()
     for name in ("kedro_mlflow", "mlflow", "mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _configure_logging() -> None:
+    """Log as the project says from its subfolders, too: Kedro looks in the working folder only."""
+    import yaml
+    from kedro.framework.project import configure_logging
+    from kedro.utils import find_kedro_project
+
+    project = find_kedro_project(Path.cwd())
+    if project in (None, Path.cwd()) or "KEDRO_LOGGING_CONFIG" in os.environ:
+        return
+    settings = project / "conf" / "logging.yml"
+    if settings.exists():
+        configure_logging(yaml.safe_load(settings.read_text(encoding="utf-8")))
 
 
 def _hide_warnings() -> None:

@@ -3,7 +3,7 @@
 Names are chosen for the views of MLflow, which sort by name: the comparison of runs opens with the
 first parameters that differ and the first metric, and charts are grouped by what stands before the
 slash. So ``policy``, ``variant`` and the variant's settings (``variant.n``) follow each other, and
-the reward comes first, then ``summary/`` and ``usage/``.
+the key figures come first (``key/reward``), then rewards, ``summary/`` and ``usage/``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ttc_bench.params import flat
 from ttc_bench.reporting.provenance import commit
-from ttc_bench.reporting.row_dicts import full_name, row_dicts
+from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
 from ttc_bench.types import GROUP, DataFrame
 
@@ -33,8 +34,20 @@ PARENT = "mlflow.parentRunId"
 COMMIT = "git_commit"
 """Tag of the commit of the code, changed since or not."""
 
-KEY_FIGURES = {"speed": "speed", "latency_s_mean": "latency_s", "total_tokens_mean": "tokens"}
-"""Columns of the verdicts that the run of the pipeline shows for each variant, by their name."""
+KEY_FIGURES = {
+    "speed": "speed",
+    "latency_s_mean": "latency_s",
+    "total_tokens_mean": "tokens",
+    "flops_mean": "flops",
+    "usd_mean": "usd",
+}
+"""Columns of the verdicts that are key figures of a variant, by their name."""
+
+SECTION = "key"
+"""Charts of a nested run's key figures come first: MLflow goes by the alphabet."""
+
+BEST_FIRST = f"{SECTION}/reward"
+"""Metric by which nested runs are listed, the highest first."""
 
 SCORES = "scores.parquet"
 """Artifact of a nested run: its responses with all metrics."""
@@ -77,7 +90,11 @@ def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) ->
     ids = {}
     with _parent_run() as parent:
         mlflow.log_text(table, "summary.txt")
-        _log_batch({COMMIT: commit(), **_named(figures.decision)}, {}, dict(_key_figures(figures)))
+        key_figures = {
+            _key(f"{name}/{row['benchmark']}/{full_name(row)}"): value
+            for row, name, value in _key_figures(figures)
+        }
+        _log_batch({COMMIT: commit(), **_named(figures.decision)}, {}, key_figures)
         existing = _existing(parent)
         for benchmark, scores in figures.scores.groupby("benchmark", sort=True):
             mlflow.log_input(_questions(str(benchmark), scores, figures.files), context="benchmark")
@@ -207,16 +224,17 @@ def _named(decision: DataFrame) -> dict[str, str]:
     }
 
 
-def _key_figures(figures: Figures) -> Iterator[tuple[str, float]]:
-    """Yield reward, speed and costs of every variant, for the page of the run of the pipeline."""
+def _key_figures(
+    figures: Figures, group: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[tuple[Row, str, float]]:
+    """Yield reward, speed and costs of every variant of a group, with its row and their names."""
     means = _where(figures.intervals, {"metric": "reward"})
     tables = ((means, {"mean": "reward"}), (figures.verdicts, KEY_FIGURES))
     for table, columns in tables:
-        for row in row_dicts(table):
+        for row in row_dicts(_where(table, group)):
             for column, name in columns.items():
                 if known(row[column]):
-                    label = f"{name}/{row['benchmark']}/{full_name(row)}"
-                    yield _key(label), float(row[column])
+                    yield row, name, float(row[column])
 
 
 def _key(label: str) -> str:
@@ -277,7 +295,9 @@ def _metrics(
         values |= {n: float(v) for n, v in ratios.items() if known(v)}
     for line in row_dicts(_where(figures.versus, group)):
         values[f"{line['metric']}_median_ratio"] = line["median_ratio"]
-    return {_shown(name): float(value) for name, value in values.items() if _is_figure(value)}
+    named = {_shown(name): float(value) for name, value in values.items() if _is_figure(value)}
+    key_figures = {f"{SECTION}/{name}": value for _, name, value in _key_figures(figures, group)}
+    return key_figures | named
 
 
 USAGE = ("flops", "latency_s", "total_tokens", "usd")

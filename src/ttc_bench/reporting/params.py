@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from ttc_bench.params import Params
 from ttc_bench.statistics import Settings
+
+Order = Literal["policy", "best"]
+"""What the rows of the printed table are sorted by."""
 
 
 class AggregateParams(Params):
@@ -19,6 +24,7 @@ class AggregateParams(Params):
         min_clusters: Least task types of a benchmark that are clusters; with fewer, each job is.
         equal_within: Share of a metric's scale that is too small to matter.
         power: Chance of showing a difference of ``equal_within``, for the pairs that are needed.
+        order: Rows of the printed table by policy, or the best mean reward first.
     """
 
     run_id: str | None = Field(default=None, min_length=1)
@@ -27,6 +33,7 @@ class AggregateParams(Params):
     min_clusters: int = Field(default=20, ge=2)
     equal_within: float = Field(default=0.05, gt=0.0, lt=1.0)
     power: float = Field(default=0.8, gt=0.0, lt=1.0)
+    order: Order = "policy"
 
     def comparing(self) -> Settings:
         """Return what a paired comparison takes of these."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.types import DataFrame
+
+GAP = "  "
+"""What stands between two columns."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,32 @@ class Sheet:
         cells = [self.headings, *self.rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [
-            "  ".join(
+            GAP.join(
                 cell.ljust(width) if name in left else cell.rjust(width)
                 for name, cell, width in zip(self.headings, row, widths, strict=True)
             ).rstrip()
             for row in cells
         ]
         return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def wrapped(line: str, width: int | None, indent: str = "") -> str:
+    """Return a sentence in lines of at most ``width`` characters; ``None`` leaves it whole.
+
+    Args:
+        line: The sentence.
+        width: Most characters of a line.
+        indent: What the lines behind the first one begin with.
+    """
+    if width is None or len(line) <= width:
+        return line
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def plain_sheet(table: DataFrame) -> Sheet:

@@ -151,7 +151,7 @@ def test_without_a_baseline_there_is_a_summary_and_no_difference(built: dict[str
 def test_all_failures_give_a_table_that_says_so(built: dict[str, Marts]) -> None:
     text = told("failures", built)
     assert "0/2" in text
-    assert "failed: timeout: 2" in text
+    assert "baseline.greedy: 2 of 2 failed: timeout: 2." in text
     assert "no response is valid" in text.lower()
     failures = built["failures"]["failures"].iloc[0]
     assert (failures["n"], failures["share"]) == (2, 1.0)

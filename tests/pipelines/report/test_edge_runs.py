@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pandas as pd
 from tests.conftest import KedroRun
@@ -33,9 +34,10 @@ def cascade(rewards: list[float | None]) -> pd.DataFrame:
 
 
 def finished(kedro_run: KedroRun) -> tuple[str, str]:
-    """Aggregate and report what is stored; return what the terminal and the report show."""
+    """Aggregate and report what is stored; return the whole table and what the report shows."""
     result = kedro_run("--pipelines=aggregate,report", "--params=min_valid_share=0.0")
     assert result.exit_code == 0, result.output
+    assert_names_what_to_open(result.stdout)
     for plot in plots():
         still, drawn = (
             next((REPORTING / "plots").glob(f"{plot.name.removesuffix('_plot')}.{kind}"))
@@ -45,6 +47,24 @@ def finished(kedro_run: KedroRun) -> tuple[str, str]:
         assert json.loads(drawn.read_text())["layout"]
     report = html.unescape((REPORTING / "report.html").read_text())
     return (REPORTING / "summary.txt").read_text(), report
+
+
+def assert_names_what_to_open(shown: str) -> None:
+    """The last lines lead to the report and to MLflow's comparison of the variants of this run."""
+    import mlflow
+
+    last = shown[shown.index("Open next:") :]
+    file = next(word for word in last.split() if word.endswith(".html"))
+    assert Path(file).is_file()
+    (link,) = re.findall(r"http://127\.0\.0\.1:5000/#/experiments/(\d+)/runs\?(\S+)", last)
+    asked = dict(parse_qsl(link[1]))
+    client = mlflow.MlflowClient(f"sqlite:///{Path('data/mlflow/mlflow.db').resolve()}")
+    order = f"{asked['orderByKey']} {'ASC' if asked['orderByAsc'] == 'true' else 'DESC'}"
+    compared = client.search_runs([link[0]], asked["searchFilter"], order_by=[order])
+    ids = json.loads((REPORTING / "mlflow_runs.json").read_text())
+    assert {run.info.run_id for run in compared} == set(ids.values())
+    rewards = [run.data.metrics.get("key/reward", -1.0) for run in compared]
+    assert rewards == sorted(rewards, reverse=True)
 
 
 MODELS = {
@@ -81,7 +101,7 @@ def test_models_at_the_edge_are_told_what_the_numbers_allow(kedro_run: KedroRun)
     assert "[" not in one, "one response has no interval"
     assert "+0.000  [-0.03, +0.03]  as good" in equal
     assert "0/2" in row(terminal, "no answers", "baseline.greedy")
-    assert "timeout" in row(terminal, "no answers", "baseline.greedy")
+    assert "baseline.greedy: 2 of 2 failed: timeout: 2." in terminal
     assert "2/2" in failed
     assert "[-1.00, +1.00]" in failed, "a failure counts as 0; two questions decide nothing"
     shown = [verdicts(report, name) for name in MODELS]
@@ -94,6 +114,6 @@ def test_a_run_without_any_answer_says_so(kedro_run: KedroRun) -> None:
     terminal, report = finished(kedro_run)
     for name in ("baseline.greedy", "cascade.agreement"):
         assert "0/2" in row(terminal, "target", name)
-        assert "timeout" in row(terminal, "target", name)
+        assert f"{name}: 2 of 2 failed: timeout: 2." in terminal
     assert not re.search(r'class="(better|worse|equal|as-good|identical)"', report)
     assert "no answer in 60 s" in report, "the failures have their reason"

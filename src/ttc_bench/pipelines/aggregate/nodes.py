@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 from ttc_bench.errors import DataError, UserError
@@ -12,6 +13,9 @@ from ttc_bench.reporting.pairing import Jobs, jobs_of, range_of, values_by_varia
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.statistics import compare, mean_intervals, quantile_interval
 from ttc_bench.types import BASELINE, GROUP, DataFrame, Job
+
+NO_TERMINAL = (100, 24)
+"""Columns and lines of what a run prints to where there is no terminal, as a pipe or a log."""
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Quantiles of the summary."""
@@ -145,13 +149,14 @@ def show(
     floors: DataFrame,
     verdicts: DataFrame,
     decision: DataFrame,
+    params: AggregateParams,
 ) -> str:
-    """Print the table of the run, and return it as text."""
+    """Print the table of the run as wide as the terminal, and return it with all its columns."""
     from ttc_bench.reporting.table import render
 
-    text = render(bench_summary, intervals, speeds, floors, verdicts, decision)
-    print(text)
-    return text
+    tables = (bench_summary, intervals, speeds, floors, verdicts, decision)
+    print(render(*tables, order=params.order, width=get_terminal_size(NO_TERMINAL).columns))
+    return render(*tables, order=params.order)
 
 
 def log_runs(

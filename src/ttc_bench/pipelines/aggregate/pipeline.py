@@ -100,7 +100,15 @@ def _told(stored: Sequence[str]) -> list[Node]:
     return [
         node(
             show,
-            inputs=["bench_summary", "intervals", "speeds", "floors", "verdicts", "decision"],
+            inputs=[
+                "bench_summary",
+                "intervals",
+                "speeds",
+                "floors",
+                "verdicts",
+                "decision",
+                "params:aggregate",
+            ],
             outputs="summary_table",
             name="show",
         ),

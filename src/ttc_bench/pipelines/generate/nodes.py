@@ -82,8 +82,8 @@ def generate_node(
 ) -> Callable[[Points, list[Job], Engine, Journal, int, TimingParams], DataFrame]:
     """Return the node function of one policy variant; see `generate`.
 
-    In a run of many policies a variant that the model cannot execute leaves its table empty. A
-    run that asks for that policy alone never gets here: preflight stops it.
+    In a run of many policies a variant that the model cannot execute leaves its table empty, as
+    preflight tells. A run that asks for that policy alone never gets here: preflight stops it.
     """
 
     def node_function(
@@ -95,8 +95,7 @@ def generate_node(
         timing: TimingParams,
     ) -> DataFrame:
         if any(engine.missing_capabilities(point.needs()) for _, point in points):
-            logger.info("%s: skipped, this model cannot run it", name)
-            return to_frame([])
+            return to_frame([])  # Preflight has said so.
         return generate(points, jobs, engine, journal, seed, timing)
 
     node_function.__name__ = f"generate_{name.replace('.', '_')}"
