@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 from tests.conftest import REFERENCE, KedroRun
+from tests.engines.tiny_models import save_llama
 
 from ttc_bench.engines import engine_params
 from ttc_bench.hooks.preflight import capability_faults
@@ -61,6 +62,19 @@ def test_a_suite_skips_what_cannot_run_and_says_why() -> None:
         "tree_search.dvts",
     }
     assert all(": it needs a " in line for line in skipped)
+
+
+def test_a_foreign_target_runs_all_but_drafts_of_another_tokenizer(tmp_path: Path) -> None:
+    """The embedded draft and verifier stay: whatever passes text between models still runs."""
+    model = {**ALONE, "target": save_llama(tmp_path, seed=1)}
+    for role in ("draft", "verifier"):
+        model[role] = str(REFERENCE / role)
+    faults, skipped = faults_of(model, list(VARIANTS))
+    assert faults == []
+    lines = {line.split(" ", 1)[0]: line for line in skipped}
+    assert lines.keys() == {"speculative.draft_model", "speculative.served"}
+    assert "their tokenizers differ" in lines["speculative.draft_model"]
+    assert "model.draft to a model of the same family" in lines["speculative.draft_model"]
 
 
 def test_what_a_variant_needs_follows_its_settings() -> None:

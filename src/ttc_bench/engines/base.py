@@ -43,6 +43,8 @@ class Capability(StrEnum):
     """Open its layers, key-value cache and logits to a decoding loop."""
     ROLL_BACK = "roll_back"
     """Forget the last positions of its cache: rejected drafts."""
+    DRAFT = "draft"
+    """Propose tokens to the target: their ids mean the same text to both."""
     PROMPT_LOGPROBS = "prompt_logprobs"
     """Report the log-probability of every prompt token."""
     BATCHED_SAMPLING = "batched_sampling"

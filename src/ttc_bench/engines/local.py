@@ -146,6 +146,8 @@ class LocalEngine(Engine):
         }
         if architecture.rolls_back:
             able.add(Capability.ROLL_BACK)
+        if role == "draft" and not self._foreign_tokens:
+            able.add(Capability.DRAFT)
         if self._is_white_box(role):
             able |= {Capability.WHITE_BOX, Capability.BATCH}
         return frozenset(able)
@@ -157,6 +159,8 @@ class LocalEngine(Engine):
         architecture = self._architecture(role)
         if not architecture.has_cache:
             return f"{architecture.name} models take no key-value cache"
+        if capability == Capability.DRAFT:
+            return self._foreign_tokens
         if capability == Capability.ROLL_BACK:
             return f"the state of {architecture.name} models cannot forget rejected drafts"
         if capability in (Capability.WHITE_BOX, Capability.BATCH):
@@ -348,24 +352,21 @@ class LocalEngine(Engine):
         return self._sources[role]
 
     def _draft_runner(self) -> Runner:
-        """Return the draft model's runner.
-
-        Raises:
-            CapabilityError: If it does not share the target's tokenizer.
-        """
-        if not self._same_tokenizer:
-            raise CapabilityError(
-                f"the draft model {self.model_name('draft')} cannot draft for"
-                f" {self.model_name('target')}: their tokenizers differ. Set the parameter"
-                " model.draft to a model of the same family."
-            )
         return self.language_model("draft").runner
 
     @cached_property
-    def _same_tokenizer(self) -> bool:
-        target, draft = self.language_model("target"), self.language_model("draft")
-        same: bool = target.tokenizer.get_vocab() == draft.tokenizer.get_vocab()
-        return same
+    def _foreign_tokens(self) -> str:
+        """Why the draft's tokens are not the target's, in words; empty where they are."""
+        target, draft = self._source("target"), self._source("draft")
+        if target.folder == draft.folder:
+            return ""
+        own, other = (source.tokenizer.get_vocab() for source in (target, draft))
+        if own == other:
+            return ""
+        return (
+            f"their tokenizers differ, {len(other)} tokens against {target.name}'s {len(own)}: set"
+            " the parameter model.draft to a model of the same family"
+        )
 
     @cached_property
     def _placement(self) -> Placement:

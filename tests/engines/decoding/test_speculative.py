@@ -12,7 +12,16 @@ import pytest
 import torch
 from scipy.stats import chisquare
 from tests.engines.conftest import job_requests
-from tests.engines.tiny_models import ask, make_tokenizer, once, plain, run, save, save_llama
+from tests.engines.tiny_models import (
+    CORPUS,
+    ask,
+    make_tokenizer,
+    once,
+    plain,
+    run,
+    save,
+    save_llama,
+)
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 from ttc_bench.engines.base import Request, Sampling
@@ -181,7 +190,29 @@ def test_a_draft_of_another_family_is_refused(tiny_paths: dict[str, str], tmp_pa
     make_tokenizer(vocab=390).save_pretrained(tmp_path)
     engine = LocalModels(target=tiny_paths["target"], draft=str(tmp_path)).build()
     with pytest.raises(CapabilityError, match=r"tokenizers differ.*model\.draft"):
-        run(engine, ask("Hello", decoding=DraftModel()))
+        engine.require(ask("Hello", decoding=DraftModel()))
+    assert not engine._loaded, "seen before anything is loaded"
+    assert run(engine, ask("Hello", role="draft", max_tokens=2)), "it may still answer as text"
+
+
+def test_a_draft_stops_where_its_context_window_or_its_vocabulary_ends(
+    tiny_paths: dict[str, str], tmp_path: Path
+) -> None:
+    """The target goes on alone, and its answer is the baseline's."""
+    requests = [ask(text, max_tokens=24) for text in CORPUS]
+    baseline = LocalModels(target=tiny_paths["target"]).build()
+    expected = [plain(baseline, request).token_ids for request in requests]
+    assert any(token >= 300 for tokens in expected for token in tokens)
+    prompts = [plain(baseline, request).usage.prompt_tokens for request in requests]
+    for name, change in (
+        ("window", {"max_position_embeddings": max(prompts) + 6}),
+        ("vocabulary", {"vocab_size": 300}),
+    ):
+        draft = save_llama(tmp_path / name, seed=2, num_hidden_layers=1, **change)
+        engine = LocalModels(target=tiny_paths["target"], draft=draft).build()
+        drafted = [run(engine, replace(r, decoding=DraftModel()))[0] for r in requests]
+        assert [c.token_ids for c in drafted] == expected
+        assert name == "vocabulary" or all(c.usage.draft_tokens for c in drafted)
 
 
 @pytest.mark.parametrize("outputs", [400, 448, 396])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from ttc_bench.engines.base import Decoding, Requirements
+from ttc_bench.engines.base import Capability, Decoding, Requirements
 from ttc_bench.engines.decoding.speculation import VERIFIES, Proposal, speculate
 
 if TYPE_CHECKING:
@@ -24,16 +24,15 @@ class DraftModel(Decoding):
         k: Tokens drafted per round.
     """
 
-    requires: ClassVar[Requirements] = {"target": VERIFIES, "draft": VERIFIES}
+    requires: ClassVar[Requirements] = {
+        "target": VERIFIES,
+        "draft": VERIFIES | {Capability.DRAFT},
+    }
 
     k: int = Field(default=4, ge=1, le=64)
 
     def run(self, context: DecodeContext) -> None:
-        """Decode one sample.
-
-        Raises:
-            CapabilityError: If draft and target do not share a tokenizer.
-        """
+        """Decode one sample."""
         runner = context.load_draft()
         cache = runner.new_cache(context.capacity + self.k, [context.draft_meter])
         drafter = ModelDrafter(runner, cache, context.sampler, context.target.outputs)
@@ -56,15 +55,23 @@ class ModelDrafter:
         self._outputs = outputs
 
     def propose(self, sequence: list[int], limit: int) -> Proposal:
-        """Return ``limit`` tokens that the draft model puts after ``sequence``."""
+        """Return ``limit`` tokens that the draft model puts after ``sequence``.
+
+        Fewer where its context window ends, which may be shorter than the target's, and none after
+        a token that it has no embedding for.
+        """
         import torch
 
         proposal = Proposal()
+        # The last draft is proposed and not read.
+        limit = min(limit, self._runner.max_positions - len(sequence) + 1)
         if limit < 1:
             return proposal
         # All but the rejected drafts of the last round are still in the cache, unchanged.
         self._cache.crop(min(self._cache.length, len(sequence) - 1))
         pending = sequence[self._cache.length :]
+        if max(pending) >= self._runner.outputs:
+            return proposal
         for _ in range(limit):
             tokens = torch.tensor([pending], device=self._runner.device)
             logits = self._fit(self._runner.forward(tokens, self._cache)[0])

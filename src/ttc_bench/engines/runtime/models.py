@@ -14,7 +14,7 @@ from ttc_bench.engines.runtime.cache import Meter
 from ttc_bench.engines.runtime.chat import Prompter
 from ttc_bench.engines.runtime.llama import LlamaRunner, is_white_box
 from ttc_bench.engines.runtime.runner import GenericRunner, Runner, Threads
-from ttc_bench.engines.runtime.source import ModelSource
+from ttc_bench.engines.runtime.source import ModelSource, first_line
 from ttc_bench.errors import UserError
 from ttc_bench.types import Message
 
@@ -73,7 +73,7 @@ class LanguageModel:
     ) -> None:
         from transformers import AutoModelForCausalLM
 
-        self.tokenizer = load_tokenizer(source)
+        self.tokenizer = source.tokenizer
         model = load_weights(AutoModelForCausalLM, source, placement)
         self.model = model
         self.prompter = Prompter(self.tokenizer, enable_thinking)
@@ -114,20 +114,6 @@ class LanguageModel:
         cache = self.runner.new_cache(32, [Meter()])
         for count in (16, 5, 1, 1):
             self.runner.forward(tokens[:, :count], cache, every=count == 5).argmax(-1).tolist()
-
-
-def load_tokenizer(source: ModelSource) -> Any:
-    """Return the model's tokenizer.
-
-    Raises:
-        UserError: If it cannot be loaded.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(str(source.folder))
-    except Exception as error:
-        raise source.fault(f"its tokenizer cannot be loaded ({first_line(error)})") from error
 
 
 def load_weights(auto_class: Any, source: ModelSource, placement: Placement, **options: Any) -> Any:
@@ -176,9 +162,3 @@ class quiet_loading:  # noqa: N801 (used like a function)
         library.set_verbosity(self._verbosity)
         if self._bars:
             library.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its class where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

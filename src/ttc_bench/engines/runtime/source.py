@@ -111,6 +111,20 @@ class ModelSource:
         return config
 
     @cached_property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer.
+
+        Raises:
+            UserError: If it cannot be loaded.
+        """
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(str(self.folder))
+        except Exception as error:
+            raise self.fault(f"its tokenizer cannot be loaded ({first_line(error)})") from error
+
+    @cached_property
     def name(self) -> str:
         """The last part of a folder's path, or the hub id: the model's name in results."""
         is_folder = Path(self.location).expanduser().is_dir()
@@ -215,9 +229,9 @@ class ModelSource:
         try:
             folder = snapshot_download(name, revision=revision or None, allow_patterns=patterns)
         except Exception as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else "unreachable"
             raise self.fault(
-                f"there is no such folder, and the Hugging Face hub did not give it ({reason})"
+                "there is no such folder, and the Hugging Face hub did not give it"
+                f" ({first_line(error)})"
             ) from error
         return Path(folder)
 
@@ -229,3 +243,9 @@ def _file_digest(path: Path) -> str:
         return blob
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its class where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -18,7 +18,6 @@ from ttc_bench.engines.runtime.llama import LlamaRunner, is_white_box
 from ttc_bench.engines.runtime.models import (
     LanguageModel,
     Placement,
-    load_tokenizer,
     load_weights,
 )
 from ttc_bench.engines.runtime.prompt_logprobs import reading_usage
@@ -117,7 +116,7 @@ class ScalarVerifier(Verifier):
             if per_token
             else transformers.AutoModelForSequenceClassification
         )
-        self.tokenizer = load_tokenizer(source)
+        self.tokenizer = source.tokenizer
         self.prompter = Prompter(self.tokenizer)
         self.model = load_weights(auto_class, source, placement)
         self.window = int(
