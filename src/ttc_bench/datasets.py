@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, NewType, TypeVar
 
 from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
+from kedro_datasets.pandas import ParquetDataset
+from kedro_datasets.text import TextDataset
 from pydantic import ValidationError
 
 from ttc_bench.engines import EngineParams
@@ -77,6 +81,22 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
                 " Make its folder writable or change its path in the catalog."
             ) from error
 
+    def preview(self, nrows: int = 20) -> TablePreview:
+        """Return the first jobs as kedro-viz shows a table: what is asked, and what is right.
+
+        Args:
+            nrows: Most jobs.
+        """
+        columns = ("id", "task", "difficulty", "question", "references", "max_tokens")
+        rows = [
+            [
+                *(job.id, job.task, job.difficulty, job.messages[-1].content),
+                *(" | ".join(map(str, job.references)), job.max_tokens),
+            ]
+            for job in islice(self._jobs(), nrows)
+        ]
+        return _preview(columns, rows)
+
     def _jobs(self) -> Iterator[Job]:
         with self._filepath.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
@@ -98,6 +118,54 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class TableDataset(ParquetDataset):  # type: ignore[misc]
+    """A Parquet table with a preview that holds whatever its columns hold, lists too."""
+
+    def preview(self, nrows: int = 20, columns: Sequence[str] | None = None) -> TablePreview:
+        """Return the first rows as kedro-viz shows a table.
+
+        Args:
+            nrows: Most rows.
+            columns: What is shown, as far as the table has it; ``None`` is all.
+        """
+        import pyarrow.parquet as pq
+
+        with self._fs.open(str(self._get_load_path()), mode="rb") as file:
+            table = pq.ParquetFile(file)
+            names = [
+                n for n in columns or table.schema_arrow.names if n in table.schema_arrow.names
+            ]
+            batch = next(table.iter_batches(max(1, nrows), columns=names), None)
+        rows = batch.to_pylist()[:nrows] if batch is not None else []
+        return _preview(names, [[_shown(row[name]) for name in names] for row in rows])
+
+
+def _shown(value: Any) -> Any:
+    """Return a value of a table as JSON holds it: what is no number and no text becomes text."""
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def _preview(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> TablePreview:
+    return TablePreview({"index": list(range(len(rows))), "columns": [*columns], "data": [*rows]})
+
+
+TextPreview = NewType("TextPreview", str)
+"""By the name of its type kedro-viz knows how to show a preview."""
+
+
+class LinesDataset(TextDataset):  # type: ignore[misc]
+    """A text file of which kedro-viz shows the first lines as they stand there."""
+
+    def preview(self, nlines: int = 60) -> TextPreview:
+        """Return the first lines.
+
+        Args:
+            nlines: Most lines.
+        """
+        with self._fs.open(str(self._get_load_path()), mode="r", encoding="utf-8") as lines:
+            return TextPreview("".join(islice(lines, nlines)))
 
 
 T = TypeVar("T")

@@ -37,7 +37,7 @@ def levels(folder: Path, **environment: str) -> tuple[list[int], str]:
     return [int(level) for level in first.split()], second
 
 
-@pytest.mark.parametrize("folder", [".", "conf/local", "data"])
+@pytest.mark.parametrize("folder", [".", "data"])
 def test_lines_of_libraries_are_silent_in_every_folder_of_the_project(
     project: Path, folder: str
 ) -> None:

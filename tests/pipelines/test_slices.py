@@ -6,8 +6,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pandas as pd
 import pytest
+from kedro.framework.session import KedroSession
+from kedro.pipeline import Pipeline
 from tests.conftest import KedroRun
 
 from ttc_bench.pipeline_registry import register_pipelines
@@ -68,6 +71,20 @@ def test_the_group_of_a_policy_runs_in_a_fresh_process(
     assert scores["reward"].notna().all()
 
 
+def previews(project: Path, pipeline: Pipeline) -> dict[str, bytes]:
+    """Return what kedro-viz is sent of each dataset, by the call that it makes."""
+    with KedroSession.create(project) as session:
+        catalog = session.load_context().catalog
+    sent = {}
+    for name in sorted(pipeline.datasets()):
+        dataset = catalog.get(name)
+        if hasattr(dataset, "preview") and dataset._exists():
+            viz = (dataset.metadata or {}).get("kedro-viz", {})
+            sent[name] = orjson.dumps(dataset.preview(**viz.get("preview_args", {})))
+            assert len(sent[name]) > 2, name
+    return sent
+
+
 def test_two_policies_at_once_make_one_table(kedro_run: KedroRun, project: Path) -> None:
     result = kedro_run("--pipelines=kv_cache,early_exit", PARAMS)
     assert result.exit_code == 0, result.output
@@ -76,6 +93,10 @@ def test_two_policies_at_once_make_one_table(kedro_run: KedroRun, project: Path)
     both = register_pipelines()["kv_cache"] + register_pipelines()["aggregate"]
     names = [node.name for node in both.nodes]
     assert len(names) == len(set(names)), "a stage that the suite holds comes in once"
+
+    assert {"jobs", "summary_table", "bench_summary", "kv_cache.static.responses"} <= set(
+        previews(project, both)
+    )
 
     kept = {path: path.stat().st_mtime_ns for path in (project / "data/07_model_output").rglob("*")}
     (project / "data/08_reporting/report.html").unlink()

@@ -28,4 +28,9 @@ def create_pipeline(**_: object) -> Pipeline:
         outputs="mlflow_report",
         name="log_report",
     )
-    return Pipeline([*drawn, report, tracked], tags="report")
+    return Pipeline(
+        [*drawn, report, tracked],
+        tags="report",
+        namespace="reporting",
+        prefix_datasets_with_namespace=False,
+    )
