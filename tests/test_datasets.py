@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import orjson
+import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
-from ttc_bench.datasets import JobsDataset, JournalDataset
+from ttc_bench.datasets import JobsDataset, JournalDataset, LinesDataset, TableDataset
 from ttc_bench.types import Job, Message
 
 JOB = Job(
@@ -78,3 +83,38 @@ def test_journal_dataset_opens_one_journal_a_run(tmp_path: Path) -> None:
     assert dataset.load() is dataset.load()
     with pytest.raises(DatasetError, match="only appended to"):
         dataset.save("anything")
+
+
+def test_a_table_of_any_values_has_a_preview_that_json_holds(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    table = pd.DataFrame(
+        {
+            "text": ["<b>", None, "c"],
+            "number": [1.5, float("nan"), 2.0],
+            "gaps": [np.array([0.1, 0.2]), np.array([]), None],
+            "when": pd.to_datetime(["2026-01-01", None, "2026-01-02"]),
+            "parts": [{"a": [1]}, None, {"a": []}],
+        }
+    )
+    table.to_parquet(path)
+    dataset = TableDataset(filepath=str(path))
+    shown = json.loads(orjson.dumps(dataset.preview(nrows=2)))
+    assert shown["columns"] == list(table.columns)
+    assert [row[0] for row in shown["data"]] == ["<b>", None]
+    assert shown["data"][0][2] == "[0.1, 0.2]"
+    chosen = dataset.preview(columns=["number", "of_another_version"])
+    assert (chosen["columns"], len(chosen["data"])) == (["number"], 3)
+    table.head(0).to_parquet(path)
+    assert dataset.preview()["data"] == []
+
+
+def test_previews_show_what_is_asked_and_what_is_printed(tmp_path: Path) -> None:
+    jobs = JobsDataset(str(tmp_path / "jobs.jsonl"))
+    jobs.save([JOB] * 3)
+    shown = jobs.preview(nrows=2)
+    assert len(shown["data"]) == 2
+    assert JOB.messages[-1].content in shown["data"][0]
+    printed = LinesDataset(filepath=str(tmp_path / "table.txt"))
+    printed.save("best_of_n  <1 s\n" * 3)
+    assert html.unescape(printed.preview(nlines=2)).count("best_of_n  <1 s") == 2
+    assert "_" not in printed.preview(), "to kedro-viz it is the sign of emphasis"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from html import escape
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, NewType, TypeVar
+from typing import Any, TypeVar
 
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import TablePreview
+from kedro_datasets._typing import HTMLPreview, TablePreview
 from kedro_datasets.pandas import ParquetDataset
 from kedro_datasets.text import TextDataset
 from pydantic import ValidationError
@@ -151,21 +152,20 @@ def _preview(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> TablePrev
     return TablePreview({"index": list(range(len(rows))), "columns": [*columns], "data": [*rows]})
 
 
-TextPreview = NewType("TextPreview", str)
-"""By the name of its type kedro-viz knows how to show a preview."""
-
-
 class LinesDataset(TextDataset):  # type: ignore[misc]
-    """A text file of which kedro-viz shows the first lines as they stand there."""
+    """A text file of which kedro-viz shows the first lines, its columns below each other."""
 
-    def preview(self, nlines: int = 60) -> TextPreview:
+    def preview(self, nlines: int = 60) -> HTMLPreview:
         """Return the first lines.
 
         Args:
             nlines: Most lines.
         """
         with self._fs.open(str(self._get_load_path()), mode="r", encoding="utf-8") as lines:
-            return TextPreview("".join(islice(lines, nlines)))
+            text = escape("".join(islice(lines, nlines)).strip("\n"))
+        # Kedro-viz reads it as Markdown, in which names with underscores are emphasised.
+        text = text.replace("_", "&#95;").replace("*", "&#42;")
+        return HTMLPreview(f'<pre style="white-space: pre">{text}</pre>')
 
 
 T = TypeVar("T")
