@@ -88,6 +88,8 @@ class Job(Record):
         stop: Strings that end a completion.
         max_tokens: Most completion tokens that one call may produce.
         prompting: The prompting settings the job was rendered with.
+        question: Digest of what the sample asks, whatever the prompting; see
+            `ttc_bench.benchmarks.base.question_digest`.
         metadata: Carried over from the sample.
     """
 
@@ -101,6 +103,7 @@ class Job(Record):
     stop: tuple[str, ...] = ()
     max_tokens: int = Field(gt=0)
     prompting: dict[str, Any] = Field(default_factory=dict)
+    question: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 

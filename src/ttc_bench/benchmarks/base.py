@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
@@ -16,6 +18,9 @@ from ttc_bench.errors import UserError
 from ttc_bench.params import Params
 from ttc_bench.registry import Registry
 from ttc_bench.types import Job, Message, Sample
+
+QUESTION_VERSION = "2:"
+"""Begins every digest of a question; moves when what counts as the same question does."""
 
 BENCHMARKS: Registry[Benchmark] = Registry("benchmark", "ttc_bench.benchmarks")  # type: ignore[type-arg]
 
@@ -122,6 +127,7 @@ class Benchmark(ABC, Generic[P]):
             stop=tuple(dict.fromkeys((*self.stop, *prompting.stop))),
             max_tokens=prompting.max_tokens or self.max_tokens,
             prompting=prompting.model_dump(mode="json"),
+            question=question_digest(sample.benchmark, sample.messages, sample.references),
             metadata=sample.metadata,
         )
 
@@ -149,6 +155,18 @@ class Planning(Benchmark[P]):
     def parse(self, text: str, job: Job) -> Hashable:
         """Return the canonical workflow; see `parse_workflow`."""
         return parse_workflow(text)
+
+
+def question_digest(
+    benchmark: str, messages: Sequence[Message], references: Sequence[str | None]
+) -> str:
+    """Return what tells a question from others: all that it is asked with, and its gold answers.
+
+    Context counts, such as the records or the day in a system message; an id does not.
+    """
+    asked = json.dumps([benchmark, [[m.role, m.content] for m in messages], references])
+    digest = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{QUESTION_VERSION}{digest[:16]}"
 
 
 def draw_examples(

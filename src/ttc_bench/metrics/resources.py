@@ -158,6 +158,12 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+def gpu_name() -> str | None:
+    """Return the name of the GPU that is monitored, if there is one."""
+    gpu = _Gpu.open()
+    return None if gpu is None else gpu.name
+
+
 class _Gpu:
     """The first GPU that this process sees, by NVML."""
 
@@ -165,7 +171,7 @@ class _Gpu:
         self._nvml = nvml
         self._handle = _first_visible(nvml)
         name = nvml.nvmlDeviceGetName(self._handle)
-        self._name = name.decode() if isinstance(name, bytes) else str(name)
+        self.name = name.decode() if isinstance(name, bytes) else str(name)
         self._shares: list[float] = []
         self._memory: list[int] = []
         self._energy = self._joules()
@@ -196,7 +202,7 @@ class _Gpu:
         energy = self._joules()
         return replace(
             own,
-            gpu_name=self._name,
+            gpu_name=self.name,
             gpu_share=sum(self._shares) / len(self._shares) if self._shares else None,
             gpu_memory_bytes=max(self._memory, default=None),
             energy_j=None if energy is None or self._energy is None else energy - self._energy,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from ttc_bench.reporting.decision import change
 from ttc_bench.reporting.html import environment
@@ -14,6 +14,8 @@ from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.run_choice import KeptRun
 from ttc_bench.reporting.sheet import Sheet, cell, known, number, plain_sheet
+from ttc_bench.reporting.verdicts import word_of
+from ttc_bench.statistics.decision import Word
 from ttc_bench.types import DataFrame
 
 MOST_SETTINGS = 20
@@ -44,9 +46,10 @@ COSTS = ("total_tokens", "flops", "usd")
 NOTE = """\
 pairs: questions that both runs asked; before, after: mean reward over these, 0 where one failed.
 change: after minus before; all its intervals hold at once, and p (corrected for all) is theirs.
-up, down: questions with a higher, a lower reward. tokens, FLOPs, US$: change of the mean in per
-cent; * where it is better or worse by the same tests. seconds: both means, each of its own machine
-and hour, so that they are not compared; speeds beside a control are in the reports of the runs.
+up, down: questions with a higher, a lower reward. tokens, FLOPs, US$: change of what was paid, in
+per cent; * where its interval, too, says cheaper or dearer. seconds: both means, each of the
+machine and day named above, so that they are not compared; speeds beside a control are in the
+reports of the runs.
 """
 
 
@@ -81,7 +84,7 @@ def described(pair: tuple[KeptRun, KeptRun]) -> list[tuple[str, str]]:
         (
             side,
             f"run {one.run}, model {one.model}, configuration {one.config},"
-            f" commit {one.commit[:12]}, kept {one.recorded_at[:19]} UTC",
+            f" commit {one.commit[:12]}, {one.recorded_at[:19]} UTC on {one.host} ({one.device})",
         )
         for side, one in zip(("before", "after "), pair, strict=True)
     ]
@@ -113,9 +116,9 @@ def headlines(changes: DataFrame) -> list[str]:
     for key, part in changes[changes["metric"] == "reward"].groupby(RUN_PAIR, sort=True):
         rows = row_dicts(part)
         count = Counter(str(row["verdict"]) for row in rows)
-        text = ", ".join(f"{count[v]} {v}" for v in ("better", "worse", "equal", "undecided"))
+        text = ", ".join(f"{count[word]} {word}" for word in get_args(Word) if count[word])
         up, down, pairs = (int(part[name].sum()) for name in ("n_up", "n_down", "n_pairs"))
-        line = f"{title(key)}: of {len(rows)} variants {text} by reward;"
+        line = f"{title(key)}: of {len(rows)} variants {text};"
         line += f" of {pairs} rewards {up} rose and {down} fell."
         decided = [row for row in rows if row["verdict"] in ("better", "worse")]
         if decided:
@@ -151,18 +154,19 @@ def _cells(name: str, rows: Mapping[str, Row]) -> list[str]:
 
 
 def verdict(row: Row) -> str:
-    """Return the verdict, and for an undecided one the pairs that would decide it."""
+    """Return the verdict, and for an undecided one the pairs that would show the margin."""
     if row["verdict"] == "undecided" and known(row["n_needed"]):
-        return f"undecided, about {int(row['n_needed'])} pairs needed"
-    return str(row["verdict"])
+        return f"undecided, {row['margin']:g} from about {int(row['n_needed'])} pairs"
+    if row["verdict"] == "identical":
+        return f"identical, up to {row['differ_high']:.0%} may differ"
+    return word_of(row)
 
 
 def percent(row: Row | None) -> str:
-    """Return the change of a mean in per cent, with a star where the tests decide it."""
-    if row is None or not known(row["difference"]) or not row["mean_before"]:
+    """Return the change of a cost in per cent, with a star where its interval decides it."""
+    if row is None or not known(row["ratio"]):
         return "-"
-    share = 100 * row["difference"] / row["mean_before"]
-    return f"{share:+.1f}%{'*' if row['verdict'] in ('better', 'worse') else ' '}"
+    return f"{100 * (row['ratio'] - 1):+.1f}%{'*' if row['verdict'] != 'undecided' else ' '}"
 
 
 def left_out(not_compared: DataFrame) -> list[str]:

@@ -6,9 +6,18 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
-from ttc_bench.reporting.pairing import Name, jobs_of, range_of, spec_of, values_by_variant
+from ttc_bench.reporting.pairing import (
+    Name,
+    answers_by_variant,
+    are_identical,
+    jobs_of,
+    range_of,
+    spec_of,
+    values_by_variant,
+)
 from ttc_bench.reporting.params import AggregateParams
-from ttc_bench.statistics import Comparison, compare, judge, pairs_needed
+from ttc_bench.statistics import Comparison, Settings, compare, judge, pairs_needed
+from ttc_bench.statistics.decision import quality
 from ttc_bench.types import BASELINE, DataFrame
 
 INTERVAL_METRICS = ("reward", "flops", "total_tokens")
@@ -96,32 +105,33 @@ def compare_pairs(
 
     if not pairs:
         return []
-    jobs = jobs_of(part, params.min_clusters)
-    rows = []
+    jobs, settings = jobs_of(part, params.min_clusters), params.comparing()
+    answers, rows = answers_by_variant(part), []
     for metric in metrics:
         table = values_by_variant(part, metric, jobs)
         first, second = (np.column_stack([table[pair[side]] for pair in pairs]) for side in (0, 1))
         low, high = range_of(metric)
-        family = compare(first, second, jobs.codes, params.comparing(), high - low)
+        family = compare(first, second, jobs.codes, settings, high - low)
         for pair, comparison in zip(pairs, family, strict=True):
-            row = _row(metric, pair, comparison, table, params)
-            rows.append({"metric": metric, "cluster": jobs.cluster, **row})
+            own, base = (table[name] for name in pair)
+            scale, higher_is_better = _scale(metric, base)
+            if metric == "reward":
+                same = are_identical(answers, *pair)
+                word: str = quality(own, base, same, comparison, settings, jobs.codes).word
+            else:
+                word = judge(comparison, scale, higher_is_better, settings)
+            named = dict(zip(SIDES, (*pair[0], *pair[1]), strict=True))
+            figures = _figures(comparison, word, scale, settings)
+            rows.append({"metric": metric, "cluster": jobs.cluster, **named, **figures})
     return rows
 
 
-def _row(
-    metric: str,
-    pair: tuple[Name, Name],
-    comparison: Comparison,
-    table: dict[Name, Any],
-    params: AggregateParams,
+def _figures(
+    comparison: Comparison, verdict: str, scale: float, settings: Settings
 ) -> dict[str, Any]:
-    settings = params.comparing()
-    scale, higher_is_better = _scale(metric, table[pair[1]])
-    verdict = judge(comparison, scale, higher_is_better, settings)
+    """Return what a comparison says, as columns."""
     undecided = verdict == "undecided"
     return {
-        **dict(zip(SIDES, (*pair[0], *pair[1]), strict=True)),
         "n_pairs": comparison.n_pairs,
         "n_clusters": comparison.n_clusters,
         "difference": comparison.difference,

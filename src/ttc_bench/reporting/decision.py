@@ -11,7 +11,7 @@ from ttc_bench.reporting.budgets import COSTS
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
-from ttc_bench.reporting.verdicts import SPENT, word_of
+from ttc_bench.reporting.verdicts import ENDS, SPENT, ratio_word, word_of
 from ttc_bench.statistics.decision import EQUAL, Candidate, best, best_within, cheapest, fastest
 from ttc_bench.statistics.speed import Ratio
 from ttc_bench.types import BASELINE, GROUP, DataFrame
@@ -272,8 +272,7 @@ def _sentence(row: Row) -> str:
     if speed and (speed.low > 1 or speed.high < 1):
         line += f"; {_times(row, 'speed')} as fast"
     for name, words in SPENT.items():
-        ratio = _ratio(row, f"{name}_ratio")
-        if ratio and (ratio.low > 1 or ratio.high < 1):
-            word = "cheaper" if ratio.high < 1 else "dearer"
+        word = ratio_word(*(row[f"{name}_ratio{end}"] for end in ENDS))
+        if word != "undecided":
             line += f"; {word} by {words}, {_times(row, f'{name}_ratio')}"
     return line + "."

@@ -9,6 +9,9 @@ from urllib.parse import quote
 from ttc_bench.metrics.base import LONG_COLUMNS
 from ttc_bench.types import DataFrame
 
+REMOTE = "the provider's, asked from {}"
+"""The device of a hosted model, by that of its client."""
+
 
 def keep_run(
     all_scores: DataFrame, run_settings: Mapping[str, Any]
@@ -23,11 +26,11 @@ def keep_run(
     """
     from datetime import UTC, datetime
 
-    from ttc_bench.reporting.provenance import commit, versions
+    from ttc_bench.reporting.provenance import commit, machine, versions
 
     slim = all_scores.drop(columns=[name for name in LONG_COLUMNS if name in all_scores])
     now = datetime.now(UTC).isoformat()
-    scores, settings = {}, {}
+    (host, device), scores, settings = machine(), {}, {}
     for (run, config, model), part in slim.groupby(["run_id", "config", "model"], sort=True):
         key = key_of(str(run), str(config), str(model))
         scores[key] = part.reset_index(drop=True)
@@ -36,6 +39,8 @@ def keep_run(
             "config": str(config),
             "model": str(model),
             "recorded_at": now,
+            "host": host,
+            "device": device if set(part["engine"]) == {"local"} else REMOTE.format(device),
             "commit": commit(),
             "versions": versions(),
             "parameters": run_settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ttc_bench.statistics import clusters_of
@@ -104,3 +105,24 @@ def _with_gaps(part: DataFrame, values: Any) -> set[Name]:
 
     lacking = part[(part["status"] == "ok") & np.isnan(values)]
     return {(str(p), str(v)) for p, v in zip(lacking["policy"], lacking["variant"], strict=True)}
+
+
+Answers = Mapping[Name, Mapping[str, Any]]
+"""Digest of each variant's answer by job; a failed response has none."""
+
+
+def answers_by_variant(part: DataFrame) -> Answers:
+    """Return the digests of all answers; nothing where the scores hold none."""
+    if "answer" not in part:
+        return {}
+    answers: dict[Name, dict[str, Any]] = {}
+    rows = zip(part["policy"], part["variant"], part["job_id"], part["answer"], strict=True)
+    for policy, variant, job, answer in rows:
+        answers.setdefault((policy, variant), {})[job] = answer
+    return answers
+
+
+def are_identical(answers: Answers, first: Name, second: Name) -> bool:
+    """Return whether each answer of the first is the second's, letter by letter."""
+    own, base = answers.get(first, {}), answers.get(second, {})
+    return bool(own) and all(isinstance(a, str) and base.get(job) == a for job, a in own.items())

@@ -47,6 +47,14 @@ def versions() -> dict[str, str]:
     return {name: _version(name) for name in PACKAGES}
 
 
+def machine() -> tuple[str, str]:
+    """Return the name of this machine, and what computes in it."""
+    from ttc_bench.metrics.resources import gpu_name
+
+    parts = (f"{os.cpu_count()} {platform.machine()} processors", gpu_name())
+    return platform.node() or "unknown", ", ".join(part for part in parts if part)
+
+
 @lru_cache(maxsize=1)
 def commit() -> str:
     """Return the commit of the code, and whether it was changed since; else that it is unknown."""

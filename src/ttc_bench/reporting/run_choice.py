@@ -56,6 +56,8 @@ class KeptRun:
         commit: Commit of the code.
         versions: Versions of packages by name.
         parameters: All parameters.
+        host: Name of the machine that ran it.
+        device: What computes in that machine.
     """
 
     key: str
@@ -66,6 +68,8 @@ class KeptRun:
     commit: str
     versions: Mapping[str, str]
     parameters: Mapping[str, Any]
+    host: str = "unknown"
+    device: str = "unknown"
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ttc_bench.reporting.pairing import Jobs, Name, jobs_of, values_by_variant
+from ttc_bench.reporting.pairing import (
+    Jobs,
+    Name,
+    answers_by_variant,
+    are_identical,
+    jobs_of,
+    values_by_variant,
+)
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row, row_dicts
+from ttc_bench.reporting.sheet import known
 from ttc_bench.reporting.speeds import speeds_of
 from ttc_bench.statistics import Comparison, compare, pairs_needed
-from ttc_bench.statistics.decision import Quality, quality, ratio_of_totals
+from ttc_bench.statistics.decision import (
+    CostWord,
+    Quality,
+    cost_word,
+    quality,
+    ratio_of_totals,
+)
 from ttc_bench.statistics.speed import Ratio
 from ttc_bench.types import BASELINE, GROUP, DataFrame
 
@@ -63,30 +77,43 @@ def verdicts(all_scores: DataFrame, speeds: DataFrame, params: AggregateParams) 
 def _of_benchmark(
     part: DataFrame, params: AggregateParams
 ) -> Iterator[tuple[Name, dict[str, Any]]]:
+    """Yield every variant with its row; where there is no baseline, with its means alone."""
+    names = sorted(set(zip(part["policy"], part["variant"], strict=True)))
+    means = _means(part)
+    pairs = [(name, BASELINE) for name in names if name != BASELINE and BASELINE in names]
+    rows = dict(zip((name for name, _ in pairs), verdicts_of(part, pairs, params), strict=True))
+    for name in names:
+        yield name, {**rows.get(name, {}), **means[name]}
+
+
+def verdicts_of(
+    part: DataFrame, pairs: Sequence[tuple[Name, Name]], params: AggregateParams
+) -> list[dict[str, Any]]:
+    """Return what is known of each pair, first against second, with the keys of `COLUMNS`.
+
+    The pairs are one family: their intervals hold at once. Beside them stands ``p_adjusted``, the
+    p-value of the difference corrected for the family.
+
+    Args:
+        part: Scores of one model and benchmark.
+        pairs: Which (policy, variant) are compared.
+        params: How sure to be.
+    """
     import numpy as np
 
-    jobs, means = jobs_of(part, params.min_clusters), _means(part)
-    rewards = values_by_variant(part, "reward", jobs)
-    others = [name for name in rewards if name != BASELINE]
-    if not others or BASELINE not in rewards:
-        yield from means.items()
-        return
-    yield BASELINE, means[BASELINE]
-    table, base = np.column_stack([rewards[name] for name in others]), rewards[BASELINE]
-    settings, equal, ratios = params.comparing(), _equal_answers(part), _Ratios(part, jobs, params)
-    family = compare(table, np.broadcast_to(base[:, None], table.shape), jobs.codes, settings, 1.0)
-    for name, versus in zip(others, family, strict=True):
-        known = ~np.isnan(rewards[name] + base)
-        sides = rewards[name][known], base[known]
-        same = equal.get(name, False)
-        verdict = quality(*sides, same, versus, settings, _chosen(jobs, known))
-        row = {**_told(verdict), **_difference(versus, params, verdict.word == "undecided")}
-        yield name, {**row, **ratios.of(name), **means[name]}
-
-
-def _chosen(jobs: Jobs, rows: Any) -> Any:
-    """Return the clusters of some jobs."""
-    return None if jobs.codes is None else jobs.codes[rows]
+    if not pairs:
+        return []
+    jobs, settings = jobs_of(part, params.min_clusters), params.comparing()
+    rewards, ratios = values_by_variant(part, "reward", jobs), _Ratios(part, jobs, params, pairs)
+    answers = answers_by_variant(part)
+    first, second = (np.column_stack([rewards[pair[side]] for pair in pairs]) for side in (0, 1))
+    rows = []
+    for place, versus in enumerate(compare(first, second, jobs.codes, settings, 1.0)):
+        pair, same = pairs[place], are_identical(answers, *pairs[place])
+        verdict = quality(first[:, place], second[:, place], same, versus, settings, jobs.codes)
+        difference = _difference(versus, params, verdict.word == "undecided")
+        rows.append({**_told(verdict), **difference, **ratios.of(*pair)})
+    return rows
 
 
 def _told(verdict: Quality) -> dict[str, Any]:
@@ -104,36 +131,45 @@ def _difference(versus: Comparison, params: AggregateParams, undecided: bool) ->
         "difference": versus.difference,
         "difference_low": versus.low,
         "difference_high": versus.high,
+        "p_adjusted": versus.p_adjusted,
         "margin": params.equal_within,
         "n_needed": pairs_needed(versus, 1.0, params.comparing()) if undecided else None,
     }
 
 
 class _Ratios:
-    """Ratios of costs to the baseline's, over the jobs that both answered.
+    """Ratios of costs between the sides of pairs, over the jobs that both answered.
 
     Args:
         part: Scores of one model and benchmark.
         jobs: Its jobs.
-        params: How sure to be, of all variants at once.
+        params: How sure to be, of all pairs at once.
+        pairs: The pairs.
     """
 
-    def __init__(self, part: DataFrame, jobs: Jobs, params: AggregateParams) -> None:
+    def __init__(
+        self,
+        part: DataFrame,
+        jobs: Jobs,
+        params: AggregateParams,
+        pairs: Sequence[tuple[Name, Name]],
+    ) -> None:
         self._jobs = jobs
         self._spends = {metric: values_by_variant(part, metric, jobs) for metric in SPENT}
-        self._level = 1 - (1 - params.confidence) / (len(self._spends["usd"]) - 1)
+        self._level = 1 - (1 - params.confidence) / len(pairs)
 
-    def of(self, name: Name) -> dict[str, float]:
+    def of(self, name: Name, base_name: Name) -> dict[str, float]:
         """Return ratio and ends by cost; NaN where the bill of an answer has a gap."""
         import numpy as np
 
         ratios: dict[str, float] = {}
         for metric, spent in self._spends.items():
-            both = ~np.isnan(spent[name] + spent[BASELINE])
+            own, base = spent[name], spent[base_name]
+            both = ~np.isnan(own + base)
             ratio = Ratio(np.nan, np.nan, np.nan, 0)
             if both.any():
-                own, base = spent[name][both], spent[BASELINE][both]
-                ratio = ratio_of_totals(own, base, _chosen(self._jobs, both), self._level)
+                codes = None if self._jobs.codes is None else self._jobs.codes[both]
+                ratio = ratio_of_totals(own[both], base[both], codes, self._level)
             ends = (ratio.ratio, ratio.low, ratio.high)
             ratios |= {f"{metric}_ratio{end}": v for end, v in zip(ENDS, ends, strict=True)}
         return ratios
@@ -158,19 +194,11 @@ def _means(part: DataFrame) -> dict[Name, dict[str, Any]]:
     return means
 
 
-def _equal_answers(part: DataFrame) -> dict[Name, bool]:
-    """Return for each variant whether all of its answers are the baseline's, letter by letter."""
-    if "answer" not in part:
-        return {}
-    base = part[(part["policy"] == BASELINE[0]) & (part["variant"] == BASELINE[1])]
-    answers = dict(zip(base["job_id"], base["answer"], strict=True))
-    equal: dict[Name, bool] = {}
-    rows = zip(part["policy"], part["variant"], part["job_id"], part["answer"], strict=True)
-    for policy, variant, job, answer in rows:
-        # A failed response has no answer, and is equal to none.
-        same = isinstance(answer, str) and answers.get(job) == answer
-        equal[policy, variant] = equal.get((policy, variant), True) and same
-    return equal
+def ratio_word(ratio: Any, low: Any, high: Any) -> CostWord:
+    """Return ``cheaper`` or ``dearer`` where the interval of a ratio of costs shows it."""
+    if not all(map(known, (ratio, low, high))):
+        return "undecided"
+    return cost_word(Ratio(float(ratio), float(low), float(high), 0))
 
 
 def word_of(row: Row) -> str:

@@ -22,6 +22,8 @@ Word = Literal["identical", "as good", "better", "worse", "undecided"]
 EQUAL: tuple[Word, ...] = ("identical", "as good", "better")
 """Words of a quality that is shown to be no worse than the baseline's."""
 
+CostWord = Literal["cheaper", "dearer", "undecided"]
+
 
 def tango(
     gains: float, losses: float, pairs: float, confidence: float = 0.95
@@ -93,6 +95,11 @@ def ratio_of_totals(
     return Ratio(ratio, max(0.0, low) if not np.isnan(low) else low, high, len(own))
 
 
+def cost_word(ratio: Ratio) -> CostWord:
+    """Return what the interval of a ratio of costs allows one to say of its first side."""
+    return "cheaper" if ratio.high < 1 else "dearer" if ratio.low > 1 else "undecided"
+
+
 @dataclass(frozen=True)
 class Quality:
     """What the answers of a variant are against the baseline's.
@@ -124,18 +131,22 @@ def quality(
     (``equal_within``): Tango's for rewards of 0 and 1, else that of the mean difference.
 
     Args:
-        own: Rewards of the variant in [0, 1], of shape (jobs,).
+        own: Rewards of the variant in [0, 1], of shape (jobs,); NaN is missing.
         base: Those of the baseline on the same jobs.
         same: Whether all answers of both are equal, letter by letter.
         versus: The comparison of the two within its family.
         settings: How sure to be.
         clusters: The cluster of each job; ``None`` makes each its own.
     """
-    if not len(own) or versus.low is None or versus.high is None:
+    import numpy as np
+
+    if versus.low is None or versus.high is None:
         return Quality("undecided", 1.0, (-1.0, 1.0))
-    alone = _alone(own - base, versus, settings.confidence, clusters)
+    known = ~np.isnan(own + base)
+    codes = None if clusters is None else clusters[known]
+    alone = _alone((own - base)[known], versus, settings.confidence, codes)
     if same:
-        high = 1 - (1 - settings.confidence) ** (1 / len(own))
+        high = 1 - (1 - settings.confidence) ** (1 / versus.n_pairs)
         return Quality("identical", high, alone)
     if versus.low > 0 or versus.high < 0:
         return Quality("better" if versus.low > 0 else "worse", 0.0, alone)

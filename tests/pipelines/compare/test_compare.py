@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from kedro_datasets.json import JSONDataset
+from tests.conftest import ingested
 from tests.reporting.support import PARAMS, scores
 
 from ttc_bench.errors import UserError
@@ -23,8 +25,11 @@ from ttc_bench.pipelines.compare.nodes import (
     load_runs,
     show_changes,
 )
+from ttc_bench.pipelines.score.nodes import question_of
 from ttc_bench.reporting.kept_runs import keep_run
 from ttc_bench.reporting.run_choice import ComparedRuns, CompareParams, choose_runs
+from ttc_bench.reporting.speeds import speeds
+from ttc_bench.reporting.verdicts import ENDS, ratio_word, verdicts
 
 
 class Store:
@@ -123,6 +128,119 @@ def test_another_question_under_the_same_id_is_no_pair(store: Store) -> None:
     assert compared["job_id"].nunique() == 30
     row = left_out[left_out["policy"] == "baseline"].iloc[0]
     assert (row["reason"], row["n_questions"]) == ("another question under the same id", 10)
+
+
+def crmarena_questions(folder: Path, first_id: int, today: str) -> list[str]:
+    """The questions of a CRMArena file of ten tasks, as the score stage tells them apart."""
+    folder.mkdir()
+    tasks = [
+        {
+            "idx": first_id + number,
+            "task": "handle_time",
+            "query": f"Which agent was the fastest in the last {number + 1} weeks?",
+            "answer": [f"agent {number % 3}"],
+            "reward_metric": "exact_match",
+            "persona": "brief",
+            "metadata": {"required": f"Today is {today}.", "optional": ""},
+        }
+        for number in range(10)
+    ]
+    (folder / "tasks.json").write_text(json.dumps(tasks))
+    source = {"path": str(folder / "tasks.json")}
+    return [question_of(job) for job in ingested("crmarena", None, source=source)]
+
+
+@pytest.mark.parametrize(
+    ("first_id", "today", "n_pairs"), [(0, "1 May", 10), (500, "1 May", 10), (0, "2 May", 0)]
+)
+def test_the_same_questions_pair_under_new_ids_and_not_with_another_context(
+    tmp_path: Path, first_id: int, today: str, n_pairs: int
+) -> None:
+    store = Store()
+    for run, start, day in (("a", 0, "1 May"), ("b", first_id, today)):
+        table = scores("baseline", "greedy", [1.0] * 10)
+        table["job_id"] = [f"crmarena/{start + number}" for number in range(10)]
+        asked = crmarena_questions(tmp_path / run, start, day)
+        store.keep(run, table.assign(benchmark="crmarena", question=asked))
+    compared, left_out = store.compare()
+    assert len(compared) == 2 * n_pairs
+    assert left_out["n_questions"].sum() == 10 - n_pairs
+    if n_pairs:
+        assert changes(compared, PARAMS).set_index("metric").loc["reward", "n_pairs"] == 10
+
+
+def test_the_form_of_the_prompt_makes_no_other_question() -> None:
+    plain, other = (
+        ingested("crm_sim", 5, prompting) for prompting in ({}, {"chain_of_thought": False})
+    )
+    shown = ingested("crm_sim", 5, {"shots": 2})
+    assert plain[0].messages != other[0].messages
+    asked = [[question_of(job) for job in jobs] for jobs in (plain, other, shown)]
+    assert asked[0] == asked[1] == asked[2]
+    assert len(set(asked[0])) == len(plain)
+
+
+def test_what_is_asked_twice_pairs_as_often_as_both_runs_ask_it() -> None:
+    store = Store()
+    for run, ids in (("a", ["1", "2", "3"]), ("b", ["7", "8"])):
+        table = scores("baseline", "greedy", [1.0] * len(ids)).assign(question="the same")
+        store.keep(run, table.assign(job_id=[f"crm_sim/{each}" for each in ids]))
+    compared, left_out = store.compare()
+    assert compared.groupby("side").size().to_dict() == {"before": 2, "after": 2}
+    assert left_out["n_questions"].tolist() == [1]
+
+
+def test_verdicts_are_those_of_one_run_in_the_same_words() -> None:
+    """Sides take the place of baseline and variant; every figure is the same."""
+    rng = np.random.default_rng(5)
+    base = rng.integers(0, 2, 60).astype(float)
+    cases = {
+        "identical": (base, {}),
+        "better": (np.ones(60), {"total_tokens": 50.0}),
+        "undecided": (np.where(rng.random(60) < 0.2, 1 - base, base), {"total_tokens": 200.0}),
+    }
+    for word, (rewards, costs) in cases.items():
+        answers = {"before": [str(v) for v in base], "after": [str(v) for v in rewards]}
+        old = scores("baseline", "greedy", list(base)).assign(answer=answers["before"])
+        new = scores("baseline", "greedy", list(rewards), **costs).assign(answer=answers["after"])
+        store = Store()
+        store.keep("a", old)
+        store.keep("b", new)
+        change = changes(store.compare()[0], PARAMS).set_index("metric")
+        both = collect_scores(old, new.assign(policy="a", variant="x"))
+        row = verdicts(both, speeds(both, PARAMS), PARAMS).set_index("policy").loc["a"]
+        assert change.loc["reward", "verdict"] == row["verdict"] == word
+        for name in ("difference", "difference_low", "difference_high", "differ_high", "n_needed"):
+            sides = change.loc["reward", name], row[name]
+            assert all(map(pd.isna, sides)) or sides[0] == sides[1]
+        assert change.loc["total_tokens", "ratio"] == row["total_tokens_ratio"]
+        assert change.loc["total_tokens", "verdict"] == ratio_word(
+            *(row[f"total_tokens_ratio{end}"] for end in ENDS)
+        )
+        text = show_changes(store.choose(), change.reset_index(), *[pd.DataFrame()] * 2)
+        assert word in text
+
+
+def test_both_times_are_shown_with_machine_and_day_and_without_a_ratio(store: Store) -> None:
+    for key, host, day in (("monday", "old-box", "2026-11-01"), ("tuesday", "new", "2026-11-02")):
+        (name,) = (name for name in store.settings if name.startswith(key))
+        kept = store.settings[name]()
+        assert kept["host"]
+        assert kept["device"]
+        changed = {**kept, "host": host, "device": "8 processors", "recorded_at": f"{day}T10:00:00"}
+        store.settings[name] = lambda one=changed: one
+    table, left_out = store.compare()
+    rest = changes(table, PARAMS), changed_settings(store.choose()), left_out
+    text = show_changes(store.choose(), *rest)
+    assert "2026-11-01T10:00:00 UTC on old-box (8 processors)" in text
+    assert "2026-11-02T10:00:00 UTC on new (8 processors)" in text
+    (line,) = (line for line in text.splitlines() if line.startswith("baseline.greedy"))
+    assert "1.000 | 0.500" in line
+    assert "-50" not in line
+    del changed["host"], changed["device"]
+    assert "on unknown (unknown)" in show_changes(store.choose(), *rest), (
+        "a run that an older version kept says nothing of its machine"
+    )
 
 
 def test_two_models_of_one_run(store: Store) -> None:

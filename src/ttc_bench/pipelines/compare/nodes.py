@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ttc_bench.benchmarks.base import QUESTION_VERSION
 from ttc_bench.params import flat
-from ttc_bench.reporting.comparisons import FIGURES, INTERVAL_METRICS, compare_pairs
-from ttc_bench.reporting.pairing import RUN_PAIR, counted
+from ttc_bench.reporting.pairing import RUN_PAIR, Name, jobs_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun
+from ttc_bench.reporting.verdicts import ENDS, SPENT, ratio_word, verdicts_of
 from ttc_bench.types import DataFrame
 
 TIME = "latency_s"
 """Of it only the means are told: two runs were not timed beside each other."""
 
-METRICS = (*INTERVAL_METRICS, TIME, "usd")
+METRICS = ("reward", *SPENT, TIME)
 """What is compared: quality first, then every cost."""
 
 KEY = ("model_before", "model_after", "benchmark", "policy", "variant")
@@ -23,16 +24,25 @@ KEY = ("model_before", "model_after", "benchmark", "policy", "variant")
 CHANGES = {
     **dict.fromkeys(KEY, "string"),
     "metric": "string",
-    "cluster": "string",
-    "n_before": "Int64",
-    "n_after": "Int64",
-    "n_pairs": "Int64",
+    "verdict": "string",
+    **dict.fromkeys(("n_before", "n_after", "n_pairs"), "Int64"),
     "mean_before": "Float64",
     "mean_after": "Float64",
-    **FIGURES,
+    **{f"difference{end}": "Float64" for end in ENDS},
+    "p_adjusted": "Float64",
+    "alone_low": "Float64",
+    "alone_high": "Float64",
+    "differ_high": "Float64",
+    "margin": "Float64",
+    "n_needed": "Int64",
+    **{f"ratio{end}": "Float64" for end in ENDS},
     "n_up": "Int64",
     "n_down": "Int64",
 }
+"""The reward has a difference with its interval and a verdict in the words of
+`ttc_bench.reporting.verdicts`; a cost has the ratio of what both runs paid with its interval, and
+is ``cheaper``, ``dearer`` or ``undecided`` by it; a time is ``not comparable``. ``n_up`` and
+``n_down`` are the questions on which the metric rose and fell."""
 
 ANSWERS = (*KEY, "job_id", "task", "status_before", "status_after", "reward_before", "reward_after")
 
@@ -53,9 +63,8 @@ def load_runs(
 
     shared, left_out = [], []
     for before, after in compared_runs.pairs:
-        both = [
-            _side(kept_scores, one, side) for one, side in ((before, "before"), (after, "after"))
-        ]
+        old, new = (_scores_of(kept_scores, one) for one in (before, after))
+        both = [_named_as(old, new).assign(side="before"), new.assign(side="after")]
         table = pd.concat(both, ignore_index=True).assign(
             model_before=before.model, model_after=after.model
         )
@@ -65,11 +74,27 @@ def load_runs(
     return pd.concat(shared, ignore_index=True), pd.concat(left_out, ignore_index=True)
 
 
-def _side(kept: Mapping[str, Callable[[], DataFrame]], one: KeptRun, side: str) -> DataFrame:
+def _scores_of(kept: Mapping[str, Callable[[], DataFrame]], one: KeptRun) -> DataFrame:
     scores = kept[one.key]()
-    if "question" not in scores.columns:
-        scores = scores.assign(question=scores["job_id"])
-    return scores.assign(side=side)
+    return scores if "question" in scores else scores.assign(question=scores["job_id"])
+
+
+def _named_as(before: DataFrame, after: DataFrame) -> DataFrame:
+    """Return the scores of before under the job ids that after has for the same questions.
+
+    A question that a run asks several times is paired with as many of the other run.
+    """
+    keys = ["benchmark", "question", "place"]
+    old, new = (_asked(scores) for scores in (before, after))
+    both = old.merge(new, on=keys, suffixes=("_before", "_after"))
+    names = dict(zip(both["job_id_before"], both["job_id_after"], strict=True))
+    return before.assign(job_id=[names.get(job, job) for job in before["job_id"]])
+
+
+def _asked(scores: DataFrame) -> DataFrame:
+    """Return each job once, with its place among those that ask the same."""
+    jobs = scores[["benchmark", "question", "job_id"]].drop_duplicates().sort_values("job_id")
+    return jobs.assign(place=jobs.groupby(["benchmark", "question"]).cumcount())
 
 
 def _in_both(table: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -82,6 +107,8 @@ def _in_both(table: DataFrame) -> tuple[DataFrame, DataFrame]:
     sides_of_question = table.groupby([*name, "job_id", "question"])["side"].transform("nunique")
     reason = pd.Series("", index=table.index, dtype="string")
     reason[sides_of_question < 2] = "another question under the same id"
+    if len({_kind(part["question"]) for _, part in table.groupby("side")}) > 1:
+        reason[sides_of_question < 2] = "questions told apart by another version of ttc-bench"
     reason[sides_of_job < 2] = "question asked only " + table["side"].astype("string")
     reason[sides_of_variant < 2] = "variant run only " + table["side"].astype("string")
     alone = table[reason != ""].assign(reason=reason[reason != ""])
@@ -93,13 +120,16 @@ def _in_both(table: DataFrame) -> tuple[DataFrame, DataFrame]:
     return table[reason == ""], left_out
 
 
+def _kind(questions: Iterable[object]) -> bool:
+    return all(str(question).startswith(QUESTION_VERSION) for question in questions)
+
+
 def changes(compared_scores: DataFrame, params: AggregateParams) -> DataFrame:
-    """Return what changed: after minus before, question by question, for each variant and metric.
+    """Return what changed: after against before, question by question, per variant and metric.
 
     A question counts where both sides have the metric; a failed response has the reward 0. The
     intervals of a metric hold at once for the variants of a model pair and benchmark. Columns:
-    `CHANGES`; ``n_up`` and ``n_down`` are the questions on which the metric rose and fell, the rest
-    as in `ttc_bench.reporting.comparisons.comparisons`.
+    `CHANGES`.
 
     Args:
         compared_scores: Scores of both sides.
@@ -118,40 +148,47 @@ def _changes(part: DataFrame, params: AggregateParams) -> Iterator[dict[str, Any
     """Yield one row per variant and metric of a model pair and benchmark."""
     names = sorted(set(zip(part["policy"], part["variant"], strict=True)), key=_order)
     # Sides take the place of policies: (after, policy.variant) against (before, policy.variant).
-    labels = [".".join(name) for name in names]
-    sided = part.assign(
-        policy=part["side"], variant=part["policy"].astype(str) + "." + part["variant"].astype(str)
-    )
-    pairs = [(("after", label), ("before", label)) for label in labels]
-    metrics = [name for name in METRICS if name in part.columns]
-    for row in compare_pairs(sided, pairs, metrics, params):
-        name = names[labels.index(row["variant_a"])]
-        row |= {"policy": name[0], "variant": name[1], **_counts(part, name, row["metric"])}
-        if row["metric"] == TIME:
-            row |= {**dict.fromkeys((*FIGURES, "n_up", "n_down")), "verdict": "not comparable"}
-        yield row
+    labels = part["policy"].astype(str) + "." + part["variant"].astype(str)
+    sided = part.assign(policy=part["side"], variant=labels)
+    pairs = [(("after", ".".join(name)), ("before", ".".join(name))) for name in names]
+    told, jobs = verdicts_of(sided, pairs, params), jobs_of(sided, params.min_clusters)
+    for metric in METRICS:
+        values = values_by_variant(sided, metric, jobs)
+        for name, (after, before), row in zip(names, pairs, told, strict=True):
+            means = _means(values[before], values[after])
+            named = {"policy": name[0], "variant": name[1], "metric": metric}
+            yield {**named, **means, **_said(metric, row, means)}
 
 
-def _order(name: tuple[str, str]) -> tuple[bool, tuple[str, str]]:
+def _said(metric: str, row: Mapping[str, Any], means: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a change of a metric; of a time, that nothing is."""
+    if metric == "reward":
+        return {name: row[name] for name in CHANGES if name in row}
+    if metric == TIME:
+        return {"verdict": "not comparable", "n_up": None, "n_down": None}
+    ratio = {f"ratio{end}": row[f"{metric}_ratio{end}"] for end in ENDS}
+    known = means["n_pairs"] > 0
+    difference = means["mean_after"] - means["mean_before"] if known else None
+    return {"difference": difference, **ratio, "verdict": ratio_word(*ratio.values())}
+
+
+def _order(name: Name) -> tuple[bool, Name]:
     return name[0] != "baseline", name
 
 
-def _counts(part: DataFrame, name: tuple[str, str], metric: str) -> dict[str, Any]:
+def _means(before: Any, after: Any) -> dict[str, Any]:
     """Return the means over the pairs, the responses that count, and the ups and downs."""
     import numpy as np
 
-    own = part[(part["policy"] == name[0]) & (part["variant"] == name[1])]
-    values = counted(own, metric).set_axis(own["job_id"])
-    sides = {
-        side: values[(own["side"] == side).to_numpy()].dropna() for side in ("before", "after")
-    }
-    jobs = sides["before"].index.intersection(sides["after"].index)
-    before, after = (sides[side].loc[jobs].to_numpy(dtype=float) for side in ("before", "after"))
+    known = ~np.isnan(before), ~np.isnan(after)
+    both = known[0] & known[1]
+    pairs = int(both.sum())
     return {
-        "n_before": len(sides["before"]),
-        "n_after": len(sides["after"]),
-        "mean_before": before.mean() if len(jobs) else None,
-        "mean_after": after.mean() if len(jobs) else None,
+        "n_before": int(known[0].sum()),
+        "n_after": int(known[1].sum()),
+        "n_pairs": pairs,
+        "mean_before": float(before[both].mean()) if pairs else None,
+        "mean_after": float(after[both].mean()) if pairs else None,
         "n_up": int(np.sum(after > before)),
         "n_down": int(np.sum(after < before)),
     }

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ttc_bench.benchmarks.base import question_digest
 from ttc_bench.benchmarks.scoring.encoder import using_encoder
 from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import (
@@ -70,13 +71,11 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
 
 
 def question_of(job: Job) -> str:
-    """Return a digest of what a job asks and of its gold answers, whatever the prompting is.
+    """Return the digest by which runs are compared, question by question.
 
-    Runs are compared question by question, and a generated benchmark has the same job ids for
-    every seed of its source: only those of the same digest are the same question.
+    Ids do not tell questions apart: a generated benchmark has the same ones for every seed.
     """
-    asked = json.dumps([job.benchmark, job.messages[-1].content, job.references])
-    return _digest(asked)
+    return job.question or question_digest(job.benchmark, job.messages, job.references)
 
 
 def _digest(text: str) -> str:

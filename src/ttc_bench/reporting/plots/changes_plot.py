@@ -11,6 +11,7 @@ from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.plots import Plot
 from ttc_bench.reporting.plots.facets import interval, variant_axis, variants_of
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
+from ttc_bench.reporting.verdicts import ENDS
 from ttc_bench.types import DataFrame
 
 
@@ -24,7 +25,7 @@ class Change(NamedTuple):
 
 CHANGES = (
     Change("reward", "change of mean reward, after minus before", False),
-    Change("total_tokens", "change of mean tokens (% of before)", True),
+    Change("total_tokens", "change of tokens (% of before)", True),
 )
 
 
@@ -45,15 +46,14 @@ def _dots(changes: DataFrame, change: Change) -> Iterator[Dot]:
     """Yield the change of each variant in the unit of the axis, where it is known."""
     import pandas as pd
 
+    column = "ratio" if change.relative else "difference"
     for row in row_dicts(changes[changes["metric"] == change.metric]):
-        if pd.isna(row["difference"]) or (change.relative and not row["mean_before"]):
+        if pd.isna(row[column]):
             continue
-        scale = 100 / row["mean_before"] if change.relative else 1.0
-        value, low, high = (
-            scale * row[column] for column in ("difference", "difference_low", "difference_high")
-        )
+        values = (row[f"{column}{end}"] for end in ENDS)
+        value, low, high = (100 * (v - 1) if change.relative else v for v in values)
         name = full_name(row)
-        decided = row["verdict"] in ("better", "worse")
+        decided = row["verdict"] in ("better", "worse", "cheaper", "dearer")
         hover = f"{name}<br>{value:+.4g}<br>{row['verdict']}, {row['n_pairs']} pairs"
         tint = colour(row["policy"])
         yield Dot(
@@ -65,7 +65,7 @@ CHANGES_PLOT = Plot(
     name="changes_plot",
     title="What changed between two runs",
     caption="Each point is a variant: after minus before, with its interval. Filled points are"
-    " decided by a test that is corrected for the number of variants; hollow ones are not.",
+    " decided by intervals that hold for all variants at once; hollow ones are not.",
     tables=("run_changes",),
     describe=describe,
 )
