@@ -37,10 +37,13 @@ class Registry(Mapping[str, T], Generic[T]):
         """Return a decorator that registers an object under ``name``.
 
         Raises:
+            TypeError: If it is a class that lacks methods of its contract.
             ValueError: If ``name`` is taken by a different object.
         """
 
         def decorate(item: T) -> T:
+            if lacking := sorted(getattr(item, "__abstractmethods__", ())):
+                raise TypeError(f"{self.kind} {name!r} has no {', '.join(lacking)}")
             if name in self._items:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
             self._items[name] = item

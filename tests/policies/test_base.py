@@ -5,14 +5,38 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
-from tests.conftest import REFERENCE, ingested
+from tests.conftest import REFERENCE, generated, ingested
 
 from ttc_bench.engines import engine_params
-from ttc_bench.engines.base import Engine, Plain, ReadRequest, Request, key_of
-from ttc_bench.errors import CapabilityError
-from ttc_bench.policies import VARIANTS, Session, check_capabilities
+from ttc_bench.engines.base import (
+    Capability,
+    Decoding,
+    Engine,
+    Plain,
+    ReadRequest,
+    Request,
+    Requirements,
+    key_of,
+)
+from ttc_bench.engines.hosted import HostedEngine, HostedModels
+from ttc_bench.engines.selection import ENGINES, EngineParams
+from ttc_bench.engines.wrappers import EngineWrapper
+from ttc_bench.errors import CapabilityError, UserError
+from ttc_bench.pipelines.generate.nodes import respond
+from ttc_bench.policies import (
+    GENERATE,
+    VARIANTS,
+    DecodingVariant,
+    Outcome,
+    Session,
+    Variant,
+    refusal,
+    variant,
+)
+from ttc_bench.policies.control import sessions
 from ttc_bench.policies.journal import KEY_VERSION, Journal
 from ttc_bench.types import Job
 
@@ -153,9 +177,114 @@ def test_a_record_says_what_its_key_is_a_digest_of(
 
 def test_a_model_that_cannot_run_a_variant_is_named(job: Job) -> None:
     alone = engine_params({"engine": "local", "target": str(REFERENCE / "target")}).build()
-    requires = VARIANTS["speculative.draft_model"].requires
-    assert alone.missing_capabilities(requires) == ["a draft model"]
+    variant = VARIANTS["speculative.draft_model"]()
+    assert variant.lacking(alone) == ["a draft model, for the decoding DraftModel"]
     with pytest.raises(
         CapabilityError, match=r"speculative\.draft_model .*local model target.*draft"
     ):
-        check_capabilities(requires, alone, "speculative.draft_model")
+        generated("speculative.draft_model", [job], alone, Journal(), {}, seed=0)
+
+
+class Loop(Decoding):
+    """A decoding that asks for no more than a completion, and has a loop all the same."""
+
+    requires: ClassVar[Requirements] = GENERATE
+
+    def run(self, context: Any) -> None:
+        """Decode as always."""
+        Plain().run(context)
+
+
+class Named(Variant):
+    """A variant that names the decoding it asks for."""
+
+    policy, name = "test", "named"
+
+    def decodings(self) -> tuple[Decoding, ...]:
+        """Return it."""
+        return (Loop(),)
+
+    async def answer(self, session: Session) -> Outcome:
+        """Ask for it."""
+        (completion,) = await session.complete(session.request(decoding=Loop(), max_tokens=2))
+        return Outcome(completion.text, completion)
+
+
+class Unnamed(Named):
+    """One that does not."""
+
+    def decodings(self) -> tuple[Decoding, ...]:
+        """Return none."""
+        return ()
+
+
+class OwnLoop(Loop, DecodingVariant):
+    """A variant that is such a decoding."""
+
+    policy, name = "test", "own"
+
+
+@pytest.mark.parametrize(("variant", "decoding"), [(Named(), "Loop"), (OwnLoop(), "OwnLoop")])
+def test_a_loop_is_refused_before_the_first_call_where_an_engine_runs_none(
+    variant: Variant, decoding: str, engine: Engine
+) -> None:
+    hosted = HostedEngine(HostedModels(target="openai/x", api_base="http://127.0.0.1:9/v1"))
+    line = refusal("test.named", [variant], hosted)
+    assert line is not None
+    for words in ("test.named cannot run on the hosted model openai/x", "decoding_loop"):
+        assert words in line
+    assert line.endswith(f"no decoding loop but its own), for the decoding {decoding}.")
+    assert "\n" not in line
+    assert refusal("test.named", [variant], engine) is None
+
+
+def test_a_decoding_that_a_variant_does_not_name_is_refused(engine: Engine, job: Job) -> None:
+    """Else no check before a run could know of it."""
+    (session,) = sessions("test.named", Named(), [job], engine, Journal(), 0, [])
+    assert asyncio.run(Named().answer(session)).text
+    (session,) = sessions("test.unnamed", Unnamed(), [job], engine, Journal(), 0, [])
+    with pytest.raises(UserError, match=r"Loop\(.*is not among the variant's"):
+        asyncio.run(Unnamed().answer(session))
+    assert session.ledger.calls == []
+
+
+@pytest.mark.parametrize("text", [None, 7, b"x"])
+def test_what_is_no_text_is_no_outcome(text: Any, engine: Engine, job: Job) -> None:
+    with pytest.raises(TypeError, match="no answer"):
+        Outcome(text)
+    with pytest.raises(TypeError, match="no texts"):
+        Outcome("x", samples=("x", text))
+    row = respond("x", Named(), Session(engine, Journal(), job), text)
+    assert (row.status, row.text, row.error_type) == ("failed", None, "TypeError")
+
+
+def test_half_a_contract_is_refused_where_it_is_defined() -> None:
+    with pytest.raises(TypeError, match=r"policy variant 'half\.x' has no answer"):
+
+        @variant("half", "x")
+        class NoAnswer(Variant): ...
+
+    with pytest.raises(TypeError, match=r"half\.x\.requires has the roles \['draft'\]"):
+
+        @variant("half", "x")
+        class NoTarget(Named):
+            requires: ClassVar[Requirements] = {"draft": frozenset({Capability.GENERATE})}
+
+    with pytest.raises(TypeError, match=r"'target'\] is \{'generate'\}: no set"):
+
+        class NoSet(Loop):
+            requires: ClassVar[Any] = {"target": {"generate"}}
+
+    with pytest.raises(TypeError, match="'half' has no build"):
+
+        @ENGINES.register("half")
+        class NoBuild(EngineParams): ...
+
+    class NoName(EngineWrapper):
+        name = Engine.name  # type: ignore[assignment]
+        concurrency = Engine.concurrency  # type: ignore[assignment]
+
+    with pytest.raises(TypeError, match=r"abstract .*concurrency.* name"):
+        NoName(None)  # type: ignore[abstract,arg-type]
+    assert "half.x" not in VARIANTS
+    assert "half" not in ENGINES

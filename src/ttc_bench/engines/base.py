@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -49,6 +49,8 @@ class Capability(StrEnum):
     """Report the log-probability of every prompt token."""
     BATCHED_SAMPLING = "batched_sampling"
     """Draw all samples of a request in one call that shares the prompt's computation."""
+    DECODING_LOOP = "decoding_loop"
+    """Run a decoding loop that is not its own."""
     BATCH = "batch"
     """Decode many requests together (`Engine.complete_many`)."""
     VERIFY = "verify"
@@ -78,11 +80,12 @@ Requirements = Mapping[ModelRole, frozenset[Capability]]
 class Decoding(Params):
     """How tokens come out of the model: settings are fields, `run` is the loop.
 
-    An engine calls the loop and knows no decoding by name. One that cannot open a model to a loop
-    (a hosted one) executes `Plain` alone, by its own loop, and refuses every other.
+    An engine that runs loops (`Capability.DECODING_LOOP`) calls this one; any other has a loop of
+    its own, which is plain decoding, and refuses every decoding but `Plain`.
 
     Attributes:
-        requires: What each model role must be able to do.
+        requires: What each model role must be able to do, ``target`` at least, beside running the
+            loop.
         version: Raised whenever a change of the algorithm could change an answer.
     """
 
@@ -99,6 +102,20 @@ class Decoding(Params):
             CapabilityError: If the models given cannot execute the decoding.
         """
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Raise `TypeError` where the class does not say what it requires of the target."""
+        check_requirements(cls.__qualname__, cls.requires)
+
+    def needs(self) -> Requirements:
+        """Return `requires` and, of any decoding but `Plain`, that the engine runs its loop."""
+        if type(self) is Plain:
+            return self.requires
+        return {
+            **self.requires,
+            "target": self.requires["target"] | {Capability.DECODING_LOOP},
+        }
+
     @property
     def label(self) -> str:
         """Short name and settings, for people to read."""
@@ -112,6 +129,23 @@ class Decoding(Params):
             "version": self.version,
             "settings": self.model_dump(mode="json"),
         }
+
+
+def check_requirements(name: str, requires: Requirements) -> None:
+    """Raise unless ``requires`` says for the target, and maybe for others, what they must do.
+
+    Raises:
+        TypeError: Naming the class that says it.
+    """
+    roles = get_args(ModelRole)
+    if "target" not in requires or not set(requires) <= set(roles):
+        raise TypeError(
+            f"{name}.requires has the roles {sorted(requires)}: it must have 'target', and may have"
+            f" others of {sorted(roles)}."
+        )
+    for role, abilities in requires.items():
+        if not isinstance(abilities, frozenset) or not abilities <= set(Capability):
+            raise TypeError(f"{name}.requires[{role!r}] is {abilities!r}: no set of `Capability`.")
 
 
 class Plain(Decoding):
@@ -235,14 +269,23 @@ class Engine(ABC):
     """Runs requests on one or several models, addressed by their role.
 
     Attributes:
-        name: Kind of engine, as it stands in results ("local", "hosted").
+        name: Kind of engine, as it stands in results ("local", "hosted"); a class attribute will
+            do, as for ``concurrency``.
         concurrency: Jobs that may be in flight at once; 1 keeps timings undisturbed.
         is_paid: Whether a call may cost money: then nothing is asked twice, not even to time it.
     """
 
-    name: str
-    concurrency: int
     is_paid: bool = False
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Kind of engine, as it stands in results."""
+
+    @property
+    @abstractmethod
+    def concurrency(self) -> int:
+        """Jobs that may be in flight at once, 1 or more."""
 
     @abstractmethod
     def roles(self) -> frozenset[ModelRole]:
@@ -318,13 +361,12 @@ class Engine(ABC):
             CapabilityError: Naming its decoding, its model and what is missing.
         """
         name = self.model_name(request.role)
-        abilities = set(request.decoding.requires["target"])
+        needs = dict(request.decoding.needs())
+        abilities = set(needs.pop("target"))
         if request.messages and request.messages[-1].role == "assistant":
             abilities.add(Capability.CONTINUE)
         if request.n > 1:
             abilities.add(Capability.BATCHED_SAMPLING)
-        needs = dict(request.decoding.requires)
-        del needs["target"]
         needs[request.role] = frozenset(abilities)
         if missing := self.missing_capabilities(needs):
             raise CapabilityError(

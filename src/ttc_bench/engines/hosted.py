@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from ttc_bench.engines.base import PLAIN, Capability, Engine, ModelRole, Request, Sampling
+from ttc_bench.engines.base import Capability, Engine, ModelRole, Request, Sampling
 from ttc_bench.engines.completion import Completion, Reading
 from ttc_bench.engines.hosting.money import Budget, Price
 from ttc_bench.engines.selection import ENGINES, EngineParams
@@ -164,11 +164,19 @@ class HostedEngine(Engine):
 
     def __init__(self, models: HostedModels) -> None:
         self.models = models
-        self.concurrency = models.most_at_once
         self._clients = _clients(models)
-        is_direct = all(client.endpoint.is_direct for client in self._clients.values())
-        self.name = "hosted" if is_direct else "hosted by litellm"
         self.is_paid = True
+
+    @property
+    def name(self) -> str:
+        """Whether its own client asks every model, or LiteLLM one of them."""
+        is_direct = all(client.endpoint.is_direct for client in self._clients.values())
+        return "hosted" if is_direct else "hosted by litellm"
+
+    @property
+    def concurrency(self) -> int:
+        """Calls in flight at once."""
+        return self.models.most_at_once
 
     def roles(self) -> frozenset[ModelRole]:
         """Return the model roles that are configured."""
@@ -215,18 +223,10 @@ class HostedEngine(Engine):
         client = self._client(request.role)
         return (await client.ask(request, index, _seed(request.sampling, index)),)
 
-    def require(self, request: Request) -> None:
-        """Raise unless the model can execute ``request``: a provider's own loop is plain decoding.
-
-        Raises:
-            CapabilityError: Naming its decoding, its model and what is missing.
-        """
-        super().require(request)
-        if request.decoding != PLAIN:
-            raise CapabilityError(
-                f"{type(request.decoding).__name__} cannot run on the {self.name} model"
-                f" {self.model_name(request.role)}: a provider runs no decoding loop but its own."
-            )
+    def shortcoming(self, role: ModelRole, capability: Capability) -> str:
+        """Return why no provider runs a decoding; see `Engine.shortcoming`."""
+        is_loop = capability == Capability.DECODING_LOOP
+        return "a provider runs no decoding loop but its own" if is_loop else ""
 
     async def verify(self, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
         """Refuse: a hosted model has no scalar head.

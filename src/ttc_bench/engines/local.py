@@ -143,6 +143,7 @@ class LocalEngine(Engine):
             Capability.LOGPROBS,
             Capability.PROMPT_LOGPROBS,
             Capability.BATCHED_SAMPLING,
+            Capability.DECODING_LOOP,
         }
         if architecture.rolls_back:
             able.add(Capability.ROLL_BACK)

@@ -24,8 +24,17 @@ class EngineWrapper(Engine):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.name, self.concurrency = engine.name, engine.concurrency
         self.is_paid = engine.is_paid
+
+    @property
+    def name(self) -> str:
+        """The engine's name."""
+        return self._engine.name
+
+    @property
+    def concurrency(self) -> int:
+        """The engine's concurrency."""
+        return self._engine.concurrency
 
     def of(self, role: ModelRole) -> Engine:
         """Return the engine that answers for ``role``."""

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from kedro.config import OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
+from omegaconf import DictConfig, OmegaConf
 
 from ttc_bench.errors import UserError
 from ttc_bench.params import RunParams, parse_params, unknown
 
 T = TypeVar("T")
+
+Files = dict[Path, DictConfig]
+"""Files of one folder of the configuration, as they stand there."""
 
 NOT_MEASURED = (
     "aggregate", "decide", "report", "compare", "judge", "estimate", "train_reference",
@@ -25,16 +30,46 @@ NOT_MEASURED = (
 
 
 class ConfigLoader(OmegaConfigLoader):
-    """Merges parameters at every depth, so that one setting leaves the rest of its group."""
+    """Merges parameters at every depth, so that one setting leaves the rest of its group.
 
-    @staticmethod
-    def _soft_merge(
-        config: dict[str, Any], env_config: dict[str, Any], env_path: str | None = None
-    ) -> Any:
-        # Models of one engine are none of another's: who names an engine names its models.
-        if "engine" in (env_config.get("model") or {}):
-            config = {name: group for name, group in config.items() if name != "model"}
-        return OmegaConfigLoader._soft_merge(config, env_config, env_path)
+    Models of one engine are none of another's. An environment that names an engine names its
+    models, and those of ``conf/base`` are left out; a command line that names an engine leaves out
+    the models of every other.
+    """
+
+    def _resolve_from_raw_config(
+        self, key: str, base_configs: Files, env_configs: Files, *others: Any
+    ) -> dict[str, Any]:
+        if key == "parameters":
+            asked = _engine_of(self.runtime_params)
+            env_configs = _without_models(env_configs, lambda engine: asked not in (None, engine))
+            is_named = any(_engine_of(config) for config in env_configs.values())
+            base_configs = _without_models(
+                base_configs, lambda engine: is_named or asked not in (None, engine)
+            )
+        settings: dict[str, Any] = super()._resolve_from_raw_config(
+            key, base_configs, env_configs, *others
+        )
+        return settings
+
+
+def _engine_of(config: Any) -> Any:
+    """Return the engine that a file or the command line names."""
+    settings = OmegaConf.to_container(config) if OmegaConf.is_config(config) else config
+    model = settings.get("model") if isinstance(settings, Mapping) else None
+    return model.get("engine") if isinstance(model, Mapping) else None
+
+
+def _without_models(files: Files, is_left_out: Callable[[Any], bool]) -> Files:
+    """Return the files without the models of an engine that is left out."""
+
+    def shown(config: DictConfig) -> DictConfig:
+        engine = _engine_of(config)
+        if engine is None or not is_left_out(engine):
+            return config
+        return OmegaConf.masked_copy(config, [str(name) for name in config if name != "model"])
+
+    return {path: shown(config) for path, config in files.items()}
 
 
 class Parameters:

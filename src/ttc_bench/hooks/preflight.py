@@ -13,6 +13,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from ttc_bench.errors import UserError
+from ttc_bench.types import BASELINE
 
 if TYPE_CHECKING:
     from ttc_bench.engines.base import Engine
@@ -108,26 +109,24 @@ def capability_faults(
         One line per variant that the model cannot execute, naming what is missing; the first list
         also says what the model can run.
     """
-    lacking = {name: _missing(points[name], engine) for name in sorted(names)}
-    able = {name.partition(".")[0] for name in lacking if not lacking[name]}
+    from ttc_bench.policies import refusal
+
+    def refused(name: str) -> str | None:
+        return refusal(name, (variant for _, variant in points[name]), engine)
+
+    refusals = {name: refused(name) for name in sorted(names)}
+    able = {name.partition(".")[0] for name, line in refusals.items() if line is None}
     stopped: list[str] = []
     skipped: list[str] = []
-    for name, missing in lacking.items():
+    for name, line in refusals.items():
         policy = name.partition(".")[0]
-        stops = policy not in able and policy in ("baseline", *asked)
-        if missing:
-            line = f"{name} cannot run on the {engine.name} model {engine.model_name()}: it needs"
-            (stopped if stops else skipped).append(f"{line} {' and '.join(missing)}.")
+        stops = policy not in able and policy in (BASELINE[0], *asked)
+        if line is not None:
+            (stopped if stops else skipped).append(line)
     if stopped:
-        able_ones = [name for name, own in points.items() if not _missing(own, engine)]
+        able_ones = [name for name in points if refused(name) is None]
         stopped.append(f"This model can run: {', '.join(able_ones) or 'nothing'}.")
     return stopped, skipped
-
-
-def _missing(points: Points, engine: Engine) -> list[str]:
-    """Return what the engine lacks for a variant at any of its sweep points."""
-    lines = (line for _, point in points for line in engine.missing_capabilities(point.needs()))
-    return list(dict.fromkeys(lines))
 
 
 def _writable(path: Path) -> bool:

@@ -37,7 +37,7 @@ class SampleSize:
             self._points = {
                 name: own
                 for name, own in points.items()
-                if not any(engine.missing_capabilities(point.needs()) for _, point in own)
+                if not any(point.lacking(engine) for _, point in own)
             }
 
     @hook_impl

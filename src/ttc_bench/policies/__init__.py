@@ -8,8 +8,8 @@ from ttc_bench.policies.base import (
     Outcome,
     SampledVariant,
     Variant,
-    check_capabilities,
     policies,
+    refusal,
     variant,
     variants_of,
 )
@@ -24,8 +24,8 @@ __all__ = [
     "SampledVariant",
     "Session",
     "Variant",
-    "check_capabilities",
     "policies",
+    "refusal",
     "variant",
     "variants_of",
 ]

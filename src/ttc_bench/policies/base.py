@@ -11,16 +11,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
 
 from ttc_bench.benchmarks import BENCHMARKS
-from ttc_bench.engines.base import Capability, Decoding, Engine, Requirements
+from ttc_bench.engines.base import (
+    Capability,
+    Decoding,
+    Engine,
+    Requirements,
+    check_requirements,
+)
 from ttc_bench.engines.completion import Completion
-from ttc_bench.errors import CapabilityError
 from ttc_bench.params import Params
 from ttc_bench.policies.session import Session
 from ttc_bench.registry import Registry
@@ -44,6 +49,13 @@ class Outcome:
     samples: tuple[str, ...] = ()
     info: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raise `TypeError` for what is no answer: it would count as one."""
+        if not isinstance(self.text, str):
+            raise TypeError(f"the text of an outcome is {self.text!r}: no answer.")
+        if isinstance(self.samples, str) or not all(isinstance(s, str) for s in self.samples):
+            raise TypeError(f"the samples of an outcome are {self.samples!r}: no texts.")
+
 
 class Variant(Params):
     """One configuration of a policy: its fields are the settings, `answer` the algorithm.
@@ -66,6 +78,23 @@ class Variant(Params):
     def needs(self) -> Requirements:
         """Return what each model role must be able to do at these settings."""
         return self.requires
+
+    def decodings(self) -> tuple[Decoding, ...]:
+        """Return the decodings that it asks for beside the plain one; others are refused it."""
+        return ()
+
+    def lacking(self, engine: Engine) -> list[str]:
+        """Return what an engine lacks to run the variant and its decodings, in words."""
+        needs, refused = dict(self.needs()), list[str]()
+        for decoding in self.decodings():
+            own = decoding.needs()
+            needs |= {role: needs.get(role, frozenset()) | own[role] for role in own}
+            if engine.missing_capabilities(own):
+                refused.append(type(decoding).__name__)
+        *lines, last = engine.missing_capabilities(needs) or [""]
+        if refused:
+            last = f"{last}, for the decoding {' and '.join(dict.fromkeys(refused))}"
+        return [*lines, last] if last else []
 
     @classmethod
     def suits(cls, benchmark: str) -> bool:
@@ -141,6 +170,10 @@ class SampledVariant(Variant):
 class DecodingVariant(Decoding, Variant):
     """A variant that is a decoding: one greedy completion, produced in its own way."""
 
+    def decodings(self) -> tuple[Decoding, ...]:
+        """Return the variant itself."""
+        return (self,)
+
     async def answer(self, session: Session) -> Outcome:
         """Return the completion as it is."""
         (completion,) = await session.complete(session.request(decoding=self))
@@ -153,9 +186,14 @@ V = TypeVar("V", bound=type[Variant])
 
 
 def variant(policy: str, name: str) -> Callable[[V], V]:
-    """Register a `Variant` class as ``{policy}.{name}`` and tell it its names."""
+    """Register a `Variant` class as ``{policy}.{name}`` and tell it its names.
+
+    Raises:
+        TypeError: If it lacks a method, or does not say what it requires of the target.
+    """
 
     def decorate(cls: V) -> V:
+        check_requirements(f"{policy}.{name}", cls.requires)
         cls.policy, cls.name = policy, name
         VARIANTS.register(f"{policy}.{name}")(cls)
         return cls
@@ -173,14 +211,18 @@ def variants_of(policy: str) -> dict[str, type[Variant]]:
     return {cls.name: cls for cls in VARIANTS.values() if cls.policy == policy}
 
 
-def check_capabilities(requires: Requirements, engine: Engine, asker: str) -> None:
-    """Raise unless ``engine`` can do all that ``requires`` lists.
+def refusal(name: str, points: Iterable[Variant], engine: Engine) -> str | None:
+    """Return the line that says why ``engine`` cannot run a variant; ``None`` if it can.
 
-    Raises:
-        CapabilityError: Naming the asker, the model and what is missing.
+    Args:
+        name: What cannot run.
+        points: The variant at each of its sweep points.
+        engine: The models.
     """
-    if missing := engine.missing_capabilities(requires):
-        raise CapabilityError(
-            f"{asker} cannot run on the {engine.name} model {engine.model_name()}:"
-            f" it needs {' and '.join(missing)}."
-        )
+    lines = list(dict.fromkeys(line for point in points for line in point.lacking(engine)))
+    if not lines:
+        return None
+    return (
+        f"{name} cannot run on the {engine.name} model {engine.model_name()}:"
+        f" it needs {' and '.join(lines)}."
+    )

@@ -108,14 +108,15 @@ def sessions(
         seed: Seed of the run.
         timed: Ids of the jobs whose time is measured.
     """
+    decodings = variant.decodings()
     anew = journal if engine.is_paid else Anew(journal)
 
     def session(job: Job) -> Session:
         if job.id not in timed:
-            return Session(engine, journal, job, seed)
+            return Session(engine, journal, job, seed, decodings=decodings)
         plain = Session(engine, Journal(), job, seed)
         control = None if variant.is_control else _control(name, variant, plain, journal)
-        return Session(engine, anew, job, seed, control)
+        return Session(engine, anew, job, seed, control, decodings)
 
     return [session(job) for job in jobs]
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, cast
 
 from pydantic import Field
 
+from ttc_bench.engines.base import Decoding
 from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.decoding import ElasticBatch
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
@@ -33,6 +34,10 @@ class _ElasticBatch(Variant):
         return ElasticBatch(
             order=self.order, token_budget=self.token_budget, max_rows=self.max_rows
         )
+
+    def decodings(self) -> tuple[Decoding, ...]:
+        """Return the batch."""
+        return (self.batch,)
 
     async def answer(self, session: Session) -> Outcome:
         """Return the answer to one job: a batch of one."""

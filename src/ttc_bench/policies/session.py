@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ttc_bench.benchmarks import BENCHMARKS
-from ttc_bench.engines.base import Engine, ModelRole, ReadRequest, Request, Sampling
+from ttc_bench.engines.base import (
+    PLAIN,
+    Decoding,
+    Engine,
+    ModelRole,
+    ReadRequest,
+    Request,
+    Sampling,
+)
 from ttc_bench.engines.completion import BrokenCall, Completion, TokenLogprob
 from ttc_bench.engines.ledger import Ledger
+from ttc_bench.errors import UserError
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.replay import Replay
 from ttc_bench.types import Job, Message, Role
@@ -74,6 +83,7 @@ class Session(JobRequests):
         job: The job being answered.
         seed: Seed of the run; sample ``i`` draws from ``(seed, i)``.
         control: What the policy's time is measured beside; ``None`` where it is not.
+        decodings: What may be asked for beside plain decoding; ``None`` for anything.
 
     Attributes:
         engine: The engine.
@@ -88,11 +98,13 @@ class Session(JobRequests):
         job: Job,
         seed: int = 0,
         control: Control | None = None,
+        decodings: Collection[Decoding] | None = None,
     ) -> None:
         super().__init__(job, seed)
         self.engine = engine
         self.ledger = Ledger()
         self.control = control
+        self._decodings = decodings
         self._replay = Replay(engine, journal)
         self._scores: dict[tuple[tuple[Message, ...], str], float] = {}
 
@@ -124,8 +136,10 @@ class Session(JobRequests):
 
         Raises:
             CallError: If a call failed for good; what came back before is kept and billed.
-            UserError: If the journal cannot be written.
+            UserError: If the journal cannot be written, or the decoding is not one of those that
+                the variant says it asks for, which were checked before the first call.
         """
+        self._check(request)
         completions, broken = self._replay.recall(request), list[BrokenCall]()
         try:
             await self._replay.complete(request, completions, broken)
@@ -171,6 +185,19 @@ class Session(JobRequests):
         return completion
 
     def record(self, request: Request, completion: Completion) -> None:
-        """Journal and bill a completion that a policy got from the engine by itself."""
+        """Journal and bill a completion that a policy got from the engine by itself.
+
+        Raises:
+            UserError: As `complete` does.
+        """
+        self._check(request)
         self._replay.keep(request, completion)
         self.ledger.bill(request, [completion])
+
+    def _check(self, request: Request) -> None:
+        allowed, decoding = self._decodings, request.decoding
+        if allowed is not None and decoding != PLAIN and decoding not in allowed:
+            raise UserError(
+                f"the decoding {decoding.label} is not among the variant's `decodings()`: name it"
+                " there, so that a run is checked before its first call."
+            )

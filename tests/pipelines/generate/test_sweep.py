@@ -32,3 +32,20 @@ def test_a_sweep_without_values_is_an_error() -> None:
 def test_a_faulty_point_is_told() -> None:
     with pytest.raises(UserError, match=r"speculative\.draft_model\.k.*got 0"):
         sweep("speculative.draft_model", {"k": [4, 0]})
+
+
+@pytest.mark.parametrize(("name", "values"), [("k", [4, 4.0]), ("k", ["4", 4]), ("k", [2, 2])])
+def test_two_ways_to_write_a_value_are_one_point(name: str, values: list[object]) -> None:
+    with pytest.raises(UserError, match=r"names .* more than once"):
+        sweep("speculative.draft_model", {name: values})
+
+
+def test_a_setting_that_is_a_list_takes_a_list_and_a_sweep_of_it_a_list_of_lists() -> None:
+    ((label, one),) = sweep("token_pruning.top_p", {"sections": ["a", "b"]})
+    assert (label, one.model_dump()["sections"]) == ("top_p", ("a", "b"))
+    ((label, none),) = sweep("token_pruning.top_p", {"sections": []})
+    assert (label, none.model_dump()["sections"]) == ("top_p", ())
+    points = sweep("token_pruning.top_p", {"sections": [["a", "b"], ["c"]]})
+    assert [point.model_dump()["sections"] for _, point in points] == [("a", "b"), ("c",)]
+    with pytest.raises(UserError, match=r"sections.*got 1"):
+        sweep("token_pruning.top_p", {"sections": ["a", 1]})

@@ -24,6 +24,9 @@ class DryRun(EngineWrapper):
     Policies that stop early once answers agree, or once one is good enough, therefore ask for all
     that their settings allow. One job runs at a time: equal inputs give equal figures.
 
+    Attributes:
+        concurrency: 1.
+
     Args:
         engine: The engine of the run; it is asked for names, abilities and prices only.
         completion_tokens: Tokens of an answer; ``None`` takes the most that its request allows.
@@ -31,6 +34,8 @@ class DryRun(EngineWrapper):
     Raises:
         UserError: If no model of the engine is hosted.
     """
+
+    concurrency = 1
 
     def __init__(self, engine: Engine, completion_tokens: int | None = None) -> None:
         hosted = engine.of("target") if isinstance(engine, EngineWrapper) else engine
@@ -40,7 +45,6 @@ class DryRun(EngineWrapper):
                 " Name an environment with hosted models, e.g. --env=groq."
             )
         super().__init__(engine)
-        self.concurrency = 1
         self._hosted = hosted
         self._most_tokens = completion_tokens
         self._numbers = itertools.count()

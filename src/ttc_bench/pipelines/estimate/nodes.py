@@ -15,7 +15,7 @@ from ttc_bench.policies import Session, Variant
 from ttc_bench.policies.control import sessions, timed_jobs
 from ttc_bench.policies.journal import Journal
 from ttc_bench.statistics.totals import total
-from ttc_bench.types import DataFrame, Job
+from ttc_bench.types import BASELINE, DataFrame, Job
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def estimate(
     rows: list[dict[str, Any]] = []
     for label, variant in _points(params.pipeline, sweeps):
         name = f"{variant.policy}.{label}"
-        if missing := dry_run.missing_capabilities(variant.needs()):
+        if missing := variant.lacking(dry_run):
             logger.info("%s: left out, it needs %s", name, " and ".join(missing))
             continue
         suited = [job for job in jobs if variant.suits(job.benchmark)]
@@ -113,8 +113,8 @@ def _points(pipeline: str, sweeps: Sequence[Points]) -> list[tuple[str, Variant]
     """Return what a pipeline runs, with labels, the baseline first."""
     points = [point for points in sweeps for point in points]
     if pipeline != "__default__":
-        points = [(n, v) for n, v in points if v.policy in ("baseline", pipeline)]
-    return sorted(points, key=lambda point: point[1].policy != "baseline")
+        points = [(n, v) for n, v in points if v.policy in (BASELINE[0], pipeline)]
+    return sorted(points, key=lambda point: point[1].policy != BASELINE[0])
 
 
 async def _dry_run(name: str, variant: Variant, sessions: Sequence[Session]) -> None:

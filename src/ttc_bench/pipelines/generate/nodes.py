@@ -15,14 +15,14 @@ from typing import Any
 from ttc_bench.benchmarks.thinking import Thought, split_thinking
 from ttc_bench.engines.base import Engine
 from ttc_bench.engines.completion import CallError, Completion
-from ttc_bench.errors import DataError, UserError
+from ttc_bench.errors import CapabilityError, DataError, UserError
 from ttc_bench.metrics.resources import Monitor
 from ttc_bench.pipelines.generate.params import Points, TimingParams
 from ttc_bench.policies import (
     Outcome,
     Session,
     Variant,
-    check_capabilities,
+    refusal,
 )
 from ttc_bench.policies.control import sessions, timed_jobs
 from ttc_bench.policies.journal import Journal
@@ -70,7 +70,8 @@ def generate(
         for benchmark in sorted({j.benchmark for j in jobs} - {j.benchmark for j in suited}):
             logger.warning("%s: not run on %s, whose answers have no marker", name, benchmark)
         if suited:
-            check_capabilities(variant.needs(), engine, name)
+            if line := refusal(name, [variant], engine):
+                raise CapabilityError(line)
             own = sessions(name, variant, suited, engine, journal, seed, timed)
             responses += _measured(label, variant, own)
     journal.tell_damage()
@@ -94,7 +95,7 @@ def generate_node(
         seed: int,
         timing: TimingParams,
     ) -> DataFrame:
-        if any(engine.missing_capabilities(point.needs()) for _, point in points):
+        if any(point.lacking(engine) for _, point in points):
             return to_frame([])  # Preflight has said so.
         return generate(points, jobs, engine, journal, seed, timing)
 
@@ -162,6 +163,8 @@ def respond(
     Raises:
         UserError: If the failure means that no call of the run can succeed.
     """
+    if not isinstance(outcome, Outcome | Exception):
+        outcome = TypeError(f"the answer is {outcome!r}: no outcome.")
     job, engine = session.job, session.engine
     identity: dict[str, Any] = {
         "job_id": job.id,
