@@ -22,3 +22,15 @@ class DataError(UserError):
 
 class TrainingError(UserError):
     """A process that trains was lost; the message says how to go on."""
+
+
+class NoGoError(UserError):
+    """The gate stays closed: a limit is shown to be broken. Exit codes 1 and 2 mean errors."""
+
+    exit_code = 10
+
+
+class InconclusiveError(UserError):
+    """The gate stays closed: no limit is shown to be broken, but not all are shown to be kept."""
+
+    exit_code = 11

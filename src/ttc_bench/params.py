@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -109,7 +109,8 @@ def _line(model: type[BaseModel], fault: Mapping[str, Any], where: str) -> str:
 def _model_at(model: type[BaseModel], path: Iterable[Any]) -> type[BaseModel]:
     for part in path:
         field = model.model_fields.get(str(part))
-        nested = field.annotation if field else None
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
-            model = nested
+        # A group of settings, or a list of such groups.
+        for nested in (field.annotation, *get_args(field.annotation)) if field else ():
+            if isinstance(nested, type) and issubclass(nested, BaseModel):
+                model = nested
     return model

@@ -23,7 +23,7 @@ Files = dict[Path, DictConfig]
 """Files of one folder of the configuration, as they stand there."""
 
 NOT_MEASURED = (
-    "aggregate", "decide", "report", "compare", "judge", "estimate", "train_reference",
+    "aggregate", "decide", "report", "compare", "gate", "judge", "estimate", "train_reference",
     "min_valid_share",
 )  # fmt: skip
 """Parameters that change no response and no score."""
@@ -107,6 +107,7 @@ class Parameters:
         are measured with.
         """
         from kedro.io.core import generate_timestamp
+        from kedro_datasets.yaml import YAMLDataset
 
         from ttc_bench.datasets import EngineDataset
         from ttc_bench.engines import engine_params
@@ -114,6 +115,7 @@ class Parameters:
         model, judge = parameters["params:model"], parameters["params:judge"].model
         catalog["engine"] = EngineDataset(model)
         catalog["judge_engine"] = EngineDataset(engine_params(judge) if judge else model)
+        catalog["gate_policy"] = YAMLDataset(filepath=parameters["params:gate"].policy)
         catalog["session_id"] = save_version or generate_timestamp()
         catalog["run_settings"] = dict(self._settings)
         catalog["config_digest"] = digest(self._settings)

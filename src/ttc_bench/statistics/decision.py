@@ -14,7 +14,8 @@ from typing import Literal
 
 from ttc_bench.statistics.clusters import Floats, Integers
 from ttc_bench.statistics.comparison import Comparison, Settings
-from ttc_bench.statistics.intervals import mean_intervals
+from ttc_bench.statistics.intervals import mean_intervals, means_of
+from ttc_bench.statistics.power import design_effect
 from ttc_bench.statistics.speed import Ratio
 
 Word = Literal["identical", "as good", "better", "worse", "undecided"]
@@ -144,7 +145,7 @@ def quality(
         return Quality("undecided", 1.0, (-1.0, 1.0))
     known = ~np.isnan(own + base)
     codes = None if clusters is None else clusters[known]
-    alone = _alone((own - base)[known], versus, settings.confidence, codes)
+    alone = interval_alone((own - base)[known], settings.confidence, codes)
     if same:
         high = 1 - (1 - settings.confidence) ** (1 / versus.n_pairs)
         return Quality("identical", high, alone)
@@ -155,17 +156,35 @@ def quality(
     return Quality("as good" if within else "undecided", 0.0, alone)
 
 
-def _alone(
-    differences: Floats, versus: Comparison, confidence: float, clusters: Integers | None
+def interval_alone(
+    differences: Floats, confidence: float, clusters: Integers | None = None
 ) -> tuple[float, float]:
+    """Return the interval of the mean of paired differences of rewards, by itself.
+
+    Tango's where rewards are 0 or 1, with the counts over the design effect of clusters; else that
+    of the mean.
+
+    Args:
+        differences: Shape (jobs,), in [-1, 1].
+        confidence: Level of the interval.
+        clusters: The cluster of each job; ``None`` makes each its own.
+    """
     import numpy as np
 
     if np.isin(differences, (-1.0, 0.0, 1.0)).all():
         gains, losses = float((differences > 0).sum()), float((differences < 0).sum())
-        design = versus.design
+        design = design_of(differences, clusters)
         return tango(gains / design, losses / design, len(differences) / design, confidence)
     ends = mean_intervals(differences[:, None], clusters, confidence, (-1.0, 1.0))
     return float(ends.low[0]), float(ends.high[0])
+
+
+def design_of(values: Floats, clusters: Integers | None) -> float:
+    """Return by how much clusters widen the variance of the mean of ``values``, at least 1."""
+    if clusters is None:
+        return 1.0
+    clustered, alone = means_of(values[:, None], clusters), means_of(values[:, None])
+    return float(design_effect(clustered, alone)[0])
 
 
 @dataclass(frozen=True)

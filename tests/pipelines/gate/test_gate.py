@@ -1,0 +1,102 @@
+"""The gate ends as its rules say, tells each of them, and reads nothing into what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from tests.conftest import KedroRun
+from tests.reporting.support import PARAMS, scores
+
+from ttc_bench.errors import UserError
+from ttc_bench.pipelines.aggregate.nodes import collect_scores
+from ttc_bench.pipelines.gate.nodes import rule_on
+from ttc_bench.reporting.gate import CRITERIA, GateParams, Rule
+
+RUN = collect_scores(
+    scores("baseline", "greedy", [1.0, 0.0] * 60),
+    scores("cascade", "same", [1.0, 0.0] * 60, usd=0.01, latency_s=0.5),
+    scores("cascade", "worse", [0.0, 0.0] * 60),
+    scores("cascade", "few", [1.0, 0.0] * 60).assign(
+        usd=[0.01, *[np.nan] * 119], latency_s=[0.5, *[np.nan] * 119]
+    ),
+)
+
+
+@pytest.fixture
+def rule() -> Callable[..., dict[str, Any]]:
+    def ruled(*rules: dict[str, Any]) -> dict[str, Any]:
+        verdicts, _, _ = rule_on(RUN, {"rules": list(rules)}, GateParams(), PARAMS)
+        return verdicts
+
+    return ruled
+
+
+def words(verdicts: dict[str, Any]) -> dict[str, str]:
+    return {row["criterion"]: row["word"] for row in verdicts["rules"]}
+
+
+def test_every_limit_of_a_rule_is_ruled_on(rule: Any) -> None:
+    limits = {
+        "reward_loss": 0.05, "p95_latency_s": 1.0, "usd": 0.02, "flops": 3e9, "total_tokens": 99.0,
+        "failure_share": 0.1, "samples": 100,
+    }  # fmt: skip
+    assert set(limits) == set(CRITERIA) == set(Rule.model_fields) - {"variant", "benchmark"}
+    verdicts = rule({"variant": "cascade.same", **limits})
+    assert words(verdicts) == dict.fromkeys(limits, "GO") | {"total_tokens": "NO-GO"}
+    assert verdicts["verdict"] == "NO-GO"
+    assert rule({"variant": "cascade.same", "usd": 0.02})["verdict"] == "GO"
+
+
+def test_worse_by_more_than_the_limit_is_no_go_whatever_its_mean_costs(rule: Any) -> None:
+    verdicts = rule({"variant": "cascade.worse", "reward_loss": 0.2, "flops": 3e9})
+    assert words(verdicts) == {"reward_loss": "NO-GO", "flops": "GO"}
+
+
+def test_what_is_not_known_opens_no_gate(rule: Any) -> None:
+    verdicts = rule({"variant": "cascade.few", "usd": 1.0, "p95_latency_s": 10.0, "samples": 121})
+    assert set(words(verdicts).values()) == {"INCONCLUSIVE"}
+    latency, usd, samples = verdicts["rules"]
+    assert usd["figure"] is None, "a bill with a gap has no mean"
+    assert (latency["n"], latency["high"]) == (1, None)
+    assert latency["needed"] >= 72
+    assert samples["needed"] == 121
+
+
+def test_all_faults_of_a_policy_are_told_at_once() -> None:
+    for rules, lines in (
+        ([{"variant": "cascade.sam", "usd": 1.0}, {"variant": "cascade.same", "benchmark": "crm",
+                                                   "usd": 1.0}],
+         ["'cascade.sam'. Did you mean 'cascade.same'", "'crm'. Did you mean 'crm_sim'"]),
+        ([{"variant": "cascade.same", "uds": 1.0}], ["'uds'. Did you mean 'usd'"]),
+        ([{"variant": "cascade.same"}], ["sets no limit"]),
+        ([], ["at least 1"]),
+    ):  # fmt: skip
+        with pytest.raises(UserError) as raised:
+            rule_on(RUN, {"rules": rules}, GateParams(), PARAMS)
+        assert all(line in raised.value.message for line in lines), raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [({"reward_loss": 0.1}, 0), ({"total_tokens": 99.0}, 10), ({"samples": 1000}, 11)],
+)
+def test_the_exit_code_is_the_verdict(
+    kedro_run: KedroRun, project: Path, limits: dict[str, float], code: int
+) -> None:
+    folder = project / "data/08_reporting"
+    folder.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(RUN).to_parquet(folder / "all_scores.parquet")
+    policy = {"rules": [{"variant": "cascade.same", **limits}]}
+    (project / "own.yml").write_text(yaml.safe_dump(policy))
+    result = kedro_run("--pipeline=gate", "--params=gate.policy=own.yml")
+    assert result.exit_code == code, result.output
+    (case,) = ElementTree.parse(folder / "gate/junit.xml").iter("testcase")
+    assert [child.tag for child in case] == {0: [], 10: ["failure"], 11: ["skipped"]}[code]
+    assert (folder / "gate/gate.txt").read_text().splitlines()[0] in result.output
