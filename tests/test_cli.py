@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from tests.conftest import KedroRun
 
-from ttc_bench.cli import parse_params_option, run
+from ttc_bench.cli import _project_folder, parse_params_option, run
 from ttc_bench.errors import UserError
 
 BAD_INPUT = {
@@ -167,3 +168,14 @@ def test_the_installed_command_tells_in_one_line_that_there_is_no_project(tmp_pa
     ]
     assert "Traceback" not in run.stdout + run.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_installed_package_asks_for_its_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(run, ["--pipeline=compare"])
+    assert result.exit_code == 1
+    assert "conf-ttc_bench.tar.gz" in result.output
+    (tmp_path / "conf" / "base").mkdir(parents=True)
+    assert _project_folder(None) == tmp_path

@@ -53,7 +53,7 @@ class Run(click.Command):
         requested = [ctx.params.get("pipeline"), *(ctx.params.get("pipelines") or ())]
         try:
             _check_pipelines([name for name in requested if name])
-            with _terminable(), contextlib.chdir(_project_folder()):
+            with _terminable(), contextlib.chdir(_project_folder(ctx.params.get("conf_source"))):
                 return super().invoke(ctx)
         except Exception as error:
             raise (_cause(error) or error) from error
@@ -92,10 +92,20 @@ def _spare_collections() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-def _project_folder() -> Path:
+def _project_folder(conf_source: str | None) -> Path:
+    """Return the folder that a run's paths are from.
+
+    That is the project's, or, of an installed package, the one that holds its configuration.
+    """
     folder: Path | None = find_kedro_project(Path.cwd())
+    if folder is None and (conf_source or Path("conf", "base").is_dir()):
+        folder = Path.cwd()
     if folder is None:
-        raise UserError(f"{Path.cwd()} is in no Kedro project: run it in the project's folder.")
+        raise UserError(
+            f"{Path.cwd()} is in no project and has no conf/: run in the project's folder, or, with"
+            " the installed package, unpack the conf-ttc_bench.tar.gz here that was built with it"
+            " (or name it by --conf-source); the reference models go to data/06_models/reference."
+        )
     return folder
 
 
