@@ -8,6 +8,7 @@ from tests.conftest import ingested
 from ttc_bench.hooks.sample_size import sample_lines
 from ttc_bench.pipelines.generate.params import sweep
 from ttc_bench.statistics import least_gain
+from ttc_bench.statistics.decision import pairs_for_margin
 
 
 def lines_of(
@@ -40,6 +41,7 @@ def test_answers_within_the_margin_take_as_many_as_the_rule_of_three_says() -> N
     assert "at most 5% of answers differ takes 59 identical ones" in line
     (line,) = lines_of({"self_consistency.majority": {"n": 2}}, margin=0.02)
     assert "at most 2% of answers differ takes 149 identical ones" in line
+    assert f"within 0.02 of the baseline's about {pairs_for_margin(0.02, 0.02)} where" in line
 
 
 def test_the_baseline_alone_is_compared_with_nothing() -> None:

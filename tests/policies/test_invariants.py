@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.conftest import ingested
 
 from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.engines.base import Capability, Engine
 from ttc_bench.engines.local import LocalEngine
 from ttc_bench.engines.runtime.eviction import BudgetedCache
 from ttc_bench.policies import VARIANTS, Session
@@ -70,6 +71,14 @@ def test_the_neutral_setting_is_the_baseline(
     name: str, chosen: dict[str, Any], answer: Any
 ) -> None:
     assert all(same_tokens(answer, name, job, **chosen) for job in JOBS[::4])
+
+
+@pytest.mark.parametrize("name", [name for name, cls in VARIANTS.items() if cls.lossless])
+def test_what_declares_itself_lossless_is_the_baseline_at_its_defaults(
+    name: str, answer: Any, engine: Engine
+) -> None:
+    assert Capability.FLOAT32 in engine.capabilities()
+    assert all(same_tokens(answer, name, job) for job in JOBS[::4])
 
 
 # speculative: the target's own output, in fewer passes of the target (that samples keep the

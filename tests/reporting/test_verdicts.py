@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 from tests.reporting.support import PARAMS, scores
 
 from ttc_bench.reporting.decision import sentences
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.speeds import speeds
-from ttc_bench.reporting.verdicts import verdicts
+from ttc_bench.reporting.verdicts import verdicts, word_of
 
 REWARDS: list[float | None] = [1.0, 0.0] * 12
 
@@ -38,6 +39,32 @@ def test_a_bill_with_a_gap_has_neither_ratio_nor_mean() -> None:
 def test_a_failed_job_is_no_gap_in_the_bill() -> None:
     rewards: list[float | None] = [None, *REWARDS[1:]]
     assert told(scores("cascade", "confidence", rewards, usd=0.001))["usd_ratio"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("lossless", "told_as"),
+    [
+        ([True] * 24, "identical on these 24, lossless by construction"),
+        ([True] * 23 + [None], "identical on these 24; up to 12% of others may differ"),
+        (None, "identical on these 24; up to 12% of others may differ"),
+    ],
+)
+def test_what_declares_itself_lossless_is_said_to_be_so(
+    lossless: list[bool | None] | None, told_as: str
+) -> None:
+    answers = [str(reward) for reward in REWARDS]
+    base, rival = (
+        scores(policy, "x", REWARDS).assign(answer=answers) for policy in ("baseline", "cascade")
+    )
+    base["variant"] = "greedy"
+    if lossless is not None:
+        rival["lossless"] = pd.array(lossless, dtype="boolean")
+    table = pd.concat([base, rival], ignore_index=True)
+    words = verdicts(table, speeds(table, PARAMS), PARAMS).set_index("policy")
+    assert word_of(words.loc["cascade"].to_dict()) == told_as
+    differing = table.assign(answer=["other", *answers[1:], *answers])
+    word = verdicts(differing, speeds(table, PARAMS), PARAMS).set_index("policy").loc["cascade"]
+    assert word["verdict"] != "identical", "what is declared is no answer"
 
 
 def test_times_that_were_not_taken_side_by_side_have_no_ratio() -> None:

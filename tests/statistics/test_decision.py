@@ -19,8 +19,10 @@ from ttc_bench.statistics.decision import (
     best_within,
     cheapest,
     fastest,
+    pairs_for_margin,
     quality,
     ratio_of_totals,
+    shown_as_good,
     tango,
 )
 from ttc_bench.statistics.speed import Ratio
@@ -95,6 +97,92 @@ def test_what_agrees_on_98_of_100_is_shown_to_be_as_good_by_some_hundred_questio
     assert share[1] >= 0.8
 
 
+@pytest.mark.parametrize(("margin", "disagreement"), [(0.05, 0.02), (0.1, 0.05), (0.02, 0.02)])
+def test_the_questions_that_a_margin_takes_show_it_in_four_of_five_draws(
+    margin: float, disagreement: float
+) -> None:
+    """The verdicts of drawn answers agree with the sum over all counts."""
+    n, rng = pairs_for_margin(margin, disagreement), np.random.default_rng(7)
+    assert shown_as_good(n, margin, disagreement) >= 0.8 > shown_as_good(n // 2, margin, 0.02)
+    settings = Settings(equal_within=margin)
+    flips = rng.choice([0.0, 1.0, -1.0], (400, n), p=[1 - disagreement, *[disagreement / 2] * 2])
+    counts = [((row > 0).sum(), (row < 0).sum()) for row in flips]
+    ends = np.array([tango(*each, n) for each in counts])
+    shown = (ends[:, 0] >= -margin) & (ends[:, 1] <= margin)
+    assert shown.mean() == pytest.approx(shown_as_good(n, margin, disagreement), abs=0.06)
+    base = np.where(flips[0] > 0, 0.0, 1.0)
+    (versus,) = compare((base + flips[0])[:, None], base[:, None], None, settings, 1.0)
+    assert (quality(base + flips[0], base, False, versus, settings).word == "as good") == shown[0]
+
+
+def test_a_margin_takes_more_questions_the_smaller_it_is_and_the_more_they_disagree() -> None:
+    needs = [[pairs_for_margin(m, d) for d in (0.01, 0.02, 0.05, 0.1)] for m in (0.1, 0.05, 0.02)]
+    assert needs == sorted(needs)
+    assert all(row == sorted(row) for row in needs)
+    assert needs[1][1] == pytest.approx(155, abs=5), "0.05 at 2% disagreement"
+    assert needs[2][1] == pytest.approx(670, abs=20), "0.02 at 2% disagreement"
+    assert pairs_for_margin(0.001, 0.1) > 1e5, "answered at once, too"
+
+
+def clustered_flips(
+    rng: np.random.Generator, clusters: int, size: int, likeness: float, p: float, down: float
+) -> np.ndarray:
+    """Draw differences of right and wrong answers whose clusters tend to agree.
+
+    With chance ``likeness`` a question takes the draw of its cluster, else one of its own; a draw
+    is -1 with chance ``down``, +1 with ``p - down``, else 0.
+    """
+    shape = (clusters, size)
+    chances = [1 - p, p - down, down]
+    shared = rng.choice([0.0, 1.0, -1.0], (clusters, 1), p=chances)
+    own = rng.choice([0.0, 1.0, -1.0], shape, p=chances)
+    return np.where(rng.random(shape) < likeness, shared, own).ravel()
+
+
+@pytest.mark.parametrize(("clusters", "size"), [(22, 5), (40, 10)])
+@pytest.mark.parametrize("likeness", [0.0, 0.5])
+def test_with_clusters_tangos_interval_keeps_its_size(
+    clusters: int, size: int, likeness: float
+) -> None:
+    """Worse by the margin is called as good rarely, and the interval covers what is true."""
+    rng, codes = np.random.default_rng(clusters), np.repeat(np.arange(clusters), size)
+    good = covered = 0
+    rounds = 300
+    for _ in range(rounds):
+        flips = clustered_flips(rng, clusters, size, likeness, p=0.11, down=0.08)
+        base = np.where(flips > 0, 0.0, 1.0)
+        own = base + flips
+        (versus,) = compare(own[:, None], base[:, None], codes, SETTINGS, 1.0)
+        verdict = quality(own, base, False, versus, SETTINGS, codes)
+        good += verdict.word in EQUAL
+        covered += verdict.alone[0] <= -0.05 <= verdict.alone[1]
+    assert good / rounds <= 0.05
+    assert covered / rounds >= 0.93
+
+
+def graded_pairs(rng: np.random.Generator, n: int, gain: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rewards like graph F1: between 0 and 1, many of them 1, the variant better by the gain."""
+    base = np.minimum(1.0, rng.beta(4, 2, n) + 0.25 * (rng.random(n) < 0.3))
+    own = np.clip(base + gain + rng.normal(0, 0.08, n), 0.0, 1.0)
+    return own, base
+
+
+def test_graded_rewards_get_the_same_treatment() -> None:
+    """Equal ones are as good from few questions on, worse ones are told, and luck names none."""
+    rng, rounds = np.random.default_rng(11), 150
+    shift = float(np.mean([np.subtract(*graded_pairs(rng, 4000, 0.0)).mean() for _ in range(20)]))
+    words = {
+        (n, gain): [verdict_of(*graded_pairs(rng, n, gain - shift)) for _ in range(rounds)]
+        for n in (24, 100)
+        for gain in (0.0, -0.1, 0.1)
+    }
+    for n in (24, 100):
+        assert np.mean([word in ("better", "worse") for word in words[n, 0.0]]) <= 0.1
+        assert np.mean([word in EQUAL for word in words[n, -0.1]]) <= 0.05
+        assert np.mean([word == "better" for word in words[n, 0.1]]) >= 0.9
+    assert np.mean([word in EQUAL for word in words[100, 0.0]]) >= 0.8
+
+
 def test_identical_says_what_may_still_differ() -> None:
     base = np.array([1.0, 0.0] * 12)
     (versus,) = compare(base[:, None], base[:, None], None, SETTINGS, 1.0)
@@ -140,6 +228,20 @@ def test_a_true_gain_of_a_quarter_is_named_at_100_questions() -> None:
     rng = np.random.default_rng(1)
     named = [best(suite(rng, 100, [0.25] + [0.0] * 21)) for _ in range(150)]
     assert np.mean([c is not None and c.name == "0" for c in named]) >= 0.8
+
+
+@pytest.mark.parametrize(
+    ("n", "least", "most"), [(24, 0.0, 0.05), (100, 0.02, 0.25), (400, 0.6, 1.0)]
+)
+def test_a_true_gain_of_a_tenth_takes_some_hundred_questions(
+    n: int, least: float, most: float
+) -> None:
+    """Named beside 21 equal ones; at 100 questions seldom, as was said before the run."""
+    rng = np.random.default_rng(n)
+    named = [best(suite(rng, n, [0.1] + [0.0] * 21)) for _ in range(100)]
+    share = np.mean([c is not None and c.name == "0" for c in named])
+    assert least <= share <= most
+    assert np.mean([c is not None and c.name != "0" for c in named]) <= 0.05
 
 
 @pytest.mark.parametrize(("n", "least"), [(24, 0.9), (100, 0.92), (400, 0.92)])

@@ -55,6 +55,8 @@ class Capability(StrEnum):
     """Decode many requests together (`Engine.complete_many`)."""
     VERIFY = "verify"
     """Score a (partial) solution."""
+    FLOAT32 = "float32"
+    """Compute in float32, where the order of the sums hardly ever decides a token."""
 
 
 class Sampling(Params):
@@ -87,12 +89,15 @@ class Decoding(Params):
         requires: What each model role must be able to do, ``target`` at least, beside running the
             loop.
         version: Raised whenever a change of the algorithm could change an answer.
+        lossless: Whether its greedy answers are those of `Plain` by construction, on a model that
+            computes in float32. A test decodes with every one that says so.
     """
 
     requires: ClassVar[Requirements] = {
         "target": frozenset({Capability.GENERATE, Capability.WHITE_BOX})
     }
     version: ClassVar[int] = 1
+    lossless: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, context: DecodeContext) -> None:

@@ -151,6 +151,8 @@ class LocalEngine(Engine):
             able.add(Capability.DRAFT)
         if self._is_white_box(role):
             able |= {Capability.WHITE_BOX, Capability.BATCH}
+        if str(self._placement.dtype) == "torch.float32":
+            able.add(Capability.FLOAT32)
         return frozenset(able)
 
     def shortcoming(self, role: ModelRole, capability: Capability) -> str:

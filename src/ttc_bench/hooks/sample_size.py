@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DIFFERING = 0.02
+"""Share of questions on which a variant that is as good may be right where the baseline is wrong,
+or the other way round, for the questions that showing it takes."""
+
 
 class SampleSize:
     """Says once a run, as soon as its jobs are there, which gains they are likely to show."""
@@ -57,6 +61,7 @@ def sample_lines(jobs: Sequence[Job], points: Mapping[str, Points], margin: floa
         points: Sweep points of every ``{policy}.{variant}`` that the run generates with.
         margin: Share of answers that may differ and still pass for equal.
     """
+    from ttc_bench.statistics.decision import pairs_for_margin
     from ttc_bench.statistics.power import least_gain, pairs_to_exclude
 
     rivals = [v for name, own in points.items() if name != ".".join(BASELINE) for _, v in own]
@@ -71,5 +76,9 @@ def sample_lines(jobs: Sequence[Job], points: Mapping[str, Points], margin: floa
         )
         if variants > 1:
             line += f" ({least_gain(questions):.2f} by a variant alone)"
-        least = pairs_to_exclude(margin)
-        yield f"{line}; that at most {margin:.0%} of answers differ takes {least} identical ones"
+        least, more = pairs_to_exclude(margin), pairs_for_margin(margin, DIFFERING)
+        yield (
+            f"{line}; that at most {margin:.0%} of answers differ takes {least} identical ones,"
+            f" a reward within {margin:g} of the baseline's about {more} where {DIFFERING:.0%}"
+            " differ"
+        )

@@ -239,8 +239,8 @@ IDENTITY = (
 """Columns of a response that say what it is."""
 
 DESCRIBED = (
-    "replayed", "encoder", "bert_encoder", "reward_rule", "question", "answer", "null_reasons",
-    "run_id", "config",
+    "replayed", "lossless", "encoder", "bert_encoder", "reward_rule", "question", "answer",
+    "null_reasons", "run_id", "config",
 )  # fmt: skip
 """Further columns that every table of scores has beside its metrics."""
 

@@ -67,6 +67,7 @@ class Variant(Params):
         needs_marker: Whether it works only where answers stand behind a marker (``Answer:``). It
             is not run on other benchmarks: a plain answer under its name would be no measurement.
         is_control: Whether it is itself what the others are timed beside.
+        lossless: Whether its answers are the baseline's by construction; see `Decoding`.
     """
 
     policy: ClassVar[str]
@@ -74,6 +75,7 @@ class Variant(Params):
     requires: ClassVar[Requirements] = GENERATE
     needs_marker: ClassVar[bool] = False
     is_control: ClassVar[bool] = False
+    lossless: ClassVar[bool] = False
 
     def needs(self) -> Requirements:
         """Return what each model role must be able to do at these settings."""

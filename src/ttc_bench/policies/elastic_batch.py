@@ -23,6 +23,7 @@ class _ElasticBatch(Variant):
     """
 
     requires: ClassVar[Requirements] = ElasticBatch.requires
+    lossless: ClassVar[bool] = ElasticBatch.lossless
     order: ClassVar[Literal["greedy", "sorted"]]
 
     token_budget: int = Field(default=8192, ge=1)

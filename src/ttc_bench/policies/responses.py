@@ -70,6 +70,7 @@ class Response:
         ledger: The bill.
         control: The bill of the baseline's decoding that was timed beside it.
         control_first: Whether that ran first.
+        lossless: Whether the answer is the baseline's by construction, on this model.
     """
 
     job_id: str
@@ -96,6 +97,7 @@ class Response:
     resources: Mapping[str, Any] = field(default_factory=dict)
     control: Ledger = field(default_factory=Ledger)
     control_first: bool | None = None
+    lossless: bool | None = None
 
     @property
     def is_measured(self) -> bool:

@@ -111,6 +111,8 @@ def _together(rows: Sequence[Row]) -> dict[str, Any]:
 def _merged(column: str, values: Sequence[Any]) -> float | None:
     if not all(map(known, values)):
         return None
+    if column == "lossless":
+        return all(values)
     if column.endswith(("_low", "_high")):
         return float((min if column.endswith("_low") else max)(values))
     if column.startswith("speed") or column.endswith("_ratio"):

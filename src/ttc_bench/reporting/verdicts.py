@@ -42,6 +42,7 @@ COLUMNS = {
     "alone_low": "Float64",
     "alone_high": "Float64",
     "differ_high": "Float64",
+    "lossless": "boolean",
     "margin": "Float64",
     "n_needed": "Int64",
     **{f"speed{end}": "Float64" for end in ENDS},
@@ -50,7 +51,8 @@ COLUMNS = {
 }
 """``verdict``: see `ttc_bench.statistics.decision.quality`. ``difference`` is of the reward, its
 ends hold at once for all variants; ``alone_low`` and ``alone_high`` are the variant's own.
-``differ_high``: share of further answers that may differ where none did. ``n_needed``: questions
+``differ_high``: share of further answers that may differ where none did; ``lossless``: whether none
+does by construction. ``n_needed``: questions
 that would show a difference of ``margin`` at the disagreement seen. Ratios are over the
 baseline's, null where a bill has a gap; ``*_mean`` are the variant's own."""
 
@@ -79,11 +81,11 @@ def _of_benchmark(
 ) -> Iterator[tuple[Name, dict[str, Any]]]:
     """Yield every variant with its row; where there is no baseline, with its means alone."""
     names = sorted(set(zip(part["policy"], part["variant"], strict=True)))
-    means = _means(part)
+    means, lossless = _means(part), _lossless(part)
     pairs = [(name, BASELINE) for name in names if name != BASELINE and BASELINE in names]
     rows = dict(zip((name for name, _ in pairs), verdicts_of(part, pairs, params), strict=True))
     for name in names:
-        yield name, {**rows.get(name, {}), **means[name]}
+        yield name, {**rows.get(name, {}), **means[name], "lossless": name in lossless}
 
 
 def verdicts_of(
@@ -175,6 +177,15 @@ class _Ratios:
         return ratios
 
 
+def _lossless(part: DataFrame) -> set[Name]:
+    """Return the variants all of whose answers are the baseline's by construction."""
+    if "lossless" not in part:
+        return set()
+    flags = part.assign(lossless=part["lossless"].astype("boolean").fillna(value=False))
+    every = flags.groupby(["policy", "variant"])["lossless"].all()
+    return {(str(policy), str(variant)) for policy, variant in every.index[every]}
+
+
 def _means(part: DataFrame) -> dict[Name, dict[str, Any]]:
     """Return the mean costs of each variant; null where a response that has an answer lacks one.
 
@@ -203,6 +214,8 @@ def ratio_word(ratio: Any, low: Any, high: Any) -> CostWord:
 
 def word_of(row: Row) -> str:
     """Return the verdict of a row in words, with what it rests on."""
+    if row["verdict"] == "identical" and row.get("lossless"):
+        return f"identical on these {row['n_pairs']}, lossless by construction"
     if row["verdict"] == "identical":
         return (
             f"identical on these {row['n_pairs']}; up to {row['differ_high']:.0%} of others may"

@@ -104,7 +104,8 @@ def compare(
         "effect_size": np.where(binary, cohen_g(differences), cohen_dz(means.mean, spread)),
         "spread": spread,
     }
-    design = design_effect(means, alone)
+    # Of the values themselves: what an interval is padded with is no likeness of clusters.
+    design = design_effect(means_of(differences, clusters), alone)
     return [
         Comparison(
             n_pairs=int(alone.clusters[column]),

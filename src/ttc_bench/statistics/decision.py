@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ttc_bench.statistics.clusters import Floats, Integers
 from ttc_bench.statistics.comparison import Comparison, Settings
@@ -52,14 +52,7 @@ def tango(
     z, observed = float(norm.isf((1 - confidence) / 2)), (gains - losses) / pairs
 
     def score(difference: float) -> float:
-        b = 2 * pairs * difference - (gains - losses) * difference - gains - losses
-        c = -losses * difference * (1 - difference)
-        share = (math.sqrt(max(0.0, b * b - 8 * pairs * c)) - b) / (4 * pairs)
-        variance = pairs * (2 * share + difference * (1 - difference))
-        gap = gains - losses - pairs * difference
-        if variance > 0:
-            return gap / math.sqrt(variance)
-        return math.copysign(math.inf, gap) if gap else 0.0
+        return float(tango_score(gains, losses, pairs, difference))
 
     def end(edge: float, sign: int) -> float:
         # At the edge itself the variance vanishes; a hair inside, the score is beyond any z.
@@ -69,6 +62,69 @@ def tango(
         return float(brentq(lambda d: score(d) - sign * z, min(observed, far), max(observed, far)))
 
     return end(-1.0, 1), end(1.0, -1)
+
+
+def tango_score(gains: Any, losses: Any, pairs: float, difference: float) -> Any:
+    """Return Tango's score statistic of a true difference, for counts of any shape; see `tango`.
+
+    It is infinite where the counts are impossible under that difference.
+    """
+    import numpy as np
+
+    b = 2 * pairs * difference - (gains - losses) * difference - gains - losses
+    c = -losses * difference * (1 - difference)
+    share = (np.sqrt(np.maximum(0.0, b * b - 8 * pairs * c)) - b) / (4 * pairs)
+    variance = pairs * (2 * share + difference * (1 - difference))
+    gap = gains - losses - pairs * difference
+    with np.errstate(all="ignore"):
+        return np.where(variance > 0, gap / np.sqrt(variance), np.where(gap, gap * np.inf, 0.0))
+
+
+def pairs_for_margin(
+    margin: float, disagreement: float, confidence: float = 0.95, power: float = 0.8
+) -> int:
+    """Return about how many questions show that an equally good variant is as good.
+
+    Its right and wrong answers differ from the baseline's on a share of the questions, as often
+    for the better as for the worse. The chance that all of Tango's interval lies within the margin
+    is summed over all counts; it grows with the questions but for small steps, of which the search
+    may miss some.
+
+    Args:
+        margin: Least difference that matters, in (0, 1).
+        disagreement: Share of the questions on which the two differ, in (0, 1).
+        confidence: Level of the interval.
+        power: Chance of showing it.
+    """
+    low, high = 1, 2
+    while shown_as_good(high, margin, disagreement, confidence) < power:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        is_enough = shown_as_good(middle, margin, disagreement, confidence) >= power
+        low, high = (low, middle) if is_enough else (middle, high)
+    return high
+
+
+def shown_as_good(
+    pairs: int, margin: float, disagreement: float, confidence: float = 0.95
+) -> float:
+    """Return the chance that an equally good variant is shown to be so; see `pairs_for_margin`."""
+    import numpy as np
+    from scipy.stats import binom, norm
+
+    z = norm.isf((1 - confidence) / 2)
+    # Counts beyond these ends are rarer than one in a billion; of many, some stand for all.
+    least, most = (int(end) for end in binom.interval(1 - 2e-9, pairs, disagreement))
+    step = 1 + (most - least) // 400
+    differing = np.arange(least, most + 1, step)[:, None]
+    gains = np.arange(binom.ppf(1e-9, least, 0.5), binom.isf(1e-9, most, 0.5) + 1, step)
+    losses = differing - gains
+    is_within = (tango_score(gains, losses, pairs, -margin) >= z) & (
+        tango_score(gains, losses, pairs, margin) <= -z
+    )
+    chances = binom.pmf(differing, pairs, disagreement) * binom.pmf(gains, differing, 0.5)
+    return float(chances[is_within & (losses >= 0)].sum()) * step**2
 
 
 def ratio_of_totals(

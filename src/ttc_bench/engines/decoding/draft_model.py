@@ -28,6 +28,7 @@ class DraftModel(Decoding):
         "target": VERIFIES,
         "draft": VERIFIES | {Capability.DRAFT},
     }
+    lossless: ClassVar[bool] = True
 
     k: int = Field(default=4, ge=1, le=64)
 

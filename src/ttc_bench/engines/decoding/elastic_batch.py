@@ -37,6 +37,7 @@ class ElasticBatch(Decoding):
     requires: ClassVar[Requirements] = {
         "target": frozenset({Capability.GENERATE, Capability.BATCH})
     }
+    lossless: ClassVar[bool] = True
 
     order: Literal["greedy", "sorted"] = "greedy"
     token_budget: int = Field(default=8192, ge=1)

@@ -25,6 +25,7 @@ class PromptLookup(Decoding):
     """
 
     requires: ClassVar[Requirements] = {"target": VERIFIES}
+    lossless: ClassVar[bool] = True
 
     k: int = Field(default=4, ge=1, le=64)
     max_ngram: int = Field(default=3, ge=1, le=16)

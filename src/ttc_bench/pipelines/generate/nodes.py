@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ttc_bench.benchmarks.thinking import Thought, split_thinking
-from ttc_bench.engines.base import Engine
+from ttc_bench.engines.base import Capability, Engine
 from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.errors import CapabilityError, DataError, UserError
 from ttc_bench.metrics.resources import Monitor
@@ -176,6 +176,7 @@ def respond(
         "policy": variant.policy,
         "variant": label,
         "ledger": session.ledger,
+        "lossless": variant.lossless and Capability.FLOAT32 in engine.capabilities(),
     }
     if (control := session.control) is not None:
         identity |= {"control": control.ledger, "control_first": control.goes_first}

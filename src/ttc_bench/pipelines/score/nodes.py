@@ -29,6 +29,9 @@ from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
 
+FLAGS = ("replayed", "lossless")
+"""Columns of the responses that are true or false."""
+
 FIRST = "benchmark"
 """The family that computes ``reward``: always on, and before all others."""
 
@@ -36,8 +39,8 @@ FIRST = "benchmark"
 def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScoreParams) -> DataFrame:
     """Return one row of metrics per response, in the order of the responses.
 
-    The columns are always the same, whatever families are on: `IDENTITY`, ``replayed``,
-    ``encoder``, ``bert_encoder``, ``reward_rule``, ``question`` (see `question_of`), ``answer``
+    The columns are always the same, whatever families are on: `IDENTITY`, `FLAGS`, ``encoder``,
+    ``bert_encoder``, ``reward_rule``, ``question`` (see `question_of`), ``answer``
     (a digest of the text, null without one), every metric of the catalogue, every note
     (``samples``), and ``null_reasons``: a JSON object that says for each reason which metrics are
     null by it. A failed response has nothing but nulls.
@@ -60,7 +63,9 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
     for columns in compute(batch):
         table.add(columns)
     table.fail(responses, valid)
+    lossless = responses["lossless"] if "lossless" in responses else [None] * len(answered)
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
+    identity["lossless"] = list(lossless)
     rules = [REWARD_RULES[job.reward_metric].reward for job in answered]
     named = {"encoder": params.sentence_encoder(), "bert_encoder": params.token_encoder()}
     encoders = {name: [value] * len(answered) for name, value in named.items()}
@@ -215,7 +220,7 @@ def _frame(identity: Mapping[str, Sequence[Any]], table: _Table) -> DataFrame:
     import pyarrow as pa
 
     named = {
-        name: pa.array(_clean(values), pa.bool_() if name == "replayed" else pa.string())
+        name: pa.array(_clean(values), pa.bool_() if name in FLAGS else pa.string())
         for name, values in identity.items()
     }
     notes = {name: pa.array(values, pa.string()) for name, values in table.notes.items()}
