@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
-from tests.conftest import KedroRun
+from tests.conftest import ROOT, KedroRun
 
-from ttc_bench.cli import _project_folder, parse_params_option, run
+from ttc_bench.cli import parse_params_option, run
 from ttc_bench.errors import UserError
 
 BAD_INPUT = {
@@ -154,28 +154,23 @@ def test_a_run_from_a_folder_of_the_project_finds_the_same_models(
     assert Path.cwd() == project / "notebooks"
 
 
-def test_the_installed_command_tells_in_one_line_that_there_is_no_project(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "ttc_bench", "--pipeline=baseline"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 1
-    assert [line for line in run.stderr.splitlines() if "Error" in line] == [
-        f"Error: {tmp_path} is in no Kedro project: run it in the project's folder."
-    ]
-    assert "Traceback" not in run.stdout + run.stderr
+def test_the_installed_command_runs_where_its_configuration_lies(tmp_path: Path) -> None:
+    def told() -> list[str]:
+        run = subprocess.run(
+            [sys.executable, "-m", "ttc_bench", "--pipeline=baseline"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 1
+        assert "Traceback" not in run.stdout + run.stderr
+        return [line for line in run.stderr.splitlines() if "Error" in line]
+
+    (line,) = told()
+    assert f"{tmp_path} is in no project" in line
+    assert "conf-ttc_bench.tar.gz" in line
     assert not list(tmp_path.iterdir())
-
-
-def test_the_installed_package_asks_for_its_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(run, ["--pipeline=compare"])
-    assert result.exit_code == 1
-    assert "conf-ttc_bench.tar.gz" in result.output
-    (tmp_path / "conf" / "base").mkdir(parents=True)
-    assert _project_folder(None) == tmp_path
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (line,) = told()
+    assert "data/06_models/reference/target" in line, "the models are all that is missing"
