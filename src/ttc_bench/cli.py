@@ -196,3 +196,21 @@ def _options() -> list[click.Parameter]:
 
 run = Run(name="run", params=_options(), callback=kedro_run.callback, help=kedro_run.help)
 cli.add_command(run)
+
+
+@cli.command()
+@click.option("--host", default="localhost", show_default=True, help="Address to listen at.")
+@click.option("--port", default=8501, show_default=True, help="Port to listen at.")
+@click.option("--env", "-e", default=None, help="Environment of the configuration.")
+def dashboard(host: str, port: int, env: str | None) -> None:
+    """Show what was measured in a browser: pictures, answers and a run at work."""
+    import os
+
+    from ttc_bench.dashboard.serving import serve, warning_of
+
+    if env is not None:
+        os.environ["KEDRO_ENV"] = env
+    if warning := warning_of(host):
+        click.echo(f"Warning: {warning}", err=True)
+    with contextlib.chdir(_project_folder()):
+        serve(host, port)

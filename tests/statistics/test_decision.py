@@ -271,9 +271,9 @@ def test_named_are_only_those_that_are_no_worse() -> None:
     assert fastest(everyone) is equal
     assert cheapest(everyone, "tokens") is equal
     assert best(everyone) is better
-    assert best_within(everyone, baseline, "usd", 3.0) is better
-    assert best_within(everyone, baseline, "usd", 1.0) is baseline
-    assert best_within(everyone, baseline, "usd", 0.5) is equal
-    assert best_within(everyone, baseline, "usd", 0.1) is None
+    assert best_within(everyone, baseline, {"usd": 3.0}) is better
+    assert best_within(everyone, baseline, {"usd": 1.0}) is baseline
+    assert best_within(everyone, baseline, {"usd": 0.5}) is equal
+    assert best_within(everyone, baseline, {"usd": 0.1}) is None
     assert fastest([worse, unknown, slow]) is None
     assert cheapest([worse, unknown, slow], "tokens") is None

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from ttc_bench.reporting.decision import change
+from ttc_bench.reporting.candidates import change
 from ttc_bench.reporting.html import environment
 from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT

@@ -37,6 +37,10 @@ CONTRAST = 4.5
 """Least contrast of text to its ground that WCAG 2.1 asks for at level AA."""
 
 
+DARK_RGB = (14, 17, 23)
+"""The ground of a page in dark mode, red, green and blue."""
+
+
 def colour(policy: str) -> str:
     """Return the colour of a policy as ``#rrggbb``; the same for a name wherever it is shown."""
     return COLOURS.get(policy) or SPARE[zlib.crc32(policy.encode()) % len(SPARE)]
@@ -78,3 +82,17 @@ def marker(names: Sequence[tuple[str, str]], name: tuple[str, str]) -> str:
     """
     own = [other for other in names if other[0] == name[0]]
     return MARKERS[own.index(name) % len(MARKERS)]
+
+
+def on_dark(code: str, least: float = 3.0) -> str:
+    """Return a colour for a dark ground: lightened, hue unchanged, until it stands out.
+
+    Args:
+        code: As ``#rrggbb``.
+        least: Least contrast to `DARK`; 3 is what WCAG 2.1 asks of graphics.
+    """
+    parts = [int(code[at : at + 2], 16) for at in (1, 3, 5)]
+    ground = contrast(DARK_RGB)
+    shades = ([part + (255 - part) * step // 20 for part in parts] for step in range(21))
+    light = next(shade for shade in shades if ground / contrast(shade) >= least)
+    return "#" + "".join(f"{part:02x}" for part in light)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ttc_bench.reporting.budgets import COSTS
+from ttc_bench.reporting.candidates import candidate, change, paid_cost, ratio_of, times
+from ttc_bench.reporting.limits import limits_of
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
 from ttc_bench.reporting.verdicts import ENDS, SPENT, ratio_word, word_of
-from ttc_bench.statistics.decision import EQUAL, Candidate, best, best_within, cheapest, fastest
-from ttc_bench.statistics.speed import Ratio
+from ttc_bench.statistics.decision import EQUAL, Candidate, best, cheapest, fastest
 from ttc_bench.types import BASELINE, GROUP, DataFrame
 
 EVERYWHERE = "all"
@@ -24,13 +25,8 @@ NOTHING = "nothing yet"
 COLUMNS = ("model", "benchmark", "aim", "policy", "variant", "reason")
 """Columns of the decision, all text; policy and variant are null where nothing is named."""
 
-BUDGETS = {
-    "budget_s": ("latency_s", "latency_s"),
-    "budget_tokens": ("total_tokens", "total_tokens"),
-    "budget_flops": ("flops", "flops"),
-    "budget_usd": ("usd", "cost_usd"),
-}
-"""The metric that a budget is of, and the name of its cost in `COSTS`."""
+COUNTS = ("n_pairs", "n_questions")
+"""Columns of the verdicts that add up over benchmarks."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
             str(name): row_dicts(part) for name, part in of_model.groupby("benchmark")
         }
         if len(parts) > 1:
-            parts[EVERYWHERE] = _everywhere(list(parts.values()))
+            parts[EVERYWHERE] = everywhere(list(parts.values()))
         for benchmark, part in parts.items():
             rows += [(str(model), benchmark, *row) for row in _of_benchmark(part, params)]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype("string")
@@ -88,7 +84,7 @@ def _of_benchmark(rows: Sequence[Row], params: DecideParams) -> Iterator[tuple[s
             yield aim.label, row["policy"], row["variant"], aim.reason(row)
 
 
-def _everywhere(parts: Sequence[Sequence[Row]]) -> list[Row]:
+def everywhere(parts: Sequence[Sequence[Row]]) -> list[Row]:
     """Return the verdicts that hold on every benchmark, of the variants that ran on all."""
     by_name = [{full_name(row): row for row in part} for part in parts]
     shared = [name for name in by_name[0] if all(name in part for part in by_name)]
@@ -100,12 +96,15 @@ def _together(rows: Sequence[Row]) -> dict[str, Any]:
     words = {row["verdict"] for row in rows}
     equal = words <= set(EQUAL)
     word = words.pop() if len(words) == 1 else "as good" if equal else "undecided"
-    columns = [name for name in rows[0] if name not in (*GROUP, "verdict", "n_pairs")]
+    columns = [name for name in rows[0] if name not in (*GROUP, "verdict", *COUNTS)]
     merged = {name: _merged(name, [row[name] for row in rows]) for name in columns}
-    pairs = [row["n_pairs"] for row in rows]
-    n_pairs = sum(pairs) if all(map(known, pairs)) else None
     identity = {name: rows[0][name] for name in GROUP}
-    return {**identity, **merged, "verdict": word, "n_pairs": n_pairs}
+    counts = {name: _sum([row[name] for row in rows]) for name in COUNTS}
+    return {**identity, **merged, "verdict": word, **counts}
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    return sum(values) if all(map(known, values)) else None
 
 
 def _merged(column: str, values: Sequence[Any]) -> float | None:
@@ -122,56 +121,16 @@ def _merged(column: str, values: Sequence[Any]) -> float | None:
 
 def aims(baseline: Row, params: DecideParams) -> Iterator[Aim]:
     """Yield the aims of a benchmark: three that always are, and one for each budget."""
-    # Of the costs, the first that the baseline pays at all.
-    cost = next((name for name in SPENT if _is_paid(baseline[f"{name}_mean"])), "total_tokens")
+    cost = paid_cost(baseline)
     yield Aim("fastest at equal quality", lambda all_, _: fastest(all_), _faster)
     yield Aim(
         f"cheapest at equal quality, by {SPENT[cost]}",
         lambda all_, _: cheapest(all_, cost),
-        lambda row: f"{_times(row, f'{cost}_ratio')} the {SPENT[cost]}, {word_of(row)}",
+        lambda row: f"{times(row, f'{cost}_ratio')} the {SPENT[cost]}, {word_of(row)}",
     )
     yield Aim("best at any price", lambda all_, _: best(all_), change)
-    for name, (metric, label) in BUDGETS.items():
-        budget = getattr(params, name)
-        if budget is not None:
-            yield _within(metric, label, budget)
-
-
-def _within(metric: str, label: str, budget: float) -> Aim:
-    text = COSTS[label].form.format(budget * COSTS[label].factor)
-    return Aim(
-        f"best within {text} a response",
-        lambda all_, baseline: best_within(all_, baseline, metric, budget),
-        lambda row: (
-            f"mean {COSTS[label].form.format(row[f'{metric}_mean'] * COSTS[label].factor)}"
-            + (f", {word_of(row)}" if known(row["verdict"]) else "")
-        ),
-    )
-
-
-def _is_paid(mean: Any) -> bool:
-    return known(mean) and mean > 0
-
-
-def candidate(row: Row) -> Candidate:
-    """Return a row of the verdicts as what may be named."""
-    costs = {name: _ratio(row, f"{name}_ratio") for name in SPENT}
-    spends = {m: row[f"{m}_mean"] for m in ("latency_s", *SPENT) if known(row[f"{m}_mean"])}
-    return Candidate(
-        full_name(row),
-        row["verdict"] if known(row["verdict"]) else "undecided",
-        row["difference"] if known(row["difference"]) else 0.0,
-        _ratio(row, "speed"),
-        {name: ratio for name, ratio in costs.items() if ratio is not None},
-        spends,
-    )
-
-
-def _ratio(row: Row, name: str) -> Ratio | None:
-    ratio, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    if not all(map(known, (ratio, low, high))):
-        return None
-    return Ratio(float(ratio), float(low), float(high), 0)
+    for limits in limits_of(params):
+        yield Aim(limits.label(cost), partial(limits.choose, cost), limits.reason)
 
 
 def _lack(rows: Sequence[Row]) -> str:
@@ -185,22 +144,7 @@ def _lack(rows: Sequence[Row]) -> str:
 
 
 def _faster(row: Row) -> str:
-    return f"{_times(row, 'speed')} as fast, {word_of(row)}"
-
-
-def _times(row: Row, name: str) -> str:
-    return "{:.2f} times [{:.2f}, {:.2f}]".format(
-        *(row[f"{name}{e}"] for e in ("", "_low", "_high"))
-    )
-
-
-def change(row: Row) -> str:
-    """Return a difference with its interval, e.g. ``+0.125 [+0.042, +0.250]``."""
-    if not known(row["difference"]):
-        return "difference not known"
-    if not known(row["difference_low"]):
-        return f"{row['difference']:+.3f} [no interval]"
-    return f"{row['difference']:+.3f} [{row['difference_low']:+.3f}, {row['difference_high']:+.3f}]"
+    return f"{times(row, 'speed')} as fast, {word_of(row)}"
 
 
 def lines(decision: DataFrame, model: Any) -> list[str]:
@@ -270,11 +214,11 @@ def _sentence(row: Row) -> str:
             f"; about {int(row['n_needed'])} questions would show a difference of"
             f" {row['margin']:g} at the disagreement seen"
         )
-    speed = _ratio(row, "speed")
+    speed = ratio_of(row, "speed")
     if speed and (speed.low > 1 or speed.high < 1):
-        line += f"; {_times(row, 'speed')} as fast"
+        line += f"; {times(row, 'speed')} as fast"
     for name, words in SPENT.items():
         word = ratio_word(*(row[f"{name}_ratio{end}"] for end in ENDS))
         if word != "undecided":
-            line += f"; {word} by {words}, {_times(row, f'{name}_ratio')}"
+            line += f"; {word} by {words}, {times(row, f'{name}_ratio')}"
     return line + "."

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ttc_bench.reporting.budgets import best_by_budget, pareto_places
-from ttc_bench.reporting.decision import change, headline, lines, sentences
+from ttc_bench.reporting.candidates import change
+from ttc_bench.reporting.decision import headline, lines, sentences
 from ttc_bench.reporting.plots import plots
 from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
 from ttc_bench.reporting.sheet import Sheet, cell, known, number, plain_sheet

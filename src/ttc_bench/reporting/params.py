@@ -48,9 +48,12 @@ class DecideParams(Params):
         budget_tokens: Tokens of prompts and answers of all calls.
         budget_flops: Floating point operations.
         budget_usd: Dollars.
+        least_reward: Mean reward that a variant must be shown to reach, by its interval. With
+            budgets it narrows what they may buy; alone it asks for the cheapest.
     """
 
     budget_s: float | None = Field(default=None, gt=0.0)
     budget_tokens: float | None = Field(default=None, gt=0.0)
     budget_flops: float | None = Field(default=None, gt=0.0)
     budget_usd: float | None = Field(default=None, gt=0.0)
+    least_reward: float | None = Field(default=None, gt=0.0, le=1.0)

@@ -11,13 +11,14 @@ from ttc_bench.reporting.pairing import (
     answers_by_variant,
     are_identical,
     jobs_of,
+    range_of,
     values_by_variant,
 )
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row, row_dicts
 from ttc_bench.reporting.sheet import known
 from ttc_bench.reporting.speeds import speeds_of
-from ttc_bench.statistics import Comparison, compare, pairs_needed
+from ttc_bench.statistics import Comparison, compare, mean_intervals, pairs_needed
 from ttc_bench.statistics.decision import (
     CostWord,
     Quality,
@@ -48,13 +49,16 @@ COLUMNS = {
     **{f"speed{end}": "Float64" for end in ENDS},
     **{f"{name}_ratio{end}": "Float64" for name in SPENT for end in ENDS},
     **{f"{name}_mean": "Float64" for name in ("latency_s", *SPENT)},
+    **{f"reward_{part}": "Float64" for part in ("mean", "low", "high")},
+    "n_questions": "Int64",
 }
 """``verdict``: see `ttc_bench.statistics.decision.quality`. ``difference`` is of the reward, its
 ends hold at once for all variants; ``alone_low`` and ``alone_high`` are the variant's own.
 ``differ_high``: share of further answers that may differ where none did; ``lossless``: whether none
 does by construction. ``n_needed``: questions
 that would show a difference of ``margin`` at the disagreement seen. Ratios are over the
-baseline's, null where a bill has a gap; ``*_mean`` are the variant's own."""
+baseline's, null where a bill has a gap; ``*_mean`` are the variant's own, and ``reward_low`` and
+``reward_high`` the interval of the mean reward on ``n_questions``, 0 where a response failed."""
 
 
 def verdicts(all_scores: DataFrame, speeds: DataFrame, params: AggregateParams) -> DataFrame:
@@ -81,11 +85,12 @@ def _of_benchmark(
 ) -> Iterator[tuple[Name, dict[str, Any]]]:
     """Yield every variant with its row; where there is no baseline, with its means alone."""
     names = sorted(set(zip(part["policy"], part["variant"], strict=True)))
-    means, lossless = _means(part), _lossless(part)
+    means, lossless, rewards = _means(part), _lossless(part), _rewards(part, params)
     pairs = [(name, BASELINE) for name in names if name != BASELINE and BASELINE in names]
     rows = dict(zip((name for name, _ in pairs), verdicts_of(part, pairs, params), strict=True))
     for name in names:
-        yield name, {**rows.get(name, {}), **means[name], "lossless": name in lossless}
+        own = {**means[name], **rewards[name], "lossless": name in lossless}
+        yield name, {**rows.get(name, {}), **own}
 
 
 def verdicts_of(
@@ -184,6 +189,22 @@ def _lossless(part: DataFrame) -> set[Name]:
     flags = part.assign(lossless=part["lossless"].astype("boolean").fillna(value=False))
     every = flags.groupby(["policy", "variant"])["lossless"].all()
     return {(str(policy), str(variant)) for policy, variant in every.index[every]}
+
+
+def _rewards(part: DataFrame, params: AggregateParams) -> dict[Name, dict[str, Any]]:
+    """Return the mean reward of each variant with its own interval."""
+    import numpy as np
+
+    jobs = jobs_of(part, params.min_clusters)
+    rewards = values_by_variant(part, "reward", jobs)
+    values = np.column_stack(list(rewards.values()))
+    ends = mean_intervals(values, jobs.codes, params.confidence, range_of("reward"))
+    counts = (~np.isnan(values)).sum(axis=0)
+    columns = ("reward_mean", "reward_low", "reward_high", "n_questions")
+    return {
+        name: dict(zip(columns, figures, strict=True))
+        for name, *figures in zip(rewards, *ends, counts, strict=True)
+    }
 
 
 def _means(part: DataFrame) -> dict[Name, dict[str, Any]]:

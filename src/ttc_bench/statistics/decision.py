@@ -254,6 +254,7 @@ class Candidate:
         speed: How many times as fast it is, timed side by side; ``None`` if it was not.
         costs: Ratio to the baseline's, by the name of the cost; of unknown ones there is none.
         spends: Mean of a response, by the name of the cost.
+        reward_low: Lower end of the interval of its mean reward; without one, minus infinity.
     """
 
     name: str
@@ -262,6 +263,11 @@ class Candidate:
     speed: Ratio | None = None
     costs: Mapping[str, Ratio] = field(default_factory=dict)
     spends: Mapping[str, float] = field(default_factory=dict)
+    reward_low: float = -math.inf
+
+    def is_within(self, budgets: Mapping[str, float]) -> bool:
+        """Return whether its means are known and none is over its budget."""
+        return all(self.spends.get(cost, math.inf) <= most for cost, most in budgets.items())
 
 
 def fastest(candidates: Sequence[Candidate]) -> Candidate | None:
@@ -283,22 +289,45 @@ def best(candidates: Sequence[Candidate]) -> Candidate | None:
 
 
 def best_within(
-    candidates: Sequence[Candidate], baseline: Candidate, cost: str, budget: float
+    candidates: Sequence[Candidate],
+    baseline: Candidate,
+    budgets: Mapping[str, float],
+    least_reward: float = -math.inf,
 ) -> Candidate | None:
-    """Return the best that a budget pays: one shown to be better, else the least that is as good.
+    """Return the best that budgets pay: one shown to be better, else the least that is as good.
+
+    Where a least reward is asked for, who is shown to reach it is as good as is needed.
 
     Args:
         candidates: The variants.
         baseline: The baseline itself, which is named where it fits and nothing is better.
-        cost: Name of the cost.
-        budget: Most that a response may cost on average.
+        budgets: Most that a response may cost on average, by the name of the cost.
+        least_reward: What the interval of the mean reward must not go below.
 
     Returns:
-        ``None`` where no variant that fits is shown to be as good as the baseline.
+        ``None`` where no variant that fits is shown to be good enough.
     """
-    fit = [c for c in candidates if c.spends.get(cost, math.inf) <= budget]
+
+    def fits(one: Candidate) -> bool:
+        return one.is_within(budgets) and one.reward_low >= least_reward
+
+    fit = [c for c in candidates if fits(c)]
     winner = best(fit)
-    if winner or baseline.spends.get(cost, math.inf) <= budget:
+    if winner or fits(baseline):
         return winner or baseline
-    equal = [c for c in fit if c.word in EQUAL]
-    return min(equal, key=lambda c: c.spends[cost], default=None)
+    enough = [c for c in fit if c.word in EQUAL or math.isfinite(least_reward)]
+    return min(enough, key=lambda c: [c.spends[cost] for cost in budgets], default=None)
+
+
+def least_for(
+    candidates: Sequence[Candidate], cost: str, least_reward: float
+) -> Candidate | None:  # fmt: skip
+    """Return the cheapest of those that are shown to reach a mean reward, if any is.
+
+    Args:
+        candidates: The variants, the baseline among them.
+        cost: Name of the cost; who does not tell it is not named.
+        least_reward: What the interval of the mean reward must not go below.
+    """
+    fit = [c for c in candidates if c.reward_low >= least_reward and cost in c.spends]
+    return min(fit, key=lambda c: c.spends[cost], default=None)

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 INK = "#222222"
 FAINT = "#6b6b6b"
+CHALK = "#e6e6e6"
+"""Ink on a dark ground."""
 
 Place = float | str
 """Where a mark stands on an axis: a number, or one of the names of the axis."""

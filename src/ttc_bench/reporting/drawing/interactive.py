@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
-from ttc_bench.reporting.colours import SEQUENTIAL
+from ttc_bench.reporting.colours import SEQUENTIAL, on_dark
 from ttc_bench.reporting.drawing.density import MOST_DOTS
 from ttc_bench.reporting.drawing.figure import (
+    CHALK,
     FAINT,
     INK,
     Axis,
@@ -71,6 +73,29 @@ def draw(figure: Figure, title: str) -> Any:
     return drawn
 
 
+def darkened(drawn: Any) -> Any:
+    """Return a drawn figure for a dark page: its colours lightened, its ground seen through."""
+    import plotly.graph_objects as go
+
+    facts = _recoloured(drawn.to_plotly_json())
+    facts["layout"].pop("template", None)
+    dark = go.Figure(facts)
+    look = {"template": "plotly_dark", "font": {"color": CHALK}}
+    clear = "rgba(0,0,0,0)"
+    return dark.update_layout(**look, paper_bgcolor=clear, plot_bgcolor=clear)
+
+
+def _recoloured(part: Any) -> Any:
+    """Return a part of a figure with every ``#rrggbb`` in it lightened."""
+    if isinstance(part, dict):
+        return {name: _recoloured(value) for name, value in part.items() if name != "template"}
+    if isinstance(part, list | tuple):
+        return [_recoloured(value) for value in part]
+    if not isinstance(part, str) or not re.fullmatch("#[0-9a-f]{6}", part):
+        return part
+    return CHALK if part == INK else on_dark(part)
+
+
 def _axis(axis: Axis) -> dict[str, Any]:
     if axis.names:
         names = list(axis.names)
@@ -109,10 +134,16 @@ def _once_in_legend(drawn: Any) -> None:
 
 
 def _dots(_: Panel, mark: Dots) -> list[Any]:
-    return [_dot(dot, mark) for dot in reversed(mark.dots)]  # The important ones on top.
+    places = sorted(dot.x for dot in mark.dots if not isinstance(dot.x, str))
+    middle = places[len(places) // 2] if places else 0.0
+    return [
+        # The important ones on top; names go where there is room, to the middle.
+        _dot(dot, mark, "left" if isinstance(dot.x, str) or dot.x > middle else "right")
+        for dot in reversed(mark.dots)
+    ]
 
 
-def _dot(dot: Dot, mark: Dots) -> Any:
+def _dot(dot: Dot, mark: Dots, side: str) -> Any:
     import plotly.graph_objects as go
 
     bar: dict[str, Any] = {}
@@ -128,7 +159,7 @@ def _dot(dot: Dot, mark: Dots) -> Any:
         **bar,
         mode="markers+text" if mark.named and dot.strong else "markers",
         text=[dot.name],
-        textposition="top left",
+        textposition=f"top {side}",
         marker={
             "color": dot.colour,
             "size": 1.5 * dot.size,

@@ -1,0 +1,1 @@
+"""The dashboard: pages that arrange what the report and the notebook show too."""

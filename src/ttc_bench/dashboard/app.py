@@ -1,0 +1,58 @@
+"""The script that Streamlit runs for each view: it finds the project and shows one page."""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import os
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+from kedro.utils import find_kedro_project
+
+from ttc_bench.dashboard.pages import pages, show
+from ttc_bench.dashboard.parts import plain
+from ttc_bench.dashboard.serving import PASSWORD, warning_of
+from ttc_bench.dashboard.store import Store
+
+
+def main() -> None:
+    """Show the page of the address, once the password is given, where there is one."""
+    st.set_page_config("ttc-bench", layout="wide")
+    if warning := warning_of(st.config.get_option("server.address")):
+        st.warning(plain(warning))
+    if not _may_enter():
+        return
+    folder = find_kedro_project(Path.cwd())
+    if folder is None:
+        st.info("This is no Kedro project: start the dashboard in the project's folder.")
+        return
+    store = _store(folder, os.environ.get("KEDRO_ENV"))
+    shown = [
+        st.Page(partial(show, one, store), title=one.title, url_path=one.name, default=not place)
+        for place, one in enumerate(pages())
+    ]
+    st.navigation(shown, position="top").run()
+
+
+@functools.cache
+def _store(folder: Path, env: str | None) -> Store:
+    return Store(folder, env)
+
+
+def _may_enter() -> bool:
+    """Return whether the password was given, or none is asked for."""
+    password = os.environ.get(PASSWORD)
+    if not password or st.session_state.get("entered"):
+        return True
+    given = st.text_input("Password", type="password")
+    if given and hmac.compare_digest(given.encode(), password.encode()):
+        st.session_state["entered"] = True
+        st.rerun()
+    if given:
+        st.error("This is not the password.")
+    return False
+
+
+main()

@@ -1,0 +1,70 @@
+"""Pages of the dashboard, one file each, registered where it is defined.
+
+A page arranges: what it shows comes from `ttc_bench.reporting`, and its tables from the store::
+
+    @page("decide", title="Decide", rank=0)
+    def decide(store: Store) -> None: ...
+
+Its name is its address. What is wrong with the data is raised as a `UserError`, which is shown as
+its sentence.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ttc_bench.dashboard.parts import plain
+from ttc_bench.dashboard.store import Store
+from ttc_bench.errors import UserError
+from ttc_bench.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page.
+
+    Attributes:
+        name: The end of its address.
+        title: What it is called.
+        show: Fills it.
+        rank: Its place among others.
+    """
+
+    name: str
+    title: str
+    show: Callable[[Store], None]
+    rank: int
+
+
+PAGES: Registry[Page] = Registry("page", "ttc_bench.dashboard.pages")
+"""The pages of the dashboard."""
+
+
+def page(name: str, title: str, rank: int) -> Callable[[Callable[[Store], None]], Page]:
+    """Return a decorator that makes a function the page ``name``; see `Page`."""
+    return lambda show: PAGES.register(name)(Page(name, title, show, rank))
+
+
+def pages() -> list[Page]:
+    """Return the pages in the order of the menu."""
+    return sorted(PAGES.values(), key=lambda one: (one.rank, one.name))
+
+
+def show(one: Page, store: Store) -> None:
+    """Fill a page; whatever goes wrong there is a sentence to who looks at it."""
+    import streamlit as st
+
+    try:
+        one.show(store)
+    except UserError as error:
+        st.info(plain(error.message))
+    except Exception:
+        logger.exception("the page %s could not be shown", one.name)
+        st.error(
+            "This view could not be made; the terminal of the dashboard says why. Another choice"
+            " above, or another page, may work."
+        )

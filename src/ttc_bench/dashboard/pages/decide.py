@@ -1,0 +1,139 @@
+"""Which variant, for what a response may cost and must be worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from ttc_bench.dashboard import parts
+from ttc_bench.dashboard.pages import page
+from ttc_bench.dashboard.store import Place, Store
+from ttc_bench.dbt.in_memory import columns_read, frontier_of
+from ttc_bench.reporting.budgets import COSTS
+from ttc_bench.reporting.decision import sentences
+from ttc_bench.reporting.limits import BUDGETS, LABELS, Limits, all_limits, answer
+from ttc_bench.reporting.params import AggregateParams, DecideParams
+from ttc_bench.reporting.plots import PLOTS
+from ttc_bench.reporting.row_dicts import Row
+from ttc_bench.reporting.scopes import Scope, reward_intervals, rows_by, verdict_rows
+from ttc_bench.types import DataFrame
+
+ANY = "any"
+
+STEPS = (1, 1.5, 2, 3, 5, 7)
+"""Budgets in every decade."""
+
+
+@page("decide", title="Decide", rank=0)
+def decide(store: Store) -> None:
+    """Show the answer to what is asked for, and what it rests on."""
+    import streamlit as st
+
+    part, params = parts.scope(store), parts.aggregate_params(store)
+    table = parts.verdicts(store, store.place("all_scores"), part, params)
+    limits = _limits(table)
+    st.subheader(parts.plain(answer(verdict_rows(table), limits)), anchor=False)
+    st.caption(
+        "Brackets are intervals; those against the baseline hold for all variants at once."
+        " A variant is named only where an interval shows it."
+    )
+    _frontier(store, part, table)
+    _elsewhere(store, part, limits, params)
+    with st.expander("Every variant against the baseline"):
+        for benchmark, own in table.groupby("benchmark", sort=True):
+            st.text("\n".join([str(benchmark), *sentences(own)]))
+
+
+def _limits(table: DataFrame) -> Limits:
+    """Return what the sliders ask for; there is one for each cost that is paid at all."""
+    import streamlit as st
+
+    chosen: dict[str, float | None] = {}
+    columns = iter(st.columns(len(BUDGETS) + 1))
+    for name, metric in BUDGETS.items():
+        cost = COSTS[LABELS[metric]]
+        means = table[f"{metric}_mean"].dropna().astype(float) * cost.factor
+        steps = dict(_steps(means[means > 0].tolist(), cost.form))
+        with next(columns):
+            label = f"{cost.name[:1].upper()}{cost.name[1:]} a response, at most"
+            if not steps:
+                st.caption(f"{label}: none are paid here, or they are not known.")
+                continue
+            options = [*steps, ANY]
+            picked = st.select_slider(label, options, ANY, key=name, bind="query-params")
+            chosen[name] = steps[picked] / cost.factor if picked != ANY else None
+    with next(columns):
+        least = st.slider(
+            "Mean reward, at least", 0.0, 1.0, 0.0, 0.05, key="reward", bind="query-params"
+        )
+    return all_limits(DecideParams(**chosen, least_reward=least or None))
+
+
+def _steps(means: list[float], form: str) -> Iterator[tuple[str, float]]:
+    """Yield round budgets, by what they are called, from the least mean to the largest."""
+    if not means:
+        return
+    first, last = (math.floor(math.log10(end)) for end in (min(means), max(means)))
+    for value in (step * 10.0**decade for decade in range(first, last + 2) for step in STEPS):
+        if value * 2 >= min(means):
+            yield form.format(value), value
+        if value >= max(means):
+            return
+
+
+@lru_cache(maxsize=32)
+def _frontier_of(store: Store, _: Place, part: Scope) -> DataFrame:
+    return frontier_of(store.table("all_scores", columns_read(), vars(part)))[0]
+
+
+def _frontier(store: Store, part: Scope, table: DataFrame) -> None:
+    """Show reward against one cost."""
+    import streamlit as st
+
+    frontier = _frontier_of(store, store.place("all_scores"), part)
+    names = {cost.name: key for key, cost in COSTS.items() if key in set(frontier["cost_metric"])}
+    plot = PLOTS["quality_vs_cost"]
+    st.markdown(f"#### {plot.title}")
+    if names:
+        cost = st.segmented_control(
+            "Cost",
+            list(names),
+            default=next(iter(names)),
+            required=True,
+            key="cost",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        frontier = frontier[frontier["cost_metric"] == names[str(cost)]]
+    parts.show(plot.describe(frontier, reward_intervals(table)), plot.name)
+    st.caption(plot.caption)
+
+
+@lru_cache(maxsize=32)
+def _rows_by(
+    store: Store, _: Place, part: Scope, column: str, params: AggregateParams
+) -> dict[str, Sequence[Row]]:
+    return rows_by(parts.scores(store, part), column, params)
+
+
+def _elsewhere(store: Store, part: Scope, limits: Limits, params: AggregateParams) -> None:
+    """Show the answer on parts of these questions."""
+    import streamlit as st
+
+    columns = {"Benchmark": "benchmark", "Difficulty": "difficulty", "Task": "task"}
+    st.markdown("#### The same limits by part")
+    by = st.segmented_control(
+        "By",
+        list(columns),
+        default="Benchmark",
+        required=True,
+        key="by",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    by_name = _rows_by(store, store.place("all_scores"), part, columns[str(by)], params)
+    for name, rows in by_name.items():
+        st.text(f"{name}: {answer(rows, limits)}")
+    if not by_name:
+        st.text("These questions have no such parts.")

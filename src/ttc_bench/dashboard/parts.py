@@ -1,0 +1,142 @@
+"""What pages share: choosing a part of the questions, showing a figure, downloads."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from ttc_bench.dashboard.store import Place, Store
+from ttc_bench.errors import DataError
+from ttc_bench.params import parse_params
+from ttc_bench.reporting.drawing.figure import Figure
+from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.scopes import COLUMNS, Scope, verdicts_on
+from ttc_bench.types import DataFrame
+
+EVERY = "all"
+
+
+def plain(text: str) -> str:
+    """Return a text for a place that reads Markdown, in which every sign stands for itself."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def aggregate_params(store: Store) -> AggregateParams:
+    """Return how sure the project's configuration asks to be."""
+    return parse_params(AggregateParams, store.parameters("aggregate"), "aggregate")
+
+
+def choice(label: str, options: Sequence[str], key: str, every: bool = True) -> str | None:
+    """Return what is chosen of some options, kept in the address; ``None`` is all of them."""
+    import streamlit as st
+
+    names = [EVERY, *options] if every else list(options)
+    chosen = st.selectbox(label, names, key=key, bind="query-params")
+    return None if every and chosen == EVERY else chosen
+
+
+def scope(store: Store) -> Scope:
+    """Return the part of the questions that is chosen at the head of a page."""
+    import streamlit as st
+
+    known = questions(store)
+    with st.container(horizontal=True):
+        models = sorted(set(known["model"]))
+        model = choice("Model", models, "model", every=False) if len(models) > 1 else models[0]
+        own = known[known["model"] == model]
+        benchmark = choice("Benchmark", sorted(set(own["benchmark"])), "benchmark")
+        own = own if benchmark is None else own[own["benchmark"] == benchmark]
+        task = choice("Task", sorted(set(own["task"])), "task")
+        own = own if task is None else own[own["task"] == task]
+        level = choice("Difficulty", sorted(set(own["difficulty"].dropna())), "difficulty")
+    return Scope(str(model), benchmark, task, level)
+
+
+def questions(store: Store) -> DataFrame:
+    """Return each model, benchmark, task and difficulty that was measured, once."""
+    names = ("model", "benchmark", "task", "difficulty")
+    table = store.table("all_scores", names, distinct=True)
+    if table.empty:
+        raise DataError("The last run scored no response, so there is nothing to show.")
+    return table
+
+
+def scores(store: Store, part: Scope) -> DataFrame:
+    """Return what a decision rests on, of a part of the questions."""
+    there = store.columns("all_scores")
+    return store.table("all_scores", [n for n in COLUMNS if n in there], asdict(part))
+
+
+@lru_cache(maxsize=32)
+def verdicts(store: Store, _: Place, part: Scope, params: AggregateParams) -> DataFrame:
+    """Return the verdicts on a part of the questions; kept until the scores are written anew."""
+    return verdicts_on(scores(store, part), params)
+
+
+def is_dark() -> bool:
+    """Return whether the page is shown light on dark."""
+    import streamlit as st
+
+    return bool(st.context.theme.type == "dark")
+
+
+def show(figure: Figure, name: str) -> None:
+    """Show a figure as wide as the page, and offer it as PNG."""
+    import streamlit as st
+
+    from ttc_bench.reporting.drawing import interactive, still
+
+    drawn = interactive.draw(figure, "")
+    # Choices have widgets of their own, whose value is in the address.
+    drawn.layout.updatemenus = ()
+    drawn.update_layout(margin={"t": 40, "l": 10, "r": 10, "b": 10})
+    drawn.update_xaxes(automargin=True).update_yaxes(automargin=True)
+    shown = interactive.darkened(drawn) if is_dark() else drawn
+    st.plotly_chart(shown, theme=None, key=f"figure_{name}", config={"displaylogo": False})
+    st.download_button(
+        "PNG",
+        lambda: _png(still.draw(figure)),
+        f"{name}.png",
+        "image/png",
+        key=f"png_{name}",
+        on_click="ignore",
+    )
+
+
+def _png(drawn: Any) -> bytes:
+    file = io.BytesIO()
+    drawn.savefig(file, format="png", bbox_inches="tight", dpi=150)
+    return file.getvalue()
+
+
+def downloads(table: DataFrame, name: str) -> None:
+    """Offer a table as CSV and as Parquet."""
+    import streamlit as st
+
+    with st.container(horizontal=True):
+        st.download_button(
+            "CSV",
+            lambda: table.to_csv(index=False),
+            f"{name}.csv",
+            "text/csv",
+            key=f"csv_{name}",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Parquet",
+            lambda: _parquet(table),
+            f"{name}.parquet",
+            "application/vnd.apache.parquet",
+            key=f"parquet_{name}",
+            on_click="ignore",
+        )
+
+
+def _parquet(table: DataFrame) -> bytes:
+    file = io.BytesIO()
+    table.to_parquet(file, index=False)
+    return file.getvalue()

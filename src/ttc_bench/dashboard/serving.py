@@ -1,0 +1,52 @@
+"""How the dashboard is served."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+APP = Path(__file__).with_name("app.py")
+
+PASSWORD = "TTC_BENCH_DASHBOARD_PASSWORD"
+"""Variable of the environment that holds the password, if one is asked for."""
+
+LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+def warning_of(address: str | None) -> str:
+    """Return what is to be told of serving at an address; empty if others cannot reach it.
+
+    Args:
+        address: Where the server listens; ``None`` is everywhere.
+    """
+    if address in LOCAL or os.environ.get(PASSWORD):
+        return ""
+    return (
+        f"The dashboard listens at {address or 'every address'} and asks for no password: whoever"
+        f" reaches it reads all prompts and answers. Set {PASSWORD}, or serve it at localhost."
+    )
+
+
+def serve(host: str, port: int) -> None:
+    """Serve the dashboard of the project in the working folder until it is interrupted.
+
+    Args:
+        host: Address to listen at.
+        port: Port to listen at.
+    """
+    from streamlit.web.cli import main_run
+
+    _warm()
+    options = [f"--server.address={host}", f"--server.port={port}"]
+    main_run.main([str(APP), *options], standalone_mode=False)
+
+
+def _warm() -> None:
+    """Import what the pages need, so that nobody waits for it before the first one."""
+    import scipy.stats  # noqa: F401
+
+    from ttc_bench.dashboard.pages import pages
+    from ttc_bench.metrics.base import all_metrics
+
+    pages()
+    all_metrics()

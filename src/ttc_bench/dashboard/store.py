@@ -1,0 +1,207 @@
+"""Tables of the catalog, read by DuckDB where they lie: never a second copy, never a write.
+
+Every path comes from the catalog and lies in the project's folder; DuckDB itself is locked to that
+folder, and credentials are not among what is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttc_bench.errors import DataError, UserError
+from ttc_bench.types import DataFrame
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from kedro.io import DataCatalog
+
+Where = Mapping[str, Any]
+"""What columns are to be equal to; a list stands for any of its values, ``None`` for no limit."""
+
+
+MOST_TABLES = 32
+"""Tables that are kept in memory, each as long as its files stay as they are."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or a folder of the catalog, as it is now.
+
+    Attributes:
+        path: Where it lies.
+        stamp: What changes whenever it is written; what is kept of it is kept under this.
+    """
+
+    path: Path
+    stamp: tuple[Any, ...]
+
+
+class Store:
+    """What a project has measured.
+
+    Args:
+        folder: The project's folder.
+        env: The environment of the configuration; ``None`` is Kedro's own choice.
+    """
+
+    def __init__(self, folder: Path, env: str | None = None) -> None:
+        self.folder = folder.resolve()
+        self._env = env
+
+    @cached_property
+    def _config(self) -> Any:
+        from kedro.framework.project import settings
+        from kedro.framework.startup import bootstrap_project
+
+        bootstrap_project(self.folder)
+        source = str(self.folder / settings.CONF_SOURCE)
+        arguments = {**settings.CONFIG_LOADER_ARGS, "env": self._env}
+        return settings.CONFIG_LOADER_CLASS(conf_source=source, **arguments)
+
+    @cached_property
+    def _catalog(self) -> DataCatalog:
+        from kedro.io import DataCatalog
+
+        return DataCatalog.from_config(self._config["catalog"])
+
+    @cached_property
+    def _duckdb(self) -> DuckDBPyConnection:
+        import duckdb
+
+        connection = duckdb.connect()
+        # Whatever a query says, no other folder is read and nothing comes from a network.
+        connection.execute(f"set allowed_directories = [{_quoted(str(self.folder), chr(39))}]")
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
+        return connection
+
+    def parameters(self, name: str) -> Any:
+        """Return a group of parameters as it stands in the configuration."""
+        return self._config["parameters"].get(name) or {}
+
+    def place(self, name: str, part: str = "") -> Place:
+        """Return where a data set lies, or one part of a partitioned one.
+
+        Raises:
+            UserError: If it lies outside of the project.
+        """
+        dataset = self._catalog.get(name)
+        own = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
+        path = (self.folder / str(own) / part).resolve()
+        if not path.is_relative_to(self.folder):
+            raise UserError(f"{name} lies outside of the project; the dashboard reads only within.")
+        return Place(path, _stamp(path))
+
+    def parts(self, name: str) -> list[str]:
+        """Return the names of the Parquet files of a partitioned data set."""
+        folder = self.place(name).path
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.parquet"))
+
+    def columns(self, name: str, part: str = "") -> list[str]:
+        """Return the names of the columns of a table."""
+        place = self.place(name, part)
+        rows = self._rows(place, "select column_name from (describe from read_parquet(?))", ())
+        return [str(value) for value in rows["column_name"]]
+
+    def table(
+        self,
+        name: str,
+        columns: Sequence[str] = (),
+        where: Where | None = None,
+        part: str = "",
+        distinct: bool = False,
+    ) -> DataFrame:
+        """Return rows of a table of the catalog.
+
+        Args:
+            name: Name of the data set.
+            columns: The columns; none are all.
+            where: Which rows.
+            part: Name of a part of a partitioned data set.
+            distinct: Whether equal rows are returned once.
+
+        Returns:
+            A table that is shared: it must not be changed in place.
+
+        Raises:
+            DataError: If it is not there, or cannot be read.
+        """
+        chosen = ", ".join(map(_quoted, columns)) or "*"
+        conditions, values = ["true"], list[Any]()
+        for column, value in (where or {}).items():
+            if value is not None:
+                conditions.append(f"list_contains(?, {_quoted(column)})")
+                values.append(tuple(value) if isinstance(value, list) else (value,))
+        kind = "select distinct" if distinct else "select"
+        query = f"{kind} {chosen} from read_parquet(?) where {' and '.join(conditions)}"
+        return self._rows(self.place(name, part), query, tuple(values))
+
+    @lru_cache(maxsize=MOST_TABLES)  # noqa: B019  (a store lives as long as the process)
+    def _rows(self, place: Place, query: str, values: tuple[tuple[str, ...], ...]) -> DataFrame:
+        import duckdb
+
+        files = sorted(place.path.rglob("*.parquet")) if place.path.is_dir() else [place.path]
+        if not files or not place.path.exists():
+            raise DataError(
+                f"{self._short(place.path)} is not there yet: make a run first, e.g. by"
+                " `kedro run --pipeline=speculative`."
+            )
+        try:
+            # A cursor of its own: pages of several people are made at the same time.
+            parameters = [[str(file) for file in files], *map(list, values)]
+            rows = self._duckdb.cursor().sql(query, params=parameters)
+            table = rows.to_arrow_table()
+        except duckdb.BinderException as error:
+            raise DataError(
+                f"{self._short(place.path)} lacks a column that is shown here; it was written by"
+                f" another version: make it anew by `kedro run --pipeline=aggregate`."
+            ) from error
+        except duckdb.Error as error:
+            raise DataError(
+                f"{self._short(place.path)} cannot be read: a run is writing it at this moment, or"
+                " it is damaged. If this stays, make it anew by `kedro run`."
+            ) from error
+        return _frame(table)
+
+    def json(self, name: str, part: str = "") -> Any:
+        """Return what a JSON file of the catalog holds.
+
+        Raises:
+            DataError: If it is not there, or cannot be read.
+        """
+        place = self.place(name, part)
+        try:
+            return json.loads(place.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self._short(place.path)} cannot be read.") from error
+
+    def _short(self, path: Path) -> str:
+        return str(path.relative_to(self.folder))
+
+
+def _frame(table: Any) -> DataFrame:
+    """Return a table of Arrow with the types that the catalog loads it with."""
+    import pandas as pd
+    import pyarrow as pa
+
+    # Lists stay Python objects: pandas cannot read back the Arrow type of a list by its name.
+    frame: DataFrame = table.to_pandas(
+        types_mapper=lambda kind: None if pa.types.is_list(kind) else pd.ArrowDtype(kind)
+    )
+    return frame
+
+
+def _stamp(path: Path) -> tuple[Any, ...]:
+    """Return sizes and times of the files at a path."""
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    stats = [(str(file), file.stat()) for file in files if file.exists()]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+
+
+def _quoted(name: str, sign: str = '"') -> str:
+    return sign + name.replace(sign, 2 * sign) + sign

@@ -1,0 +1,60 @@
+"""Rows of the verdicts as what may be named, and their figures in words."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ttc_bench.reporting.row_dicts import Row, full_name
+from ttc_bench.reporting.sheet import known
+from ttc_bench.reporting.verdicts import SPENT
+from ttc_bench.statistics.decision import Candidate
+from ttc_bench.statistics.speed import Ratio
+
+
+def candidate(row: Row) -> Candidate:
+    """Return a row of the verdicts as what may be named."""
+    costs = {name: ratio_of(row, f"{name}_ratio") for name in SPENT}
+    spends = {m: row[f"{m}_mean"] for m in ("latency_s", *SPENT) if known(row[f"{m}_mean"])}
+    return Candidate(
+        full_name(row),
+        row["verdict"] if known(row["verdict"]) else "undecided",
+        row["difference"] if known(row["difference"]) else 0.0,
+        ratio_of(row, "speed"),
+        {name: ratio for name, ratio in costs.items() if ratio is not None},
+        spends,
+        row["reward_low"] if known(row["reward_low"]) else -math.inf,
+    )
+
+
+def ratio_of(row: Row, name: str) -> Ratio | None:
+    """Return a ratio of a row with its interval; ``None`` where it is not known."""
+    ratio, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    if not all(map(known, (ratio, low, high))):
+        return None
+    return Ratio(float(ratio), float(low), float(high), 0)
+
+
+def paid_cost(baseline: Row) -> str:
+    """Return the first of the costs that the baseline pays at all."""
+    return next((name for name in SPENT if _is_paid(baseline[f"{name}_mean"])), "total_tokens")
+
+
+def _is_paid(mean: Any) -> bool:
+    return known(mean) and mean > 0
+
+
+def times(row: Row, name: str) -> str:
+    """Return a ratio with its interval, e.g. ``1.50 times [1.27, 1.60]``."""
+    return "{:.2f} times [{:.2f}, {:.2f}]".format(
+        *(row[f"{name}{e}"] for e in ("", "_low", "_high"))
+    )
+
+
+def change(row: Row) -> str:
+    """Return a difference with its interval, e.g. ``+0.125 [+0.042, +0.250]``."""
+    if not known(row["difference"]):
+        return "difference not known"
+    if not known(row["difference_low"]):
+        return f"{row['difference']:+.3f} [no interval]"
+    return f"{row['difference']:+.3f} [{row['difference_low']:+.3f}, {row['difference_high']:+.3f}]"

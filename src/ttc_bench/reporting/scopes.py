@@ -1,0 +1,79 @@
+"""A part of what was measured, and what is known of it: the decision by benchmark, task and level.
+
+The aggregate stage tells of whole benchmarks. The same functions on fewer questions tell of some of
+them, with the wider intervals that these allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ttc_bench.reporting.decision import everywhere
+from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.row_dicts import Row, row_dicts
+from ttc_bench.reporting.speeds import speeds
+from ttc_bench.reporting.verdicts import verdicts
+from ttc_bench.types import GROUP, DataFrame
+
+COLUMNS = ("run_id", "config", "job_id", "task", "difficulty", "status", "answer", "lossless",
+           "reward", "latency_s", "control_latency_s", "total_tokens", "flops", "usd", *GROUP)  # fmt: skip
+"""Columns of the scores that a decision rests on."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Some of the questions of a model.
+
+    Attributes:
+        model: The model.
+        benchmark: The benchmark; ``None`` is all of them, each by itself.
+        task: The task type; ``None`` is all.
+        difficulty: The level; ``None`` is all.
+    """
+
+    model: str
+    benchmark: str | None = None
+    task: str | None = None
+    difficulty: str | None = None
+
+    def of(self, scores: DataFrame) -> DataFrame:
+        """Return the rows of the scores that belong to it."""
+        for name in ("model", "benchmark", "task", "difficulty"):
+            value = getattr(self, name)
+            if value is not None:
+                scores = scores[scores[name] == value]
+        return scores
+
+
+def verdicts_on(scores: DataFrame, params: AggregateParams) -> DataFrame:
+    """Return the verdicts on some scores, see `ttc_bench.reporting.verdicts`."""
+    versus_baseline = speeds(scores, params)
+    return verdicts(scores, versus_baseline, params)
+
+
+def verdict_rows(verdicts: DataFrame) -> Sequence[Row]:
+    """Return the verdicts of one model; where it has several benchmarks, those that hold on all."""
+    parts = [row_dicts(part) for _, part in verdicts.groupby("benchmark", sort=True)]
+    return parts[0] if len(parts) == 1 else everywhere(parts) if parts else []
+
+
+def rows_by(scores: DataFrame, column: str, params: AggregateParams) -> dict[str, Sequence[Row]]:
+    """Return the verdicts for each value of a column of the scores, such as each task.
+
+    Args:
+        scores: Scores of one model.
+        column: ``benchmark``, ``task`` or ``difficulty``.
+        params: How sure to be.
+    """
+    return {
+        str(value): verdict_rows(verdicts_on(part, params))
+        for value, part in scores.groupby(column, sort=True)
+    }
+
+
+def reward_intervals(verdicts: DataFrame) -> DataFrame:
+    """Return the mean rewards of verdicts as rows of the table ``intervals``."""
+    names = {f"reward_{part}": f"mean{end}" for part, end in
+             (("mean", ""), ("low", "_low"), ("high", "_high"))}  # fmt: skip
+    return verdicts[[*GROUP, *names]].rename(columns=names).assign(metric="reward")

@@ -1,0 +1,106 @@
+"""A project in which some policies really ran, and its dashboard in this process."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from tests.conftest import generated, ingested, make_project
+from tests.reporting.support import PARAMS, marts_of
+
+from ttc_bench.datasets import JobsDataset
+from ttc_bench.engines.base import Engine
+from ttc_bench.metrics.base import ScoreParams
+from ttc_bench.pipelines.aggregate.nodes import collect_scores, confidence, name_run
+from ttc_bench.pipelines.score.nodes import score_responses
+from ttc_bench.policies.journal import Journal
+from ttc_bench.reporting.scaling import scaling
+from ttc_bench.reporting.scopes import verdicts_on
+from ttc_bench.types import DataFrame
+
+RUN = {
+    "baseline.greedy": {},
+    "speculative.draft_model": {},
+    "self_consistency.majority": {"n": 4},
+    "self_refine.feedback": {},
+    "tree_search.beam": {},
+}
+"""What ran, at which settings."""
+
+SCRIPT = """
+from pathlib import Path
+from ttc_bench.dashboard.pages import PAGES, show
+from ttc_bench.dashboard.store import Store
+
+show(PAGES[{name!r}], Store(Path({project!r})))
+"""
+"""What shows one page, run by Streamlit."""
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session")
+def measured(
+    tmp_path_factory: pytest.TempPathFactory, engine: Engine, journal: Journal
+) -> Path:  # fmt: skip
+    """A project with responses, scores and tables of a run. It is shared: nobody writes it."""
+    folder = make_project(tmp_path_factory.mktemp("measured") / "project")
+    jobs = [job for name in ("crm_sim", "worf_sim") for job in ingested(name, 3)]
+    JobsDataset(str(folder / "data/05_model_input/jobs.jsonl")).save(jobs)
+    own = []
+    for name, settings in RUN.items():
+        table = generated(name, jobs, engine, journal, settings, seed=0, timed=2)
+        marks = score_responses(table, jobs, ScoreParams())
+        _write(table, folder / f"data/07_model_output/responses/{name}.parquet")
+        _write(marks, folder / f"data/07_model_output/scores/{name}.parquet")
+        own.append(marks)
+    scores = name_run(collect_scores(*own), "run 1", "digest", PARAMS)
+    for name, part in _tables(scores).items():
+        _write(part, folder / f"data/08_reporting/{name}.parquet")
+    return folder
+
+
+def _write(table: DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(path, index=False)
+
+
+def _tables(scores: DataFrame) -> dict[str, DataFrame]:
+    return {
+        **marts_of(scores),
+        "all_scores": scores,
+        "intervals": confidence(scores, PARAMS),
+        "verdicts": verdicts_on(scores, PARAMS),
+        "scaling": scaling(scores, PARAMS),
+    }
+
+
+@pytest.fixture
+def copied(measured: Path, tmp_path: Path) -> Path:
+    """A copy of that project that a test may change."""
+    return Path(shutil.copytree(measured, tmp_path / "project", symlinks=True))
+
+
+@pytest.fixture
+def open_page() -> Open:
+    """Open a page of a project's dashboard, at an address."""
+
+    def at(project: Path, page: str, **address: str) -> AppTest:
+        script = SCRIPT.format(name=page, project=str(project))
+        test = AppTest.from_string(script, default_timeout=60)
+        for name, value in address.items():
+            test.query_params[name] = value
+        return test.run()
+
+    return at
+
+
+def words(test: AppTest) -> str:
+    """Everything that a page says, without the signs that keep Markdown from reading it."""
+    kinds = ("title", "header", "subheader", "markdown", "caption", "text", "code", "info",
+             "warning", "error", "success")  # fmt: skip
+    said = (element.value for kind in kinds for element in test.get(kind))
+    return "\n".join(str(value) for value in said).replace("\\", "")

@@ -1,0 +1,73 @@
+"""The page that answers which variant for which limits."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pandas as pd
+from streamlit.testing.v1 import AppTest
+from tests.conftest import ROOT
+from tests.dashboard.conftest import Open, words
+from tests.reporting.support import PARAMS
+
+from ttc_bench.reporting.limits import all_limits, answer
+from ttc_bench.reporting.params import DecideParams
+from ttc_bench.reporting.scopes import verdict_rows, verdicts_on
+
+
+def told(project: Path, query: str = "index == index", **limits: float) -> str:
+    scores = pd.read_parquet(
+        project / "data/08_reporting/all_scores.parquet", dtype_backend="pyarrow"
+    ).query(query)
+    rows = verdict_rows(verdicts_on(scores, PARAMS))
+    return answer(rows, all_limits(DecideParams(**limits)))
+
+
+def test_the_page_says_what_the_report_would(measured: Path, open_page: Open) -> None:
+    page = open_page(measured, "decide")
+    assert told(measured) in words(page)
+    page.slider(key="reward").set_value(0.05).run()
+    assert told(measured, least_reward=0.05) in words(page)
+    page.selectbox(key="benchmark").set_value("crm_sim").run()
+    assert told(measured, "benchmark == 'crm_sim'", least_reward=0.05) in words(page)
+
+
+def test_an_address_holds_the_limits_and_the_questions(measured: Path, open_page: Open) -> None:
+    page = open_page(measured, "decide", benchmark="worf_sim", reward="0.1")
+    assert told(measured, "benchmark == 'worf_sim'", least_reward=0.1) in words(page)
+
+
+def test_parts_are_answered_each_by_its_own_questions(measured: Path, open_page: Open) -> None:
+    page = open_page(measured, "decide", by="Difficulty")
+    for level in ("easy", "hard"):
+        part = told(measured, f"difficulty == '{level}'")
+        assert f"{level}: {part}" in words(page)
+
+
+def test_a_damaged_file_and_an_empty_project_give_a_sentence(
+    copied: Path, open_page: Open
+) -> None:  # fmt: skip
+    scores = copied / "data/08_reporting/all_scores.parquet"
+    scores.write_bytes(scores.read_bytes()[:5000])
+    assert "is damaged" in words(open_page(copied, "decide"))
+    scores.unlink()
+    page = open_page(copied, "decide")
+    assert "kedro run" in words(page)
+    assert not page.exception
+
+
+def test_one_variant_alone_is_told_so(copied: Path, open_page: Open) -> None:
+    file = copied / "data/08_reporting/all_scores.parquet"
+    table = pd.read_parquet(file)
+    table[table["policy"] == "baseline"].to_parquet(file)
+    assert "better than baseline.greedy" in words(open_page(copied, "decide"))
+    table[table["policy"] == "self_refine"].to_parquet(file)
+    assert "There is no baseline" in words(open_page(copied, "decide"))
+
+
+def test_the_script_itself_shows_the_first_page(measured: Path) -> None:
+    with contextlib.chdir(measured):
+        script = ROOT / "src/ttc_bench/dashboard/app.py"
+        page = AppTest.from_file(script, default_timeout=60).run()
+    assert told(measured) in words(page)
