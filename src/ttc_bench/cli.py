@@ -212,5 +212,5 @@ def dashboard(host: str, port: int, env: str | None) -> None:
         os.environ["KEDRO_ENV"] = env
     if warning := warning_of(host):
         click.echo(f"Warning: {warning}", err=True)
-    with contextlib.chdir(_project_folder()):
+    with contextlib.chdir(_project_folder(None)):
         serve(host, port)

@@ -24,9 +24,9 @@ def main() -> None:
         st.warning(plain(warning))
     if not _may_enter():
         return
-    folder = find_kedro_project(Path.cwd())
-    if folder is None:
-        st.info("This is no Kedro project: start the dashboard in the project's folder.")
+    folder = find_kedro_project(Path.cwd()) or Path.cwd()
+    if not (folder / "conf" / "base").is_dir():
+        st.info("There is no project here: start the dashboard in the project's folder.")
         return
     store = _store(folder, os.environ.get("KEDRO_ENV"))
     shown = [

@@ -55,10 +55,9 @@ class Store:
 
     @cached_property
     def _config(self) -> Any:
-        from kedro.framework.project import settings
-        from kedro.framework.startup import bootstrap_project
+        from kedro.framework.project import configure_project, settings
 
-        bootstrap_project(self.folder)
+        configure_project("ttc_bench")
         source = str(self.folder / settings.CONF_SOURCE)
         arguments = {**settings.CONFIG_LOADER_ARGS, "env": self._env}
         return settings.CONFIG_LOADER_CLASS(conf_source=source, **arguments)

@@ -16,8 +16,10 @@ from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.verdicts import verdicts
 from ttc_bench.types import GROUP, DataFrame
 
-COLUMNS = ("run_id", "config", "job_id", "task", "difficulty", "status", "answer", "lossless",
-           "reward", "latency_s", "control_latency_s", "total_tokens", "flops", "usd", *GROUP)  # fmt: skip
+COLUMNS = (
+    *("run_id", "config", "job_id", "task", "difficulty", "status", "answer", "lossless", "reward"),
+    *("latency_s", "control_latency_s", "total_tokens", "flops", "usd", *GROUP),
+)
 """Columns of the scores that a decision rests on."""
 
 
