@@ -120,6 +120,8 @@ def test_workflows_agree_whatever_their_numbering() -> None:
         (r"\(42\)", ("42",)),
         (r"$\boxed{\text{A1}}$", ("A1",)),
         (r"\boxed{42}", ("42",)),
+        (r"\boxed{\frac{1}{2}}", ("1/2",)),
+        (r"\(\boxed{\dfrac{10}{3}}\)", ("10/3",)),
         ("1,234, 5,678", ("1234", "5678")),
         ("1, 200", ("1", "200")),
         ("1,2,3", ("1", "2", "3")),
@@ -132,6 +134,25 @@ def test_workflows_agree_whatever_their_numbering() -> None:
 def test_lists_line_ends_and_latex_are_read(text: str, answers: tuple[str, ...]) -> None:
     assert parse_answer(f"Answer: {text}") == answers
     assert parse_answer(f"\ufeffAnswer: {text}") == answers
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("so the result is \\boxed{42}.", ("42",)),
+        ("first \\boxed{1}, then \\boxed{\\frac{1}{2}}", ("1/2",)),
+        ("\\boxed{\\text{A1, B2}}", ("A1", "B2")),
+        ("\\boxed{1} and \\boxed{2", ("1",)),
+        ("\\boxed{7} it is.\nAnswer: 8", ("8",)),
+        ("Answer\uff1a42", ("42",)),
+    ],
+)
+def test_a_box_stands_for_a_marker_where_there_is_none(text: str, answers: tuple[str, ...]) -> None:
+    assert parse_answer(text) == answers
+
+
+def test_many_open_boxes_take_no_time() -> None:
+    assert parse_answer("\\boxed{" * 50_000) is None
 
 
 def test_one_number_has_one_vote_however_it_is_written() -> None:

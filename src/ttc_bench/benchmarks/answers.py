@@ -10,13 +10,13 @@ import re
 from collections import deque
 from typing import NamedTuple
 
-from ttc_bench.benchmarks.thinking import split_thinking
+from ttc_bench.thinking import split_thinking
 
 NONE_ANSWER = ("None",)
 """The canonical form of the explicit answer "None": there is no such record."""
 
 _MARKER = re.compile(
-    r"^[ \t>*_#-]*(?:the[ \t]+)?(?:final[ \t]+)?answer(?:[ \t]+is)?[ \t*_]*:[ \t*_]*",
+    r"^[ \t>*_#-]*(?:the[ \t]+)?(?:final[ \t]+)?answer(?:[ \t]+is)?[ \t*_]*[:\uff1a][ \t*_]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _RESPOND = re.compile(r"<(/?)respond>", re.IGNORECASE)
@@ -26,6 +26,8 @@ _ZEROS = re.compile(r"(?<=\d)\.0+$|(?<=\.\d)0+$")
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+$")
 _MATHS = re.compile(r"\\[()\[\]]|\\[,;! ]|\$\$|\$(?!\d)|(?<!\w)\$(?=[\d.,]+\$)")
 _WRAPPED = re.compile(r"\\(?:boxed|fbox|text(?:bf|it|rm|tt)?|math(?:rm|bf|it|tt))\s*\{([^{}]*)\}")
+_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
 _LINE_END = re.compile(r"\r\n?")
 _BLANKS = re.compile(r"[^\S\n]+")
 _BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+")
@@ -35,11 +37,12 @@ _QUOTES = "\"'`*\u201c\u201d\u2018\u2019"
 
 
 def answer_span(text: str) -> str | None:
-    """Return what stands behind the last ``Answer:`` marker, or ``None`` without a marker.
+    r"""Return what stands behind the last ``Answer:`` marker, or ``None`` without a marker.
 
     The answer is the rest of the marker's line; where that is empty, the paragraph below it. A
     list goes on over lines: behind a comma, a colon or an "and", or with a line of one id.
-    CRMArena's own ``<respond>...</respond>`` counts as a marker too; the later one wins.
+    CRMArena's own ``<respond>...</respond>`` counts as a marker too; the later one wins. Without
+    either, the last ``\boxed{...}`` does, in which models trained on mathematics answer.
 
     Args:
         text: A whole response.
@@ -50,10 +53,21 @@ def answer_span(text: str) -> str | None:
     if respond and (marker is None or respond.start > marker.start()):
         return text[respond].strip()
     if marker is None:
-        return None
+        return _boxed(text)
     rest = text[marker.end() :]
     lines = [line.strip() for line in rest.split("\n")]
     return _listed(lines) if lines[0] else rest.strip().split("\n\n", 1)[0].strip()
+
+
+def _boxed(text: str) -> str | None:
+    """Return what the last complete LaTeX box holds; of nested ones the outermost."""
+    inside, opened = None, list[int | None]()
+    for sign in _BOXED.finditer(text):
+        if sign[0] != "}":
+            opened.append(None if sign[0] == "{" else sign.end())
+        elif opened and (start := opened.pop()) is not None:
+            inside = text[start : sign.start()]
+    return inside
 
 
 def _listed(lines: list[str]) -> str:
@@ -102,7 +116,7 @@ def split_answers(span: str) -> tuple[str, ...] | None:
 
 def _unwrapped(span: str) -> str:
     """Return an answer span without the LaTeX around its answers, however deep it is nested."""
-    while (inner := _WRAPPED.sub(r"\1", span)) != span:
+    while (inner := _WRAPPED.sub(r"\1", _FRACTION.sub(r"\1/\2", span))) != span:
         span = inner
     return _MATHS.sub("", span)
 

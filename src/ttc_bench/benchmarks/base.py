@@ -13,10 +13,10 @@ from pydantic import Field
 
 from ttc_bench.benchmarks.answers import parse_workflow
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
-from ttc_bench.benchmarks.thinking import split_thinking
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params
 from ttc_bench.registry import Registry
+from ttc_bench.thinking import split_thinking
 from ttc_bench.types import Job, Message, Sample
 
 QUESTION_VERSION = "2:"

@@ -23,9 +23,9 @@ from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.benchmarks.scoring.crm_answers import extract
 from ttc_bench.benchmarks.scoring.refusal import refuses_for_privacy
 from ttc_bench.benchmarks.scoring.text import normalise
-from ttc_bench.benchmarks.thinking import split_thinking
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params
+from ttc_bench.thinking import split_thinking
 from ttc_bench.types import Job, Message, Sample
 
 REPOSITORY = "Salesforce/CRMArenaPro"

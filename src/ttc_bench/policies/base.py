@@ -42,12 +42,15 @@ class Outcome:
         source: The completion that the answer comes from; gives TTFT and token gaps.
         samples: Candidate texts that were chosen from.
         info: Facts about the decision, e.g. ``{"confidence": 0.75}``.
+        streams: Whether its tokens can be shown as they are made; not where the whole text is
+            read first, by a vote, a score or a threshold.
     """
 
     text: str
     source: Completion | None = None
     samples: tuple[str, ...] = ()
     info: Mapping[str, Any] = field(default_factory=dict)
+    streams: bool = True
 
     def __post_init__(self) -> None:
         """Raise `TypeError` for what is no answer: it would count as one."""

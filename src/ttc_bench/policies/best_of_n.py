@@ -26,6 +26,7 @@ class _BestOfN(SampledVariant):
             samples[best],
             samples=tuple(sample.text for sample in samples),
             info={**choice, "scored_by": self.name, "pool": self.pool()},
+            streams=False,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -37,7 +38,7 @@ class _Cascade(Variant):
         escalates = confidence < self.threshold or self.threshold == 1.0
         info = {"confidence": confidence, "escalated": escalates}
         if not escalates:
-            return Outcome(small.text, small.source, samples=small.samples, info=info)
+            return replace(small, info=info, streams=False)
         (large,) = await session.complete(session.request(purpose="escalation"))
         return Outcome(large.text, large, samples=small.samples, info=info)
 

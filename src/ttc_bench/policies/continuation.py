@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ttc_bench.benchmarks.thinking import split_thinking
 from ttc_bench.engines.completion import Completion
 from ttc_bench.policies import Session
+from ttc_bench.thinking import split_thinking
 
 
 @dataclass(frozen=True)

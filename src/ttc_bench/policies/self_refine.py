@@ -7,10 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from ttc_bench.benchmarks.sim import formats
-from ttc_bench.benchmarks.thinking import split_thinking
 from ttc_bench.engines.base import Capability
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
 from ttc_bench.policies.continuation import PartialAnswer, extend, force_answer
+from ttc_bench.thinking import split_thinking
 
 
 @variant("self_refine", "feedback")

@@ -71,3 +71,23 @@ def test_an_answer_that_waits_for_its_critique_has_no_time_per_token(
     row = respond("x", VARIANTS["self_refine.feedback"](), session, outcome).to_row()
     assert critique.usage.completion_tokens > 1
     assert row["ttft_s"] == row["latency_s"], "no token could be shown before the last call ended"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "streams"),
+    [
+        ("cascade.confidence", {"threshold": 0.0}, False),
+        ("cascade.confidence", {"threshold": 1.0}, True),
+        ("best_of_n.likelihood", {"n": 1}, False),
+        ("baseline.greedy", {}, True),
+    ],
+)
+def test_an_answer_that_is_read_before_it_is_shown_starts_when_it_is_whole(
+    answer: Any, jobs: list[Job], name: str, settings: dict[str, Any], streams: bool
+) -> None:
+    outcome, session = answer(name, jobs[0], Journal(), **settings)
+    if name == "cascade.confidence" and not settings["threshold"]:
+        assert not outcome.info["escalated"]
+    row = respond("x", VARIANTS[name](), session, outcome).to_row()
+    assert (row["ttft_s"] < row["latency_s"]) == streams
+    assert streams or row["ttft_s"] == row["latency_s"]

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from ttc_bench.engines.completion import FinishReason, Timing
+from ttc_bench.thinking import marker_texts
 
 UNFINISHED = "\ufffd"
 """What a decoder prints for a character whose last bytes are still to come."""
@@ -170,10 +171,18 @@ def decode_part(tokenizer: Any, tokens: tuple[int, ...], skip_special: bool = Tr
 
 
 def decode(tokenizer: Any, tokens: Sequence[int], skip_special: bool = True) -> str:
-    """Return the text of ``tokens``, by default without special ones; nothing is cleaned up."""
+    """Return the text of ``tokens``, by default without special ones; nothing is cleaned up.
+
+    Special tokens that mark reasoning stay: without them it could not be told from the answer.
+    """
+    markers = marker_texts(special_texts(tokenizer)) if skip_special else frozenset[str]()
     text: str = tokenizer.decode(
-        list(tokens), skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
+        list(tokens),
+        skip_special_tokens=skip_special and not markers,
+        clean_up_tokenization_spaces=False,
     )
+    for special in special_texts(tokenizer) if markers else ():
+        text = text if special in markers else text.replace(special, "")
     return text
 
 

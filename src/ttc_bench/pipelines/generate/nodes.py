@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from ttc_bench.benchmarks.thinking import Thought, split_thinking
 from ttc_bench.engines.base import Capability, Engine
 from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.errors import CapabilityError, DataError, UserError
@@ -27,6 +26,7 @@ from ttc_bench.policies import (
 from ttc_bench.policies.control import sessions, timed_jobs
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import Response, to_frame
+from ttc_bench.thinking import Thought, split_thinking
 from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
@@ -224,15 +224,15 @@ def _failure(job: Job, error: Exception) -> dict[str, Any]:
 def _ttft_s(session: Session, outcome: Outcome) -> float | None:
     """Return when the user could see the first token of the answer.
 
-    An answer that streams from the last request starts after all requests before it; an answer
-    chosen among samples, or judged by a later call, starts when all of them are there.
+    An answer that streams from the last request starts after all requests before it; one that is
+    chosen among samples, or judged before it is shown, starts when all of that is done.
     """
     calls = [call for call in session.ledger.calls if not call.is_broken]
     if not calls:
         return None
     last = [call for call in calls if call.request == calls[-1].request]
     latency_s = session.ledger.totals()["latency_s"] or 0.0
-    if outcome.source is None or len(last) > 1 or last[0].ttft_s is None:
+    if not outcome.streams or outcome.source is None or len(last) > 1 or last[0].ttft_s is None:
         return latency_s
     clock = outcome.source.timing
     if (clock.ttft_s, clock.latency_s) != (last[0].ttft_s, last[0].latency_s):

@@ -7,14 +7,19 @@ its own; models that run by themselves write it between markers.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 _NAMES = r"(?:seed:)?think|thinking|thoughts?|reasoning"
-_FINAL = re.compile(r"(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>|<\|return\|>")
+_FINAL = re.compile(
+    r"(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>|<\|(?:return|end)\|>\s*\Z"
+)
 """What the Harmony format (gpt-oss) writes around an answer."""
 
 _TAG = re.compile(
     rf"""
+    # A marker in quotes is talked about.
+    (?<![`"'])(?:
     <(?P<xml>{_NAMES})>            | </(?P<xml_end>{_NAMES})>
     | \[(?P<mistral>THINK)\]       | \[/(?P<mistral_end>THINK)\]
     | \u25c1(?P<kimi>think)\u25b7  | \u25c1/(?P<kimi_end>think)\u25b7
@@ -22,6 +27,7 @@ _TAG = re.compile(
     | <\|(?P<cohere>START_THINKING)\|>  | <\|(?P<cohere_end>END_THINKING)\|>
     | (?:<\|start\|>assistant)?<\|channel\|>(?P<harmony>analysis|commentary)[^<]*<\|message\|>
     | (?P<harmony_end><\|end\|>)
+    )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -33,6 +39,8 @@ _CLOSING = {
     "cohere": "<|END_THINKING|>",
     "harmony": "<|end|><|start|>assistant<|channel|>final<|message|>",
 }
+
+_HARMONY = frozenset({"<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"})
 
 
 class Thought(NamedTuple):
@@ -79,3 +87,17 @@ def split_thinking(text: str) -> Thought:
     (visible if family is None else hidden).append(text[at:])
     answer = _FINAL.sub("", "".join(visible)).strip()
     return Thought(answer, "\n".join(filter(None, map(str.strip, hidden))), closing)
+
+
+def marker_texts(special: Iterable[str]) -> frozenset[str]:
+    """Return those texts of a tokenizer's special tokens that mark reasoning.
+
+    A decoder that leaves special tokens out would make one text of reasoning and answer.
+
+    Args:
+        special: Texts of all special tokens.
+    """
+    texts = frozenset(special)
+    markers = {text for text in texts if _TAG.fullmatch(text)} - _HARMONY
+    # Other models end their turns by tokens of the same names.
+    return frozenset(markers | (_HARMONY & texts if "<|channel|>" in texts else set()))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.conftest import ingested
+from tests.conftest import REFERENCE, ingested
+from transformers import PreTrainedTokenizerFast
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.benchmarks.answers import parse_answer, parse_workflow
-from ttc_bench.benchmarks.thinking import split_thinking
+from ttc_bench.engines.runtime.stream import decode
+from ttc_bench.thinking import split_thinking
 
 BLOCKS = [
     ("<think>", "</think>"),
@@ -59,3 +63,26 @@ def test_the_answer_scores_as_if_nothing_had_been_thought(name: str) -> None:
         assert benchmark.score(f"<think>\n{answer}", job)["reward"] == 0.0
         assert benchmark.parse(f"<think>\n{answer}", job) is None
     assert parse_workflow("<think>Node:\n1: a\nEdges: (START,1)</think>") is None
+
+
+@pytest.mark.parametrize("quote", ["`", '"', "'"])
+@pytest.mark.parametrize(("opening", "closing"), BLOCKS[:5])
+def test_a_marker_in_quotes_hides_nothing(opening: str, closing: str, quote: str) -> None:
+    text = f"Write {quote}{opening}{quote} first and {quote}{closing}{quote} last.\nAnswer: 7"
+    assert split_thinking(text) == (text, None, None)
+    assert split_thinking(f"{opening}\nhm\n{closing}\n{text}").answer == text
+
+
+@pytest.mark.parametrize(("opening", "closing"), BLOCKS)
+def test_reasoning_between_special_tokens_is_told_from_the_answer(
+    opening: str, closing: str
+) -> None:
+    """A decoder leaves special tokens out, and those that mark reasoning with them."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(REFERENCE / "target")
+    parts = re.findall(r"<\|\w+\|>|<[^>]*>|\[/?THINK\]|\u25c1/?think\u25b7", opening + closing)
+    tokenizer.add_special_tokens({"additional_special_tokens": [*parts, "<|tool|>"]})
+    text = f"{opening}forty{closing}<|tool|>forty-two"
+    tokens = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+    thought = split_thinking(decode(tokenizer, tokens))
+    assert thought.answer == "forty-two"
+    assert (thought.reasoning or "").strip().endswith("forty")
