@@ -11,6 +11,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 
+from ttc_bench.hooks.mlflow_store import settle_store
 from ttc_bench.params import flat
 
 EMBEDDED = ("sqlite:", "file:")
@@ -43,7 +44,14 @@ class Tracking:
         os.environ.setdefault(SWITCH, "true")
         os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(INTERVAL_S))
         self._project = Path(context.project_path)
-        context.config_loader["mlflow"] = with_place(context.config_loader["mlflow"], self._project)
+        config = with_place(context.config_loader["mlflow"], self._project)
+        context.config_loader["mlflow"] = config
+        uri = str((config.get("server") or {}).get("mlflow_tracking_uri") or "")
+        if uri.startswith(SQLITE):
+            experiment = (config.get("tracking") or {}).get("experiment") or {}
+            place = (experiment.get("create_experiment_kwargs") or {}).get("artifact_location")
+            store, name = Path(uri.removeprefix(SQLITE)), str(experiment.get("name"))
+            settle_store(store, name, self._project, place)
 
     @hook_impl
     def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:

@@ -1,0 +1,128 @@
+"""The embedded MLflow store after a project was copied, moved, or used by another MLflow."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ttc_bench.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("trace_tags", "value"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Columns in which MLflow keeps absolute addresses of artifacts."""
+
+
+def settle_store(store: Path, experiment: str, project: Path, artifacts: str | None) -> None:
+    """Make an SQLite store one of this project and of the MLflow that is installed.
+
+    Args:
+        store: The database; it need not exist.
+        experiment: Name of the experiment.
+        project: The project's folder.
+        artifacts: Where the artifacts of the experiment lie in the project; ``None`` is where
+            MLflow keeps them by itself.
+
+    Raises:
+        UserError: If a newer MLflow wrote the database.
+    """
+    if not store.exists():
+        return
+    try:
+        _upgrade(store)
+        if artifacts and not Path(artifacts).is_absolute():
+            _readdress(store, experiment, project, Path(artifacts))
+    except sqlite3.DatabaseError as error:
+        # MLflow opens it next, and is the one that cannot do without it.
+        logger.warning("%s cannot be checked: %s", store, error)
+
+
+def _readdress(store: Path, experiment: str, project: Path, artifacts: Path) -> None:
+    """Bring the addresses of artifacts along to where the project has moved or was copied.
+
+    MLflow keeps absolute ones, and would go on to write into the folder that it came from.
+    """
+    with closing(sqlite3.connect(store, timeout=30)) as connection, connection:
+        tables = _columns(connection)
+        if ("experiments", "artifact_location") not in tables:
+            return
+        query = "select artifact_location from experiments where name = ?"
+        row = connection.execute(query, (experiment,)).fetchone()
+        location = str(row[0]) if row else ""
+        here, there = project.as_uri(), location.removesuffix(f"/{artifacts.as_posix()}")
+        if there in (here, location):  # It never moved, or its artifacts are kept elsewhere.
+            return
+        moved = sum(
+            _replace(connection, column, old, new)
+            for column in ADDRESSES
+            if column in tables
+            for old, new in ((there, here), (_path(there), str(project)))
+        )
+    logger.info("%s came from %s: %d addresses of artifacts now lead here", store, there, moved)
+
+
+def _replace(
+    connection: sqlite3.Connection, column: tuple[str, str], old: str, new: str
+) -> int:  # fmt: skip
+    """Replace what addresses begin with; return how many there were."""
+    table, name = column
+    statement = f"update {table} set {name} = ? || substr({name}, ?) where substr({name}, 1, ?) = ?"
+    done = connection.execute(statement, (new, len(old) + 1, len(old) + 1, f"{old}/"))
+    return done.rowcount
+
+
+def _path(uri: str) -> str:
+    """Return the path of a file URI; of anything else, itself."""
+    return unquote(urlsplit(uri).path) if uri.startswith("file:") else uri
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    names = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
+    return {
+        (name, column[1])
+        for (name,) in names
+        for column in connection.execute(f"pragma table_info({name})")
+    }
+
+
+def _upgrade(store: Path) -> None:
+    """Bring the database of an older MLflow up to date, a copy of it kept as it was."""
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+    from mlflow.store.db import utils
+
+    with closing(sqlite3.connect(store, timeout=30)) as connection:
+        if ("alembic_version", "version_num") not in _columns(connection):
+            return
+        found = connection.execute("select version_num from alembic_version").fetchone()
+    revision = str(found[0]) if found else ""
+    if not found or revision == utils._get_latest_schema_revision():
+        return
+    scripts = ScriptDirectory.from_config(utils._get_alembic_config(db_url=""))
+    try:
+        scripts.get_revision(revision)
+    except CommandError as error:
+        raise UserError(
+            f"{store} was written by a newer MLflow (schema {revision}): install that one, or move"
+            " the file away to begin a new store."
+        ) from error
+    kept = store.with_name(f"{store.name}.{revision}")
+    with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(kept)) as copy:
+        source.backup(copy)
+        runs = source.execute("select count(*) from runs").fetchone()[0]
+    utils._upgrade_db(utils.create_sqlalchemy_engine(f"sqlite:///{store}"))
+    logger.warning(
+        "%s was written by an older MLflow: brought up to date with its %d runs; as it was, it is"
+        " kept as %s",
+        *(store, runs, kept.name),
+    )
