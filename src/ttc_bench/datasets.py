@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import HTMLPreview, TablePreview
 from kedro_datasets.pandas import ParquetDataset
+from kedro_datasets.partitions import PartitionedDataset
 from kedro_datasets.text import TextDataset
 from pydantic import ValidationError
 
@@ -141,6 +142,15 @@ class TableDataset(ParquetDataset):  # type: ignore[misc]
             batch = next(table.iter_batches(max(1, nrows), columns=names), None)
         rows = batch.to_pylist()[:nrows] if batch is not None else []
         return _preview(names, [[_shown(row[name]) for name in names] for row in rows])
+
+
+class KnownTables(PartitionedDataset):  # type: ignore[misc]
+    """Tables of a folder by name, as far as they are there: none are no error."""
+
+    def load(self) -> dict[str, Callable[[], Any]]:
+        """Return what loads each table; nothing where there is none."""
+        self._invalidate_caches()
+        return dict(super().load()) if self._list_partitions() else {}
 
 
 def _shown(value: Any) -> Any:

@@ -18,6 +18,9 @@ from ttc_bench.pipelines.generate.pipeline import policy_pipeline
 from ttc_bench.policies import policies
 from ttc_bench.types import BASELINE
 
+STORED = ("mlflow_runs", "mlflow_traces", "mlflow_report")
+"""What a suite has tracked before too many failures end it."""
+
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline by name; ``__default__`` is the full suite.
@@ -56,7 +59,7 @@ class Suite(Pipeline):
         own = (
             ingest_benchmarks.create_pipeline()
             + runs
-            + aggregate.create_pipeline(inputs=scores, stored=("mlflow_runs", "mlflow_report"))
+            + aggregate.create_pipeline(inputs=scores, stored=STORED)
             + report.create_pipeline()
         )
         names = {node.name for node in own.nodes}

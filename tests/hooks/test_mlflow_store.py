@@ -86,7 +86,8 @@ def test_the_store_of_an_older_mlflow_is_brought_up_to_date_and_kept_as_it_was(
             " values (1, 'ttc-bench', '/old/data/mlflow/artifacts', 'active')"
         )
         connection.execute(
-            "insert into runs (run_uuid, experiment_id, status, source_type, lifecycle_stage, user_id, start_time)"
+            "insert into runs (run_uuid, experiment_id, status, source_type, lifecycle_stage,"
+            " user_id, start_time)"
             " values ('a', 1, 'FINISHED', 'LOCAL', 'active', 'u', 1)"
         )
     before = store.read_bytes()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ class Tracking:
     _project = Path()
     _caller_run: str | None = None
     """The run that the caller had opened before kedro's, and closes again."""
+    _is_named = False
+    """Whether ``mlflow.yml`` says which run it is, or how it is called."""
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
@@ -46,6 +50,7 @@ class Tracking:
         self._project = Path(context.project_path)
         config = with_place(context.config_loader["mlflow"], self._project)
         context.config_loader["mlflow"] = config
+        self._is_named = any(((config.get("tracking") or {}).get("run") or {}).values())
         uri = str((config.get("server") or {}).get("mlflow_tracking_uri") or "")
         if uri.startswith(SQLITE):
             experiment = (config.get("tracking") or {}).get("experiment") or {}
@@ -63,8 +68,10 @@ class Tracking:
         }
 
     @hook_impl(trylast=True)
-    def before_pipeline_run(self, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Log all settings; turn the switch off once the run is open and its monitor runs.
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]
+    ) -> None:
+        """Name the run and log all settings; turn the switch off once its monitor runs.
 
         kedro-mlflow logs a typed parameter as one text, so each setting is logged under its own
         name too. It opens the run again before every node, and MLflow would start one more monitor
@@ -72,8 +79,12 @@ class Tracking:
         """
         import mlflow
 
-        if mlflow.active_run():
-            settings = flat(catalog.load("run_settings"))
+        if run := mlflow.active_run():
+            given = catalog.load("run_settings")
+            settings = flat(given)
+            if run.info.run_id != self._caller_run and not self._is_named:
+                name = run_name(run_params.get("pipeline_names") or (), given.get("limit"))
+                mlflow.set_tag("mlflow.runName", name)
             # The recipe of the models is no setting of a run, and its stages are too long.
             mlflow.log_params({k: v for k, v in settings.items() if "train_reference" not in k})
         self._switch = os.environ.get(SWITCH, self._switch)
@@ -101,6 +112,18 @@ class Tracking:
         # The next run of this process may be one that is not tracked, and kedro-mlflow would open
         # this one again before its nodes.
         mlflow_hook.run_id = None
+
+
+def run_name(pipelines: Sequence[str], limit: int | None) -> str:
+    """Return the name of a run in MLflow: what ran, on how much, and when.
+
+    Args:
+        pipelines: Names of the pipelines; none is the full suite.
+        limit: Most jobs of a benchmark.
+    """
+    what = "+".join(pipelines or ["all policies"])
+    much = "no limit" if limit is None else f"limit {limit}"
+    return f"{what}, {much}, {datetime.now():%Y-%m-%d %H:%M}"
 
 
 def end_runs(status: str, but: str | None = None) -> None:

@@ -35,13 +35,13 @@ COMMIT = "git_commit"
 """Tag of the commit of the code, changed since or not."""
 
 KEY_FIGURES = {
-    "speed": "speed",
-    "latency_s_mean": "latency_s",
-    "total_tokens_mean": "tokens",
-    "flops_mean": "flops",
-    "usd_mean": "usd",
+    "speed": ("speed", 1.0),
+    "latency_s_mean": ("latency_s", 1.0),
+    "total_tokens_mean": ("tokens", 1.0),
+    "flops_mean": ("gflop", 1e-9),
+    "usd_mean": ("usd", 1.0),
 }
-"""Columns of the verdicts that are key figures of a variant, by their name."""
+"""Columns of the verdicts that are key figures of a variant, by name and factor."""
 
 SECTION = "key"
 """Charts of a nested run's key figures come first: MLflow goes by the alphabet."""
@@ -120,7 +120,7 @@ def log_parent(
 ) -> dict[str, str]:
     """Log what speaks of all variants to the run of the pipeline; return its id.
 
-    Plots as PNG and as HTML that MLflow shows, tables as CSV, and the report.
+    Plots as PNG, all of them as one interactive page, tables as CSV, and the report.
 
     Args:
         tables: Tables by name.
@@ -137,12 +137,24 @@ def log_parent(
         (place / "report.html").write_text(report, encoding="utf-8")
         for name, png in stills.items():
             (place / "plots" / f"{name}.png").write_bytes(png)
-        for name, figure in interactive.items():
-            figure.write_html(place / "plots" / f"{name}.html", include_plotlyjs="cdn")
+        (place / "plots.html").write_text(_page(interactive), encoding="utf-8")
         for name, table in tables.items():
             table.to_csv(place / "tables" / f"{name}.csv", index=False)
         mlflow.log_artifacts(folder)
     return {"parent": parent}
+
+
+def _page(figures: Mapping[str, Any]) -> str:
+    """Return interactive figures as one page that holds Plotly's code, once for all of them.
+
+    MLflow shows a page without the files beside it, and there may be no network.
+    """
+    parts = [
+        figure.to_html(full_html=False, include_plotlyjs=number == 0, div_id=name)
+        for number, (name, figure) in enumerate(figures.items())
+    ]
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Plots</title>'
+    return "\n".join([head, *parts, "</html>"])
 
 
 @contextmanager
@@ -229,12 +241,12 @@ def _key_figures(
 ) -> Iterator[tuple[Row, str, float]]:
     """Yield reward, speed and costs of every variant of a group, with its row and their names."""
     means = _where(figures.intervals, {"metric": "reward"})
-    tables = ((means, {"mean": "reward"}), (figures.verdicts, KEY_FIGURES))
+    tables = ((means, {"mean": ("reward", 1.0)}), (figures.verdicts, KEY_FIGURES))
     for table, columns in tables:
         for row in row_dicts(_where(table, group)):
-            for column, name in columns.items():
+            for column, (name, factor) in columns.items():
                 if known(row[column]):
-                    yield row, name, float(row[column])
+                    yield row, name, float(row[column]) * factor
 
 
 def _key(label: str) -> str:

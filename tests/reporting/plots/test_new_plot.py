@@ -56,4 +56,6 @@ def test_a_plot_is_one_file(tmp_path: Path) -> None:
     assert (trace["x"], trace["y"]) == ([0.75], ["baseline"])
     assert "<h3>Validity</h3>" in (saved / "report.html").read_text()
     logged = {path.name for path in (project / "data").rglob("validity_plot.*")}
-    assert logged == {"validity_plot.png", "validity_plot.html"}
+    assert logged == {"validity_plot.png"}
+    (page,) = (project / "data/mlflow").rglob("plots.html")
+    assert 'id="validity_plot"' in page.read_text()

@@ -179,6 +179,18 @@ def log_runs(
     return log_children(figures, run_settings, summary_table)
 
 
+def log_traces(
+    all_scores: DataFrame,
+    known_jobs: list[Job],
+    known_responses: dict[str, Callable[[], DataFrame]],
+    mlflow_runs: dict[str, str],
+) -> dict[str, str]:
+    """Log the responses that tell most as MLflow traces; return what each is about."""
+    from ttc_bench.reporting.mlflow_traces import log_picks, pick
+
+    return log_picks(pick(all_scores), known_jobs, known_responses, mlflow_runs)
+
+
 def check_valid_share(
     bench_summary: DataFrame,
     min_valid_share: float,

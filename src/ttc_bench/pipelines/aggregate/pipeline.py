@@ -16,6 +16,7 @@ from ttc_bench.pipelines.aggregate.nodes import (
     confidence,
     find_floors,
     log_runs,
+    log_traces,
     name_run,
     show,
 )
@@ -28,7 +29,9 @@ from ttc_bench.reporting.verdicts import verdicts
 
 
 def create_pipeline(
-    inputs: Sequence[str] | None = None, stored: Sequence[str] = ("mlflow_runs",), **_: object
+    inputs: Sequence[str] | None = None,
+    stored: Sequence[str] = ("mlflow_runs", "mlflow_traces"),
+    **_: object,
 ) -> Pipeline:
     """Return scores -> dbt marts -> intervals -> decision -> table and MLflow.
 
@@ -134,6 +137,12 @@ def _told(stored: Sequence[str]) -> list[Node]:
             ],
             outputs="mlflow_runs",
             name="log_runs",
+        ),
+        node(
+            log_traces,
+            inputs=["all_scores", "known_jobs", "known_responses", "mlflow_runs"],
+            outputs="mlflow_traces",
+            name="log_traces",
         ),
         node(
             check_valid_share,
