@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ttc_bench.errors import UserError
@@ -99,8 +100,9 @@ def _upgrade(store: Path) -> None:
     """Bring the database of an older MLflow up to date, a copy of it kept as it was."""
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
-    from mlflow.store.db import utils
+    from mlflow.store.db import utils as untyped
 
+    utils: Any = untyped
     with closing(sqlite3.connect(store, timeout=30)) as connection:
         if ("alembic_version", "version_num") not in _columns(connection):
             return

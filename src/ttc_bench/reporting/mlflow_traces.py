@@ -117,7 +117,7 @@ def _stored(
     """Return the stored responses that scores are of."""
     wanted = {_key(row) for row in rows}
     ids = {key[-1] for key in wanted}
-    stored = {}
+    stored: dict[tuple[Any, ...], Row] = {}
     for name in sorted({f"{key[2]}.{str(key[3]).partition('[')[0]}" for key in wanted}):
         if name in responses:
             table = responses[name]()
