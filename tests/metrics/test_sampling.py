@@ -93,6 +93,7 @@ def test_the_pool_is_noted_for_later_stages() -> None:
         "answers": [0, 1, 0],
         "scores": {"verifier": [0.5, None, 0.25]},
         "success": 1.0,
+        "distinct": 2,
     }
     assert sampled("b", "a")["samples"] == [None], "a policy that noted no pool has none"
     assert sampled(info=info)["samples"] == [None], "no sample, no pool"

@@ -91,5 +91,6 @@ def shown(table: pd.DataFrame, marts: Marts) -> str:
         floors([]),
         words,
         decide(words, DecideParams()),
+        table,
         PARAMS,
     )

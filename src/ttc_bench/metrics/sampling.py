@@ -122,23 +122,29 @@ def sampling(batch: ScoringBatch) -> Columns:
         ],
         "ece": _ece_column(batch, confidence, correct),
         "samples": [
-            pool_note(c, info, batch.params.success)
-            for c, info in zip(candidates, batch.column("info"), strict=True)
+            pool_note(c, info, batch.params.success, len(set(texts or ())))
+            for c, info, texts in zip(
+                candidates, batch.column("info"), batch.column("samples"), strict=True
+            )
         ],
     }
 
 
-def pool_note(candidates: Candidates, info: str | None, success: float) -> str | None:
+def pool_note(
+    candidates: Candidates, info: str | None, success: float, distinct: int
+) -> str | None:
     """Return what later stages need of a pool of independent samples, as one JSON object.
 
     Its keys: ``pool`` (settings of the draws), ``rewards``, ``answers`` (a number per sample, equal
     for equal answers; null is unreadable), ``scores`` (by the name of what scored the samples;
-    null is no finite score) and ``success`` (reward from which a sample counts as correct).
+    null is no finite score), ``success`` (reward from which a sample counts as correct) and
+    ``distinct`` (different texts).
 
     Args:
         candidates: The samples of a response.
         info: What the policy noted, as JSON.
         success: Reward from which a sample counts as correct.
+        distinct: Different texts among the samples.
 
     Returns:
         The note; ``None`` for a policy that noted no ``pool``.
@@ -157,6 +163,7 @@ def pool_note(candidates: Candidates, info: str | None, success: float) -> str |
         ],
         "scores": {noted["scored_by"]: scores} if scores else {},
         "success": success,
+        "distinct": distinct,
     }
     return json.dumps(note, separators=(",", ":"))
 

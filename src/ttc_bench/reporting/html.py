@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttc_bench.reporting.budgets import best_by_budget, pareto_places
 from ttc_bench.reporting.candidates import change
+from ttc_bench.reporting.cautions import cautions
 from ttc_bench.reporting.decision import headline, lines, sentences
 from ttc_bench.reporting.plots import plots
 from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
@@ -46,7 +47,7 @@ def render(
             plots=[(plot, base64.b64encode(stills[plot.name]).decode()) for plot in plots()],
             absent=list(absent_lines(summary).values()),
             failures=plain_sheet(tables["failures"]),
-            unrewarded=unrewarded(tables["all_scores"]),
+            cautions=cautions(tables["all_scores"]),
             details=[
                 ("Every variant against the baseline", plain_sheet(tables["verdicts"])),
                 ("Every pair of variants", comparison_sheet(tables["comparisons"])),
@@ -79,17 +80,6 @@ def _decisions(tables: Mapping[str, DataFrame]) -> Iterator[dict[str, Any]]:
                 "budgets": best_by_budget(of_choices).splitlines()[1:],
                 "sentences": sentences(of_verdicts),
             }
-
-
-def unrewarded(all_scores: DataFrame) -> str:
-    """Return how many answers are worth nothing, and how many could not be read at all."""
-    valid = all_scores[all_scores["status"] == "ok"]
-    zeros = int((valid["reward"] == 0).fillna(value=False).sum())
-    unreadable = int((valid["format_compliance"] == 0).fillna(value=False).sum())
-    return (
-        f"Of {len(valid)} answers, {zeros} have the reward 0, and {unreadable} do not have the form"
-        " that was asked for."
-    )
 
 
 def environment() -> Environment:

@@ -45,6 +45,7 @@ def render(
     floors: DataFrame,
     verdicts: DataFrame,
     decision: DataFrame,
+    cautions: Iterable[str] = (),
     *,
     order: Order = "policy",
     width: int | None = None,
@@ -58,6 +59,7 @@ def render(
         floors: See `ttc_bench.reporting.floors`.
         verdicts: See `ttc_bench.reporting.verdicts`.
         decision: See `ttc_bench.reporting.decision`.
+        cautions: What to know before the figures are believed.
         order: What the rows are sorted by.
         width: Most characters of a line: of the columns the important ones are shown, as far as
             they fit, and sentences are wrapped. ``None`` shows all.
@@ -74,7 +76,8 @@ def render(
         table = f"{title}\n{sheet(ordered(entries, order), columns)}"
         parts += [_lines(before, width), table, _lines(behind, width)]
     left_out = len(telling(everything)) - len(columns)
-    parts += [_lines(_notes(everything, left_out), width), *_decisions(decision, summary, width)]
+    parts += [_lines((*cautions, *_notes(everything, left_out)), width)]
+    parts += _decisions(decision, summary, width)
     return "\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 

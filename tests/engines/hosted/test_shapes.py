@@ -418,3 +418,22 @@ def test_no_event_breaks_the_reader(events: list[dict[str, Any]]) -> None:
     assert counts is None or 0 <= (counts.reasoning_tokens or 0) <= counts.completion_tokens
     assert all(isinstance(piece, str) for piece in answer.choice.text)
     answer.timing(0.0, 0.0)
+
+
+PROMPT = " ".join(f"word{number}" for number in range(1000))
+
+
+@pytest.mark.parametrize(
+    ("read", "is_told"), [(100, True), (1000, True), (2500, False), (4000, False)]
+)
+def test_a_prompt_of_which_the_server_read_a_part_is_told(
+    server: FaultServer, caplog: pytest.LogCaptureFixture, read: int, is_told: bool
+) -> None:
+    """An Ollama whose context is short cuts the prompt, answers, and says nothing."""
+    usage = {"prompt_tokens": read, "completion_tokens": 8, "total_tokens": read + 8}
+    server.plan(extra_chunk={"usage": usage})
+    engine = server.engine()
+    cut = [one(engine, ask(f"{PROMPT} {number}")).extra.get("prompt_cut") for number in range(2)]
+    warnings = [line for line in caplog.messages if "prompt tokens" in line]
+    assert len(warnings) == is_told, "once, not at every call"
+    assert all((f"read {read} of about" in (text or "")) == is_told for text in cut), cut

@@ -149,12 +149,14 @@ def show(
     floors: DataFrame,
     verdicts: DataFrame,
     decision: DataFrame,
+    all_scores: DataFrame,
     params: AggregateParams,
 ) -> str:
     """Print the table of the run as wide as the terminal, and return it with all its columns."""
+    from ttc_bench.reporting.cautions import cautions
     from ttc_bench.reporting.table import render
 
-    tables = (bench_summary, intervals, speeds, floors, verdicts, decision)
+    tables = (bench_summary, intervals, speeds, floors, verdicts, decision, cautions(all_scores))
     print(render(*tables, order=params.order, width=get_terminal_size(NO_TERMINAL).columns))
     return render(*tables, order=params.order)
 

@@ -117,6 +117,7 @@ def _told(stored: Sequence[str]) -> list[Node]:
                 "floors",
                 "verdicts",
                 "decision",
+                "all_scores",
                 "params:aggregate",
             ],
             outputs="summary_table",

@@ -1,0 +1,54 @@
+"""What to know before the figures of a run are believed, in sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ttc_bench.reporting.row_dicts import full_name, row_dicts
+from ttc_bench.types import DataFrame
+
+FEW_JOBS = 3
+"""Questions up to which equal samples may be chance."""
+
+
+def cautions(all_scores: DataFrame) -> list[str]:
+    """Return what all answers of a run are worth, and whose samples do not vary.
+
+    Args:
+        all_scores: Scores of all responses.
+    """
+    return [unrewarded(all_scores), *_invariable(all_scores)]
+
+
+def unrewarded(all_scores: DataFrame) -> str:
+    """Return how many answers are worth nothing, and how many could not be read at all."""
+    valid = all_scores[all_scores["status"] == "ok"]
+    zeros = int((valid["reward"] == 0).fillna(value=False).sum())
+    unreadable = int((valid["format_compliance"] == 0).fillna(value=False).sum())
+    return (
+        f"Of {len(valid)} answers, {zeros} have the reward 0, and {unreadable} do not have the form"
+        " that was asked for."
+    )
+
+
+def _invariable(all_scores: DataFrame) -> Iterator[str]:
+    """Yield a sentence for each variant all of whose draws are equal, on every question."""
+    if "samples" not in all_scores.columns:
+        return
+    drawn = all_scores[all_scores["samples"].notna()]
+    by_variant = drawn.groupby(["model", "benchmark", "policy", "variant"], sort=True)
+    for _, part in by_variant:
+        pools = [json.loads(note) for note in part["samples"]]
+        if len(pools) > FEW_JOBS and all(_are_copies(pool) for pool in pools):
+            (row,) = row_dicts(part.head(1))
+            yield (
+                f"{full_name(row)} on {row['benchmark']}: the samples of each of {len(pools)}"
+                " questions are copies of one another. The model is too sure, or its server"
+                " ignores temperature and seed; agreement says nothing here."
+            )
+
+
+def _are_copies(pool: dict[str, Any]) -> bool:
+    return len(pool["rewards"]) > 1 and pool.get("distinct") == 1
