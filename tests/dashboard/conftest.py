@@ -32,7 +32,7 @@ RUN = {
 
 SCRIPT = """
 from pathlib import Path
-from ttc_bench.dashboard.pages import PAGES, show
+from ttc_bench.dashboard.views import PAGES, show
 from ttc_bench.dashboard.store import Store
 
 show(PAGES[{name!r}], Store(Path({project!r})))

@@ -11,10 +11,10 @@ from pathlib import Path
 import streamlit as st
 from kedro.utils import find_kedro_project
 
-from ttc_bench.dashboard.pages import pages, show
 from ttc_bench.dashboard.parts import plain
 from ttc_bench.dashboard.serving import PASSWORD, warning_of
 from ttc_bench.dashboard.store import Store
+from ttc_bench.dashboard.views import pages, show
 
 
 def main() -> None:

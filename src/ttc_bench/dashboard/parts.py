@@ -14,6 +14,7 @@ from ttc_bench.errors import DataError
 from ttc_bench.params import parse_params
 from ttc_bench.reporting.drawing.figure import Figure
 from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.plots.facets import variants_of
 from ttc_bench.reporting.scopes import COLUMNS, Scope, verdicts_on
 from ttc_bench.types import DataFrame
 
@@ -63,6 +64,12 @@ def questions(store: Store) -> DataFrame:
     if table.empty:
         raise DataError("The last run scored no response, so there is nothing to show.")
     return table
+
+
+def variant_names(store: Store, part: Scope) -> list[str]:
+    """Return the variants that answered a part of the questions, the baseline first."""
+    names = store.table("all_scores", ("policy", "variant"), asdict(part), distinct=True)
+    return [".".join(name) for name in variants_of(names)]
 
 
 def scores(store: Store, part: Scope) -> DataFrame:

@@ -45,7 +45,7 @@ def _warm() -> None:
     """Import what the pages need, so that nobody waits for it before the first one."""
     import scipy.stats  # noqa: F401
 
-    from ttc_bench.dashboard.pages import pages
+    from ttc_bench.dashboard.views import pages
     from ttc_bench.metrics.base import all_metrics
 
     pages()

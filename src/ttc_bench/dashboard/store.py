@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.types import DataFrame
+from ttc_bench.types import DataFrame, Job
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -137,7 +137,8 @@ class Store:
                 conditions.append(f"list_contains(?, {_quoted(column)})")
                 values.append(tuple(value) if isinstance(value, list) else (value,))
         kind = "select distinct" if distinct else "select"
-        query = f"{kind} {chosen} from read_parquet(?) where {' and '.join(conditions)}"
+        source = f"read_parquet(?, union_by_name = true) where {' and '.join(conditions)}"
+        query = f"{kind} {chosen} from {source}"
         return self._rows(self.place(name, part), query, tuple(values))
 
     @lru_cache(maxsize=MOST_TABLES)  # noqa: B019  (a store lives as long as the process)
@@ -166,6 +167,28 @@ class Store:
                 " it is damaged. If this stays, make it anew by `kedro run`."
             ) from error
         return _frame(table)
+
+    def job(self, name: str) -> Job:
+        """Return a question by its id.
+
+        Raises:
+            DataError: If it is not among the jobs, or these cannot be read.
+        """
+        line = self._jobs(self.place("jobs")).get(name)
+        if line is None:
+            raise DataError(
+                f"{name} is not among the jobs that are stored now: they are of another run."
+            )
+        return Job.model_validate_json(line)
+
+    @lru_cache(maxsize=2)  # noqa: B019
+    def _jobs(self, place: Place) -> dict[str, str]:
+        """Return the line of each job by its id."""
+        try:
+            lines = place.path.read_text(encoding="utf-8").splitlines()
+            return {json.loads(line)["id"]: line for line in lines}
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{self._short(place.path)} cannot be read.") from error
 
     def json(self, name: str, part: str = "") -> Any:
         """Return what a JSON file of the catalog holds.

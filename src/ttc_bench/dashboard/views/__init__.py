@@ -6,7 +6,7 @@ A page arranges: what it shows comes from `ttc_bench.reporting`, and its tables 
     def decide(store: Store) -> None: ...
 
 Its name is its address. What is wrong with the data is raised as a `UserError`, which is shown as
-its sentence.
+its sentence. (In a folder named ``pages`` Streamlit would run each file by itself.)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Page:
     rank: int
 
 
-PAGES: Registry[Page] = Registry("page", "ttc_bench.dashboard.pages")
+PAGES: Registry[Page] = Registry("page", "ttc_bench.dashboard.views")
 """The pages of the dashboard."""
 
 

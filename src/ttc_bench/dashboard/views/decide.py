@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from ttc_bench.dashboard import parts
-from ttc_bench.dashboard.pages import page
 from ttc_bench.dashboard.store import Place, Store
+from ttc_bench.dashboard.views import page
 from ttc_bench.dbt.in_memory import columns_read, frontier_of
 from ttc_bench.reporting.budgets import COSTS
 from ttc_bench.reporting.decision import sentences

@@ -1,0 +1,156 @@
+"""Any response: what was asked, what came back, and why it has its score; two side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ttc_bench.dashboard import parts
+from ttc_bench.dashboard.store import Store
+from ttc_bench.dashboard.views import page
+from ttc_bench.errors import DataError
+from ttc_bench.reporting import answers
+from ttc_bench.reporting.row_dicts import Row, row_dicts
+from ttc_bench.reporting.scopes import Scope
+from ttc_bench.reporting.sheet import number
+from ttc_bench.types import BASELINE, DataFrame, Job
+
+
+@page("answers", title="Answers", rank=2)
+def show_answers(store: Store) -> None:
+    """Show two variants on one question; everything that models wrote is shown as text alone."""
+    import streamlit as st
+
+    scope = parts.scope(store)
+    names = parts.variant_names(store, scope)
+    baseline = ".".join(BASELINE)
+    with st.container(horizontal=True):
+        first = parts.choice("First", names, "first", every=False)
+        others = [name for name in names if name != baseline] or names
+        second = parts.choice("Second", [*others, *names[:1]], "second", every=False)
+        kept = parts.choice("Show questions with", list(answers.FILTERS), "show", every=False)
+    table = answers.side_by_side(*(_scores(store, scope, str(name)) for name in (first, second)))
+    table = table[answers.FILTERS[str(kept)](table)]
+    if table.empty:
+        raise DataError(f"There is no question with: {kept}.")
+    question = _question(table)
+    job = store.job(question)
+    _asked(job)
+    for name, column in zip((str(first), str(second)), st.columns(2), strict=True):
+        with column:
+            _side(store, scope, job, name)
+
+
+def _scores(store: Store, scope: Scope, name: str) -> DataFrame:
+    policy, _, variant = name.partition(".")
+    where = {**vars(scope), "policy": policy, "variant": variant}
+    return store.table("all_scores", answers.SCORED, where)
+
+
+def _question(table: DataFrame) -> str:
+    """Return the question that is chosen, by a click in the table or by its name."""
+    import streamlit as st
+
+    ids = table["job_id"].tolist()
+    columns = ["task", "difficulty", "reward_first", "reward_second", "latency_s_first",
+               "latency_s_second", "total_tokens_first", "total_tokens_second"]  # fmt: skip
+    with st.expander(f"{len(ids)} questions: click one to read it", expanded=True):
+        st.dataframe(
+            table[["job_id", *columns]],
+            height=220,
+            hide_index=True,
+            key="questions",
+            on_select=lambda: _take(ids),
+            selection_mode="single-row",
+        )
+        parts.downloads(table, "questions")
+    return str(parts.choice("Question", ids, "question", every=False))
+
+
+def _take(ids: list[str]) -> None:
+    """Make the row that was clicked the question."""
+    import streamlit as st
+
+    rows = st.session_state["questions"]["selection"]["rows"]
+    if rows and rows[0] < len(ids):
+        st.session_state["question"] = ids[rows[0]]
+
+
+def _asked(job: Job) -> None:
+    import streamlit as st
+
+    with st.expander("What was asked", expanded=True):
+        for message in job.messages:
+            st.caption(message.role)
+            _text(message.content)
+        st.caption("Gold answer")
+        _text(answers.gold(job))
+
+
+def _text(text: str) -> None:
+    """Show a text as it is: nothing in it is executed, or rendered as anything else."""
+    import streamlit as st
+
+    st.code(text, language=None, wrap_lines=True)
+
+
+def _side(store: Store, scope: Scope, job: Job, name: str) -> None:
+    """Show the response of one variant."""
+    import streamlit as st
+
+    policy, _, variant = name.partition(".")
+    where = {"model": scope.model, "policy": policy, "variant": variant, "job_id": job.id}
+    st.markdown(f"#### {parts.plain(name)}")
+    responses = row_dicts(store.table("stored_responses", where=where))
+    scores = row_dicts(store.table("all_scores", where=where))
+    if not responses or not scores:
+        st.text("It was not asked this question, or its response is not stored here.")
+        return
+    response, score = responses[-1], scores[-1]
+    text = response["text"] if isinstance(response["text"], str) else None
+    _figures(score)
+    if isinstance(response["reasoning"], str):
+        st.caption("Hidden reasoning")
+        _text(response["reasoning"])
+    st.caption("Response")
+    _text("(none)" if text is None else text)
+    st.caption("Why it has its score")
+    st.text("\n".join(answers.why(job, score, text)))
+    _candidates(response, job, name)
+    with st.expander("Calls, and what the policy noted"):
+        st.dataframe(answers.calls(response), hide_index=True)
+        st.json(answers.noted(response), expanded=False)
+
+
+def _figures(score: Row) -> None:
+    import streamlit as st
+
+    shown: dict[str, Any] = {
+        "reward": number(score["reward"], "{:.2f}"),
+        "seconds": number(score["latency_s"], "{:.3g}"),
+        "tokens": number(score["total_tokens"], "{:.0f}"),
+        "GFLOP": number(score["flops"], "{:.3g}", 1e-9),
+    }
+    with st.container(horizontal=True):
+        for label, value in shown.items():
+            st.metric(label, value, width="content")
+
+
+def _candidates(response: Row, job: Job, name: str) -> None:
+    """Show what the policy chose from, with votes and scores."""
+    import streamlit as st
+
+    if not len(response["samples"]):
+        return
+    table = answers.candidates(response, job)
+    st.caption(f"{len(table)} candidates")
+    st.dataframe(table.drop(columns="text"), hide_index=True)
+    with st.expander("Their texts"):
+        as_difference = st.toggle("as differences to the one before", key=f"difference_{name}")
+        before: str | None = None
+        for row in row_dicts(table):
+            st.caption(f"{row['sample']}")
+            if as_difference and before is not None:
+                st.code(answers.difference(before, row["text"]), language="diff", wrap_lines=True)
+            else:
+                _text(row["text"])
+            before = row["text"]

@@ -1,0 +1,142 @@
+"""Single responses: two variants on the same questions, and why an answer has its score."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.benchmarks.scoring.base import REWARD_RULES
+from ttc_bench.reporting.row_dicts import Row
+from ttc_bench.reporting.sheet import known, number
+from ttc_bench.types import DataFrame, Job
+
+QUESTION = ("job_id", "benchmark", "task", "difficulty")
+"""Columns that name a question."""
+
+SCORED = (*QUESTION, "status", "answer", "reward", "latency_s", "total_tokens")
+"""Columns of the scores that `side_by_side` takes."""
+
+
+def side_by_side(first: DataFrame, second: DataFrame) -> DataFrame:
+    """Return a row per question with what two variants made of it.
+
+    Args:
+        first: Scores of one variant, columns `SCORED`.
+        second: Scores of the other.
+
+    Returns:
+        `QUESTION`, then ``reward``, ``status``, ``answer`` and costs with ``_first`` and
+        ``_second``; a question that one of them was not asked has nulls there.
+    """
+    both = first.merge(second, on=list(QUESTION), how="outer", suffixes=("_first", "_second"))
+    return both.sort_values(["benchmark", "task", "job_id"], ignore_index=True)
+
+
+def _right(table: DataFrame, side: str) -> Any:
+    return (table[f"reward_{side}"].astype("Float64") >= 1).fillna(value=False)
+
+
+def _failed(table: DataFrame, side: str) -> Any:
+    return (table[f"status_{side}"].astype("string") == "failed").fillna(value=False)
+
+
+FILTERS: Mapping[str, Callable[[DataFrame], Any]] = {
+    "all": lambda table: table["job_id"].notna(),
+    "first right, second wrong": lambda t: _right(t, "first") & ~_right(t, "second"),
+    "first wrong, second right": lambda t: ~_right(t, "first") & _right(t, "second"),
+    "both wrong": lambda t: ~_right(t, "first") & ~_right(t, "second"),
+    "both right": lambda t: _right(t, "first") & _right(t, "second"),
+    "answers differ": lambda t: (
+        t["answer_first"].astype("string").fillna("")
+        != t["answer_second"].astype("string").fillna("")
+    ),
+    "either failed": lambda t: _failed(t, "first") | _failed(t, "second"),
+}
+"""Which questions are shown, by name: functions of what `side_by_side` returns. Right is a reward
+of 1; everything else, failures too, is not."""
+
+
+def why(job: Job, score: Row, text: str | None) -> list[str]:
+    """Return how a response came to its reward, a line each.
+
+    Args:
+        job: The question.
+        score: The row of its scores.
+        text: The response; ``None`` where it failed.
+    """
+    if text is None:
+        reason = f"{score['error_type']}: {score['error_message']}"
+        return [f"The response failed, which counts as the reward 0. {reason}"]
+    rule = REWARD_RULES[job.reward_metric]
+    lines = [f"Reward {number(score['reward'], '{:.3f}')} by {rule.name} ({rule.reward})."]
+    lines.append(f"Scored was: {rule.answer(text)}")
+    shown = (spec for spec in rule.metrics if known(score.get(spec.name)))
+    return lines + [
+        f"{spec.name} {number(score[spec.name], '{:.3f}')}: {spec.definition}" for spec in shown
+    ]
+
+
+def gold(job: Job) -> str:
+    """Return the gold answers as text, one a line."""
+    return "\n".join("None (there is no such record)" if r is None else r for r in job.references)
+
+
+def candidates(response: Row, job: Job) -> DataFrame:
+    """Return the texts that a policy chose from, in the order in which they came.
+
+    Columns: ``sample`` from 1, ``answer`` as the benchmark reads it, ``votes`` for that answer
+    (null where it cannot be read), ``score`` that the policy noted (null without one), ``reward``
+    and ``text``.
+    """
+    import pandas as pd
+
+    benchmark, texts = BENCHMARKS[job.benchmark], list(response["samples"])
+    answers = [benchmark.parse(text, job) for text in texts]
+    votes = Counter(answer for answer in answers if answer is not None)
+    scores = noted(response).get("scores") or []
+    rows = [
+        {
+            "sample": place + 1,
+            "answer": None if answer is None else _short(answer),
+            "votes": votes.get(answer),
+            "score": scores[place] if len(scores) == len(texts) else None,
+            "reward": benchmark.score(text, job)["reward"],
+            "text": text,
+        }
+        for place, (text, answer) in enumerate(zip(texts, answers, strict=True))
+    ]
+    types = {"sample": "Int64", "answer": "string", "votes": "Int64", "score": "Float64",
+             "reward": "Float64", "text": "string"}  # fmt: skip
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+
+def _short(answer: Any) -> str:
+    parts = answer if isinstance(answer, tuple | frozenset) else (answer,)
+    return ", ".join(sorted(map(str, parts)) if isinstance(answer, frozenset) else map(str, parts))
+
+
+def noted(response: Row) -> dict[str, Any]:
+    """Return what the policy noted of its decision."""
+    return dict(json.loads(response["info"] or "{}"))
+
+
+def difference(before: str, after: str) -> str:
+    """Return two texts as one, its lines marked ``-`` and ``+`` where they differ."""
+    lines = difflib.ndiff(before.splitlines(), after.splitlines())
+    return "\n".join(line for line in lines if not line.startswith("?"))
+
+
+CALL_COLUMNS = ("purpose", "role", "model", "prompt_tokens", "completion_tokens",
+                "verifier_tokens", "latency_s", "flops", "usd", "attempts", "replayed")  # fmt: skip
+"""What is shown of each call of a bill."""
+
+
+def calls(response: Row) -> DataFrame:
+    """Return the calls of a response, in their order; columns `CALL_COLUMNS`."""
+    import pandas as pd
+
+    return pd.DataFrame(json.loads(response["bill"] or "[]"), columns=list(CALL_COLUMNS))

@@ -1,0 +1,89 @@
+"""The page that shows single responses: as they were scored, as text and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tests.dashboard.conftest import Open, words
+
+from ttc_bench.reporting.answers import FILTERS, SCORED, difference, side_by_side
+
+
+def of(project: Path, name: str) -> pd.DataFrame:
+    scores = pd.read_parquet(project / "data/08_reporting/all_scores.parquet")
+    policy, variant = name.split(".")
+    return scores[(scores["policy"] == policy) & (scores["variant"] == variant)]
+
+
+def response(project: Path, name: str, job: str) -> pd.Series:
+    table = pd.read_parquet(project / f"data/07_model_output/responses/{name}.parquet")
+    return table[table["job_id"] == job].iloc[0]
+
+
+def test_two_responses_stand_side_by_side_with_their_scores(
+    measured: Path, open_page: Open
+) -> None:
+    first, second = "baseline.greedy", "self_consistency.majority"
+    job = of(measured, first)["job_id"].iloc[2]
+    page = open_page(measured, "answers", first=first, second=second, question=job)
+    shown = [str(code.value) for code in page.code]
+    for name in (first, second):
+        assert response(measured, name, job)["text"] in shown
+    samples = response(measured, second, job)["samples"]
+    assert len(samples) == 4
+    assert set(samples) <= set(shown)
+    reward = of(measured, second).set_index("job_id").loc[job, "reward"]
+    assert f"Reward {reward:.3f} by" in words(page)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_shows_the_questions_that_it_names(
+    name: str, measured: Path, open_page: Open
+) -> None:
+    sides = [of(measured, n)[list(SCORED)] for n in ("baseline.greedy", "tree_search.beam")]
+    left = side_by_side(*sides)[FILTERS[name](side_by_side(*sides))]["job_id"].tolist()
+    page = open_page(measured, "answers", second="tree_search.beam", show=name)
+    if left:
+        assert page.selectbox(key="question").options == left
+    else:
+        assert f"There is no question with: {name}." in words(page)
+
+
+def test_filters_tell_right_from_wrong_and_failed() -> None:
+    jobs = ["a", "b", "c", "d"]
+    table = pd.DataFrame({"job_id": jobs, "benchmark": "x", "task": "t", "difficulty": None,
+                          "latency_s": 1.0, "total_tokens": 1.0})  # fmt: skip
+    first = table.assign(reward=[1.0, 1.0, 0.5, None], status=["ok", "ok", "ok", "failed"],
+                         answer=["1", "2", "3", None])  # fmt: skip
+    second = table.assign(reward=[1.0, 0.0, 1.0, 0.0], status="ok", answer=["1", "9", "8", "7"])
+    both = side_by_side(first, second)
+
+    def named(name: str) -> list[str]:
+        return list(both[FILTERS[name](both)]["job_id"])
+
+    assert named("first right, second wrong") == ["b"]
+    assert named("first wrong, second right") == ["c"]
+    assert named("both right") == ["a"]
+    assert named("both wrong") == ["d"]
+    assert named("answers differ") == ["b", "c", "d"]
+    assert named("either failed") == ["d"]
+
+
+def test_nothing_that_a_model_wrote_is_rendered(copied: Path, open_page: Open) -> None:
+    evil = "<script>alert(1)</script> **bold** $x$ :material/home: ![i](http://x)"
+    for name in ("responses", "scores"):
+        file = copied / f"data/07_model_output/{name}/baseline.greedy.parquet"
+        table = pd.read_parquet(file)
+        table[[c for c in ("text", "reasoning") if c in table]] = evil
+        table.to_parquet(file)
+    page = open_page(copied, "answers", second="tree_search.beam")
+    assert evil in [code.value for code in page.code]
+    read_as_markdown = [*page.markdown, *page.caption, *page.info, *page.subheader]
+    assert not [one for one in read_as_markdown if "script" in one.value]
+    assert not page.get("html")
+
+
+def test_lines_that_a_revision_changed_are_marked() -> None:
+    assert difference("a\nb", "a\nc") == "  a\n- b\n+ c"
