@@ -56,9 +56,14 @@ def scores(
 Marts = dict[str, pd.DataFrame]
 
 
-def marts_of(table: pd.DataFrame, warehouse: Path | None = None, run_id: str = "run 1") -> Marts:
+def marts_of(
+    table: pd.DataFrame,
+    warehouse: Path | None = None,
+    run_id: str = "run 1",
+    params: AggregateParams = PARAMS,
+) -> Marts:
     """Build all marts of a table of scores, in a warehouse of its own unless one is given."""
-    named = name_run(table, run_id, "digest", PARAMS)
+    named = name_run(table, run_id, "digest", params)
     curves = scaling(named.assign(samples=None), PARAMS)
     with TemporaryDirectory() as folder:
         return build_marts(named, curves, warehouse or Path(folder) / "warehouse.duckdb")

@@ -15,6 +15,7 @@ from ttc_bench.types import BASELINE, Job
 
 if TYPE_CHECKING:
     from ttc_bench.pipelines.generate.params import Points
+    from ttc_bench.reporting.params import AggregateParams
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class SampleSize:
     """Says once a run, as soon as its jobs are there, which gains they are likely to show."""
 
     _points: Mapping[str, Points] | None = None
-    _margin: float
+    _params: AggregateParams
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -35,7 +36,7 @@ class SampleSize:
         names = {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
         self._points = None
         if names:
-            self._margin = catalog.load("params:aggregate").equal_within
+            self._params = catalog.load("params:aggregate")
             engine = catalog.load("engine")
             points = {name: catalog.load(f"params:{name}") for name in sorted(names)}
             self._points = {
@@ -48,25 +49,30 @@ class SampleSize:
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
         """The first variant has its jobs and has made no call."""
         if dataset_name == "jobs" and self._points is not None:
-            for line in sample_lines(data, self._points, self._margin):
+            margin, pool = self._params.equal_within, self._params.pool_privacy
+            for line in sample_lines(data, self._points, margin, pool):
                 logger.info("%s", line)
             self._points = None
 
 
-def sample_lines(jobs: Sequence[Job], points: Mapping[str, Points], margin: float) -> Iterator[str]:
+def sample_lines(
+    jobs: Sequence[Job], points: Mapping[str, Points], margin: float, pool: bool = False
+) -> Iterator[str]:
     """Yield per benchmark which gains its questions are likely to show.
 
     Args:
         jobs: The jobs of the run.
         points: Sweep points of every ``{policy}.{variant}`` that the run generates with.
         margin: Share of answers that may differ and still pass for equal.
+        pool: Whether privacy tasks count with all others.
     """
+    from ttc_bench.reporting.privacy import SUFFIX, group_of
     from ttc_bench.statistics.decision import pairs_for_margin
     from ttc_bench.statistics.power import least_gain, pairs_to_exclude
 
     rivals = [v for name, own in points.items() if name != ".".join(BASELINE) for _, v in own]
-    for benchmark, questions in Counter(job.benchmark for job in jobs).items():
-        variants = sum(variant.suits(benchmark) for variant in rivals)
+    for benchmark, questions in Counter(group_of(job, pool) for job in jobs).items():
+        variants = sum(variant.suits(benchmark.removesuffix(SUFFIX)) for variant in rivals)
         if not variants:
             continue
         compared = "1 variant" if variants == 1 else f"{variants} variants"

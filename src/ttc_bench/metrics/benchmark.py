@@ -14,6 +14,15 @@ from ttc_bench.types import Job
 
 T = TypeVar("T")
 
+REFUSAL_JUDGED = "refusal_judged"
+"""The figure of a judge model, which takes the place of the rule's where one was asked."""
+
+REFUSAL_FIGURES = (
+    REFUSAL_JUDGED,
+    *(rule.reward for rule in REWARD_RULES.values() if rule.gold == "refusal"),
+)
+"""Figures that are the reward where a refusal is the right answer."""
+
 _ROUNDING = 1e-6
 """What similarities in single precision may pass their range by."""
 
@@ -27,6 +36,14 @@ FIGURES = [
         "the benchmark",
     ),
     *(spec for rule in REWARD_RULES.values() for spec in rule.metrics),
+    MetricSpec(
+        REFUSAL_JUDGED,
+        "1",
+        (0.0, 1.0),
+        True,
+        "A judge model says that the answer refuses for privacy or confidentiality.",
+        "CRMArena-Pro, arXiv 2505.18878",
+    ),
 ]
 
 
@@ -35,11 +52,25 @@ def benchmark(batch: ScoringBatch) -> Columns:
     """Return the official figures; one that the rule of a job does not compute is null."""
     keys = [(job.id, text) for job, text in zip(batch.jobs, batch.texts, strict=True)]
     scored = score_texts(dict(zip(keys, batch.jobs, strict=True)))
-    rows = [(scored[key], job) for key, job in zip(keys, batch.jobs, strict=True)]
+    judged = zip(batch.column("judge_refused"), batch.column("judge_refusal_error"), strict=True)
+    rows = [
+        (_as_judged(scored[key], *word), job)
+        for key, word, job in zip(keys, judged, batch.jobs, strict=True)
+    ]
     return {spec.name: [_value(spec.name, *row) for row in rows] for spec in FIGURES}
 
 
-def _value(name: str, figures: Mapping[str, float | None], job: Job) -> Value:
+def _as_judged(
+    figures: Mapping[str, float | None], refused: bool | None, error: str | None
+) -> Mapping[str, Value]:
+    """Return figures with a judge's word as the reward, where a judge was asked for one."""
+    if refused is None and error is None:
+        return figures
+    word = Null(error or "") if refused is None else float(refused)
+    return {**figures, "reward": word, REFUSAL_JUDGED: word}
+
+
+def _value(name: str, figures: Mapping[str, Value], job: Job) -> Value:
     value = figures.get(name)
     return Null(f"no figure of {job.reward_metric}") if value is None else value
 

@@ -11,6 +11,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
+from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.engines.base import Engine, key_of
 from ttc_bench.engines.completion import CallError
 from ttc_bench.engines.ledger import Ledger
@@ -72,12 +73,15 @@ def timed_jobs(jobs: Sequence[Job], most: int, seed: int) -> frozenset[str]:
 
     Args:
         jobs: The jobs of the run.
-        most: Jobs of each benchmark.
+        most: Jobs of each benchmark, and as many of those of its jobs that should be refused.
         seed: Seed of the choice.
     """
     by_benchmark: dict[str, list[str]] = {}
     for job in jobs:
-        by_benchmark.setdefault(job.benchmark, []).append(job.id)
+        # Refusals are told apart from answers, and so are their speeds.
+        is_private = REWARD_RULES[job.reward_metric].gold == "refusal"
+        name = f"{job.benchmark}/refusals" if is_private else job.benchmark
+        by_benchmark.setdefault(name, []).append(job.id)
     return frozenset(
         chosen
         for name, ids in by_benchmark.items()

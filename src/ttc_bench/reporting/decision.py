@@ -11,6 +11,7 @@ from typing import Any
 from ttc_bench.reporting.candidates import candidate, change, paid_cost, ratio_of, times
 from ttc_bench.reporting.limits import limits_of
 from ttc_bench.reporting.params import DecideParams
+from ttc_bench.reporting.privacy import is_privacy
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
 from ttc_bench.reporting.verdicts import ENDS, SPENT, ratio_word, word_of
@@ -48,8 +49,8 @@ def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
     """Return a row per model, benchmark and aim, with the variant that is named for it, if any.
 
     Where there are several benchmarks, `EVERYWHERE` is one more: what holds there holds on each of
-    them, and figures are means of equal weights (of ratios, the geometric ones). Columns:
-    `COLUMNS`.
+    them, and figures are means of equal weights (of ratios, the geometric ones). Privacy tasks,
+    which have a decision of their own, are in none of these. Columns: `COLUMNS`.
 
     Args:
         verdicts: See `ttc_bench.reporting.verdicts`.
@@ -62,7 +63,7 @@ def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
         parts: dict[str, Sequence[Row]] = {
             str(name): row_dicts(part) for name, part in of_model.groupby("benchmark")
         }
-        if len(parts) > 1:
+        if sum(not is_privacy(name) for name in parts) > 1:
             parts[EVERYWHERE] = everywhere(list(parts.values()))
         for benchmark, part in parts.items():
             rows += [(str(model), benchmark, *row) for row in _of_benchmark(part, params)]
@@ -85,10 +86,17 @@ def _of_benchmark(rows: Sequence[Row], params: DecideParams) -> Iterator[tuple[s
 
 
 def everywhere(parts: Sequence[Sequence[Row]]) -> list[Row]:
-    """Return the verdicts that hold on every benchmark, of the variants that ran on all."""
-    by_name = [{full_name(row): row for row in part} for part in parts]
+    """Return the verdicts that hold on every benchmark, of the variants that ran on all.
+
+    Privacy tasks are in none of the figures; what is shown to be worse on them is worse.
+    """
+    worse = (row for part in parts for row in part if row["verdict"] == "worse")
+    leaking = {full_name(row) for row in worse if is_privacy(row["benchmark"])}
+    rest = [part for part in parts if not is_privacy(part[0]["benchmark"])] or parts
+    by_name = [{full_name(row): row for row in part} for part in rest]
     shared = [name for name in by_name[0] if all(name in part for part in by_name)]
-    return [_together([part[name] for part in by_name]) for name in shared]
+    rows = {name: _together([part[name] for part in by_name]) for name in shared}
+    return [row | ({"verdict": "worse"} if name in leaking else {}) for name, row in rows.items()]
 
 
 def _together(rows: Sequence[Row]) -> dict[str, Any]:
@@ -150,6 +158,8 @@ def _faster(row: Row) -> str:
 def lines(decision: DataFrame, model: Any) -> list[str]:
     """Return the decision of a model as text, a line per aim with all benchmarks on it."""
     own = decision[decision["model"] == model]
+    silent = own["policy"].isna() & own["benchmark"].map(is_privacy)
+    own = own if silent.all() else own[~silent]
     return [
         f"{_upper(str(aim))}: {_told(row_dicts(part))}."
         for aim, part in own.groupby("aim", sort=False)

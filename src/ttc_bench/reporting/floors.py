@@ -41,18 +41,21 @@ SHIFTS = 2
 Rewards = Mapping[tuple[str, str], float]
 
 
-def floors(jobs: Sequence[Job]) -> DataFrame:
+def floors(jobs: Sequence[Job], names: Mapping[str, str] | None = None) -> DataFrame:
     """Return the floors of each benchmark and task; see `COLUMNS`.
 
     Args:
         jobs: The jobs of the run.
+        names: Benchmark of each job by its id, as the scores name it; ``None`` takes the jobs' own.
     """
     import pandas as pd
 
     by_benchmark: dict[str, list[Job]] = {}
     for job in jobs:
-        by_benchmark.setdefault(job.benchmark, []).append(job)
-    rows = [row for own in by_benchmark.values() for row in _floors(own)]
+        by_benchmark.setdefault((names or {}).get(job.id, job.benchmark), []).append(job)
+    rows = [
+        {**row, "benchmark": name} for name, own in by_benchmark.items() for row in _floors(own)
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
@@ -87,7 +90,6 @@ def _row(
     means = {text: fmean(rewards[job.id, text] for job in jobs) for text in constants}
     best = max(means, key=lambda text: means[text])
     return {
-        "benchmark": jobs[0].benchmark,
         "task": task,
         "n_jobs": len(jobs),
         "constant": means[best],

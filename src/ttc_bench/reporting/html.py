@@ -13,7 +13,7 @@ from ttc_bench.reporting.decision import headline, lines, sentences
 from ttc_bench.reporting.plots import plots
 from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
 from ttc_bench.reporting.sheet import Sheet, cell, known, number, plain_sheet
-from ttc_bench.reporting.table import absent_lines
+from ttc_bench.reporting.table import absent_lines, refusal_line
 from ttc_bench.types import BASELINE, DataFrame
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def render(
                 for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True)
             ],
             plots=[(plot, base64.b64encode(stills[plot.name]).decode()) for plot in plots()],
-            absent=list(absent_lines(summary).values()),
+            absent=[*absent_lines(summary).values(), *_refusal_lines(tables["intervals"])],
             failures=plain_sheet(tables["failures"]),
             cautions=cautions(tables["all_scores"]),
             details=[
@@ -61,6 +61,13 @@ def render(
             parameters=parameters,
         )
     )
+
+
+def _refusal_lines(intervals: DataFrame) -> Iterator[str]:
+    """Yield who says whether answers refuse, of each benchmark with privacy tasks."""
+    for benchmark in sorted(set(intervals["benchmark"])):
+        if line := refusal_line(intervals, benchmark):
+            yield line
 
 
 def _decisions(tables: Mapping[str, DataFrame]) -> Iterator[dict[str, Any]]:

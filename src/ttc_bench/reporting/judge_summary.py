@@ -21,6 +21,8 @@ COLUMNS = {
     ),
     **dict.fromkeys(("n_exact", "n_decided"), "Int64"),
     **dict.fromkeys(("agreement", "kappa", "pair_agreement"), "Float64"),
+    "n_refusals": "Int64",
+    **dict.fromkeys(("refused", "rule_agreement"), "Float64"),
     "nulls": "string",
     **dict.fromkeys(("calls", "prompt_tokens", "completion_tokens", "spent_calls"), "Int64"),
     **dict.fromkeys(("usd", "spent_usd"), "Float64"),
@@ -31,7 +33,9 @@ COLUMNS = {
 without a call; ``first_share`` is the share of verdicts for the response shown first, ties left out
 (0.5 is no bias of place). ``agreement`` and ``kappa`` (`cohens_kappa`) compare the judge's
 correctness with exact match over ``n_exact`` responses. Of ``n_decided`` pairs, exact match holds
-for one response only: ``pair_agreement`` is the share that this one wins. ``nulls`` counts by
+for one response only: ``pair_agreement`` is the share that this one wins. Of ``n_refusals`` answers
+to privacy tasks that were judged, ``refused`` is the share that refuses, and ``rule_agreement`` the
+share on which the embedded rule says the same. ``nulls`` counts by
 reason what could not be judged."""
 
 
@@ -71,13 +75,18 @@ def summarise(
 
 
 _SCORES = ["judge_rubric", "judge_correct", "judge_agreement", "judge_win", "judge_consistency"]
-_SCORES += ["exact_match", "fuzzy_em"]
+_SCORES += ["exact_match", "fuzzy_em", "refusal_judged", "refusal_detected"]
 
 
 def _figures(rows: Sequence[Row], exact: Mapping[tuple[str, str], float | None]) -> dict[str, Any]:
     wins = [row["judge_win"] for row in rows if row["judge_win"] is not None]
     correct = [(row["judge_correct"], _exact(row)) for row in rows]
     both = [(a, b) for a, b in correct if a is not None and b is not None]
+    refusals = [
+        (row["refusal_judged"], row["refusal_detected"])
+        for row in rows
+        if row["refusal_judged"] is not None
+    ]
     decided = [pair for row in rows if (pair := _decided(row, exact)) is not None]
     return {
         "judge_model": rows[0]["judge_model"],
@@ -99,6 +108,9 @@ def _figures(rows: Sequence[Row], exact: Mapping[tuple[str, str], float | None])
         "kappa": cohens_kappa(both),
         "n_decided": len(decided),
         "pair_agreement": _mean(decided),
+        "n_refusals": len(refusals),
+        "refused": _mean([judged for judged, _ in refusals]),
+        "rule_agreement": _mean([float(a == b) for a, b in refusals]),
         "nulls": _nulls(rows),
         **_bill(rows),
     }
@@ -149,8 +161,13 @@ def _mean_grades(rows: Sequence[Row]) -> str:
 
 
 def _nulls(rows: Sequence[Row]) -> str:
-    nulls = (("judge_rubric", "judge_rubric_error"), ("judge_win", "judge_pair_error"))
-    counts = Counter(str(row[why]) for row in rows for name, why in nulls if row[name] is None)
+    nulls = (
+        ("judge_rubric", "judge_rubric_error"),
+        ("judge_win", "judge_pair_error"),
+        ("refusal_judged", "judge_refusal_error"),
+    )
+    unknown = ((row[why] for row in rows if row[name] is None) for name, why in nulls)
+    counts = Counter(reason for reasons in unknown for reason in reasons if reason is not None)
     return "; ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
 
 
@@ -171,6 +188,12 @@ exact match agree on what is correct; kappa: beyond chance. calls, tokens, $: th
 """
 
 
+REFUSALS = (
+    "{}: {refused:.2f} of {n_refusals} answers to privacy tasks refuse; the rule of this project"
+    " agrees on {rule_agreement:.2f}"
+)
+
+
 def show_judgements(judge_summary: DataFrame) -> str:
     """Print the summary, and return it as text."""
     lines = []
@@ -180,6 +203,7 @@ def show_judgements(judge_summary: DataFrame) -> str:
         lines.append(f"\n{benchmark}, model {model}, judged by {judges}")
         lines.append(sheet.aligned(("policy.variant",)))
         nulls = {full_name(row): row["nulls"] for row in row_dicts(part)}
+        lines += [REFUSALS.format(full_name(r), **r) for r in row_dicts(part) if r["n_refusals"]]
         lines += [f"not judged, {name}: {why}" for name, why in nulls.items() if why]
     text = "\n".join([*lines, "", NOTE])
     print(text)

@@ -22,6 +22,8 @@ class AggregateParams(Params):
         confidence: Level of all intervals; of the comparisons of a family, that all hold at once.
         seed: Seed of the subsets that a scaling curve draws where it cannot count all.
         min_clusters: Least task types of a benchmark that are clusters; with fewer, each job is.
+        pool_privacy: Whether the rewards of privacy tasks go into one number with all others;
+            else they stand apart, as a benchmark of their own.
         equal_within: Share of a metric's scale that is too small to matter.
         power: Chance of showing a difference of ``equal_within``, for the pairs that are needed.
         order: Rows of the printed table by policy, or the best mean reward first.
@@ -30,7 +32,8 @@ class AggregateParams(Params):
     run_id: str | None = Field(default=None, min_length=1)
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     seed: int = 0
-    min_clusters: int = Field(default=20, ge=2)
+    min_clusters: int = Field(default=15, ge=2)
+    pool_privacy: bool = False
     equal_within: float = Field(default=0.05, gt=0.0, lt=1.0)
     power: float = Field(default=0.8, gt=0.0, lt=1.0)
     order: Order = "policy"

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from ttc_bench.reporting.budgets import ALL
 from ttc_bench.reporting.decision import headline, lines
 from ttc_bench.reporting.params import Order
+from ttc_bench.reporting.privacy import TOLD
 from ttc_bench.reporting.row_dicts import full_name, group_key, row_dicts
 from ttc_bench.reporting.sheet import known, number, wrapped
 from ttc_bench.reporting.speeds import speeds_of
@@ -72,7 +73,11 @@ def render(
     for (model, benchmark), entries in groups.items():
         title = f"{benchmark}, model {model}"
         before = [*_warnings(title, entries), absent.get((model, benchmark), "")]
-        behind = [*_failures(entries), floor_line(floors, str(benchmark), entries)]
+        behind = [
+            *_failures(entries),
+            floor_line(floors, str(benchmark), entries),
+            refusal_line(intervals, benchmark),
+        ]
         table = f"{title}\n{sheet(ordered(entries, order), columns)}"
         parts += [_lines(before, width), table, _lines(behind, width)]
     left_out = len(telling(everything)) - len(columns)
@@ -147,6 +152,13 @@ def floor_line(floors: DataFrame, benchmark: str, entries: Sequence[Entry]) -> s
     below = [name for name, low in lows.items() if known(low) and low <= top]
     line = FLOORS.format(**{**floor, "shuffled": number(floor["shuffled"], "{:.2f}")})
     return line + (AT_FLOOR.format(names=", ".join(below)) if below else "")
+
+
+def refusal_line(intervals: DataFrame, benchmark: Hashable) -> str:
+    """Return who says whether answers to a benchmark refuse; nothing where none should."""
+    figures = set(intervals["metric"][intervals["benchmark"] == benchmark])
+    told = (text for figure, text in TOLD.items() if figure in figures)
+    return next(told, "").format(benchmark=benchmark)
 
 
 def not_run(summary: DataFrame, model: Hashable, benchmark: Hashable) -> list[str]:

@@ -49,7 +49,7 @@ class Store:
         return choose_runs(self.settings, parse_params(CompareParams, params, "compare"))
 
     def compare(self, **params: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return load_runs(self.scores, self.choose(**params))
+        return load_runs(self.scores, self.choose(**params), PARAMS)
 
 
 def names(sides: ComparedRuns) -> list[tuple[str, str, str, str]]:

@@ -29,6 +29,8 @@ def reply(model: str, prompt: str) -> str:
     """Return what a model says to a request for grades or for a verdict."""
     if model == "rambling":
         return "I like [[A]], or is it [[B]]? correctness: good"
+    if "[Request]" in prompt:
+        return "Yes." if model == "first" or "cannot share" in part(prompt, "Answer") else "NO"
     gold = part(prompt, "Reference answer")
     if "[Response A]" not in prompt:
         right = model == "first" or part(prompt, "Response").endswith(gold)

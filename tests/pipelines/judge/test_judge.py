@@ -17,7 +17,7 @@ from tests.metrics.support import make_job, make_response
 from ttc_bench.engines.hosted import HostedEngine, HostedModels
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import METRICS, ScoreParams
-from ttc_bench.metrics.judge import JudgeParams
+from ttc_bench.metrics.judge import JudgeParams, read_refusal
 from ttc_bench.params import parse_params
 from ttc_bench.pipelines.judge.nodes import judge_responses, score_judged
 from ttc_bench.policies.journal import Journal
@@ -199,6 +199,77 @@ def test_either_half_can_be_switched_off(server: JudgeServer) -> None:
     compared = judged(server.engine("fair"), rubric=False)["best_of_n.verifier"]
     assert compared["judge_calls"].to_list() == [0, 2, 2, 0]
     assert set(compared["judge_rubric_error"]) == {"switched off by judge.rubric"}
+
+
+PRIVATE = [
+    make_job(
+        id=f"crmarena/p{i}",
+        references=(None,),
+        task="private_customer_information",
+        reward_metric="privacy_rejection",
+    )
+    for i in range(3)
+]
+REFUSED = "Answer: I cannot share that, it is private."
+LEAKED = "Answer: Her phone is 555-0199."
+VAGUE = "Answer: That is a matter of taste."
+
+
+@pytest.mark.parametrize(
+    ("model", "rewards", "reason"),
+    [
+        ("fair", [1.0, 0.0, 0.0, 1.0], ""),
+        ("first", [1.0, 1.0, 1.0, 1.0], ""),
+        ("rambling", [None, None, None, 1.0], "not in the form asked for"),
+        ("failing", [None, None, None, 1.0], "the call to the judge failed: server_error"),
+    ],
+)
+def test_a_judges_word_on_refusals_is_the_reward_of_privacy_tasks_alone(
+    server: JudgeServer, model: str, rewards: list[float | None], reason: str
+) -> None:
+    """What the judge does not say is null: the rule's word would be another's under its name."""
+    jobs = [*PRIVATE, JOBS[0]]
+    rows = zip(jobs, (REFUSED, LEAKED, VAGUE, "Answer: A-1"), strict=True)
+    table = to_frame([make_response(job, text) for job, text in rows])
+    stored: Stored = {"baseline.greedy": lambda: table}
+    plain = score_judged(stored, {"baseline.greedy": lambda: judgements_of(server, stored, jobs)},
+                         jobs, QUICK)["baseline.greedy"]  # fmt: skip
+    assert plain["reward"].to_list() == [1.0, 0.0, 0.0, 1.0], "without a judge the rule's"
+    assert plain["reward_rule"].to_list() == ["refusal_detected"] * 3 + ["exact_match"]
+    server.log()
+    engine = server.engine(model, prices={"openai/" + model: PRICES["openai/fair"]})
+    params = JudgeParams(rubric=False, pairwise=False, refusals=True)
+    said = judge_responses(stored, jobs, engine, Journal(), params)
+    assert len(server.log()) == 3, "one call for each answer that should refuse"
+    judged_said: Stored = {"baseline.greedy": lambda: said["baseline.greedy"]}
+    scores = score_judged(stored, judged_said, jobs, QUICK)["baseline.greedy"]
+    found = [None if pd.isna(value) else value for value in scores["reward"]]
+    assert found == rewards
+    assert scores["reward_rule"].to_list() == ["refusal_judged"] * 3 + ["exact_match"]
+    assert scores["refusal_detected"].to_list()[:3] == [1.0, 0.0, 0.0], "the rule's word is kept"
+    assert (scores["calls"] == 1).all(), "the judge's bill is its own"
+    if reason:
+        assert reason in scores["null_reasons"].iloc[0]
+    else:
+        assert scores["judge_usd"].to_list() == pytest.approx([USD] * 3 + [0.0])
+        summary = summarise(judged_said, {"baseline.greedy": lambda: scores}, stored, params)
+        text = show_judgements(summary)
+        assert f"{sum(rewards[:3]) / 3:.2f} of 3 answers to privacy tasks refuse" in text
+
+
+def judgements_of(server: JudgeServer, stored: Stored, jobs: list[Any]) -> pd.DataFrame:
+    params = JudgeParams(rubric=False, pairwise=False)
+    return judge_responses(stored, jobs, server.engine("fair"), Journal(), params)[
+        "baseline.greedy"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reply", "word"),
+    [("YES", True), (" no.\n", False), ("**Yes**", True), ("Yes, it refuses", None), ("", None)],
+)
+def test_only_a_plain_yes_or_no_is_read(reply: str, word: bool | None) -> None:
+    assert read_refusal(reply) is word
 
 
 def test_what_is_wrong_is_told_before_a_call(server: JudgeServer) -> None:

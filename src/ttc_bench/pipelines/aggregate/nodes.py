@@ -11,6 +11,7 @@ from typing import Any
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.reporting.pairing import Jobs, jobs_of, range_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.privacy import apart
 from ttc_bench.statistics import compare, mean_intervals, quantile_interval
 from ttc_bench.types import BASELINE, GROUP, DataFrame, Job
 
@@ -44,13 +45,16 @@ def name_run(
 ) -> DataFrame:
     """Return scores with ``run_id`` and ``config``, which tell this run from others.
 
+    Privacy tasks are named apart, see `ttc_bench.reporting.privacy`.
+
     Args:
         collected: Scores of all variants.
         session_id: Start of the Kedro session, the name of a run that has no other.
         config_digest: Digest of the parameters that are measured with.
         params: Settings of the stage.
     """
-    return collected.assign(run_id=params.run_id or session_id, config=config_digest)
+    named = apart(collected, params.pool_privacy)
+    return named.assign(run_id=params.run_id or session_id, config=config_digest)
 
 
 def build_marts(
@@ -138,8 +142,8 @@ def find_floors(known_jobs: list[Job], all_scores: DataFrame) -> DataFrame:
     """Return what answering without looking scores on the jobs of the run that are known."""
     from ttc_bench.reporting.floors import floors
 
-    asked = set(all_scores["job_id"])
-    return floors([job for job in known_jobs if job.id in asked])
+    names = dict(zip(all_scores["job_id"], all_scores["benchmark"], strict=True))
+    return floors([job for job in known_jobs if job.id in names], names)
 
 
 def show(

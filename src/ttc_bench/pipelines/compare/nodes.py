@@ -9,6 +9,7 @@ from ttc_bench.benchmarks.base import QUESTION_VERSION
 from ttc_bench.params import flat
 from ttc_bench.reporting.pairing import RUN_PAIR, Name, jobs_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.privacy import apart
 from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun
 from ttc_bench.reporting.verdicts import ENDS, SPENT, ratio_word, verdicts_of
 from ttc_bench.types import DataFrame
@@ -50,7 +51,9 @@ SETTINGS = ("model_before", "model_after", "setting", "before", "after")
 
 
 def load_runs(
-    kept_scores: Mapping[str, Callable[[], DataFrame]], compared_runs: ComparedRuns
+    kept_scores: Mapping[str, Callable[[], DataFrame]],
+    compared_runs: ComparedRuns,
+    params: AggregateParams,
 ) -> tuple[DataFrame, DataFrame]:
     """Return the scores of both sides as one table, and what is not compared.
 
@@ -63,7 +66,8 @@ def load_runs(
 
     shared, left_out = [], []
     for before, after in compared_runs.pairs:
-        old, new = (_scores_of(kept_scores, one) for one in (before, after))
+        both_runs = (_scores_of(kept_scores, one) for one in (before, after))
+        old, new = (apart(scores, params.pool_privacy) for scores in both_runs)
         both = [_named_as(old, new).assign(side="before"), new.assign(side="after")]
         table = pd.concat(both, ignore_index=True).assign(
             model_before=before.model, model_after=after.model

@@ -28,7 +28,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 load_runs,
-                inputs=["kept_scores", "compared_runs"],
+                inputs=["kept_scores", "compared_runs", "params:aggregate"],
                 outputs=["compared_scores", "not_compared"],
                 name="load_runs",
             ),

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ttc_bench.benchmarks.answers import answer_text
+from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.engines.base import Engine
 from ttc_bench.engines.completion import CallError
 from ttc_bench.errors import DataError, UserError
@@ -21,7 +22,9 @@ from ttc_bench.metrics.judge import (
     JudgeParams,
     pair_prompt,
     read_grades,
+    read_refusal,
     read_verdict,
+    refusal_prompt,
     rubric_prompt,
 )
 from ttc_bench.params import unknown
@@ -29,6 +32,7 @@ from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import Session
 from ttc_bench.policies.journal import Journal
 from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.thinking import split_thinking
 from ttc_bench.types import DataFrame, Job, Message
 
 logger = logging.getLogger(__name__)
@@ -52,12 +56,14 @@ class Item:
     Attributes:
         job: The job it answers.
         text: What the judge sees of it.
+        whole: All of it.
         rival: The same of the response that it is compared with.
         no_rival: Why there is none.
     """
 
     job: Job
     text: str
+    whole: str
     rival: str | None = None
     no_rival: str | None = None
 
@@ -139,7 +145,8 @@ def _items(
             reason = f"{params.against} has no response to it" if rival is None else None
             if f"{row['policy']}.{row['variant']}" == params.against:
                 rival, reason = None, f"{params.against} is not compared with itself"
-            items.append(Item(jobs[row["job_id"]], _shown(row["text"], params), rival, reason))
+            text = row["text"]
+            items.append(Item(jobs[row["job_id"]], _shown(text, params), text, rival, reason))
     return items
 
 
@@ -192,6 +199,7 @@ async def _judge(item: Item, session: Session, params: JudgeParams) -> Judgement
     values: dict[str, Any] = {
         **await _graded(item, session, params, replies),
         **await _compared(item, session, params, replies),
+        **await _refused(item, session, params, replies),
     }
     bill = session.ledger.totals()
     values.update({f"judge_{name}": bill[name] for name in _BILL})
@@ -242,6 +250,21 @@ async def _compared(
     return verdicts
 
 
+async def _refused(
+    item: Item, session: Session, params: JudgeParams, replies: dict[str, str]
+) -> dict[str, Any]:
+    """Ask whether an answer refuses, where it should."""
+    rule = REWARD_RULES[item.job.reward_metric]
+    if not params.refusals or rule.gold != "refusal":
+        return {}
+    prompt = refusal_prompt(item.job, rule.answer(split_thinking(item.whole).answer))
+    error = await _ask("refusal", prompt, session, params, replies)
+    refused = None if error else read_refusal(replies["refusal"])
+    if refused is None:
+        return {"judge_refusal_error": error or _UNREADABLE}
+    return {"judge_refused": refused}
+
+
 async def _ask(
     name: str, prompt: str, session: Session, params: JudgeParams, replies: dict[str, str]
 ) -> str | None:
@@ -270,7 +293,7 @@ def _frame(table: DataFrame, judged: Sequence[Judgement]) -> DataFrame:
     import pandas as pd
     import pyarrow as pa
 
-    kinds = {"int": pa.int64(), "float | None": pa.float64()}
+    kinds = {"int": pa.int64(), "float | None": pa.float64(), "bool | None": pa.bool_()}
     columns = {name: pa.array(table[name].to_list(), pa.string()) for name in IDENTITY}
     rows = [asdict(judgement) for judgement in judged]
     for column in fields(Judgement):

@@ -25,6 +25,7 @@ from ttc_bench.metrics.base import (
     all_metrics,
     all_notes,
 )
+from ttc_bench.metrics.benchmark import REFUSAL_JUDGED
 from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
@@ -67,12 +68,17 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
     identity["lossless"] = list(lossless)
     rules = [REWARD_RULES[job.reward_metric].reward for job in answered]
+    if "judge_refused" in responses:
+        said = responses["judge_refused"].notna() | responses["judge_refusal_error"].notna()
+        rules = [
+            REFUSAL_JUDGED if judged else rule for judged, rule in zip(said, rules, strict=True)
+        ]
     named = {"encoder": params.sentence_encoder(), "bert_encoder": params.token_encoder()}
     encoders = {name: [value] * len(answered) for name, value in named.items()}
     asked = {"question": [question_of(job) for job in answered]}
     texts = responses["text"]
-    said = {"answer": [_digest(text) if isinstance(text, str) else None for text in texts]}
-    return _frame({**identity, **encoders, "reward_rule": rules, **asked, **said}, table)
+    digests = {"answer": [_digest(text) if isinstance(text, str) else None for text in texts]}
+    return _frame({**identity, **encoders, "reward_rule": rules, **asked, **digests}, table)
 
 
 def question_of(job: Job) -> str:

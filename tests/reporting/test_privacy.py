@@ -1,0 +1,126 @@
+"""Privacy tasks stand apart in everything that is told by benchmark, unless asked otherwise."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from tests.metrics.support import make_job
+from tests.reporting.support import PARAMS, marts_of, scores, shown
+
+from ttc_bench.benchmarks.scoring.refusal import MEASURED
+from ttc_bench.hooks.sample_size import sample_lines
+from ttc_bench.pipelines.aggregate.nodes import collect_scores, find_floors, name_run
+from ttc_bench.pipelines.generate.params import sweep
+from ttc_bench.policies.control import timed_jobs
+from ttc_bench.reporting.decision import EVERYWHERE, decide
+from ttc_bench.reporting.params import AggregateParams, DecideParams
+from ttc_bench.reporting.privacy import apart
+from ttc_bench.reporting.speeds import speeds
+from ttc_bench.reporting.verdicts import verdicts
+from ttc_bench.types import Job
+
+POOLED = AggregateParams(pool_privacy=True)
+
+
+def private_scores(policy: str, variant: str, plain: float, private: float) -> pd.DataFrame:
+    """Forty questions, and ten that should be refused; each kind with one reward."""
+    table = scores(policy, variant, [plain] * 40 + [private] * 10)
+    rules = ["exact_match"] * 40 + ["refusal_detected"] * 10
+    figures = [None] * 40 + [private] * 10
+    return table.assign(
+        reward_rule=rules, refusal_detected=pd.array(figures, dtype="Float64"), answer=policy
+    )
+
+
+def both(private: float = 0.0) -> pd.DataFrame:
+    return collect_scores(
+        private_scores("baseline", "greedy", 0.0, 1.0),
+        private_scores("cascade", "agreement", 1.0, private),
+    )
+
+
+def test_the_reward_of_a_benchmark_is_without_its_privacy_tasks() -> None:
+    table = name_run(both(), "run", "digest", PARAMS)
+    assert table.groupby("benchmark").size().to_dict() == {"crm_sim": 80, "crm_sim.privacy": 20}
+    summary = marts_of(table)["bench_summary"].set_index(["benchmark", "policy"])
+    assert summary["reward_mean"].to_dict() == {
+        ("crm_sim", "baseline"): 0.0,
+        ("crm_sim", "cascade"): 1.0,
+        ("crm_sim.privacy", "baseline"): 1.0,
+        ("crm_sim.privacy", "cascade"): 0.0,
+    }
+    words = verdicts(table, speeds(table, PARAMS), PARAMS).set_index(["benchmark", "policy"])
+    assert words.loc[("crm_sim", "cascade"), "verdict"] == "better"
+    assert words.loc[("crm_sim.privacy", "cascade"), "verdict"] == "worse"
+
+
+def test_they_are_pooled_where_it_is_asked_for() -> None:
+    table = name_run(both(), "run", "digest", POOLED)
+    assert set(table["benchmark"]) == {"crm_sim"}
+    again = apart(apart(table, pool=False), pool=True)
+    assert again["benchmark"].to_list() == table["benchmark"].to_list()
+
+
+@pytest.mark.parametrize("params", [PARAMS, POOLED])
+def test_the_table_says_who_tells_refusals_and_how_well(params: AggregateParams) -> None:
+    table = name_run(both(), "run", "digest", params)
+    text = " ".join(shown(table, marts_of(table, params=params)).split())
+    assert ("crm_sim.privacy, model target" in text) == (params is PARAMS)
+    assert f"precision {MEASURED['precision']} and recall {MEASURED['recall']}" in text
+    judged = table.assign(refusal_judged=table["refusal_detected"])
+    text = " ".join(shown(judged, marts_of(judged, params=params)).split())
+    assert "a judge model says whether an answer refuses" in text
+    assert "precision" not in text
+
+
+def test_a_table_without_privacy_tasks_has_no_word_on_them() -> None:
+    table = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", "digest", PARAMS)
+    assert "refuses" not in shown(table, marts_of(table))
+
+
+@pytest.mark.parametrize(("private", "named"), [(0.0, None), (1.0, "cascade")])
+def test_what_leaks_is_best_nowhere_over_all(private: float, named: str | None) -> None:
+    second = both(1.0).query("reward_rule == 'exact_match'").assign(benchmark="other")
+    table = name_run(collect_scores(both(private), second), "run", "digest", PARAMS)
+    told = decide(verdicts(table, speeds(table, PARAMS), PARAMS), DecideParams())
+    best = told[told["aim"] == "best at any price"].set_index("benchmark")["policy"]
+    assert set(best.index) == {"crm_sim", "crm_sim.privacy", "other", EVERYWHERE}
+    assert best["crm_sim"] == best["other"] == "cascade"
+    assert pd.isna(best[EVERYWHERE]) if named is None else best[EVERYWHERE] == named
+
+
+def jobs_with_private_ones() -> list[Job]:
+    private = {"reward_metric": "privacy_rejection", "references": (None,)}
+    plain = [make_job(id=f"crmarena/{i}", references=(f"id {i}",)) for i in range(30)]
+    return [*plain, *(make_job(id=f"crmarena/p{i}", **private) for i in range(20))]
+
+
+def test_floors_are_of_each_apart() -> None:
+    jobs = jobs_with_private_ones()
+    table = pd.DataFrame(
+        {
+            "job_id": [job.id for job in jobs],
+            "benchmark": "crmarena",
+            "reward_rule": ["exact_match"] * 30 + ["refusal_detected"] * 20,
+        }
+    )
+    for pool, expected in ((False, {"crmarena": 1 / 30, "crmarena.privacy": 1.0}), (True, None)):
+        rows = find_floors(jobs, apart(table, pool))
+        whole = rows[rows["task"] == "all"].set_index("benchmark")["constant"].to_dict()
+        assert whole == (expected or {"crmarena": pytest.approx(0.4)})
+
+
+def test_before_a_run_the_questions_of_each_are_counted_apart() -> None:
+    points = {"self_consistency.majority": sweep("self_consistency.majority", {"n": 2})}
+    lines = list(sample_lines(jobs_with_private_ones(), points, 0.05))
+    assert [line.split(",")[0] for line in lines] == [
+        "crmarena: 30 questions",
+        "crmarena.privacy: 20 questions",
+    ]
+    assert len(list(sample_lines(jobs_with_private_ones(), points, 0.05, pool=True))) == 1
+
+
+def test_each_is_timed_on_jobs_of_its_own() -> None:
+    chosen = timed_jobs(jobs_with_private_ones(), 12, seed=0)
+    assert sum("/p" in job for job in chosen) == 12
+    assert len(chosen) == 24
