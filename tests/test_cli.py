@@ -9,17 +9,27 @@ from pathlib import Path
 
 import click
 import pytest
+from kedro.pipeline import Pipeline
 from tests.conftest import ROOT, KedroRun
 
-from ttc_bench.cli import parse_params_option, run
+from ttc_bench.cli import _cause, parse_params_option, run
 from ttc_bench.errors import UserError
 
 BAD_INPUT = {
     "unknown node": (["--pipeline=speculative", "--nodes=nosuch"], ["nodes named ['nosuch']"]),
     "unknown tag": (["--pipeline=speculative", "--tags=nosuch"], ["no nodes after applying"]),
     "unknown namespace": (["--namespaces=early_exit.nosuch"], ["early_exit.nosuch"]),
-    "unknown environment": (["--env=nosuch"], ["conf/nosuch"]),
-    "unknown runner": (["--runner=NoSuch"], ["NoSuch"]),
+    "unknown environment": (["--env=grok"], ["unknown environment 'grok'", "'groq'"]),
+    "unknown runner": (["--runner=ThredRunner"], ["unknown runner", "'ThreadRunner'"]),
+    "a runner of no module": (["--runner=a.b.NoSuch"], ["unknown runner 'a.b.NoSuch'"]),
+    "a runner that is none": (["--runner=os.path.join"], ["unknown runner 'os.path.join'"]),
+    "a setting of no runner": (["--runner-params=x=1"], ["setting of SequentialRunner 'x'"]),
+    "versions of no dataset": (["--load-versions=nosuch:1"], ["[nosuch]", "load_versions"]),
+    "no version": (["--load-versions=nosuch"], ["load_versions", "found nosuch instead"]),
+    "a comparison of nothing": (["--pipeline=compare"], ["no run is kept yet"]),
+    "a report of nothing": (["--pipeline=report"], ["all_scores.parquet yet", "`kedro run`"]),
+    "scores of nothing": (["--pipeline=score"], ["run `kedro run --pipeline=ingest_benchmarks`"]),
+    "an aggregate of nothing": (["--pipeline=aggregate"], ["no scores are stored"]),
     "sweep point twice": (
         ["--pipeline=early_exit", "--params=early_exit.fixed_layer.layers=[0.5,0.5]"],
         ["early_exit.fixed_layer", "fixed_layer[layers=0.5] more than once"],
@@ -84,6 +94,43 @@ def test_bad_input_stops_before_any_generation(
     assert not list((project / "data" / "07_model_output").glob("**/*.parquet"))
 
 
+@pytest.mark.parametrize(
+    ("place", "content", "expected"),
+    [
+        ("options.yml", "run: [1, 2\n x: :", "--config: "),
+        ("options.yml", "- 1", "holds no section 'run:'"),
+        ("options.yml", "", "holds no section 'run:'"),
+        ("options.yml", "run: {pipelin: x}", "unknown option 'pipelin'. Did you mean 'pipeline"),
+        ("options.yml", "run: {pipeline: speculativ}", "unknown pipeline 'speculativ'"),
+        ("conf/local/parameters.yml", "a: [1, 2", "conf/local/parameters.yml, unable to read"),
+        ("conf/local/parameters.yml", "- 1", "parameters.yml holds no names with values"),
+        ("conf/local/parameters.yml", "limit: ${x}", "Interpolation key 'x' not found"),
+        ("conf/local/catalog.yml", "x: 3", "Catalog entry 'x' is not a valid dataset"),
+        ("conf/local/catalog.yml", "jobs: {type: json.JSONDataset}", "argument: 'filepath'"),
+        ("conf/local/mlflow.yml", "server: 3", "of mlflow.yml.server: input should be"),
+        ("conf/local/mlflow.yml", "servr: {}", "unknown key 'servr'. Did you mean 'server'"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told(
+    place: str, content: str, expected: str, kedro_run: KedroRun, project: Path
+) -> None:
+    (project / place).write_text(content)
+    options = [f"--config={place}"] if place == "options.yml" else ["--pipeline=baseline"]
+    result = kedro_run(*options)
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert expected in line
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_a_fault_of_ours_keeps_its_traceback() -> None:
+    """Kedro's own complaint, but of a call that this code made."""
+    for call in (lambda: Pipeline([]).only_nodes("nosuch"), lambda: dict[str, int]()["nosuch"]):
+        with pytest.raises((ValueError, LookupError)) as caught:
+            call()
+        assert _cause(caught.value) is None
+
+
 def test_all_faults_are_told_at_once(kedro_run: KedroRun) -> None:
     result = kedro_run("--pipeline=speculative", "--params=limit=0,limitt=3,speculative.draft.k=1")
     for words in ("limit: ", "unknown parameter 'limitt'", "unknown variant of speculative"):
@@ -105,8 +152,9 @@ def test_a_place_that_cannot_be_written_is_told(kedro_run: KedroRun, project: Pa
     (project / "data" / "07_model_output").write_text("")
     result = kedro_run("--pipeline=speculative")
     assert result.exit_code != 0
-    assert "cannot write to" in result.output
-    assert "data/07_model_output" in result.output
+    (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert f"{project}/data/07_model_output is no folder" in line
+    assert result.output.count("cannot write to") == 1, "not a line for each file in it"
     assert "Traceback" not in result.output
 
 

@@ -15,7 +15,14 @@ import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
-from ttc_bench.datasets import JobsDataset, JournalDataset, LinesDataset, TableDataset
+from ttc_bench.datasets import (
+    JobsDataset,
+    JournalDataset,
+    KnownTables,
+    LinesDataset,
+    TableDataset,
+)
+from ttc_bench.errors import told
 from ttc_bench.types import Job, Message
 
 JOB = Job(
@@ -118,3 +125,36 @@ def test_previews_show_what_is_asked_and_what_is_printed(tmp_path: Path) -> None
     printed.save("best_of_n  <1 s\n" * 3)
     assert html.unescape(printed.preview(nlines=2)).count("best_of_n  <1 s") == 2
     assert "_" not in printed.preview(), "to kedro-viz it is the sign of emphasis"
+
+
+def test_a_table_that_is_away_or_broken_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    dataset = TableDataset(filepath=str(path))
+
+    def line() -> str:
+        with pytest.raises(DatasetError) as caught:
+            dataset.load()
+        error = told(caught.value)
+        assert error is not None
+        assert "\n" not in error.message
+        return error.message
+
+    assert line().startswith(f"there is no {path} yet")
+    pd.DataFrame({"a": range(1000)}).to_parquet(path)
+    whole = path.read_bytes()
+    assert len(dataset.load()) == 1000
+    for length in (0, 3, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert line().startswith(f"{path} cannot be read ("), length
+        assert line().endswith("remove it, then run again what writes it.")
+
+
+def test_tables_that_are_not_there_are_none(tmp_path: Path) -> None:
+    tables = KnownTables(
+        path=str(tmp_path / "tables"),
+        dataset={"type": "ttc_bench.datasets.TableDataset"},
+        filename_suffix=".parquet",
+    )
+    assert tables.load() == {}
+    tables.save({"x": pd.DataFrame({"a": [1]})})
+    assert list(tables.load()) == ["x"]

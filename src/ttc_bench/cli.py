@@ -9,28 +9,28 @@ import signal
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro import KedroDeprecationWarning
-from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import CONTEXT_SETTINGS
+from kedro.framework.cli.utils import CONTEXT_SETTINGS, KedroCliError
 from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
-from ttc_bench.errors import UserError
+from ttc_bench.errors import UserError, told
 from ttc_bench.hooks.progress import PROGRESS
 from ttc_bench.hooks.tracking import end_runs
+from ttc_bench.params import unknown
 
 SIGNALLED = 128
 """Exit status of a process that a signal ended, less the signal's number, as shells have it."""
 
 
-_KEDROS = ("kedro.pipeline", "kedro.framework", "kedro.config", "kedro.runner", "kedro.utils")
-"""Modules of Kedro that look up what options name."""
+_LIBRARIES = ("kedro", "click")
+"""Packages of whose code alone the way to a fault of an option leads."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -45,6 +45,13 @@ def cli() -> None:
 class Run(click.Command):
     """Kedro's run command; what a user can mend is told in one line, without a traceback."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options; Kedro's own complaints come as lines, without what it prints around."""
+        try:
+            return super().parse_args(ctx, args)
+        except KedroCliError as error:
+            raise UserError(" ".join(str(error).split())) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         """Check the pipeline names, then run in the project's folder: paths are from there."""
         warnings.filterwarnings("ignore", "Option '--pipeline'", KedroDeprecationWarning)
@@ -53,6 +60,7 @@ class Run(click.Command):
         requested = [ctx.params.get("pipeline"), *(ctx.params.get("pipelines") or ())]
         try:
             _check_pipelines([name for name in requested if name])
+            _check_runner(ctx.params)
             with _terminable(), contextlib.chdir(_project_folder(ctx.params.get("conf_source"))):
                 return super().invoke(ctx)
         except Exception as error:
@@ -110,33 +118,83 @@ def _project_folder(conf_source: str | None) -> Path:
 
 
 def _cause(error: BaseException | None) -> UserError | None:
-    """Return the user error behind ``error``: Kedro wraps what a dataset raises."""
-    if isinstance(error, ParameterValidationError) or _is_of_options(error):
+    """Return the user error behind ``error``, if it is not the code's fault."""
+    if isinstance(error, ParameterValidationError | KedroCliError) or _is_of_options(error):
         return UserError(" ".join(str(error).split()))
-    while error is not None and not isinstance(error, UserError):
-        error = error.__cause__
-    return error
+    return told(error)
 
 
 def _is_of_options(error: BaseException | None) -> bool:
-    """Return whether Kedro itself refuses what its options name: nodes, tags, folders, a runner."""
-    if error is None or error.__traceback__ is None:
+    """Return whether Kedro itself refuses what its options name: nodes, tags, a slice without any.
+
+    Code of this project that Kedro calls, a node or a hook, stands on the way to its own faults,
+    and so does what that calls.
+    """
+    if not isinstance(error, ValueError):
         return False
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    module = frame.f_globals.get("__name__", "")
-    kinds = (ValueError, KeyError, AttributeError, MissingConfigException)
-    return isinstance(error, kinds) and module.startswith(_KEDROS)
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    modules = [str(frame.f_globals.get("__name__")) for frame in frames]
+    packages = {name.partition(".")[0] for name in modules if name != __name__}
+    return packages <= set(_LIBRARIES)
 
 
 def _check_pipelines(names: list[str]) -> None:
     from kedro.framework.project import pipelines
 
-    from ttc_bench.params import unknown
-
     for name in names:
         if name not in pipelines:
             known = [p for p in pipelines if p != "__default__"]
             raise UserError(unknown("pipeline", name, known))
+
+
+def _check_runner(options: Mapping[str, Any]) -> None:
+    """Raise unless ``--runner`` names one of Kedro, or one's own by its full name, that starts."""
+    import inspect
+
+    from kedro.runner import AbstractRunner
+    from kedro.utils import load_obj
+
+    name = options.get("runner") or "SequentialRunner"
+    try:
+        runner = load_obj(name, "kedro.runner")
+    except (ImportError, AttributeError, ValueError):
+        runner = None
+    is_class = isinstance(runner, type) and issubclass(runner, AbstractRunner)
+    if not is_class or inspect.isabstract(runner):
+        raise UserError(unknown("runner", name, ["SequentialRunner", "ThreadRunner"]))
+    takes = inspect.signature(runner).parameters
+    for key in options.get("runner_params") or {}:
+        if key not in takes:
+            raise UserError(f"--runner-params: {unknown(f'setting of {name}', key, takes)}")
+
+
+def parse_config_option(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Take options of ``run`` from a YAML file, as Kedro does.
+
+    Raises:
+        UserError: If it is no YAML, or its section ``run`` does not map options to values.
+    """
+    import yaml
+
+    if not value:
+        return value
+    try:
+        with Path(value).open(encoding="utf-8") as file:
+            sections = yaml.safe_load(file)
+    except (yaml.YAMLError, ValueError, OSError) as error:
+        raise UserError(f"--config: {value}: {' '.join(str(error).split())}.") from error
+    section = sections.get(ctx.info_name) if isinstance(sections, dict) else None
+    if not isinstance(section, dict):
+        raise UserError(
+            f"--config: {value} holds no section '{ctx.info_name}:' of options and their values."
+        )
+    known = {str(each.name) for each in ctx.command.params}
+    for name in section:
+        if str(name) not in known:
+            raise UserError(f"--config: {value}: {unknown('option', str(name), known)}")
+    (kedros,) = (each for each in kedro_run.params if each.name == "config")
+    assert kedros.callback is not None
+    return kedros.callback(ctx, option, value)
 
 
 def parse_params_option(_: click.Context, __: click.Parameter, value: Any) -> Any:
@@ -186,11 +244,11 @@ def _split(text: str) -> list[str]:
 
 
 def _options() -> list[click.Parameter]:
-    """Return Kedro's options of ``run``, with a parser of our own for ``--params``."""
+    """Return Kedro's options of ``run``, with parsers of our own where it has its faults."""
     options = [copy.copy(option) for option in kedro_run.params]
+    own = {"params": parse_params_option, "config": parse_config_option}
     for option in options:
-        if option.name == "params":
-            option.callback = parse_params_option
+        option.callback = own.get(str(option.name), option.callback)
     return options
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import HTMLPreview, TablePreview
 from kedro_datasets.pandas import ParquetDataset
 from kedro_datasets.partitions import PartitionedDataset
@@ -123,7 +123,28 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
 
 
 class TableDataset(ParquetDataset):  # type: ignore[misc]
-    """A Parquet table with a preview that holds whatever its columns hold, lists too."""
+    """A Parquet table, and a preview that holds whatever its columns hold, lists too."""
+
+    def load(self) -> Any:
+        """Return the table.
+
+        Raises:
+            DataError: If there is none, or it cannot be read: it was copied while it was written,
+                say.
+        """
+        try:
+            return super().load()
+        except DatasetError as error:
+            path, cause = self._get_load_path(), error.__cause__
+            if isinstance(cause, FileNotFoundError):
+                raise DataError(
+                    f"there is no {path} yet: the stage before this one writes it, as `kedro run`"
+                    " does."
+                ) from error
+            said = str(cause).split("\n", 1)[0].rstrip(".")
+            raise DataError(
+                f"{path} cannot be read ({said}): remove it, then run again what writes it."
+            ) from error
 
     def preview(self, nrows: int = 20, columns: Sequence[str] | None = None) -> TablePreview:
         """Return the first rows as kedro-viz shows a table.

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import re
+import traceback
+from typing import TypeGuard
+
 import click
 
 
@@ -34,3 +39,80 @@ class InconclusiveError(UserError):
     """The gate stays closed: no limit is shown to be broken, but not all are shown to be kept."""
 
     exit_code = 11
+
+
+_OF_THE_MACHINE = frozenset(
+    getattr(errno, name)
+    for name in ("EACCES", "EDQUOT", "EFBIG", "EIO", "ENAMETOOLONG", "ENOSPC", "EPERM", "EROFS")
+)
+"""Numbers of errors of a disk or of its rights, which are no fault of a program."""
+
+_STORES = ("duckdb", "mlflow", "sqlalchemy", "sqlite3")
+"""Libraries that keep files of their own, and tell in words what the disk tells them."""
+
+_OF_A_STORE = re.compile(
+    r"disk is full|database or disk|No space left|File too large|readonly database|read-only"
+    r"|not a database|malformed|unable to open database|not a valid DuckDB|Permission denied"
+    r"|disk I/O error|could not set lock|API request to|unsupported URI|Connection refused"
+    r"|Max retries",
+    re.IGNORECASE,
+)
+"""What those say of a disk that is full or closed, a file that is damaged, a server away."""
+
+
+def told(error: BaseException | None) -> UserError | None:
+    """Return what a user can mend behind an error, in one line; ``None`` if it is the code's fault.
+
+    A disk that is full or closed, a file that cannot be read and a server that is away are told by
+    many libraries, each in its own classes, and Kedro wraps what a dataset raises.
+    """
+    while error is not None:
+        if isinstance(error, UserError):
+            return error
+        if line := _line(error):
+            return UserError(line)
+        error = error.__cause__
+    return None
+
+
+def _line(error: BaseException) -> str | None:
+    """Return the line for one error of a chain, or ``None``."""
+    if _is_of_machine(error):
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror}. Make room or change the rights, then repeat the command."
+    text = " ".join(str(error).split())
+    kinds = {cls.__module__.partition(".")[0].lstrip("_") for cls in type(error).__mro__}
+    if kinds.intersection(_STORES) and (said := _OF_A_STORE.search(text)):
+        library = next(name for name in _STORES if name in kinds)
+        return f"{library}: {_around(text, said)}. Mend what it names, then repeat the command."
+    if any(cls.__name__ == "DatasetError" for cls in type(error).__mro__):
+        return _line_of_dataset(error, text)
+    return None
+
+
+def _around(text: str, said: re.Match[str], most: int = 240) -> str:
+    """Return the part of a text that says what happened: SQL and its values are no news."""
+    text = re.split(r" (?:\[SQL:|\(Background on)", text)[0]
+    start = max(text.rfind("(sqlite3.", 0, said.end()), 0, said.end() - most)
+    return text[start : start + most].strip().rstrip(".")
+
+
+def _line_of_dataset(error: BaseException, text: str) -> str | None:
+    """Return what Kedro says of a dataset, unless what we wrote is what broke in it."""
+    root = error
+    while root.__cause__ is not None and not isinstance(root, UserError):
+        root = root.__cause__
+    if isinstance(root, UserError) or _is_of_machine(root):
+        return None  # It is told by the line of that one.
+    is_saving = "Failed while saving" in text and not isinstance(root, OSError)
+    frames = [frame for frame, _ in traceback.walk_tb(root.__traceback__)]
+    is_ours = root is not error and bool(frames) and _is_ours(frames[-1].f_globals)
+    return None if is_saving or is_ours else f"{text.rstrip('.')}."
+
+
+def _is_of_machine(error: BaseException) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
+
+
+def _is_ours(names: dict[str, object]) -> bool:
+    return str(names.get("__name__", "")).startswith("ttc_bench")

@@ -144,12 +144,9 @@ def _samples(entries: Sequence[Entry], params: CRMArenaParams) -> list[Sample]:
 
 
 def _sample(entry: Entry, params: CRMArenaParams) -> Sample:
-    task = entry.get("task", str)
-    query = entry.get("query", str).strip()
-    if not query:
-        raise entry.fault("query", "is empty")
+    task, query = entry.text("task"), entry.text("query")
     return Sample(
-        id=str(entry.get("idx", (int, str))),
+        id=entry.text("idx", (int, str)),
         benchmark=CRMArena.name,
         task=task,
         messages=(

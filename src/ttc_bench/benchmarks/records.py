@@ -39,6 +39,17 @@ class Entry(NamedTuple):
             raise self.fault(field, f"is {type(value).__name__}, not {expected}")
         return value
 
+    def text(self, field: str, kind: type | tuple[type, ...] = str) -> str:
+        """Return a required field as text that is not empty, without white space around it.
+
+        Raises:
+            DataError: If it is missing, of another type or empty; names file, record and field.
+        """
+        text = str(self.get(field, kind)).strip()
+        if not text:
+            raise self.fault(field, "is empty")
+        return text
+
     def fault(self, field: str, what: str) -> DataError:
         """Return the error that names this record and one of its fields."""
         return DataError(f"{self.where}: field {field!r} {what}.")

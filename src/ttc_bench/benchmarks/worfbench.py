@@ -85,7 +85,7 @@ def _samples(entries: Sequence[Entry]) -> list[Sample]:
     samples: list[Sample] = []
     seen: Counter[str] = Counter()
     for entry in entries:
-        name = str(entry.get("id", (str, int)))
+        name = entry.text("id", (str, int))
         seen[name] += 1
         samples.append(_sample(entry, name if seen[name] == 1 else f"{name}#{seen[name]}"))
     return samples
@@ -96,7 +96,7 @@ def _sample(entry: Entry, name: str) -> Sample:
     return Sample(
         id=name,
         benchmark=WorFBench.name,
-        task=entry.get("source", str),
+        task=entry.text("source"),
         messages=tuple(messages),
         references=(gold.content,),
         reward_metric="workflow",

@@ -78,9 +78,13 @@ def _opened(warehouse: Path) -> DuckDBPyConnection:
 
     try:
         return duckdb.connect(str(warehouse))
-    except duckdb.IOException as error:
+    except duckdb.Error as error:
         if "lock" not in str(error).lower():
-            raise
+            said = str(error).split("\n", 1)[0].rstrip(".")
+            raise DataError(
+                f"the warehouse {warehouse} cannot be opened ({said}): move it away, and a new one"
+                " begins with `kedro run --pipeline=aggregate`; the scores are stored."
+            ) from error
         raise UserError(
             f"the warehouse {warehouse} is in use by another process, and DuckDB lets only one"
             " write: end that one (a second run, or a DuckDB shell), then run"

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kedro.config import OmegaConfigLoader
+from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from ttc_bench.errors import UserError
 from ttc_bench.params import RunParams, parse_params, unknown
@@ -37,6 +39,33 @@ class ConfigLoader(OmegaConfigLoader):
     the models of every other.
     """
 
+    def _read_dir_configs(self, conf_path: str, patterns: Any, key: str, *others: Any) -> Files:
+        """Read the files of a folder.
+
+        Raises:
+            UserError: If the folder is not there, or a file of it cannot be read or holds no names
+                with values.
+        """
+        try:
+            files: Files = super()._read_dir_configs(conf_path, patterns, key, *others)
+        except MissingConfigException as error:
+            raise UserError(_no_folder(Path(conf_path), str(error))) from error
+        except (YAMLError, ValueError, OmegaConfBaseException, OSError) as error:
+            told = " ".join(str(error).split())
+            raise UserError(f"{conf_path}: a file of {key} cannot be read: {told}") from error
+        return files
+
+    def _check_duplicates(self, key: str, config: Files) -> None:
+        """Check what a folder's files hold; Kedro itself takes mappings for granted.
+
+        Raises:
+            UserError: If a file holds something else.
+        """
+        for path, settings in config.items():
+            if not OmegaConf.is_dict(settings):
+                raise UserError(f"{path} holds no names with values, each as `name: value`.")
+        super()._check_duplicates(key, config)
+
     def _resolve_from_raw_config(
         self, key: str, base_configs: Files, env_configs: Files, *others: Any
     ) -> dict[str, Any]:
@@ -47,10 +76,33 @@ class ConfigLoader(OmegaConfigLoader):
             base_configs = _without_models(
                 base_configs, lambda engine: is_named or asked not in (None, engine)
             )
-        settings: dict[str, Any] = super()._resolve_from_raw_config(
-            key, base_configs, env_configs, *others
-        )
+        try:
+            settings: dict[str, Any] = super()._resolve_from_raw_config(
+                key, base_configs, env_configs, *others
+            )
+        except OmegaConfBaseException as error:
+            told = " ".join(str(error).split())
+            raise UserError(f"the configuration of {key} cannot be resolved: {told}.") from error
+        if key == "mlflow":
+            _check_mlflow(settings)
         return settings
+
+
+def _check_mlflow(settings: Mapping[str, Any]) -> None:
+    """Raise unless kedro-mlflow can take its settings; it tells of them with a traceback."""
+    from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
+
+    parse_params(KedroMlflowConfig, settings, "of mlflow.yml")
+
+
+def _no_folder(folder: Path, message: str) -> str:
+    """Return the line for a folder of the configuration that is not there."""
+    if not folder.parent.is_dir():
+        return message
+    environments = [
+        path.name for path in folder.parent.iterdir() if path.is_dir() and path.name[0] != "."
+    ]
+    return f"no folder {folder}: {unknown('environment', folder.name, environments)}"
 
 
 def _engine_of(config: Any) -> Any:

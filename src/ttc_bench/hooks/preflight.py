@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,18 +77,26 @@ def path_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> list[
     """Return one line per place that the run would write to and cannot."""
     from ttc_bench.datasets import HandleDataset
 
-    lines = []
+    closed: dict[Path, list[tuple[str, str]]] = {}
     for name in sorted(pipeline.datasets()):
         dataset = catalog.get(name)
         if name not in pipeline.all_outputs() and not isinstance(dataset, HandleDataset):
             continue
         path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
-        if path is not None and not _writable(Path(str(path))):
-            lines.append(
-                f"dataset {name}: cannot write to {path}. Make its folder writable or change its"
-                " path in the catalog."
-            )
-    return lines
+        if path is not None and (place := _closed(Path(str(path)))):
+            closed.setdefault(place, []).append((name, str(path)))
+    return [_line_of(place, datasets) for place, datasets in closed.items()]
+
+
+def _line_of(place: Path, datasets: Sequence[tuple[str, str]]) -> str:
+    """Return the line of a place that cannot be written, which may be that of many datasets."""
+    (name, path), *others = datasets
+    more = f" and {len(others)} more" if others else ""
+    what = "no folder" if place.is_file() else "not writable"
+    return (
+        f"dataset {name}{more}: cannot write to {path}: {place} is {what}. Make it writable or"
+        " change the path in the catalog."
+    )
 
 
 def capability_faults(
@@ -129,9 +137,13 @@ def capability_faults(
     return stopped, skipped
 
 
-def _writable(path: Path) -> bool:
-    """Return whether ``path``, or the nearest folder above it that exists, can be written."""
+def _closed(path: Path) -> Path | None:
+    """Return what stands in the way of writing to ``path``: itself or the nearest one above it."""
     place = path
     while not place.exists() and place != place.parent:
         place = place.parent
-    return os.access(place, os.W_OK) and (place == path or place.is_dir())
+    # What is there is replaced by a new file beside it, or written into.
+    folder = place.parent if place == path and place.is_file() else place
+    if not os.access(folder, os.W_OK):
+        return folder
+    return None if os.access(place, os.W_OK) and (place == path or place.is_dir()) else place

@@ -18,6 +18,29 @@ BETWEEN_LIBRARIES = re.compile(
 """Warnings that libraries give one another, about which a user can do nothing."""
 
 
+REPEATED = re.compile(
+    r"Node %s failed with error"
+    r"|SQLAlchemy database error"
+    r"|No nodes ran\."
+    r"|There are \d+ nodes that have not run\."
+)
+"""What is logged of an error that ends the run, and is told there, and of other ways to go on: here
+the same command goes on from the journal."""
+
+REPEATING = (
+    "mlflow.store.db.utils",
+    "kedro.pipeline.node",
+    "kedro.runner.sequential_runner",
+    "kedro.runner.thread_runner",
+)
+"""Loggers that do."""
+
+
+def is_told_once(record: logging.LogRecord) -> bool:
+    """Return whether a record says what is not said where a run ends."""
+    return not REPEATED.match(str(record.msg))
+
+
 def quieten() -> None:
     """Turn off telemetry, unless the user says otherwise, and noise that nobody can act on.
 
@@ -33,6 +56,8 @@ def quieten() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     _configure_logging()
     _hide_warnings()
+    for name in REPEATING:
+        logging.getLogger(name).addFilter(is_told_once)
     for name in ("kedro_mlflow", "mlflow", "mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from ttc_bench.metrics.base import LONG_COLUMNS
 from ttc_bench.types import DataFrame
+
+MOST_LETTERS = 160
+"""Letters of a name within a path: a file system takes 255, ending and digest included."""
 
 REMOTE = "the provider's, asked from {}"
 """The device of a hosted model, by that of its client."""
@@ -50,5 +54,15 @@ def keep_run(
 
 def key_of(run: str, config: str, model: str) -> str:
     """Return the place of a run's scores among those kept; names may hold any character."""
-    parts = (quote(part, safe=" ").replace("..", "%2E%2E") for part in (run, config, model))
-    return "/".join(parts)
+    return "/".join(map(_place, (run, config, model)))
+
+
+def _place(name: str) -> str:
+    """Return a name as that of a file or folder, whatever it holds and however long it is."""
+    quoted = quote(name, safe=" ")
+    if not quoted.strip("."):
+        return quoted.replace(".", "%2E")  # Not this folder, nor the one above it.
+    quoted = quoted.replace("..", "%2E%2E")
+    if len(quoted) <= MOST_LETTERS:
+        return quoted
+    return f"{quoted[:MOST_LETTERS]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
