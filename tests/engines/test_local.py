@@ -22,10 +22,13 @@ from tests.engines.tiny_models import (
     save,
     save_llama,
 )
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    MambaConfig,
+    MambaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     Qwen2Config,
@@ -47,6 +50,7 @@ from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.decoding import FixedLayer
 from ttc_bench.engines.local import LocalEngine, LocalModels
 from ttc_bench.engines.runtime.context import DecodeContext
+from ttc_bench.engines.runtime.stack import LayerStack
 from ttc_bench.errors import CapabilityError, UserError
 from ttc_bench.types import Message
 
@@ -97,7 +101,7 @@ def test_any_causal_model_takes_the_place_by_its_path(family: str, tmp_path: Pat
     engine = LocalModels(target=save(FAMILIES[family](), tmp_path)).build()
     ours = [run(engine, request)[0] for request in requests]
     assert [list(c.token_ids) for c in ours] == generated(engine, requests)
-    assert (Capability.WHITE_BOX in engine.capabilities()) == (family != "gpt2")
+    assert Capability.WHITE_BOX in engine.capabilities()
     assert all(c.usage.prefill_flops and c.usage.peak_kv_bytes for c in ours)
     alone = [run(engine, replace(requests[0], sampling=DRAWN, first_index=i))[0] for i in range(4)]
     together = run(engine, replace(requests[0], sampling=DRAWN, n=4))
@@ -326,10 +330,16 @@ def test_what_a_model_cannot_do_is_a_capability_error(
         run(alone, ask("Hello", role="draft"))
     with pytest.raises(CapabilityError, match="no verifier"):
         asyncio.run(alone.verify((), ["x"]))
-    torch.manual_seed(0)
-    other = LocalModels(target=save(FAMILIES["gpt2"](), tmp_path)).build()
-    with pytest.raises(CapabilityError, match="FixedLayer cannot run"):
+    other = LocalModels(target=save_closed(tmp_path)).build()
+    with pytest.raises(CapabilityError, match=r"FixedLayer cannot run.*mamba models take no"):
         run(other, ask("Hello", decoding=FixedLayer()))
+
+
+def save_closed(folder: Path) -> str:
+    """Write a model that no decoding opens: it has no key-value cache."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}
+    return save(MambaForCausalLM(MambaConfig(**sizes)), folder)
 
 
 class Failing(Decoding):
@@ -370,11 +380,25 @@ def test_a_loop_that_opens_a_closed_model_is_refused(tmp_path: Path) -> None:
         requires: ClassVar[Requirements] = PLAIN.requires
 
         def run(self, context: DecodeContext) -> None:
-            context.white_box.run(None)  # type: ignore[arg-type]
+            context.white_box.climb(context.tensor([0]), None, [1], bool)
 
-    engine = LocalModels(target=save(FAMILIES["gpt2"](), tmp_path)).build()
-    with pytest.raises(CapabilityError, match="opens layers"):
+    engine = LocalModels(target=save_closed(tmp_path)).build()
+    with pytest.raises(CapabilityError, match="take no key-value cache"):
         run(engine, ask("Hello", decoding=Opens()))
+
+
+def test_layers_are_found_only_where_they_cannot_be_mistaken() -> None:
+    def layers(count: int) -> nn.ModuleList:
+        return nn.ModuleList(nn.ModuleDict({"experts": nn.ModuleList()}) for _ in range(count))
+
+    model = nn.ModuleDict({"body": nn.ModuleDict({"h": layers(3), "heads": layers(2)})})
+    for layer in model["body"]["h"]:
+        layer["experts"].extend(nn.Linear(1, 1) for _ in range(3))
+    stack = LayerStack.of(model, 3)
+    assert stack is not None
+    assert stack.path == "body.h"
+    model["body"]["second"] = layers(3)
+    assert LayerStack.of(model, 3) is None
 
 
 def test_an_engine_that_leaves_something_out_does_not_exist() -> None:

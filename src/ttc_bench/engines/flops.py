@@ -10,17 +10,14 @@ For a pass of ``t`` query positions over ``s`` key positions, a layer of hidden 
     MLP          6 t h m                   gate, up and down
 
 and the language-model head costs ``2 t' h V`` for the ``t'`` positions where logits are computed.
-PyTorch's own counter (``torch.utils.flop_counter``) follows the same conventions. An architecture
-whose layers are not of this form is billed ``2 N`` per position, ``N`` being its parameters
-without the input embedding (arXiv 2001.08361, section 2.1).
+PyTorch's own counter (``torch.utils.flop_counter``) follows the same conventions; a model whose
+layers are not of this form is billed by it (`runtime.measured_cost`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
-
-from ttc_bench.errors import CapabilityError
 
 
 class CostModel(Protocol):
@@ -73,30 +70,3 @@ class LlamaCost:
     def propagation(self, count: int, positions: int) -> float:
         """Return the cost of key and value projections alone, in ``count`` layers."""
         return float(4 * count * positions * self.hidden * self.head_dim * self.kv_heads)
-
-
-@dataclass(frozen=True)
-class ParameterCost:
-    """The ``2 N`` approximation for any other architecture; attention scores are left out.
-
-    Attributes:
-        body: Parameters of all layers.
-        n_layers: Number of layers.
-        output: Parameters of the output head, counted where it runs even if tied.
-    """
-
-    body: int
-    n_layers: int
-    output: int
-
-    def layers(self, count: int, queries: int, keys: int) -> float:
-        """Return the cost of ``count`` layers for ``queries`` positions."""
-        return 2.0 * self.body * queries * count / self.n_layers
-
-    def head(self, positions: int) -> float:
-        """Return the cost of the output head at ``positions`` positions."""
-        return 2.0 * self.output * positions
-
-    def propagation(self, count: int, positions: int) -> float:
-        """Raise: this cost model does not know single projections."""
-        raise CapabilityError("state propagation needs Llama-like layers")

@@ -22,9 +22,10 @@ from ttc_bench.types import Message
 
 if TYPE_CHECKING:
     from ttc_bench.engines.decoding.elastic_batch import ElasticBatch
+    from ttc_bench.engines.runtime.architecture import Architecture
     from ttc_bench.engines.runtime.context import DecodeContext
     from ttc_bench.engines.runtime.models import LanguageModel, Placement
-    from ttc_bench.engines.runtime.runner import Architecture, Runner
+    from ttc_bench.engines.runtime.runner import Runner
     from ttc_bench.engines.runtime.source import ModelSource
 
 ANSWERS_VERSION = "2"
@@ -77,8 +78,8 @@ class LocalModels(EngineParams):
 class LocalEngine(Engine):
     """Runs requests on transformers models in this process, one request at a time.
 
-    Llama-like models run layer by layer (`runtime.llama`) and can be opened by any decoding; all
-    other causal language models run through their own ``forward``.
+    Llama-like models run layer by layer (`runtime.llama`), all other causal language models through
+    their own ``forward`` (`runtime.library_runner`); either way a decoding can open them.
 
     Args:
         models: The models by role, and how they run.
@@ -98,7 +99,7 @@ class LocalEngine(Engine):
             if path is not None
         }
         self._loaded: dict[ModelRole, Any] = {}
-        self._configs: dict[ModelRole, Any] = {}
+        self._architectures: dict[ModelRole, Architecture] = {}
 
     def check(self) -> None:
         """Raise unless every configured path is a model that can play its role.
@@ -134,23 +135,9 @@ class LocalEngine(Engine):
         """Return what the model in ``role`` can be asked for, by its configuration."""
         if role == "verifier":
             return frozenset({Capability.VERIFY})
-        architecture = self._architecture(role)
-        if not architecture.has_cache:
-            return frozenset()
-        able = {
-            Capability.GENERATE,
-            Capability.CONTINUE,
-            Capability.LOGPROBS,
-            Capability.PROMPT_LOGPROBS,
-            Capability.BATCHED_SAMPLING,
-            Capability.DECODING_LOOP,
-        }
-        if architecture.rolls_back:
-            able.add(Capability.ROLL_BACK)
+        able = set(self._architecture(role).capabilities)
         if role == "draft" and not self._foreign_tokens:
             able.add(Capability.DRAFT)
-        if self._is_white_box(role):
-            able |= {Capability.WHITE_BOX, Capability.BATCH}
         if str(self._placement.dtype) == "torch.float32":
             able.add(Capability.FLOAT32)
         return frozenset(able)
@@ -159,16 +146,9 @@ class LocalEngine(Engine):
         """Return what of the architecture stands in the way; see `Engine.shortcoming`."""
         if role == "verifier":
             return ""
-        architecture = self._architecture(role)
-        if not architecture.has_cache:
-            return f"{architecture.name} models take no key-value cache"
         if capability == Capability.DRAFT:
             return self._foreign_tokens
-        if capability == Capability.ROLL_BACK:
-            return f"the state of {architecture.name} models cannot forget rejected drafts"
-        if capability in (Capability.WHITE_BOX, Capability.BATCH):
-            return f"layers of {architecture.name} models cannot be opened, only Llama's and alike"
-        return ""
+        return self._architecture(role).shortcoming(capability)
 
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return ``request.n`` completions; log-probabilities are the model's own, untempered.
@@ -205,7 +185,7 @@ class LocalEngine(Engine):
 
         Raises:
             CapabilityError: If they differ in model or decoding, if the decoding is no
-                `ElasticBatch`, or if the model is not of the Llama family.
+                `ElasticBatch`, or if the model cannot be batched.
             UserError: If a request alone exceeds the batch's token budget.
         """
         import torch
@@ -377,19 +357,14 @@ class LocalEngine(Engine):
 
         return Placement.choose(self.models.device, self.models.dtype, self.models.threads)
 
-    def _is_white_box(self, role: ModelRole) -> bool:
-        from ttc_bench.engines.runtime.llama import is_white_box
-
-        return is_white_box(self._config(role))
-
     def _architecture(self, role: ModelRole) -> Architecture:
-        from ttc_bench.engines.runtime.runner import Architecture
+        from ttc_bench.engines.runtime.architecture import Architecture
 
-        return Architecture.of(self._config(role))
+        if role not in self._architectures:
+            self._architectures[role] = Architecture(self._config(role))
+        return self._architectures[role]
 
     def _config(self, role: ModelRole) -> Any:
         from transformers import AutoConfig
 
-        if role not in self._configs:
-            self._configs[role] = AutoConfig.from_pretrained(str(self._source(role).folder))
-        return self._configs[role]
+        return AutoConfig.from_pretrained(str(self._source(role).folder))

@@ -1,4 +1,4 @@
-"""Decodings that open no layer, on many architectures: windows, experts, latent caches, states.
+"""Every decoding on many architectures: windows, chunks, experts, latent caches, states.
 
 Every model is tiny, random and built from its configuration; prompts are longer than the windows.
 """
@@ -6,19 +6,37 @@ Every model is tiny, random and built from its configuration; prompts are longer
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
+from tests.engines.decoding.test_elastic_batch import run_all
 from tests.engines.test_local import generated
 from tests.engines.tiny_models import CORPUS, ask, plain, run, save
-from transformers import AutoConfig, AutoModelForCausalLM
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 from ttc_bench.engines.base import Capability, Sampling
-from ttc_bench.engines.decoding import DraftModel, PromptLookup
+from ttc_bench.engines.completion import Completion
+from ttc_bench.engines.decoding import (
+    ConfidenceExit,
+    CosineKV,
+    DraftModel,
+    ElasticBatch,
+    FixedLayer,
+    PromptLookup,
+    StaticKV,
+)
 from ttc_bench.engines.local import LocalEngine, LocalModels
+from ttc_bench.engines.runtime import architecture, models
+from ttc_bench.engines.runtime.library_eviction import BudgetedLibraryCache
+from ttc_bench.engines.runtime.library_runner import LibraryRunner
+from ttc_bench.engines.runtime.llama import LlamaRunner
 from ttc_bench.errors import CapabilityError
 
 WINDOW = 16
@@ -37,8 +55,11 @@ SIZES = {
     "pad_token_id": 0,
 }
 EXPERTS = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2}
-MIXED = {"sliding_window": WINDOW, "layer_types": ["sliding_attention", "full_attention"]}
-ROLLS_BACK: dict[str, dict[str, Any]] = {
+MIXED: dict[str, Any] = {
+    "sliding_window": WINDOW,
+    "layer_types": ["sliding_attention", "full_attention"],
+}
+OPEN: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
     "gpt_neox": {},
     "falcon": {"head_dim": None},
@@ -62,12 +83,38 @@ ROLLS_BACK: dict[str, dict[str, Any]] = {
         "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "first_k_dense_replace": 1,
         "num_key_value_heads": 4,
     },
+    "gemma4_text": {
+        **MIXED, "num_hidden_layers": 4, "layer_types": 2 * MIXED["layer_types"],
+        "num_kv_shared_layers": 2, "global_head_dim": 8, "hidden_size_per_layer_input": 8,
+        "vocab_size_per_layer_input": 400,
+    },
+    "llama4_text": {
+        "num_local_experts": 4, "num_experts_per_tok": 1, "attention_chunk_size": WINDOW,
+        "intermediate_size_mlp": 48, "interleave_moe_layer_step": 1, "no_rope_layers": [1, 0],
+        "layer_types": ["chunked_attention", "full_attention"],
+    },
+}  # fmt: skip
+HYBRID: dict[str, dict[str, Any]] = {
+    "falcon_h1": {
+        "mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8,
+        "mamba_chunk_size": 16, "mamba_n_groups": 1,
+    },
+    "qwen3_next": {
+        **EXPERTS, "layer_types": ["linear_attention", "full_attention"],
+        "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8, "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 16,
+    },
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
 }  # fmt: skip
 REFUSED = {
     "rwkv": "rwkv models take no key-value cache",
     "mamba": "mamba models take no key-value cache",
+    "minimax": "minimax models take no key-value cache but their own",
     "bamba": "the state of bamba models cannot forget rejected drafts",
 }
+BUDGET = 10
+SINKS = 4
 
 
 def build(folder: Path, kind: str, seed: int, **changes: Any) -> str:
@@ -78,12 +125,12 @@ def build(folder: Path, kind: str, seed: int, **changes: Any) -> str:
     return save(AutoModelForCausalLM.from_config(config), folder)
 
 
-@pytest.fixture(scope="module", params=ROLLS_BACK)
+@pytest.fixture(scope="module", params=OPEN)
 def foreign(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> LocalEngine:
     """A target of one architecture; its draft is a model of the same one, of other weights."""
-    folder, changes = tmp_path_factory.mktemp(request.param), ROLLS_BACK[request.param]
+    folder, changes = tmp_path_factory.mktemp(request.param), OPEN[request.param]
     paths = {
         role: build(folder / role, request.param, seed, **changes)
         for seed, role in ((4, "target"), (5, "draft"))
@@ -112,11 +159,233 @@ def test_greedy_speculation_gives_the_tokens_of_plain_decoding(
     assert proposed > 0
 
 
+def layer_types(engine: LocalEngine) -> set[str]:
+    """The kinds of attention that a model's layers are of."""
+    config = AutoConfig.from_pretrained(engine.models.target)
+    window = getattr(config, "sliding_window", None)
+    one = "full_attention" if window is None else "sliding_attention"
+    return set(getattr(config, "layer_types", None) or [one])
+
+
+@pytest.mark.parametrize(
+    "neutral",
+    [FixedLayer(layers=1.0), ConfidenceExit(threshold=1.0), StaticKV(budget=1.0)],
+    ids=lambda decoding: type(decoding).__name__,
+)
+def test_all_layers_and_a_full_budget_give_the_baseline(foreign: LocalEngine, neutral: Any) -> None:
+    request = ask(TEXTS[0], max_tokens=12)
+    opened = run(foreign, replace(request, decoding=neutral))[0]
+    assert opened.token_ids == plain(foreign, request).token_ids
+    own, other = asdict(opened.usage), asdict(plain(foreign, request).usage)
+    if "chunked_attention" in layer_types(foreign):
+        # The library keeps a whole chunk's worth of keys when the chunk before cannot be seen.
+        for name in ("decode_flops", "peak_kv_bytes"):
+            assert own.pop(name) <= other.pop(name)
+    assert own == other
+
+
+def whole(engine: LocalEngine, tokens: list[int], mask: Any = None) -> Any:
+    """One pass over a text without any cache, by the library alone: logits and hidden states."""
+    model = AutoModelForCausalLM.from_pretrained(
+        engine.models.target, dtype=torch.float32, attn_implementation="eager"
+    )
+    with torch.inference_mode():
+        return model(
+            torch.tensor([tokens]), attention_mask=mask, use_cache=False, output_hidden_states=True
+        ), model
+
+
+def read_after(engine: LocalEngine, tokens: list[int], depth: int) -> list[int]:
+    """What the model's own norm and head would choose from the state after ``depth`` layers."""
+    output, model = whole(engine, tokens)
+    modules = dict(model.named_modules())
+    names = ("model.norm", "transformer.ln_f", "gpt_neox.final_layer_norm")
+    norm = next(modules[name] for name in names if name in modules)
+    with torch.inference_mode():
+        logits = model.get_output_embeddings()(norm(output.hidden_states[depth]))
+    return list(logits[0].argmax(-1).tolist())
+
+
+@contextmanager
+def counted_layers(engine: LocalEngine) -> Iterator[Counter[int]]:
+    """Count, by forward hooks on the model's own layers, how often each one runs."""
+    counts: Counter[int] = Counter()
+    layers = cast(Any, engine.language_model().white_box).stack.layers
+    handles = [
+        layer.register_forward_hook(lambda *_, index=i: counts.update([index]))
+        for i, layer in enumerate(layers)
+    ]
+    yield counts
+    for handle in handles:
+        handle.remove()
+
+
+def test_an_exit_reads_the_state_below_and_runs_nothing_above(foreign: LocalEngine) -> None:
+    request = ask(TEXTS[0], max_tokens=12)
+    prompt = foreign.language_model().encode(request.messages)
+    depth = foreign.language_model().white_box.n_layers
+    with counted_layers(foreign) as counts:
+        fixed = run(foreign, replace(request, decoding=FixedLayer(layers=1)))[0]
+    assert counts == {0: len(fixed.token_ids)}
+    own = read_after(foreign, prompt + list(fixed.token_ids), 1)
+    assert own[len(prompt) - 1 : -1] == list(fixed.token_ids)
+    with counted_layers(foreign) as counts:
+        sure = run(foreign, replace(request, decoding=ConfidenceExit(threshold=0.0, min_layers=1)))[
+            0
+        ]
+    steps = len(sure.token_ids) - 1
+    assert counts == {0: steps + 1, **dict.fromkeys(range(1, depth), 1)}
+    assert sure.usage.layers_run == counts.total()
+    own = read_after(foreign, prompt + list(sure.token_ids), 1)
+    assert own[len(prompt) : -1] == list(sure.token_ids[1:])
+    assert sure.usage.decode_flops < plain(foreign, request).usage.decode_flops
+
+
+def kept_mask(kind: str, prompt: int, length: int) -> torch.Tensor:
+    """What each query sees under a static budget: in the prompt, all that its layer reaches."""
+    query, key = torch.arange(length)[:, None], torch.arange(length)[None]
+    seen = key <= query
+    if kind == "sliding_attention":
+        seen &= key > query - WINDOW
+    elif kind == "chunked_attention":
+        seen &= key // WINDOW == query // WINDOW
+    # In a window the sinks are out of reach after such a prompt: all of the budget is recent.
+    sinks = SINKS if kind == "full_attention" else 0
+    budget = (key < sinks) | (key > query - (BUDGET - sinks))
+    seen &= budget | (query < prompt)
+    return torch.zeros(length, length).masked_fill(~seen, torch.finfo(torch.float32).min)
+
+
+def test_a_static_budget_attends_to_sinks_and_recent_positions(foreign: LocalEngine) -> None:
+    """The same in one pass over the whole answer, under a mask of our own and without a cache."""
+    request = ask(TEXTS[0], max_tokens=12)
+    static = run(foreign, replace(request, decoding=StaticKV(budget=BUDGET, sinks=SINKS)))[0]
+    prompt = foreign.language_model().encode(request.messages)
+    tokens = prompt + list(static.token_ids)
+    masks = {
+        kind: kept_mask(kind, len(prompt), len(tokens))[None, None] for kind in layer_types(foreign)
+    }
+    by_kind = len(masks) > 1
+    output, _ = whole(foreign, tokens, masks if by_kind else next(iter(masks.values())))
+    own = output.logits[0].argmax(-1).tolist()
+    assert own[len(prompt) - 1 : -1] == list(static.token_ids)
+    full = len(tokens) - 1
+    assert static.usage.kv_share_kept == pytest.approx(BUDGET / full)
+    assert static.usage.peak_kv_bytes < plain(foreign, request).usage.peak_kv_bytes
+
+
+def test_heavy_hitters_stay_within_a_falling_budget(
+    foreign: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[tuple[int, int]] = []
+    advance = BudgetedLibraryCache.advance
+
+    def noting(cache: BudgetedLibraryCache, queries: int) -> None:
+        advance(cache, queries)
+        sizes = [layer.keys.shape[2] for kind in cache.kinds for layer in kind.layers]
+        held.append((cache.length, max(sizes)))
+
+    monkeypatch.setattr(BudgetedLibraryCache, "advance", noting)
+    request = ask(TEXTS[0], max_tokens=12)
+    decoding = CosineKV(budget_start=12, budget_end=5, decay_steps=6)
+    completion = run(foreign, replace(request, decoding=decoding))[0]
+    prompt = completion.usage.prompt_tokens
+    assert [length for length, _ in held] == list(range(prompt, prompt + len(held)))
+    assert all(size <= decoding.positions(n, n - prompt) for n, size in held)
+    assert held[-1][1] == 5
+
+
+def test_a_batch_gives_the_tokens_of_each_alone(foreign: LocalEngine) -> None:
+    texts = ((CORPUS[0], 9), (TEXTS[1], 12), (CORPUS[3], 4), (TEXTS[0], 12), ("x", 20))
+    requests = [ask(text, max_tokens=tokens) for text, tokens in texts]
+    together = dict(run_all(foreign, requests, ElasticBatch(max_rows=3)))
+    for index, request in enumerate(requests):
+        alone, batched = plain(foreign, request), cast(Completion, together[index])
+        assert batched.token_ids == alone.token_ids
+        assert batched.usage.peak_kv_bytes == alone.usage.peak_kv_bytes, (
+            "its padding is not its own"
+        )
+    assert max(cast(Completion, c).usage.padding_share or 0 for c in together.values()) > 0
+
+
+def test_the_bill_is_what_pytorchs_counter_and_the_cache_say(foreign: LocalEngine) -> None:
+    """Counted on plain attention and on experts one by one, which the counter knows."""
+    request = ask(TEXTS[0], max_tokens=12)
+    completion = plain(foreign, request)
+    prompt = foreign.language_model().encode(request.messages)
+    model = AutoModelForCausalLM.from_pretrained(
+        foreign.models.target,
+        dtype=torch.float32,
+        attn_implementation="eager",
+        experts_implementation="eager",
+    )
+    cache = DynamicCache(config=model.config)
+    flops = []
+    with torch.inference_mode():
+        for passes in ([prompt], [[token] for token in completion.token_ids[:-1]]):
+            with FlopCounterMode(display=False) as counter:
+                for tokens in passes:
+                    model(torch.tensor([tokens]), past_key_values=cache, logits_to_keep=1)
+            flops.append(counter.get_total_flops())
+    assert [completion.usage.prefill_flops, completion.usage.decode_flops] == flops
+    held = [t for layer in cache.layers for t in (layer.keys, layer.values) if t is not None]
+    assert completion.usage.peak_kv_bytes == sum(4 * t.numel() for t in held)
+
+
 def test_samples_drawn_together_are_those_drawn_alone(foreign: LocalEngine) -> None:
     request = ask(CORPUS[1], max_tokens=8, sampling=Sampling(temperature=0.8, seed=3), n=3)
     together = [c.token_ids for c in run(foreign, request)]
     alone = [run(foreign, replace(request, n=1, first_index=i))[0].token_ids for i in range(3)]
     assert together == alone
+
+
+@pytest.mark.parametrize("kind", HYBRID)
+def test_a_model_with_a_state_samples_and_batches_and_refuses_the_rest(
+    kind: str, tmp_path: Path
+) -> None:
+    engine = LocalModels(target=build(tmp_path, kind, 4, **HYBRID[kind])).build()
+    requests = [ask(text, max_tokens=8) for text in (TEXTS[0], "x")]
+    assert [list(plain(engine, r).token_ids) for r in requests] == generated(engine, requests)
+    test_samples_drawn_together_are_those_drawn_alone(engine)
+    together = dict(run_all(engine, requests, ElasticBatch()))
+    for index, request in enumerate(requests):
+        assert cast(Completion, together[index]).token_ids == plain(engine, request).token_ids
+    for decoding in (PromptLookup(), ConfidenceExit(), StaticKV(), CosineKV()):
+        with pytest.raises(CapabilityError, match=f"{kind} models"):
+            engine.require(ask("x", decoding=decoding))
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        FixedLayer(layers=0.5),
+        ConfidenceExit(threshold=0.3, min_layers=1, check_every=1),
+        StaticKV(budget=BUDGET),
+        CosineKV(budget_start=0.9, budget_end=0.3, decay_steps=8),
+        DraftModel(k=3),
+    ],
+    ids=lambda decoding: type(decoding).__name__,
+)
+def test_the_general_way_answers_as_the_fast_one(
+    tiny: LocalEngine, tiny_paths: dict[str, str], monkeypatch: pytest.MonkeyPatch, decoding: Any
+) -> None:
+    """One Llama through both runners: every eviction, exit and propagated key counts."""
+    requests = [ask(text, max_tokens=24, decoding=decoding) for text in TEXTS]
+    quick = [run(tiny, request)[0] for request in requests]
+    assert isinstance(tiny.language_model().runner, LlamaRunner)
+    monkeypatch.setattr(architecture, "is_white_box", lambda _: False)
+    monkeypatch.setattr(models, "is_white_box", lambda _: False)
+    general = LocalModels(**tiny_paths).build()
+    assert isinstance(general.language_model().runner, LibraryRunner)
+    for fast, slow in zip(quick, (run(general, r)[0] for r in requests), strict=True):
+        assert slow.token_ids == fast.token_ids
+        assert slow.logprobs == pytest.approx(fast.logprobs, abs=1e-4)
+        assert slow.extra == fast.extra
+        own, other = asdict(slow.usage), asdict(fast.usage)
+        if isinstance(decoding, ConfidenceExit):
+            # What fills a cache projects queries too: a layer's forward makes them before its keys.
+            assert own.pop("decode_flops") >= other.pop("decode_flops")
+        assert own == other
 
 
 @pytest.mark.parametrize("kind", REFUSED)

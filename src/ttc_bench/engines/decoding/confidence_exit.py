@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from ttc_bench.engines.base import Decoding
+from ttc_bench.engines.base import Capability, Decoding, Requirements
 from ttc_bench.engines.decoding.base import ShareOrCount, resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ttc_bench.engines.runtime.context import DecodeContext
-    from ttc_bench.engines.runtime.llama import LlamaRunner, Pass
 
 
 class ConfidenceExit(Decoding):
@@ -35,6 +34,10 @@ class ConfidenceExit(Decoding):
             the second.
     """
 
+    requires: ClassVar[Requirements] = {
+        "target": Decoding.requires["target"] | {Capability.PROPAGATE}
+    }
+
     threshold: float = Field(default=0.9, ge=0.0, le=1.0)
     min_layers: ShareOrCount = 0.5
     check_every: int = Field(default=2, ge=1)
@@ -44,27 +47,13 @@ class ConfidenceExit(Decoding):
         """Decode one sample; ``extra["exit_layers"]`` counts tokens by the layers they ran."""
         target = context.white_box
         cache = target.new_cache(context.capacity, [context.meter])
-        exits: Counter[int] = Counter()
+        exits, checks = Counter[int](), self._checks(target.n_layers)
         token = context.step(target.forward(context.tensor(context.prompt), cache)[0])
         while token is not None:
-            step = target.begin(context.tensor([token]), cache)
-            logits, depth = self._climb(target, step)
-            target.propagate(step, depth)
-            target.finish(step)
+            logits, depth = target.climb(context.tensor([token]), cache, checks, self._is_sure)
             exits[depth] += 1
             token = context.step(logits)
         context.extra["exit_layers"] = {str(k): exits[k] for k in sorted(exits)}
-
-    def _climb(self, target: LlamaRunner, step: Pass) -> tuple[Tensor, int]:
-        """Run layers until the head is sure; return its logits and the number of layers run."""
-        done = 0
-        for depth in self._checks(target.n_layers):
-            target.run(step, done, depth)
-            done = depth
-            logits = target.logits(step)[0]
-            if depth == target.n_layers or self._confidence(logits) > self.threshold:
-                break
-        return logits, done
 
     def _checks(self, n_layers: int) -> list[int]:
         if self.threshold >= 1:
@@ -72,6 +61,6 @@ class ConfidenceExit(Decoding):
         first = resolve(self.min_layers, n_layers)
         return [*range(first, n_layers, self.check_every), n_layers]
 
-    def _confidence(self, logits: Tensor) -> float:
+    def _is_sure(self, logits: Tensor) -> bool:
         best, second = logits.softmax(-1).topk(2).values.tolist()
-        return float(best - second if self.measure == "margin" else best)
+        return bool((best - second if self.measure == "margin" else best) > self.threshold)

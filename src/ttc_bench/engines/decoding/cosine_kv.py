@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from ttc_bench.engines.base import Decoding
+from ttc_bench.engines.base import Capability, Decoding, Requirements
 from ttc_bench.engines.decoding.base import KVBudget, positions
 from ttc_bench.engines.decoding.plain import decode_on
 
@@ -31,6 +31,8 @@ class CosineKV(Decoding):
         recent: Share of the budget that is set aside for the most recent positions (half in H2O).
     """
 
+    requires: ClassVar[Requirements] = {"target": Decoding.requires["target"] | {Capability.EVICT}}
+
     budget_start: KVBudget = 1.0
     budget_end: KVBudget = 0.5
     decay_steps: int = Field(default=64, ge=1)
@@ -38,8 +40,6 @@ class CosineKV(Decoding):
 
     def run(self, context: DecodeContext) -> None:
         """Decode one sample."""
-        from ttc_bench.engines.runtime.eviction import HeavyHitterCache
-
         target, prompt = context.white_box, len(context.prompt)
 
         def budget(length: int) -> int:
@@ -49,9 +49,8 @@ class CosineKV(Decoding):
             # Nothing will ever be evicted: no need to keep scores.
             decode_on(context, target.new_cache(context.capacity, [context.meter]))
             return
-        shape, meters = target.cache_shape, [context.meter]
-        cache = HeavyHitterCache(shape, context.capacity, meters, budget, self.recent)
-        decode_on(context, cache)
+        meters = [context.meter]
+        decode_on(context, target.heavy_hitter_cache(context.capacity, meters, budget, self.recent))
 
     def positions(self, length: int, step: int) -> int:
         """Return how many of ``length`` positions are kept after ``step`` answer tokens."""

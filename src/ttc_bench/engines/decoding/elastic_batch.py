@@ -18,7 +18,7 @@ from ttc_bench.errors import UserError
 
 if TYPE_CHECKING:
     from ttc_bench.engines.runtime.context import DecodeContext
-    from ttc_bench.engines.runtime.llama import LlamaRunner
+    from ttc_bench.engines.runtime.runner import WhiteBox
 
 
 class ElasticBatch(Decoding):
@@ -49,7 +49,7 @@ class ElasticBatch(Decoding):
             pass
 
     def steps(
-        self, runner: LlamaRunner, contexts: Mapping[int, DecodeContext]
+        self, runner: WhiteBox, contexts: Mapping[int, DecodeContext]
     ) -> Iterator[tuple[list[int], list[int]]]:
         """Decode all samples together; see `runtime.batch.decode_elastic`.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from ttc_bench.engines.base import Decoding
+from ttc_bench.engines.base import Capability, Decoding, Requirements
 from ttc_bench.engines.decoding.base import KVBudget, positions
 from ttc_bench.engines.decoding.plain import decode_on
 
@@ -28,13 +28,13 @@ class StaticKV(Decoding):
         sinks: First positions that always stay.
     """
 
+    requires: ClassVar[Requirements] = {"target": Decoding.requires["target"] | {Capability.EVICT}}
+
     budget: KVBudget = 0.5
     sinks: int = Field(default=4, ge=0)
 
     def run(self, context: DecodeContext) -> None:
         """Decode one sample."""
-        from ttc_bench.engines.runtime.eviction import SinkCache
-
-        shape, budget = context.white_box.cache_shape, partial(positions, self.budget)
-        cache = SinkCache(shape, context.capacity, [context.meter], budget, self.sinks)
-        decode_on(context, cache)
+        meters, budget = [context.meter], partial(positions, self.budget)
+        target = context.white_box
+        decode_on(context, target.sink_cache(context.capacity, meters, budget, self.sinks))

@@ -53,6 +53,11 @@ class Meter:
             self.decode_passes += 1
             self.batch_rows += rows
 
+    def add_padding(self, length: int, longest: int) -> None:
+        """Enter a sequence's share of a pass that works on the longest one's positions for each."""
+        self.positions += longest
+        self.padded_positions += longest - length
+
     def add_cache(self, nbytes: int, positions: int) -> None:
         """Enter the size of the cache after a pass."""
         self.peak_kv_bytes = max(self.peak_kv_bytes, nbytes)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from ttc_bench.engines.completion import Usage
 from ttc_bench.engines.runtime.cache import Meter
-from ttc_bench.engines.runtime.llama import LlamaRunner
-from ttc_bench.engines.runtime.runner import Runner
+from ttc_bench.engines.runtime.runner import Runner, WhiteBox
 from ttc_bench.engines.runtime.sampler import Sampler, token_logprobs
 from ttc_bench.engines.runtime.stream import TokenStream
-from ttc_bench.errors import CapabilityError
 
 
 @dataclass
@@ -56,15 +54,12 @@ class DecodeContext:
         return len(self.prompt) + self.out.max_tokens
 
     @property
-    def white_box(self) -> LlamaRunner:
+    def white_box(self) -> WhiteBox:
         """The target's runner, layer by layer.
 
-        Raises:
-            CapabilityError: If it cannot be opened, which a decoding should have said it requires.
+        Whether its layers open is a capability, which a decoding says it requires.
         """
-        if not isinstance(self.target, LlamaRunner):
-            raise CapabilityError("this decoding opens layers, and the model's are not Llama-like.")
-        return self.target
+        return cast(WhiteBox, self.target)
 
     def tensor(self, tokens: list[int]) -> Tensor:
         """Return token ids as a batch of one row on the target's device."""

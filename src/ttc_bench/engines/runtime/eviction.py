@@ -11,19 +11,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter, attention
+from ttc_bench.engines.runtime.runner import Budget
 from ttc_bench.errors import CapabilityError
 
 QUERIES = 128
 """Prompt queries whose attention weights are held at a time."""
-
-Budget = Callable[[int], int]
-"""Positions that may be kept once a sequence is so many positions long."""
 
 
 class BudgetedCache(KVCache, ABC):

@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 from ttc_bench.engines.flops import LlamaCost
 from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter
+from ttc_bench.engines.runtime.eviction import HeavyHitterCache, SinkCache
 from ttc_bench.engines.runtime.linear import COPIED_ELEMENTS, Linear, RMSNorm
-from ttc_bench.engines.runtime.runner import Threads
+from ttc_bench.engines.runtime.ragged import LlamaBatch
+from ttc_bench.engines.runtime.runner import Budget, Threads
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2"})
 """Model types whose layers are exactly: norm, attention, residual, norm, gated MLP, residual."""
@@ -109,6 +111,22 @@ class LlamaRunner:
         shape = replace(self.cache_shape, layers=self.n_layers if layers is None else layers)
         return KVCache(shape, capacity, meters)
 
+    def sink_cache(
+        self, capacity: int, meters: Sequence[Meter], budget: Budget, sinks: int
+    ) -> SinkCache:
+        """Return an empty cache of first and recent positions."""
+        return SinkCache(self.cache_shape, capacity, meters, budget, sinks)
+
+    def heavy_hitter_cache(
+        self, capacity: int, meters: Sequence[Meter], budget: Budget, recent: float
+    ) -> HeavyHitterCache:
+        """Return an empty cache of what is attended to."""
+        return HeavyHitterCache(self.cache_shape, capacity, meters, budget, recent)
+
+    def new_batch(self) -> LlamaBatch:
+        """Return an empty batch."""
+        return LlamaBatch(self)
+
     def begin(self, tokens: Tensor, cache: KVCache, prefill: bool | None = None) -> Pass:
         """Embed the next tokens of every row and return a pass with no layer run yet.
 
@@ -169,6 +187,25 @@ class LlamaRunner:
         for meter in step.cache.meters:
             meter.add_flops(flops, step.prefill)
         return self._head(hidden).float()
+
+    def climb(
+        self,
+        token: Tensor,
+        cache: KVCache,
+        checks: Sequence[int],
+        is_sure: Callable[[Tensor], bool],
+    ) -> tuple[Tensor, int]:
+        """Run one token until the head is sure; see `WhiteBox.climb`."""
+        step, done = self.begin(token, cache), 0
+        for depth in checks:
+            self.run(step, done, depth)
+            done = depth
+            logits = self.logits(step)[0]
+            if depth == self.n_layers or is_sure(logits):
+                break
+        self.propagate(step, done)
+        self.finish(step)
+        return logits, done
 
     def finish(self, step: Pass) -> None:
         """Count the new positions as seen, after all layers that shall run have run."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from ttc_bench.engines.completion import CallError
 from ttc_bench.engines.runtime.cache import Meter
 from ttc_bench.engines.runtime.chat import Prompter
+from ttc_bench.engines.runtime.library_runner import LibraryRunner
 from ttc_bench.engines.runtime.llama import LlamaRunner, is_white_box
-from ttc_bench.engines.runtime.runner import GenericRunner, Runner, Threads
+from ttc_bench.engines.runtime.runner import Runner, Threads, WhiteBox
 from ttc_bench.engines.runtime.source import ModelSource, first_line
 from ttc_bench.errors import UserError
 from ttc_bench.types import Message
@@ -81,16 +82,15 @@ class LanguageModel:
         self.runner: Runner = (
             LlamaRunner(model, model.lm_head, threads)
             if is_white_box(model.config)
-            else GenericRunner(model, threads)
+            else LibraryRunner(model, threads)
         )
         self.end_tokens = end_tokens(model, self.tokenizer)
         self._warm_up()
 
     @property
-    def white_box(self) -> LlamaRunner:
+    def white_box(self) -> WhiteBox:
         """The runner, layer by layer; the capability was checked before."""
-        assert isinstance(self.runner, LlamaRunner)
-        return self.runner
+        return cast(WhiteBox, self.runner)
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Return the prompt's token ids.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,13 +16,14 @@ from ttc_bench.engines.completion import CallError, Reading, Timing
 from ttc_bench.engines.runtime.cache import Meter
 from ttc_bench.engines.runtime.chat import Prompter
 from ttc_bench.engines.runtime.llama import LlamaRunner, is_white_box
+from ttc_bench.engines.runtime.measured_cost import Counter, measure_reading
 from ttc_bench.engines.runtime.models import (
     LanguageModel,
     Placement,
     load_weights,
 )
 from ttc_bench.engines.runtime.prompt_logprobs import reading_usage
-from ttc_bench.engines.runtime.runner import Runner, parameter_cost
+from ttc_bench.engines.runtime.runner import Runner
 from ttc_bench.engines.runtime.source import ModelSource
 from ttc_bench.types import Message
 
@@ -162,16 +164,27 @@ class ScalarVerifier(Verifier):
         """Read row by row through the model's own forward: no padding, so no family's quirks."""
         scores: list[float] = []
         n_layers = int(self.model.config.get_text_config().num_hidden_layers)
-        cost = parameter_cost(self.model, n_layers)
         for tail in tails:
             tokens = torch.tensor([prompt + tail], device=self._placement.device)
-            self._placement.threads.use_for(cost.layers(n_layers, tokens.shape[1], 0))
+            flops = self._cost(tokens.shape[1])
+            self._placement.threads.use_for(flops)
             # One score per token, or one for the row: the last one is read either way.
             scores.append(float(self.model(tokens).logits.float().flatten()[-1].sigmoid()))
             meter.add_pass(1, prefill=True)
             meter.layers += n_layers
-            meter.add_flops(cost.layers(n_layers, tokens.shape[1], 0), prefill=True)
+            meter.add_flops(flops, prefill=True)
         return scores
+
+    @cached_property
+    def _cost(self) -> Callable[[int], float]:
+        """The cost of reading a text through the model's own forward, by its length."""
+        count = Counter(self.model, None, 0)
+
+        def counted(tokens: int) -> int:
+            ids = torch.zeros(1, tokens, dtype=torch.long, device=self._placement.device)
+            return count(lambda: self.model(ids))[1]
+
+        return measure_reading(counted)
 
 
 class ImplicitVerifier(Verifier):
