@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,11 +16,13 @@ from ttc_bench.metrics.base import all_metrics
 from ttc_bench.reporting.colours import COLOURS
 from ttc_bench.reporting.decision import decide, headline, lines, sentences
 from ttc_bench.reporting.drawing import interactive, still
-from ttc_bench.reporting.drawing.figure import Dots
+from ttc_bench.reporting.drawing.figure import INK, Axis, Cells, Dot, Dots, Figure, Line, Panel
+from ttc_bench.reporting.drawing.words import finding
 from ttc_bench.reporting.floors import floors
 from ttc_bench.reporting.html import render
 from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.plots import Plot, plots
+from ttc_bench.reporting.sheet import Sheet
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.table import absent_lines, not_run
 from ttc_bench.reporting.verdicts import verdicts
@@ -169,12 +173,14 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: set[str] = set()
+        self.alts: list[str] = []
         self.loads: list[str] = []
         self.shown = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self.alts += [value or "" for name, value in attrs if (tag, name) == ("img", "alt")]
         self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
 
     def handle_data(self, data: str) -> None:
@@ -187,7 +193,9 @@ def test_report_shows_everything_and_loads_nothing(case: str) -> None:
     text = report(marts)
     page = Page(text)
     assert all(load.startswith(("data:image/png;base64,", "#")) for load in page.loads)
-    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert not page.tags & {"link", "iframe", "object"}
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    assert "alert" not in script, "the only one sorts tables"
     assert "url(" not in text
     assert "@import" not in text
     assert EVIL in page.shown, "text of models is shown as it is, and never run"
@@ -199,6 +207,53 @@ def test_report_shows_everything_and_loads_nothing(case: str) -> None:
         assert f"{row['mean']:.4g} [0.123, 0.988]" in page.shown
     for row in marts["comparisons"].to_dict("records"):
         assert f"{row['difference']:+.3f} [-0.083, +0.167]" in page.shown
+
+
+def test_every_picture_has_its_finding_in_words_and_none_is_empty() -> None:
+    marts = tables()
+    alts = Page(report(marts)).alts
+    shown = [plot for plot in plots() if not drawn(plot, marts)[0].is_empty]
+    assert [alt.partition(".")[0] for alt in alts] == [plot.title for plot in shown]
+    quality = next(alt for alt in alts if alt.startswith("Quality against cost"))
+    assert "mean reward from 0.5 (baseline.greedy) to 0.502 (cascade.confidence)" in quality
+    assert "by rising mean GFLOP of a response: baseline.greedy, best_of_n.verifier" in quality
+    nothing = tables(failing=("baseline.greedy", "best_of_n.verifier", "cascade.confidence"))
+    page = Page(report(nothing))
+    assert not page.alts
+    assert "No policy of this run drew several samples of a question." in page.shown
+    assert "The cost in FLOPs is not known here" in page.shown or "No response" in page.shown
+
+
+def test_a_figure_is_told_by_what_is_measured() -> None:
+    rows = Axis(names=["a", "b"])
+    dots = [Dot(0.25, "a", "a", INK), Dot(0.75, "b", "b", INK)]
+    line = Line([1, 4], [0.5, 0.875], INK, "majority@k")
+    cells = Cells(np.array([[0.0, 1.0], [np.nan, 0.25]]), "mean reward")
+    empty = Panel(0, 1, "other", empty="Nothing here.")
+    panels = [
+        Panel(0, 0, "first", Axis("latency (s)"), rows, [Dots(dots, "x", 1.0)]),
+        empty,
+        Panel(1, 0, "", marks=[line, Line([1, 2], [1, 2], INK)]),
+        Panel(1, 1, "map", Axis(names=["t", "u"]), rows, [cells]),
+        Panel(1, 1, "map", Axis(names=["t", "u"]), rows, [cells], choice=1),
+    ]
+    assert finding(Figure(panels, (1, 1))) == (
+        "first: mean latency from 0.25 (a) to 0.75 (b). other: Nothing here."
+        " Majority@k from 0.5 at 1 to 0.875 at 4."
+        " map: mean reward over the columns from 0.25 (b) to 0.50 (a)."
+    )
+    assert not Figure(panels, (1, 1)).is_empty
+    assert Figure([empty], (1, 1)).is_empty
+    assert finding(Figure([], (1, 1), "No response was scored.")) == "No response was scored."
+    blank = Cells(np.full((2, 2), np.nan), "mean reward")
+    assert Figure([Panel(0, 0, "map", y=rows, marks=[blank])], (1, 1)).is_empty
+
+
+def test_columns_of_figures_are_told_from_text_and_empty_ones_left_out() -> None:
+    table = Sheet(("name", "n", "US$", "gain"), [["a", "24/24", "0", "-"], ["b", "-", "-", "+1 x"]])
+    assert list(table.numeric) == [False, True, True, True]
+    assert table.telling().headings == ["name", "n", "gain"]
+    assert Sheet(("name", "n"), []).numeric == [False, False]
 
 
 def test_what_is_not_decided_is_called_undecided() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ttc_bench.reporting.row_dicts import full_name, group_key, row_dicts
+from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
+from ttc_bench.reporting.sheet import Sheet
 from ttc_bench.types import DataFrame
 
 ALL = "all"
@@ -49,25 +50,23 @@ def _place(dominated_by: dict[str, str | None]) -> str:
     return " ".join(letters) if letters else f"< {dominated_by[costs[0]]}"
 
 
-def best_by_budget(choices: DataFrame) -> str:
-    """Return one line per cost and, for its first one, per difficulty level.
+def budget_sheet(choices: DataFrame) -> Sheet:
+    """Return the variants that a growing budget buys: by each cost, and by its levels the first.
 
     Args:
         choices: The compute-optimal choices of one model and benchmark.
     """
-    if choices.empty:
-        return "Best by budget: none, as no response is valid."
-    lines = []
-    first = next(name for name in COSTS if (choices["cost_metric"] == name).any())
-    for name, cost in COSTS.items():
+    rows = []
+    paid = [name for name in COSTS if (choices["cost_metric"] == name).any()]
+    for name in paid:
         of_cost = choices[choices["cost_metric"] == name]
-        levels = sorted(set(of_cost["level"]) - {ALL}, key=_ease) if name == first else []
+        levels = sorted(set(of_cost["level"]) - {ALL}, key=_ease) if name == paid[0] else []
         for level in [ALL, *levels]:
-            steps = of_cost[of_cost["level"] == level]
-            if not steps.empty:
-                label = cost.name if level == ALL else f"  {level}"
-                lines.append(f"  {label:<10} {_steps(steps, cost)}")
-    return "\n".join(["Best by budget (mean cost per response, reward):", *lines])
+            steps = of_cost[of_cost["level"] == level].sort_values("budget")
+            rows += [
+                [COSTS[name].name, level, *_step(row, COSTS[name])] for row in row_dicts(steps)
+            ]
+    return Sheet(("cost", "questions", "from", "buys", "mean reward"), rows)
 
 
 def _ease(level: str) -> tuple[int, str]:
@@ -76,8 +75,6 @@ def _ease(level: str) -> tuple[int, str]:
     return (usual.index(level) if level in usual else len(usual), level)
 
 
-def _steps(steps: DataFrame, cost: Cost) -> str:
-    return " -> ".join(
-        f"{cost.form.format(row['cost'] * cost.factor)} {full_name(row)} {row['quality']:.3f}"
-        for row in row_dicts(steps.sort_values("budget"))
-    )
+def _step(row: Row, cost: Cost) -> list[str]:
+    spent = cost.form.format(row["cost"] * cost.factor)
+    return [spent, full_name(row), f"{row['quality']:.3f}"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from ttc_bench.reporting.candidates import change
-from ttc_bench.reporting.html import environment
+from ttc_bench.reporting.html import environment, shown_plot
 from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
@@ -202,8 +201,7 @@ def render_html(
             headlines=headlines(changes),
             settings=plain_sheet(tables["settings"]),
             sheets=[(title(k), changes_sheet(p)) for k, p in changes.groupby(RUN_PAIR, sort=True)],
-            plot=CHANGES_PLOT,
-            image=base64.b64encode(still).decode(),
+            plot=shown_plot(CHANGES_PLOT, {"run_changes": changes}, still),
             left_out=left_out(tables["not_compared"]),
             details=[
                 ("Every metric", plain_sheet(changes)),

@@ -6,11 +6,12 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ttc_bench.reporting.budgets import best_by_budget, pareto_places
+from ttc_bench.reporting.budgets import budget_sheet, pareto_places
 from ttc_bench.reporting.candidates import change
 from ttc_bench.reporting.cautions import cautions
-from ttc_bench.reporting.decision import headline, lines, sentences
-from ttc_bench.reporting.plots import plots
+from ttc_bench.reporting.decision import EVERYWHERE, headline, lines, sentences
+from ttc_bench.reporting.drawing.words import finding
+from ttc_bench.reporting.plots import Plot, plots
 from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
 from ttc_bench.reporting.sheet import Sheet, cell, known, number, plain_sheet
 from ttc_bench.reporting.table import absent_lines, refusal_line
@@ -41,10 +42,10 @@ def render(
         .render(
             decisions=list(_decisions(tables)),
             summaries=[
-                (f"{benchmark}, model {model}", summary_sheet(part, tables))
+                (f"{benchmark}, model {model}", summary_sheet(part, tables).telling())
                 for (model, benchmark), part in summary.groupby(["model", "benchmark"], sort=True)
             ],
-            plots=[(plot, base64.b64encode(stills[plot.name]).decode()) for plot in plots()],
+            plots=[shown_plot(plot, tables, stills[plot.name]) for plot in plots()],
             absent=[*absent_lines(summary).values(), *_refusal_lines(tables["intervals"])],
             failures=plain_sheet(tables["failures"]),
             cautions=cautions(tables["all_scores"]),
@@ -70,23 +71,53 @@ def _refusal_lines(intervals: DataFrame) -> Iterator[str]:
             yield line
 
 
+def shown_plot(plot: Plot, tables: Mapping[str, DataFrame], still: bytes) -> dict[str, Any]:
+    """Return a plot as a report shows it: no picture of nothing, and words for each picture."""
+    figure = plot.describe(*(tables[name] for name in plot.tables))
+    return {
+        "title": plot.title,
+        "caption": plot.caption,
+        "finding": finding(figure),
+        "png": None if figure.is_empty else base64.b64encode(still).decode(),
+    }
+
+
 def _decisions(tables: Mapping[str, DataFrame]) -> Iterator[dict[str, Any]]:
-    """Yield the decision of each model and benchmark, and what it rests on."""
-    summary, decision, verdicts = (tables[n] for n in ("bench_summary", "decision", "verdicts"))
-    for model, of_model in summary.groupby("model", sort=True):
-        for benchmark, part in of_model.groupby("benchmark", sort=True):
-            own = decision[decision["benchmark"] == benchmark]
-            of_choices, of_verdicts = (
-                table[(table["model"] == model) & (table["benchmark"] == benchmark)]
-                for table in (tables["choices"], verdicts)
-            )
-            yield {
-                "title": f"{benchmark}, model {model}",
-                "headline": headline(decision, model, benchmark, part),
-                "aims": lines(own, model),
-                "budgets": best_by_budget(of_choices).splitlines()[1:],
-                "sentences": sentences(of_verdicts),
-            }
+    """Yield the decision of each model, and what it rests on."""
+    summary, decision = tables["bench_summary"], tables["decision"]
+    models = summary.groupby("model", sort=True)
+    for model, of_model in models:
+        yield {
+            "title": f"Model {model}" if len(models) > 1 else "",
+            "headlines": _headlines(decision, model, of_model),
+            "aims": lines(decision, model),
+            "parts": [
+                {
+                    "benchmark": benchmark,
+                    "headline": headline(decision, model, benchmark, part),
+                    "budgets": budget_sheet(_where(tables["choices"], model, benchmark)),
+                    "sentences": sentences(_where(tables["verdicts"], model, benchmark)),
+                }
+                for benchmark, part in of_model.groupby("benchmark", sort=True)
+            ],
+        }
+
+
+def _headlines(decision: DataFrame, model: Any, summary: DataFrame) -> list[str]:
+    """Return what holds on all benchmarks; where nothing does, what holds on each."""
+    own = decision[decision["model"] == model]
+    named = own[own["policy"].notna()]
+    benchmarks = summary.groupby("benchmark", sort=True)
+    if len(benchmarks) > 1 and (named.empty or (named["benchmark"] == EVERYWHERE).any()):
+        return [headline(decision, model, EVERYWHERE, summary)]
+    return [
+        (f"{name}: " if len(benchmarks) > 1 else "") + headline(decision, model, name, part)
+        for name, part in benchmarks
+    ]
+
+
+def _where(table: DataFrame, model: Any, benchmark: Any) -> DataFrame:
+    return table[(table["model"] == model) & (table["benchmark"] == benchmark)]
 
 
 def environment() -> Environment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from ttc_bench.types import DataFrame
 
 GAP = "  "
 """What stands between two columns."""
+
+
+_FIGURE = re.compile(r"[+-]?[\d.]")
+"""What a figure begins with, whatever unit or interval comes behind."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,26 @@ class Sheet:
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    @property
+    def numeric(self) -> Sequence[bool]:
+        """Whether each column holds figures, which stand flush right."""
+        return [
+            any(_FIGURE.match(cell) for cell in column)
+            and all(_FIGURE.match(cell) or cell in ("-", "") for cell in column)
+            for column in zip(*self.rows, strict=True)
+        ] or [False] * len(self.headings)
+
+    def telling(self) -> Sheet:
+        """Return it without the columns that tell nothing: all unknown, or all 0."""
+        told = [
+            number
+            for number, column in enumerate(zip(*self.rows, strict=True))
+            if set(column) - {"-", "", "0"}
+        ]
+        return Sheet(
+            [self.headings[n] for n in told], [[row[n] for n in told] for row in self.rows]
+        )
 
     def aligned(self, left: Collection[str]) -> str:
         """Return lines of aligned columns, the headings over a rule.

@@ -19,7 +19,7 @@ from tests.reporting.support import (
 )
 
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
-from ttc_bench.reporting.budgets import best_by_budget, pareto_places
+from ttc_bench.reporting.budgets import budget_sheet, pareto_places
 
 COSTS = {"flops": "flops", "latency_s": "latency_s", "total_tokens": "total_tokens"}
 COSTS["cost_usd"] = "usd"
@@ -210,10 +210,13 @@ def test_the_places_name_who_dominates_and_the_budgets_what_they_buy(built: Any)
     places = {key[2:]: place for key, place in pareto_places(built["waste"]["frontier"]).items()}
     assert places["cascade", "waste"] == "< baseline.greedy"
     assert places["best_of_n", "buys"] == "F s t"
-    lines = best_by_budget(built["waste"]["choices"]).splitlines()
-    steps = next(line for line in lines if line.strip().startswith("FLOPs"))
-    assert "2 GFLOP baseline.greedy 0.500 -> 8 GFLOP best_of_n.buys 1.000" in steps
-    assert any(line.strip().startswith("easy") for line in lines)
+    rows = budget_sheet(built["waste"]["choices"]).rows
+    assert [row[2:] for row in rows if row[:2] == ["FLOPs", "all"]] == [
+        ["2 GFLOP", "baseline.greedy", "0.500"],
+        ["8 GFLOP", "best_of_n.buys", "1.000"],
+    ]
+    assert any(row[:2] == ["FLOPs", "easy"] for row in rows)
+    assert not budget_sheet(built["waste"]["choices"].head(0)).rows
 
 
 def test_failing_instead_of_answering_wrongly_wins_nothing() -> None:

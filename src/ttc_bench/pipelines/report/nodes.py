@@ -29,16 +29,20 @@ def write_report(run_settings: Mapping[str, Any], all_scores: DataFrame, **input
     Args:
         run_settings: All parameters of the run.
         all_scores: Scores of all responses.
-        inputs: The `TABLES` as frames, and each plot as the bytes of a PNG file, by name.
+        inputs: The `TABLES` and those of the plots as frames, and each plot as the bytes of a PNG
+            file, by name.
     """
     import yaml
 
     from ttc_bench.reporting.html import render
+    from ttc_bench.reporting.plots import plots
     from ttc_bench.reporting.provenance import facts
 
-    tables = {"all_scores": all_scores, **{name: inputs.pop(name) for name in TABLES}}
+    stills = {plot.name: inputs.pop(plot.name) for plot in plots()}
     text = yaml.safe_dump(run_settings, sort_keys=True, allow_unicode=True)
-    return render(tables, inputs, facts(all_scores, run_settings), text)
+    return render(
+        {"all_scores": all_scores, **inputs}, stills, facts(all_scores, run_settings), text
+    )
 
 
 TRACKED = (

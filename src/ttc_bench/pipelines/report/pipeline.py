@@ -14,7 +14,9 @@ def create_pipeline(**_: object) -> Pipeline:
         node(plot.draw, inputs=list(plot.tables), outputs=plot.outputs, name=f"draw_{plot.name}")
         for plot in plots()
     ]
-    shown = ("run_settings", "all_scores", *TABLES, *(plot.name for plot in plots()))
+    drawn_from = (table for plot in plots() for table in plot.tables)
+    pictures = (plot.name for plot in plots())
+    shown = ("run_settings", "all_scores", *TABLES, *drawn_from, *pictures)
     report = node(
         write_report,
         inputs={name: name for name in shown},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any, Literal
 
 INK = "#222222"
@@ -195,7 +196,24 @@ class Figure:
     empty: str = "No response was scored."
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to see: no panel has anything in it."""
+        return not any(_is_seen(mark) for panel in self.panels for mark in panel.marks)
+
+    @property
     def colour_title(self) -> str:
         """What the colours of cells mean; empty without any."""
         marks = (mark for panel in self.panels for mark in panel.marks)
         return next((mark.title for mark in marks if isinstance(mark, Cells)), "")
+
+
+def _is_seen(mark: Mark) -> bool:
+    match mark:
+        case Dots():
+            return bool(mark.dots)
+        case Line():
+            return len(mark.x) > 0
+        case Violin():
+            return len(mark.values) > 0
+        case Cells():
+            return any(not isnan(value) for row in mark.values for value in row)
