@@ -117,7 +117,8 @@ def _headlines(decision: DataFrame, model: Any, summary: DataFrame) -> list[str]
 
 
 def _where(table: DataFrame, model: Any, benchmark: Any) -> DataFrame:
-    return table[(table["model"] == model) & (table["benchmark"] == benchmark)]
+    own: DataFrame = table[(table["model"] == model) & (table["benchmark"] == benchmark)]
+    return own
 
 
 def environment() -> Environment:
