@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -7,14 +8,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from tests.conftest import ingested
 from tests.metrics.support import batch_of, make_call, make_job, make_response, run
 
+from ttc_bench.engines.base import Engine
 from ttc_bench.engines.ledger import Ledger
 from ttc_bench.metrics.base import Null, Value
 from ttc_bench.metrics.resources import Monitor
+from ttc_bench.pipelines.generate.nodes import generate
+from ttc_bench.pipelines.generate.params import TimingParams
+from ttc_bench.policies import Outcome, Session, Variant
+from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import RESOURCES
 
 JOB = make_job()
@@ -63,7 +70,7 @@ from dataclasses import asdict
 from ttc_bench.engines.ledger import Ledger
 from ttc_bench.metrics.resources import Monitor
 with Monitor(interval_s=60) as monitor:
-    pass
+    {body}
 print(json.dumps(asdict(monitor.reading)))
 """
 
@@ -77,7 +84,9 @@ def read(tmp_path: Path) -> Read:
     if compiler is None or not sys.platform.startswith("linux"):
         pytest.skip("no C compiler for Linux")
 
-    def reading(starts: int = 1, counts: int = 1, **variables: str) -> dict[str, Any]:
+    def reading(
+        starts: int = 1, counts: int = 1, body: str = "pass", **variables: str
+    ) -> dict[str, Any]:
         library = tmp_path / "libnvidia-ml.so.1"
         command = [compiler, "-shared", "-fPIC", f"-DSTARTS={starts}", f"-DCOUNTS={counts}"]
         command += ["-x", "c", "-", "-o", str(library)]
@@ -85,7 +94,7 @@ def read(tmp_path: Path) -> Read:
         known = {name: v for name, v in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
         environment = {**known, **variables, "LD_LIBRARY_PATH": str(tmp_path)}
         process = subprocess.run(
-            [sys.executable, "-c", READ],
+            [sys.executable, "-c", READ.replace("{body}", body)],
             env=environment,
             capture_output=True,
             text=True,
@@ -120,6 +129,47 @@ def test_what_the_driver_does_not_count_is_unknown(read: Read) -> None:
     off = read(starts=0)
     assert off["gpu_name"] is off["gpu_memory_bytes"] is None
     assert off["peak_rss_bytes"] > 0
+
+
+def test_the_energy_of_a_control_is_not_the_variants(read: Read) -> None:
+    """Of four looks at the meter, 2.5 J apart, the two in the middle are around the control."""
+    control = "with monitor.left_out(): monitor._sample()"
+    found = read(body=control)
+    assert found["energy_j"] == 5.0
+    assert found["gpu_share"] == 0.5, "no look at the card is taken beside a control"
+
+
+def test_what_ran_among_controls_has_no_energy_and_says_why(read: Read) -> None:
+    found = read(body="with monitor.mixed(): pass")
+    assert found["energy_j"] is found["gpu_share"] is found["cpu_share"] is None
+    assert found["gpu_memory_bytes"] == 7
+    values = scored(found)
+    for name in ("energy_j", "gpu_share", "cpu_share"):
+        value = values[name]
+        assert isinstance(value, Null)
+        assert "controls ran among the calls" in value.reason
+    alone = scored({**found, "gpu_name": None, "gpu_memory_bytes": None})
+    assert alone["energy_j"] == Null("NVML found no GPU")
+
+
+class Idle(Variant):
+    """Answers without a call: what the machine does beside it is its control's."""
+
+    policy: ClassVar[str] = "idle"
+    name: ClassVar[str] = "sleep"
+
+    async def answer(self, session: Session) -> Outcome:
+        await asyncio.sleep(0.3)
+        return Outcome("Answer: None")
+
+
+def test_a_variant_that_idles_beside_busy_controls_reads_as_idle(engine: Engine) -> None:
+    jobs = ingested("crm_sim", 3)
+    points = (("sleep", Idle()),)
+    rows = generate(points, jobs, engine, Journal(), 0, TimingParams(jobs=3))
+    assert (rows["control_flops"] > 0).all(), "the controls were busy"
+    # A core at work beside it would be 1 over the cores.
+    assert rows["cpu_share"].iloc[0] < 0.3 / len(os.sched_getaffinity(0))
 
 
 def test_the_monitor_reads_this_process() -> None:

@@ -1,8 +1,9 @@
 """What the machine gave while a policy ran: memory, processor, accelerator, energy.
 
 `Monitor` samples this process and, where there is an NVIDIA GPU, its driver (NVML). The generate
-stage writes the readings of a variant's whole run into each of its responses. With a hosted model
-they are the client's, not the model's.
+stage writes the readings of a variant's whole run into each of its responses, without its controls:
+what these take is left out where they run alone, and has no reading where they run among the
+variant's own calls. With a hosted model all is the client's, not the model's.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 
@@ -22,6 +24,7 @@ T = TypeVar("T")
 _NOT_MONITORED = Null("not monitored in this run")
 _REPLAYED = Null("every call was replayed from the journal: nothing ran")
 _NO_GPU = Null("NVML found no GPU")
+_MIXED = Null("controls ran among the calls of the variant: what both took cannot be told apart")
 _NOT_COUNTED = Null("the driver of the GPU does not count it")
 
 
@@ -57,7 +60,9 @@ def resources(batch: ScoringBatch) -> Columns:
     """Return the readings of the run of each response's variant."""
     replayed, gpus = batch.column("replayed"), batch.column("gpu_name")
     monitored = [peak is not None for peak in batch.column("peak_rss_bytes")]
-    rows = list(zip(replayed, monitored, gpus, strict=True))
+    shares = zip(monitored, batch.column("cpu_share"), strict=True)
+    mixed = [is_monitored and share is None for is_monitored, share in shares]
+    rows = list(zip(replayed, monitored, mixed, gpus, strict=True))
     columns: dict[str, list[Value]] = {}
     for spec in (*_OF_PROCESS, *_OF_GPU):
         values = zip(batch.column(spec.name), rows, strict=True)
@@ -66,12 +71,19 @@ def resources(batch: ScoringBatch) -> Columns:
 
 
 def _value(
-    value: float | None, replayed: bool | None, monitored: bool, gpu: str | None, of_gpu: bool
+    value: float | None,
+    replayed: bool | None,
+    monitored: bool,
+    mixed: bool,
+    gpu: str | None,
+    of_gpu: bool,
 ) -> Value:
     if replayed:
         return _REPLAYED
     if value is not None:
         return value
+    if mixed and (gpu is not None or not of_gpu):
+        return _MIXED
     if not monitored or not of_gpu:
         return _NOT_MONITORED
     return _NO_GPU if gpu is None else _NOT_COUNTED
@@ -115,7 +127,8 @@ class Monitor:
 
         self._process = psutil.Process()
         self._gpu = _Gpu.open()
-        self._started, self._busy = time.monotonic(), self._cpu_seconds()
+        self._is_paused = self._is_mixed = False
+        self._spent = self._spending()
         self._peak = 0
         self._done = threading.Event()
         self._sample()
@@ -132,23 +145,65 @@ class Monitor:
         self._done.set()
         self._thread.join()
         self._sample()
-        wall = max(time.monotonic() - self._started, 1e-9)
-        share = (self._cpu_seconds() - self._busy) / wall / _cores()
-        own = Reading(self._peak, min(max(share, 0.0), 1.0))
-        self.reading = self._gpu.read(own) if self._gpu else own
+        spent = self._spending().less(self._spent)
+        share = spent.busy_s / max(spent.wall_s, 1e-9) / _cores()
+        own = Reading(self._peak, None if self._is_mixed else min(max(share, 0.0), 1.0))
+        if self._gpu:
+            own = self._gpu.read(own, spent.energy_j)
+        if self._is_mixed:
+            own = replace(own, gpu_share=None, energy_j=None)
+        self.reading = own
 
-    def _cpu_seconds(self) -> float:
+    @contextmanager
+    def left_out(self) -> Iterator[None]:
+        """What runs in the block, alone, is not the variant's: nothing of it is read."""
+        start, self._is_paused = self._spending(), True
+        try:
+            yield
+        finally:
+            self._is_paused = False
+            self._spent = self._spent.plus(self._spending().less(start))
+
+    @contextmanager
+    def mixed(self) -> Iterator[None]:
+        """What runs in the block is not the variant's, but the variant runs at the same time."""
+        self._is_mixed = True
+        yield
+
+    def _spending(self) -> _Spent:
         times = self._process.cpu_times()
-        return float(times.user + times.system)
+        energy_j = self._gpu.energy_j() if self._gpu else None
+        return _Spent(time.monotonic(), float(times.user + times.system), energy_j)
 
     def _watch(self) -> None:
         while not self._done.wait(self.interval_s):
             self._sample()
 
     def _sample(self) -> None:
+        if self._is_paused:
+            return
         self._peak = max(self._peak, self._process.memory_info().rss)
         if self._gpu:
             self._gpu.sample()
+
+
+class _Spent(NamedTuple):
+    """Seconds of wall and processor, and joules of the GPU, since some moment."""
+
+    wall_s: float
+    busy_s: float
+    energy_j: float | None
+
+    def less(self, other: _Spent) -> _Spent:
+        return self._with(other, -1)
+
+    def plus(self, other: _Spent) -> _Spent:
+        return self._with(other, 1)
+
+    def _with(self, other: _Spent, sign: int) -> _Spent:
+        own, joules = self.energy_j, other.energy_j
+        total = None if own is None or joules is None else own + sign * joules
+        return _Spent(self.wall_s + sign * other.wall_s, self.busy_s + sign * other.busy_s, total)
 
 
 def _cores() -> int:
@@ -174,7 +229,6 @@ class _Gpu:
         self.name = name.decode() if isinstance(name, bytes) else str(name)
         self._shares: list[float] = []
         self._memory: list[int] = []
-        self._energy = self._joules()
 
     @classmethod
     def open(cls) -> _Gpu | None:
@@ -197,18 +251,18 @@ class _Gpu:
         self._shares += [] if share is None else [share]
         self._memory += [] if memory is None else [memory]
 
-    def read(self, own: Reading) -> Reading:
-        """Return ``own`` with the figures of the GPU."""
-        energy = self._joules()
+    def read(self, own: Reading, energy_j: float | None) -> Reading:
+        """Return ``own`` with the figures of the GPU, and the energy that was used."""
         return replace(
             own,
             gpu_name=self.name,
             gpu_share=sum(self._shares) / len(self._shares) if self._shares else None,
             gpu_memory_bytes=max(self._memory, default=None),
-            energy_j=None if energy is None or self._energy is None else energy - self._energy,
+            energy_j=energy_j,
         )
 
-    def _joules(self) -> float | None:
+    def energy_j(self) -> float | None:
+        """Return the energy used since the driver was loaded; ``None`` where it is not counted."""
         count = self._nvml.nvmlDeviceGetTotalEnergyConsumption
         return self._ask(lambda: float(count(self._handle)) / 1000)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.engines.base import Engine, key_of
@@ -31,12 +32,14 @@ class Control:
 
     Attributes:
         goes_first: The same.
+        apart: Makes the block in which it runs, so that what it takes is not read as the variant's.
     """
 
     def __init__(self, session: Session, goes_first: bool, done: Callable[[], None]) -> None:
         self._session = session
         self._done = done
         self.goes_first = goes_first
+        self.apart: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
     @property
     def ledger(self) -> Ledger:
@@ -60,7 +63,8 @@ class Control:
                 no control, which costs the job nothing else.
         """
         try:
-            await self._session.complete(self._session.request(purpose="control"))
+            with self.apart():
+                await self._session.complete(self._session.request(purpose="control"))
         except CallError as error:
             if error.fatal:
                 raise

@@ -26,15 +26,16 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 Status = Literal["ok", "failed"]
 
 
-NESTED = ("ledger", "resources", "control")
-"""Fields of a response whose parts are columns."""
+NESTED = ("ledger", "resources", "control", "is_timed")
+"""Fields of a response whose parts are columns, or that decide what these hold."""
 
 RESOURCES = tuple(reading.name for reading in fields(Reading))
 """Readings of the machine, of the whole run of a variant; see `metrics.resources`."""
 
 
 TIMES = ("ttft_s", *(column.spec.name for column in COLUMNS if column.spec.unit == "s"))
-"""Columns that are measurements: null where a call was replayed, for its time is of another run."""
+"""Columns that are measurements: null where a call was replayed, for its time is of another run,
+and where a row failed by a call that has no clock."""
 
 CONTROL = ("latency_s", "flops", "usd")
 """Figures of a control's bill that are columns, under ``control_`` and their name."""
@@ -70,6 +71,8 @@ class Response:
         ledger: The bill.
         control: The bill of the baseline's decoding that was timed beside it.
         control_first: Whether that ran first.
+        is_timed: Whether the bill's clock holds all that the user waited for; not where a call came
+            to nothing, no try of which is billed.
         lossless: Whether the answer is the baseline's by construction, on this model.
     """
 
@@ -98,6 +101,7 @@ class Response:
     control: Ledger = field(default_factory=Ledger)
     control_first: bool | None = None
     lossless: bool | None = None
+    is_timed: bool = True
 
     @property
     def is_measured(self) -> bool:
@@ -120,7 +124,8 @@ class Response:
             "measured": self.is_measured,
             "bill": json.dumps([_storable(call.to_json()) for call in self.ledger.calls]),
         }
-        row = row if self.is_measured else {**row, **dict.fromkeys(TIMES), "itl_s": []}
+        if not (self.is_measured and self.is_timed):
+            row |= {**dict.fromkeys(TIMES), "itl_s": []}
         storable = {name: _storable(value) for name, value in row.items()}
         same = {n for n, value in row.items() if storable[n] is value or storable[n] == value}
         changed = sorted(row.keys() - same)

@@ -163,6 +163,34 @@ def test_a_failed_row_keeps_the_time_until_its_last_try_broke(server: FaultServe
     assert frame["retry_s"][0] == frame["latency_s"][0]
 
 
+def test_a_row_whose_every_try_failed_has_no_time_instead_of_none_at_all(
+    server: FaultServer,
+) -> None:
+    server.plan(faults=["500"], fault_share=1.0, tokens=10)
+    engine = server.engine(attempts=2)
+    jobs = ingested("crm_sim", 1)
+    frame = generated("baseline.greedy", jobs, engine, Journal(), {}, seed=0)
+    assert list(frame["status"]) == ["failed"]
+    assert frame[["latency_s", "retry_s", "queue_s", "ttft_s"]].isna().all().all()
+    assert frame["itl_s"][0].tolist() == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_row_that_broke_at_some_try_lasted_until_it_was_given_up(
+    server: FaultServer, seed: int
+) -> None:
+    server.plan(
+        faults=["cut", "500"], fault_share=1.0, seed=seed, ttft_s=0.05, itl_s=0.02, tokens=10
+    )
+    jobs = ingested("crm_sim", 1)
+    frame = generated("baseline.greedy", jobs, server.engine(attempts=3), Journal(), {}, seed=0)
+    log = server.log()
+    waited = log[-1]["arrived"] - log[0]["arrived"]
+    broke = any(entry["marks"] for entry in log)
+    assert frame["latency_s"].notna()[0] == broke
+    assert not broke or waited <= frame["latency_s"][0] < waited + 1.0
+
+
 def test_a_wait_before_the_first_try_is_queue_and_after_it_retry(server: FaultServer) -> None:
     """The first call is refused; the second one has to wait for it before it may leave."""
     server.plan(faults=["429"], fault_share=1.0, fault_tries=1, retry_after="0.3", tokens=2)

@@ -103,6 +103,15 @@ class Attempts:
         }
         self.log.append(entry)
 
+    def until_now(self) -> list[BrokenCall]:
+        """Return the broken tries; the clock of the last one ends where the call is given up."""
+        if not self.broken:
+            return []
+        *before, last = self.broken
+        lost_s = time.perf_counter() - self.started_s
+        timing = replace(last.timing, latency_s=lost_s, retry_s=lost_s)
+        return [*before, replace(last, timing=timing)]
+
     @property
     def made(self) -> int:
         """Tries made, the successful last one included."""
@@ -479,7 +488,7 @@ class EndpointClient:
             f"{self.endpoint.name}: {message}{hint.format(variable=self.endpoint.key_variable)}",
             attempts=len(attempts.log),
             fatal=fatal,
-            broken=attempts.broken,
+            broken=attempts.until_now(),
         )
 
     def _prompt_tokens(self, request: Request) -> int:

@@ -106,6 +106,9 @@ def generate_node(
 def _measured(label: str, variant: Variant, sessions: Sequence[Session]) -> list[Response]:
     """Return the responses of one sweep point, with what it took of this machine."""
     with _TURN, Monitor() as monitor:
+        one_by_one = sessions[0].engine.concurrency == 1
+        for control in (session.control for session in sessions if session.control):
+            control.apart = monitor.left_out if one_by_one else monitor.mixed
         responses = asyncio.run(_run(label, variant, sessions))
     readings = asdict(monitor.reading)
     return [replace(response, resources=readings) for response in responses]
@@ -216,9 +219,10 @@ def _failure(job: Job, error: Exception) -> dict[str, Any]:
             "error_type": error.error_type,
             "error_message": str(error),
             "info": {"attempts": error.attempts},
+            "is_timed": bool(error.broken),
         }
     logger.error("%s failed: %s", job.id, error, exc_info=error)
-    return {"error_type": type(error).__name__, "error_message": str(error)}
+    return {"error_type": type(error).__name__, "error_message": str(error), "is_timed": False}
 
 
 def _ttft_s(session: Session, outcome: Outcome) -> float | None:
