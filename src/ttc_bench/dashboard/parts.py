@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
 from ttc_bench.dashboard.store import Place, Store
 from ttc_bench.errors import DataError
 from ttc_bench.params import parse_params
+from ttc_bench.reporting.budgets import COSTS
 from ttc_bench.reporting.drawing.figure import Figure
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.plots.facets import variants_of
@@ -78,10 +79,36 @@ def scores(store: Store, part: Scope) -> DataFrame:
     return store.table("all_scores", [n for n in COLUMNS if n in there], asdict(part))
 
 
-@lru_cache(maxsize=32)
-def verdicts(store: Store, _: Place, part: Scope, params: AggregateParams) -> DataFrame:
+def verdicts(store: Store, part: Scope, params: AggregateParams) -> DataFrame:
     """Return the verdicts on a part of the questions; kept until the scores are written anew."""
+    every = replace(part, benchmark=None)
+    table = _verdicts(store, store.place("all_scores"), every, params)
+    return table if part.benchmark is None else table[table["benchmark"] == part.benchmark]
+
+
+@lru_cache(maxsize=32)
+def _verdicts(store: Store, _: Place, part: Scope, params: AggregateParams) -> DataFrame:
     return verdicts_on(scores(store, part), params)
+
+
+def cost(frontier: DataFrame) -> str | None:
+    """Return the cost that is chosen of those in the table ``frontier``."""
+    import streamlit as st
+
+    there = set(frontier["cost_metric"])
+    names = {one.name: key for key, one in COSTS.items() if key in there}
+    if not names:
+        return None
+    chosen = st.segmented_control(
+        "Cost",
+        list(names),
+        default=next(iter(names)),
+        required=True,
+        key="cost",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    return names[str(chosen)]
 
 
 def is_dark() -> bool:

@@ -36,17 +36,21 @@ def serve(host: str, port: int) -> None:
     """
     from streamlit.web.cli import main_run
 
-    _warm()
+    warm(Path.cwd())
     options = [f"--server.address={host}", f"--server.port={port}"]
     main_run.main([str(APP), *options], standalone_mode=False)
 
 
-def _warm() -> None:
-    """Import what the pages need, so that nobody waits for it before the first one."""
+def warm(folder: Path) -> None:
+    """Import what the pages of a project need, so that nobody waits for it before the first one."""
     import scipy.stats  # noqa: F401
 
+    from ttc_bench.dashboard.store import Store
     from ttc_bench.dashboard.views import pages
     from ttc_bench.metrics.base import all_metrics
 
     pages()
     all_metrics()
+    store = Store(folder)
+    store.parameters("aggregate")
+    store.place("all_scores")

@@ -85,17 +85,19 @@ def values_by_variant(part: DataFrame, metric: str, jobs: Jobs) -> dict[Name, An
     A bill that an answer lacks is NaN for all jobs of the variant, see `BILLS`.
     """
     import numpy as np
+    import pandas as pd
 
     values = counted(part, metric).to_numpy(dtype=float, na_value=np.nan)
-    place = {job: number for number, job in enumerate(jobs.ids)}
-    by_variant: dict[Name, Any] = {}
-    rows = zip(part["policy"], part["variant"], part["job_id"], values, strict=True)
-    for policy, variant, job, value in rows:
-        own = by_variant.setdefault((policy, variant), np.full(len(place), np.nan))
-        own[place[job]] = value
+    names = part[["policy", "variant"]].astype(object)
+    codes = names.groupby(["policy", "variant"], sort=False).ngroup().to_numpy()
+    table = np.full((codes.max(initial=-1) + 1, len(jobs.ids)), np.nan)
+    places = pd.Index(jobs.ids).get_indexer(pd.Index(part["job_id"].astype(object)))
+    table[codes, places] = values
+    # In the order met, as the groups are.
+    by_variant = dict(zip(map(tuple, names.drop_duplicates().to_numpy()), table, strict=True))
     if metric in BILLS:
         for name in _with_gaps(part, values):
-            by_variant[name] = np.full(len(place), np.nan)
+            by_variant[name] = np.full(len(jobs.ids), np.nan)
     return by_variant
 
 

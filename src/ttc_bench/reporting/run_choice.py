@@ -95,7 +95,7 @@ def choose_runs(
     Raises:
         UserError: If there is no such run, or it is not clear which models are compared.
     """
-    kept = list(_readable(kept_settings))
+    kept = list(readable(kept_settings))
     kept.sort(key=lambda one: (one.recorded_at, one.key))
     after = _latest(_fitting(kept, params.after, "after"))
     if not after:
@@ -113,12 +113,12 @@ def choose_runs(
     return ComparedRuns(_pairs(_latest(before), after, kept))
 
 
-def _readable(kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterator[KeptRun]:
+def readable(kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterator[KeptRun]:
     """Yield the runs that were kept; one whose writing was cut off costs no other."""
     for key, load in sorted(kept_settings.items()):
         try:
             yield KeptRun(key=key, **load())
-        except (DatasetError, TypeError) as error:
+        except (DatasetError, UserError, TypeError) as error:
             reason = str(error).splitlines()[-1]
             logger.warning("the kept run %s cannot be read and is left out: %s", key, reason)
 

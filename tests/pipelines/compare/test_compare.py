@@ -18,15 +18,10 @@ from ttc_bench.errors import UserError
 from ttc_bench.hooks.parameters import digest
 from ttc_bench.params import parse_params
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run
-from ttc_bench.pipelines.compare.nodes import (
-    changed_answers,
-    changed_settings,
-    changes,
-    load_runs,
-    show_changes,
-)
+from ttc_bench.pipelines.compare.nodes import show_changes
 from ttc_bench.pipelines.score.nodes import question_of
 from ttc_bench.reporting.kept_runs import keep_run
+from ttc_bench.reporting.run_changes import changed_answers, changed_settings, changes, load_runs
 from ttc_bench.reporting.run_choice import ComparedRuns, CompareParams, choose_runs
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.verdicts import ENDS, ratio_word, verdicts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from ttc_bench.dashboard import parts
@@ -31,7 +32,7 @@ def decide(store: Store) -> None:
     import streamlit as st
 
     part, params = parts.scope(store), parts.aggregate_params(store)
-    table = parts.verdicts(store, store.place("all_scores"), part, params)
+    table = parts.verdicts(store, part, params)
     limits = _limits(table)
     st.subheader(parts.plain(answer(verdict_rows(table), limits)), anchor=False)
     st.caption(
@@ -39,7 +40,7 @@ def decide(store: Store) -> None:
         " A variant is named only where an interval shows it."
     )
     _frontier(store, part, table)
-    _elsewhere(store, part, limits, params)
+    _elsewhere(store, part, table, limits)
     with st.expander("Every variant against the baseline"):
         for benchmark, own in table.groupby("benchmark", sort=True):
             st.text("\n".join([str(benchmark), *sentences(own)]))
@@ -91,21 +92,11 @@ def _frontier(store: Store, part: Scope, table: DataFrame) -> None:
     """Show reward against one cost."""
     import streamlit as st
 
-    frontier = _frontier_of(store, store.place("all_scores"), part)
-    names = {cost.name: key for key, cost in COSTS.items() if key in set(frontier["cost_metric"])}
+    every = _frontier_of(store, store.place("all_scores"), replace(part, benchmark=None))
+    frontier = every if part.benchmark is None else every[every["benchmark"] == part.benchmark]
     plot = PLOTS["quality_vs_cost"]
     st.markdown(f"#### {plot.title}")
-    if names:
-        cost = st.segmented_control(
-            "Cost",
-            list(names),
-            default=next(iter(names)),
-            required=True,
-            key="cost",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
-        frontier = frontier[frontier["cost_metric"] == names[str(cost)]]
+    frontier = frontier[frontier["cost_metric"] == parts.cost(frontier)]
     parts.show(plot.describe(frontier, reward_intervals(table)), plot.name)
     st.caption(plot.caption)
 
@@ -117,7 +108,7 @@ def _rows_by(
     return rows_by(parts.scores(store, part), column, params)
 
 
-def _elsewhere(store: Store, part: Scope, limits: Limits, params: AggregateParams) -> None:
+def _elsewhere(store: Store, part: Scope, table: DataFrame, limits: Limits) -> None:
     """Show the answer on parts of these questions."""
     import streamlit as st
 
@@ -132,7 +123,11 @@ def _elsewhere(store: Store, part: Scope, limits: Limits, params: AggregateParam
         bind="query-params",
         label_visibility="collapsed",
     )
-    by_name = _rows_by(store, store.place("all_scores"), part, columns[str(by)], params)
+    if by == "Benchmark":
+        by_name = {str(name): verdict_rows(own) for name, own in table.groupby("benchmark")}
+    else:
+        place, params = store.place("all_scores"), parts.aggregate_params(store)
+        by_name = dict(_rows_by(store, place, part, columns[str(by)], params))
     for name, rows in by_name.items():
         st.text(f"{name}: {answer(rows, limits)}")
     if not by_name:

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-from ttc_bench.pipelines.compare.nodes import (
-    changed_answers,
-    changed_settings,
-    changes,
-    load_runs,
-    show_changes,
-    write_changes,
-)
+from ttc_bench.pipelines.compare.nodes import show_changes, write_changes
 from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
+from ttc_bench.reporting.run_changes import changed_answers, changed_settings, changes, load_runs
 from ttc_bench.reporting.run_choice import choose_runs
 
 

@@ -203,7 +203,7 @@ def _violin(_: Panel, mark: Violin) -> list[Any]:
         go.Violin(
             x=mark.values,
             y=[mark.y] * len(mark.values),
-            text=list(mark.ids),
+            text=list(mark.ids) if len(mark.values) <= MOST_DOTS else None,
             orientation="h",
             name=mark.y,
             line_color=mark.colour,

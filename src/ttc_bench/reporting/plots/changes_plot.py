@@ -11,6 +11,7 @@ from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.plots import Plot
 from ttc_bench.reporting.plots.facets import interval, variant_axis, variants_of
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
+from ttc_bench.reporting.sheet import known
 from ttc_bench.reporting.verdicts import ENDS
 from ttc_bench.types import DataFrame
 
@@ -51,7 +52,7 @@ def _dots(changes: DataFrame, change: Change) -> Iterator[Dot]:
         if pd.isna(row[column]):
             continue
         values = (row[f"{column}{end}"] for end in ENDS)
-        value, low, high = (100 * (v - 1) if change.relative else v for v in values)
+        value, low, high = (100 * (v - 1) if change.relative and known(v) else v for v in values)
         name = full_name(row)
         decided = row["verdict"] in ("better", "worse", "cheaper", "dearer")
         hover = f"{name}<br>{value:+.4g}<br>{row['verdict']}, {row['n_pairs']} pairs"

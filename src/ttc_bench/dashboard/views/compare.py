@@ -1,0 +1,183 @@
+"""Every variant beside every other: tables, plots, and two runs."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import Any
+
+from ttc_bench.dashboard import parts
+from ttc_bench.dashboard.store import Place, Store
+from ttc_bench.dashboard.views import page
+from ttc_bench.dbt.in_memory import columns_read
+from ttc_bench.errors import DataError
+from ttc_bench.metrics.base import all_metrics
+from ttc_bench.reporting import changes, run_changes
+from ttc_bench.reporting.metric_table import METRICS, STATISTICS, definition, metric_table
+from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.plots import plots
+from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
+from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun, readable
+from ttc_bench.reporting.scopes import Scope
+from ttc_bench.types import GROUP, DataFrame
+
+
+@page("compare", title="Compare", rank=1)
+def compare(store: Store) -> None:
+    """Show one of three views."""
+    import streamlit as st
+
+    views = {"Table": _table, "Plots": _plots, "Two runs": _runs}
+    view = st.segmented_control(
+        "View", list(views), default="Table", required=True, key="view", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    views[str(view)](store)
+
+
+def _chosen_policies(names: list[str]) -> list[str]:
+    """Return the policies that are shown; none chosen are all."""
+    import streamlit as st
+
+    policies = sorted({name.partition(".")[0] for name in names})
+    chosen = st.multiselect(
+        "Policies", policies, key="policies", bind="query-params", placeholder="all"
+    )
+    return chosen or policies
+
+
+def _table(store: Store) -> None:
+    """Show figures by variant, with what they mean where one points at a heading."""
+    import streamlit as st
+
+    scope = parts.scope(store)
+    there = set(store.columns("all_scores"))
+    names = [spec.name for spec in all_metrics() if spec.name in there]
+    with st.container(horizontal=True):
+        policies = _chosen_policies(parts.variant_names(store, scope))
+        metrics = st.multiselect(
+            "Metrics",
+            names,
+            [name for name in METRICS if name in names],
+            key="metrics",
+            bind="query-params",
+        )
+        statistic = parts.choice("Figure", list(STATISTICS), "figure", every=False)
+    table = _figures(
+        store, store.place("all_scores"), scope, tuple(metrics), str(statistic),
+        parts.aggregate_params(store),
+    )  # fmt: skip
+    table = table[table["policy"].isin(policies)]
+    _shown(table)
+    parts.downloads(table, "variants")
+
+
+@lru_cache(maxsize=16)
+def _figures(
+    store: Store,
+    _: Place,
+    scope: Scope,
+    metrics: tuple[str, ...],
+    statistic: str,
+    params: AggregateParams,
+) -> DataFrame:
+    columns = dict.fromkeys((*GROUP, "job_id", "task", "status", *metrics))
+    scores = store.table("all_scores", list(columns), vars(scope))
+    return metric_table(scores, metrics, statistic, params)
+
+
+def _shown(table: DataFrame) -> None:
+    import streamlit as st
+
+    helped = {name: definition(name) for name in table.columns}
+    config = {
+        name: st.column_config.Column(help=text, pinned=name in GROUP)
+        for name, text in helped.items()
+        if text
+    }
+    st.dataframe(table, hide_index=True, column_config=config)
+
+
+def _plots(store: Store) -> None:
+    """Show a plot of the report, of some benchmarks and policies."""
+    import streamlit as st
+
+    known = parts.questions(store)
+    by_title = {plot.title: plot for plot in plots()}
+    with st.container(horizontal=True):
+        title = parts.choice("Plot", list(by_title), "plot", every=False)
+        benchmark = parts.choice("Benchmark", sorted(set(known["benchmark"])), "benchmark")
+        policies = _chosen_policies(parts.variant_names(store, Scope(str(known["model"].iloc[0]))))
+    plot = by_title[str(title)]
+    cost = parts.cost(store.table("frontier")) if "frontier" in plot.tables else None
+    tables = [_part(store, name, benchmark, policies, cost) for name in plot.tables]
+    parts.show(plot.describe(*tables), plot.name)
+    st.caption(plot.caption)
+
+
+def _part(
+    store: Store, name: str, benchmark: str | None, policies: list[str], cost: str | None
+) -> DataFrame:
+    """Return the rows of a table that a plot is to show."""
+    columns = store.columns(name)
+    where: dict[str, Any] = {"benchmark": benchmark}
+    if "policy" in columns:
+        where["policy"] = policies
+    if "cost_metric" in columns:
+        where["cost_metric"] = cost
+    # Scores have a column for every metric of the catalogue; plots are of those that are compared.
+    read = columns_read() if name == "all_scores" else columns
+    return store.table(name, [c for c in columns if c in read], where)
+
+
+def _runs(store: Store) -> None:
+    """Show what changed between two runs that were kept."""
+    import streamlit as st
+
+    settings = {
+        key: partial(store.json, "kept_settings", f"{key}.json")
+        for key in (part.removesuffix(".parquet") for part in store.parts("kept_scores"))
+    }
+    kept = sorted(readable(settings), key=lambda one: one.recorded_at, reverse=True)
+    if len(kept) < 2:
+        raise DataError("Two runs are compared, and fewer are kept: make another, by `kedro run`.")
+    by_key = {one.key: one for one in kept}
+    keys = list(by_key)
+    with st.container(horizontal=True):
+        after = by_key[str(_run("After", keys, by_key, "after"))]
+        rest = [key for key in keys if key != after.key]
+        before = by_key[str(_run("Before", rest, by_key, "before"))]
+    _changes(store, ComparedRuns([(before, after)]))
+
+
+def _run(label: str, keys: list[str], kept: dict[str, KeptRun], name: str) -> Any:
+    import streamlit as st
+
+    return st.selectbox(
+        label,
+        keys,
+        key=name,
+        bind="query-params",
+        format_func=lambda key: f"{kept[key].run}, {kept[key].model}, {kept[key].config}",
+    )
+
+
+def _changes(store: Store, compared: ComparedRuns) -> None:
+    import streamlit as st
+
+    ((before, after),) = compared.pairs
+    sides = {one.key: partial(store.table, "kept_scores", part=f"{one.key}.parquet")
+             for one in (before, after)}  # fmt: skip
+    params = parts.aggregate_params(store)
+    scores, left_out = run_changes.load_runs(sides, compared, params)
+    changed = run_changes.changes(scores, params)
+    st.text("\n".join(f"{side}: {text}" for side, text in changes.described((before, after))))
+    st.text("\n".join(changes.headlines(changed)))
+    parts.show(CHANGES_PLOT.describe(changed), CHANGES_PLOT.name)
+    st.caption(CHANGES_PLOT.caption)
+    _shown(changed)
+    parts.downloads(changed, "changes")
+    with st.expander("Settings that differ"):
+        st.dataframe(run_changes.changed_settings(compared), hide_index=True)
+    if len(left_out):
+        with st.expander("What is not compared"):
+            st.text("\n".join(changes.left_out(left_out)))

@@ -1,0 +1,88 @@
+"""Any metrics of the catalogue by variant, over any part of the questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ttc_bench.reporting.pairing import jobs_of, range_of, spec_of, values_by_variant
+from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.plots.facets import variants_of
+from ttc_bench.statistics import mean_intervals
+from ttc_bench.types import GROUP, DataFrame
+
+METRICS = ("reward", "latency_s", "ttft_s", "total_tokens", "flops", "usd")
+"""What is shown where nothing else is asked for."""
+
+
+STATISTICS: Mapping[str, float | None] = {"mean": None, "p50": 0.5, "p95": 0.95, "p99": 0.99}
+"""How the values of a variant become one: by a quantile, or the mean with its interval."""
+
+
+def metric_table(
+    scores: DataFrame, metrics: Sequence[str], statistic: str, params: AggregateParams
+) -> DataFrame:
+    """Return a row per variant with one figure per metric, by the rules of the summary.
+
+    Args:
+        scores: Scores; those of a failed response are null, its reward is 0.
+        metrics: Names of metrics.
+        statistic: One of `STATISTICS`.
+        params: Confidence and clusters of the intervals.
+
+    Returns:
+        `GROUP`, ``n``, ``n_valid``, then each metric; for the mean also its ``_low`` and ``_high``.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for (model, benchmark), part in scores.groupby(["model", "benchmark"], sort=True):
+        counts = _counts(part)
+        figures = [_figures(part, metric, statistic, params) for metric in metrics]
+        for name in variants_of(part):
+            row = dict(zip(GROUP, (model, benchmark, *name), strict=True)) | counts[name]
+            rows.append({**row, **{k: v for own in figures for k, v in own[name].items()}})
+    return pd.DataFrame(rows, columns=None if rows else [*GROUP, "n", "n_valid", *metrics])
+
+
+def _counts(part: DataFrame) -> dict[Any, dict[str, int]]:
+    flags = part.assign(is_valid=(part["status"] == "ok"))
+    counted = flags.groupby(["policy", "variant"])["is_valid"].agg(["size", "sum"])
+    return {name: {"n": int(n), "n_valid": int(ok)} for name, n, ok in counted.itertuples()}
+
+
+def _figures(
+    part: DataFrame, metric: str, statistic: str, params: AggregateParams
+) -> dict[Any, dict[str, float | None]]:
+    """Return the figures of a metric, by variant and column."""
+    import numpy as np
+
+    jobs = jobs_of(part, params.min_clusters)
+    by_name = values_by_variant(part, metric, jobs)
+    share = STATISTICS[statistic]
+    if share is not None:
+        known = {name: own[~np.isnan(own)] for name, own in by_name.items()}
+        return {
+            name: {metric: float(np.quantile(own, share)) if len(own) else None}
+            for name, own in known.items()
+        }
+    ends = mean_intervals(
+        np.column_stack(list(by_name.values())), jobs.codes, params.confidence, range_of(metric)
+    )
+    columns = (metric, f"{metric}_low", f"{metric}_high")
+    return {
+        name: {c: None if np.isnan(v) else float(v) for c, v in zip(columns, own, strict=True)}
+        for name, *own in zip(by_name, *ends, strict=True)
+    }
+
+
+def definition(column: str) -> str:
+    """Return what a column of a metric, or one end of its interval, means."""
+    name = column.removesuffix("_low").removesuffix("_high")
+    try:
+        spec = spec_of(column if column == name else name)
+    except StopIteration:
+        return ""
+    better = {True: " Higher is better.", False: " Lower is better.", None: ""}
+    end = "" if name == column else f"{'Lower' if column.endswith('low') else 'Upper'} end of: "
+    return f"{end}{spec.definition} Unit: {spec.unit}.{better[spec.higher_is_better]}"

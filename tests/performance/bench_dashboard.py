@@ -1,0 +1,174 @@
+"""How long the dashboard takes on a large run: python tests/performance/bench_dashboard.py.
+
+Generates 22 variants x 1,000 questions x 2 benchmarks as Parquet (into --folder, kept if given) and
+times the first view of each page and then each change of a filter, from the request to the last
+element, without the browser. It prints seconds; nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from streamlit.testing.v1 import AppTest
+from tests.conftest import make_project
+from tests.dashboard.conftest import SCRIPT
+from tests.reporting.support import PARAMS, marts_of
+
+from ttc_bench.datasets import JobsDataset
+from ttc_bench.metrics.base import all_metrics
+from ttc_bench.pipelines.aggregate.nodes import confidence, name_run
+from ttc_bench.policies import VARIANTS
+from ttc_bench.policies.responses import response_schema
+from ttc_bench.reporting.scaling import scaling
+from ttc_bench.reporting.scopes import verdicts_on
+from ttc_bench.types import Job, Message
+
+BENCHMARKS = ("crm_sim", "worf_sim")
+TASKS = ("handle_time", "case_routing", "lead_qualification", "monthly_trend_analysis")
+
+
+def variants(count: int) -> list[tuple[str, str]]:
+    """Names of ``count`` variants, the baseline among them."""
+    names = [(cls.policy, cls.name) for cls in VARIANTS.values()]
+    names = [("baseline", "greedy"), *(n for n in names if n != ("baseline", "greedy"))]
+    more = [(policy, f"{name}[n=2]") for policy, name in names[1:]]
+    return [*names, *more][:count]
+
+
+def scores_of(name: tuple[str, str], samples: int, seed: int) -> pd.DataFrame:
+    """Scores of one variant, with plausible rewards and costs."""
+    rng = np.random.default_rng(seed)
+    n = samples * len(BENCHMARKS)
+    skill = rng.uniform(0.4, 0.8)
+    latency = rng.lognormal(rng.uniform(-2, 1), 0.4, n)
+    timed = rng.random(n) < 0.1
+    benchmark = np.repeat(BENCHMARKS, samples)
+    number = np.tile(np.arange(samples), len(BENCHMARKS))
+    table = pd.DataFrame({spec.name: rng.random(n) for spec in all_metrics()})
+    return table.assign(
+        job_id=[f"{b}/{i}" for b, i in zip(benchmark, number, strict=True)],
+        benchmark=benchmark,
+        task=[TASKS[i % len(TASKS)] for i in number],
+        difficulty=[("easy", "medium", "hard")[i % 3] for i in number],
+        model="target",
+        engine="local",
+        policy=name[0],
+        variant=name[1],
+        status="ok",
+        error_type=None,
+        error_message=None,
+        replayed=False,
+        lossless=False,
+        answer=[f"{seed}-{i}" for i in range(n)],
+        reward=(rng.random(n) < skill).astype(float),
+        latency_s=latency,
+        control_latency_s=np.where(timed, latency * rng.lognormal(0.2, 0.1, n), np.nan),
+        total_tokens=rng.integers(100, 2000, n).astype(float),
+        flops=rng.lognormal(21, 0.3, n),
+        usd=0.0,
+        samples=None,
+        null_reasons="{}",
+    )
+
+
+def responses_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """A table of responses for scores."""
+    names = response_schema().names
+    table = scores[[name for name in names if name in scores]].copy()
+    for name in names:
+        if name not in table:
+            table[name] = None
+    text = "- a step of the reasoning\n" * 6
+    table["text"] = [f"{text}Answer: {i}" for i in range(len(table))]
+    table["samples"] = [[] for _ in range(len(table))]
+    return table.assign(info="{}", bill="[]")[names]
+
+
+def generate(folder: Path, count: int, samples: int) -> None:
+    """Write a project with the tables of a large run."""
+    make_project(folder)
+    for place in ("05_model_input", "07_model_output/responses", "08_reporting"):
+        (folder / "data" / place).mkdir(parents=True, exist_ok=True)
+    own = [scores_of(name, samples, seed) for seed, name in enumerate(variants(count))]
+    ids = own[0][["job_id", "benchmark", "task", "difficulty"]].to_dict("records")
+    JobsDataset(str(folder / "data/05_model_input/jobs.jsonl")).save([job_of(row) for row in ids])
+    for table in own:
+        name = f"{table['policy'][0]}.{table['variant'][0]}"
+        responses_of(table).to_parquet(folder / f"data/07_model_output/responses/{name}.parquet")
+    scores = name_run(pd.concat(own, ignore_index=True), "large", "digest", PARAMS)
+    tables = {
+        **marts_of(scores),
+        "all_scores": scores,
+        "intervals": confidence(scores, PARAMS),
+        "verdicts": verdicts_on(scores, PARAMS),
+        "scaling": scaling(scores, PARAMS),
+    }
+    for name, table in tables.items():
+        table.to_parquet(folder / f"data/08_reporting/{name}.parquet", index=False)
+
+
+def job_of(row: dict[str, str]) -> Job:
+    """A question of a benchmark."""
+    return Job(
+        id=row["job_id"], benchmark=row["benchmark"], task=row["task"],
+        difficulty=row["difficulty"], references=("1",), reward_metric="exact_match",
+        max_tokens=256, messages=(Message(role="user", content="How long? " * 40),),
+    )  # fmt: skip
+
+
+def timed(label: str, run: object) -> None:
+    """Print how long a call takes."""
+    start = time.perf_counter()
+    test = run()  # type: ignore[operator]
+    seconds = time.perf_counter() - start
+    print(f"{seconds:6.2f} s  {label}{'' if not test.error else '  ERROR'}")
+
+
+def measure(folder: Path) -> None:
+    """Print the seconds of every view."""
+    from ttc_bench.dashboard.serving import warm
+
+    warm(folder)
+    at = {}
+    for name in ("decide", "compare", "answers"):
+        script = SCRIPT.format(name=name, project=str(folder))
+        at[name] = AppTest.from_string(script, default_timeout=120)
+        timed(f"{name}: first view", at[name].run)
+    for key, value in (("benchmark", "crm_sim"), ("task", TASKS[0]), ("difficulty", "hard")):
+        for name, page in at.items():
+            timed(f"{name}: {key}", page.selectbox(key=key).set_value(value).run)
+    decide, compare, answers = at["decide"], at["compare"], at["answers"]
+    timed("decide: least reward", decide.slider(key="reward").set_value(0.5).run)
+    timed("compare: quantile", compare.selectbox(key="figure").set_value("p95").run)
+    second = answers.selectbox(key="second").options[3]
+    timed("answers: variant", answers.selectbox(key="second").set_value(second).run)
+    show = "first right, second wrong"
+    timed("answers: filter", answers.selectbox(key="show").set_value(show).run)
+    for title in ("Quality by variant", "Quality by variant and task", "Quality against cost"):
+        script = SCRIPT.format(name="compare", project=str(folder))
+        plot = AppTest.from_string(script, default_timeout=120)
+        plot.query_params["view"], plot.query_params["plot"] = "Plots", title
+        timed(f"compare: plot {title}", plot.run)
+
+
+def main() -> None:
+    """Generate, then measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, help="where the project is, or is to be")
+    parser.add_argument("--variants", type=int, default=22)
+    parser.add_argument("--samples", type=int, default=1000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary) / "project"
+        if not (folder / "data/08_reporting/all_scores.parquet").exists():
+            generate(folder, options.variants, options.samples)
+        measure(folder)
+
+
+if __name__ == "__main__":
+    main()
