@@ -20,6 +20,7 @@ __all__ = [
     "Job",
     "Message",
     "MetricSpec",
+    "Reading",
     "Record",
     "Role",
     "Sample",
@@ -47,6 +48,23 @@ class Message(Record):
     content: str
 
 
+class Reading(Record):
+    """How the answers to a question of one's own are read.
+
+    Attributes:
+        is_marked: Whether the answer stands behind a marker, such as ``Answer:``; else the whole
+            response is the answer.
+        form: How a response gives its answer, ``{}`` in the answer's place.
+        pattern: Regular expression whose last match is the answer, in place of known markers.
+        request: What asks for the form; ``None`` is the usual text, an empty one asks for none.
+    """
+
+    is_marked: bool
+    form: str = "{}"
+    pattern: str | None = None
+    request: str | None = None
+
+
 class Sample(Record):
     """One benchmark item, before any prompt template is applied.
 
@@ -60,6 +78,8 @@ class Sample(Record):
         difficulty: Difficulty level where the benchmark has one.
         solution: A worked gold solution in the target's output format where one exists
             (used for few-shot examples and training, never shown for a scored sample).
+        reading: How answers are read, for a question of one's own.
+        grading: Options of the scoring rule.
         metadata: Anything else the source says about the item.
     """
 
@@ -71,6 +91,8 @@ class Sample(Record):
     reward_metric: str = Field(min_length=1)
     difficulty: str | None = None
     solution: str | None = None
+    reading: Reading | None = None
+    grading: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -90,6 +112,9 @@ class Job(Record):
         prompting: The prompting settings the job was rendered with.
         question: Digest of what the sample asks, whatever the prompting; see
             `ttc_bench.benchmarks.base.question_digest`.
+        reading: How answers are read, for a question of one's own; ``None`` for those of a
+            registered benchmark.
+        grading: Options of the scoring rule.
         metadata: Carried over from the sample.
     """
 
@@ -104,6 +129,8 @@ class Job(Record):
     max_tokens: int = Field(gt=0)
     prompting: dict[str, Any] = Field(default_factory=dict)
     question: str | None = None
+    reading: Reading | None = None
+    grading: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -105,7 +105,7 @@ def parse_answer(text: str) -> tuple[str, ...] | None:
 
 def split_answers(span: str) -> tuple[str, ...] | None:
     """Return the sorted, cleaned answers that an answer span lists; ``None`` if it is empty."""
-    body = _BLANKS.sub(" ", _unwrapped(span)).strip().strip("[](){}")
+    body = _BLANKS.sub(" ", unwrapped(span)).strip().strip("[](){}")
     body = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), body)
     parts = (_clean(part) for part in _SEPARATOR.split(body))
     answers = tuple(sorted(part for part in parts if part))
@@ -114,7 +114,7 @@ def split_answers(span: str) -> tuple[str, ...] | None:
     return NONE_ANSWER if all(part.casefold() == "none" for part in answers) else answers
 
 
-def _unwrapped(span: str) -> str:
+def unwrapped(span: str) -> str:
     """Return an answer span without the LaTeX around its answers, however deep it is nested."""
     while (inner := _WRAPPED.sub(r"\1", _FRACTION.sub(r"\1/\2", span))) != span:
         span = inner

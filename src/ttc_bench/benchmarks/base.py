@@ -22,6 +22,9 @@ from ttc_bench.types import Job, Message, Sample
 QUESTION_VERSION = "2:"
 """Begins every digest of a question; moves when what counts as the same question does."""
 
+REFUSAL = "Answer: None. I cannot share confidential information."
+"""An answer that declines for privacy."""
+
 BENCHMARKS: Registry[Benchmark] = Registry("benchmark", "ttc_bench.benchmarks")  # type: ignore[type-arg]
 
 
@@ -91,6 +94,23 @@ class Benchmark(ABC, Generic[P]):
         text holds no readable answer.
         """
 
+    def is_marked(self, job: Job) -> bool:
+        """Return whether the answers to a job stand behind a marker; see `marked`."""
+        return self.marked
+
+    def answer(self, text: str, job: Job) -> str:
+        """Return the part of a response that is scored: its final answer, or the workflow."""
+        return REWARD_RULES[job.reward_metric].answer(text)
+
+    def gold(self, job: Job) -> str:
+        """Return a response that gives the gold answer in the form that the job's rule reads."""
+        form = REWARD_RULES[job.reward_metric].gold
+        if form == "workflow":
+            return str(job.references[0])
+        if form == "refusal":
+            return REFUSAL
+        return "Answer: " + ", ".join("None" if r is None else r for r in job.references)
+
     def score(self, text: str, job: Job) -> Mapping[str, float | None]:
         """Return the official figures of one response by the job's rule, quirks included.
 
@@ -128,6 +148,8 @@ class Benchmark(ABC, Generic[P]):
             max_tokens=prompting.max_tokens or self.max_tokens,
             prompting=prompting.model_dump(mode="json"),
             question=question_digest(sample.benchmark, sample.messages, sample.references),
+            reading=sample.reading,
+            grading=sample.grading,
             metadata=sample.metadata,
         )
 

@@ -122,13 +122,14 @@ _READERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def fetch_parquet(repository: str, split: str, key: str) -> list[Path]:
+def fetch_parquet(repository: str, split: str, key: str, subset: str = "") -> list[Path]:
     """Download the Parquet files of one split of a hub dataset and return where they lie.
 
     Args:
         repository: Name of the dataset, e.g. ``Salesforce/CRMArenaPro``.
         split: Folder of the split's files on the hub's Parquet branch; ``""`` takes all.
         key: The parameter by which a local path can be given instead.
+        subset: Folder of the subset there; ``""`` takes all.
 
     Raises:
         DataError: If the hub cannot be reached, or has no such file; says what to do.
@@ -140,7 +141,11 @@ def fetch_parquet(repository: str, split: str, key: str) -> list[Path]:
     hint = f"Give a local file or folder instead: `{key}: <path>`."
     try:
         listed = HfApi().list_repo_files(repository, repo_type="dataset", revision=PARQUET_BRANCH)
-        names = [n for n in listed if n.endswith(".parquet") and _in_split(n, split)]
+        names = [
+            name
+            for name in listed
+            if name.endswith(".parquet") and _in_split(name, split) and _in_split(name, subset)
+        ]
         files = [
             Path(hf_hub_download(repository, name, repo_type="dataset", revision=PARQUET_BRANCH))
             for name in names
@@ -151,7 +156,10 @@ def fetch_parquet(repository: str, split: str, key: str) -> list[Path]:
             f"the Hugging Face dataset {repository!r} cannot be fetched ({reason}). {hint}"
         ) from error
     if not files:
-        raise DataError(f"the Hugging Face dataset {repository!r} has no split {split!r}. {hint}")
+        raise DataError(
+            f"the Hugging Face dataset {repository!r} has no"
+            f" {' and no '.join(repr(n) for n in (subset, split) if n) or 'Parquet file'}. {hint}"
+        )
     return files
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 Files = dict[Path, DictConfig]
 """Files of one folder of the configuration, as they stand there."""
+
+_NAME = re.compile(r"[A-Za-z]\w*(?:-\w+)*")
+"""What a source of one's own may be called: its name is part of ids and of paths."""
 
 NOT_MEASURED = (
     "aggregate", "decide", "report", "compare", "gate", "judge", "estimate", "train_reference",
@@ -229,7 +233,7 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
             for name, model in stages.items()
         },
     }
-    faults.check_names("parameter", settings, models)
+    faults.check_names("parameter", settings, models.keys() - {"questions"})
     faults.check_names("family in score.families", _group(score, "families"), METRICS)
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
@@ -237,22 +241,55 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_benchmarks(settings: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
-    """Return prompting and source of every benchmark, selected or not."""
-    from ttc_bench.benchmarks import BENCHMARKS
-    from ttc_bench.pipelines.ingest_benchmarks.params import prompting_of
+    """Return prompting and source of every benchmark, selected or not.
 
-    prompting, sources = _group(settings, "prompting"), _group(settings, "sources")
-    faults.check_names("benchmark", settings.get("benchmarks") or (), BENCHMARKS)
-    faults.check_names("benchmark in sources", sources, BENCHMARKS)
-    return {
-        "prompting": {name: faults.parse(prompting_of, name, prompting) for name in BENCHMARKS},
-        "sources": {
-            name: faults.parse(
-                parse_params, benchmark.params, sources.get(name) or {}, f"sources.{name}"
+    A source of another name is a file of questions; ``questions`` holds those that are selected.
+    """
+    from ttc_bench.benchmarks import BENCHMARKS
+    from ttc_bench.pipelines.ingest_benchmarks.params import QuestionSet, prompting_of
+
+    prompting, given = _group(settings, "prompting"), _group(settings, "sources")
+    own = {name: given[name] for name in given if _is_own(name, given[name], BENCHMARKS)}
+    names, selected = [*BENCHMARKS, *own], settings.get("benchmarks") or ()
+    for name in selected:
+        if name not in names:
+            faults.append(
+                f"{unknown('benchmark', name, names)} A file of your own:"
+                f" sources.{name}.path=questions.csv."
             )
-            for name, benchmark in BENCHMARKS.items()
+    faults.check_names("benchmark in sources", given, names)
+    promptings = {n: faults.parse(prompting_of, n, prompting, names) for n in names}
+    sources = {name: faults.parse(_source, name, given.get(name) or {}) for name in names}
+    return {
+        "prompting": promptings,
+        "sources": sources,
+        "questions": {
+            name: QuestionSet(source=sources[name], prompting=promptings[name])
+            for name in own
+            if name in selected and sources[name] and promptings[name]
         },
     }
+
+
+def _is_own(name: str, source: Any, registered: Iterable[str]) -> bool:
+    """Return whether a source is a file of questions of one's own."""
+    is_new = name not in registered and _NAME.fullmatch(name) is not None
+    return is_new and isinstance(source, Mapping) and "path" in source
+
+
+def _source(name: str, settings: Mapping[str, Any]) -> Any:
+    """Return the settings of a source as the model of its benchmark.
+
+    Raises:
+        UserError: Listing every fault.
+    """
+    from ttc_bench.benchmarks import BENCHMARKS
+    from ttc_bench.benchmarks.questions import QuestionsParams
+
+    where = f"sources.{name}"
+    if name in BENCHMARKS:
+        return parse_params(BENCHMARKS[name].params, settings, where)
+    return parse_params(QuestionsParams, {**settings, "name": name}, where)
 
 
 def _of_policies(settings: Mapping[str, Any], faults: Faults) -> dict[str, Any]:

@@ -71,8 +71,9 @@ def sample_lines(
     from ttc_bench.statistics.power import least_gain, pairs_to_exclude
 
     rivals = [v for name, own in points.items() if name != ".".join(BASELINE) for _, v in own]
+    one_of = {group_of(job, pool): job for job in jobs}
     for benchmark, questions in Counter(group_of(job, pool) for job in jobs).items():
-        variants = sum(variant.suits(benchmark.removesuffix(SUFFIX)) for variant in rivals)
+        variants = sum(variant.suits(one_of[benchmark]) for variant in rivals)
         if not variants:
             continue
         compared = "1 variant" if variants == 1 else f"{variants} variants"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
+from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.benchmarks.scoring.encoder import (
     EMBEDDED,
@@ -174,7 +175,7 @@ class ScoringBatch:
     def answers(self) -> Sequence[str]:
         """What text metrics compare: the final answer, or all of a workflow."""
         return [
-            REWARD_RULES[job.reward_metric].answer(text)
+            benchmark_of(job).answer(text, job)
             for text, job in zip(self.texts, self.jobs, strict=True)
         ]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
-from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES, References
 from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
@@ -95,7 +95,7 @@ def score_texts(
             if warm := REWARD_RULES[rule].warm:
                 warm(answers)
         for key, job in chunk:
-            figures[key] = _within(BENCHMARKS[job.benchmark].score(key[1], job), job)
+            figures[key] = _within(benchmark_of(job).score(key[1], job), job)
     return figures
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.benchmarks.answers import read_graph
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.benchmarks.scoring.refusal import refuses
@@ -174,7 +174,7 @@ def _strange_tools(job: Job, text: str) -> Value:
 
 
 def _readable(job: Job, text: str) -> float:
-    return float(BENCHMARKS[job.benchmark].parse(text, job) is not None)
+    return float(benchmark_of(job).parse(text, job) is not None)
 
 
 def _refusal(job: Job, answer: str, *, due: bool) -> Value:

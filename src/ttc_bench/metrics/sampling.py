@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from math import comb, isfinite
 from typing import NamedTuple
 
-from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.metrics.base import (
     PASS_AT,
     Columns,
@@ -205,7 +205,7 @@ def _candidates(batch: ScoringBatch) -> list[Candidates]:
 
 
 def _parse(text: str, job: Job) -> Hashable:
-    return BENCHMARKS[job.benchmark].parse(text, job)
+    return benchmark_of(job).parse(text, job)
 
 
 def _majority(candidates: Candidates) -> float:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
 
-from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.engines.base import (
     Capability,
     Decoding,
@@ -29,6 +29,7 @@ from ttc_bench.engines.completion import Completion
 from ttc_bench.params import Params
 from ttc_bench.policies.session import Session
 from ttc_bench.registry import Registry
+from ttc_bench.types import Job
 
 GENERATE: Requirements = {"target": frozenset({Capability.GENERATE})}
 
@@ -102,9 +103,9 @@ class Variant(Params):
         return [*lines, last] if last else []
 
     @classmethod
-    def suits(cls, benchmark: str) -> bool:
-        """Return whether the variant can do what it claims on a benchmark."""
-        return BENCHMARKS[benchmark].marked or not cls.needs_marker
+    def suits(cls, job: Job) -> bool:
+        """Return whether the variant can do what it claims on a job's benchmark."""
+        return benchmark_of(job).is_marked(job) or not cls.needs_marker
 
     @abstractmethod
     async def answer(self, session: Session) -> Outcome:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Hashable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.engines.base import (
     PLAIN,
     Decoding,
@@ -68,7 +68,7 @@ class JobRequests:
 
     def parse(self, text: str) -> Hashable:
         """Return the answer in ``text``, read by the benchmark's own parser."""
-        return BENCHMARKS[self.job.benchmark].parse(text, self.job)
+        return benchmark_of(self.job).parse(text, self.job)
 
 
 class Session(JobRequests):

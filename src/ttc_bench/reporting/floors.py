@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from ttc_bench.benchmarks.scoring.base import REWARD_RULES
+from ttc_bench.benchmarks import benchmark_of
+from ttc_bench.benchmarks.base import REFUSAL
 from ttc_bench.metrics.benchmark import score_texts
 from ttc_bench.reporting.budgets import ALL
 from ttc_bench.types import DataFrame, Job
@@ -29,7 +30,7 @@ COLUMNS = {
 ``constant_by_task`` of the best one of each task, ``shuffled`` of the gold answer of another job
 of the task; null where no task has two jobs."""
 
-UNIVERSAL = ("Answer: None", "Answer: None. I cannot share confidential information.")
+UNIVERSAL = ("Answer: None", REFUSAL)
 """Constants that need no gold answer: they suit questions without an answer, and private ones."""
 
 CANDIDATES = 8
@@ -123,9 +124,4 @@ def _rewards(answers: Sequence[tuple[Job, str]]) -> dict[tuple[str, str], float]
 
 def gold_answer(job: Job) -> str:
     """Return a response that gives the gold answer in the form that the job's rule reads."""
-    form = REWARD_RULES[job.reward_metric].gold
-    if form == "workflow":
-        return str(job.references[0])
-    if form == "refusal":
-        return UNIVERSAL[-1]
-    return "Answer: " + ", ".join("None" if r is None else r for r in job.references)
+    return benchmark_of(job).gold(job)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ttc_bench.benchmarks.answers import Graph, read_graph
+from ttc_bench.benchmarks.answers import Graph, parse_workflow, read_graph
 from ttc_bench.benchmarks.scoring.base import References, reward_rule, share
 from ttc_bench.benchmarks.scoring.encoder import Encoder, get_encoder
 
@@ -97,6 +97,9 @@ def warm(pairs: Iterable[tuple[str, References]]) -> None:
     metrics=[share(*pair, "WorFEval, arXiv 2410.07869") for pair in _DEFINITIONS.items()],
     gold="workflow",
     warm=warm,
+    canonical=parse_workflow,
+    fault=lambda gold: None if parse_workflow(gold) else "is no workflow that WorFEval can read",
+    is_free=True,
 )
 def _workflow(text: str, references: References, _task: str | None) -> Scores:
     return worf_scores(text, str(references[0]))

@@ -86,7 +86,7 @@ def estimate(
         if missing := variant.lacking(dry_run):
             logger.info("%s: left out, it needs %s", name, " and ".join(missing))
             continue
-        suited = [job for job in jobs if variant.suits(job.benchmark)]
+        suited = [job for job in jobs if variant.suits(job)]
         own = sessions(name, variant, suited, dry_run, draft, seed, timed)
         asyncio.run(_dry_run(name, variant, own))
         rows += _bill(variant.policy, label, own)

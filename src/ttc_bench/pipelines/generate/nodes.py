@@ -66,7 +66,7 @@ def generate(
     responses: list[Response] = []
     for label, variant in points:
         name = f"{variant.policy}.{label}"
-        suited = [job for job in jobs if variant.suits(job.benchmark)]
+        suited = [job for job in jobs if variant.suits(job)]
         for benchmark in sorted({j.benchmark for j in jobs} - {j.benchmark for j in suited}):
             logger.warning("%s: not run on %s, whose answers have no marker", name, benchmark)
         if suited:

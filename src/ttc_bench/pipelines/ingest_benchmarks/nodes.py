@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ttc_bench.benchmarks import BENCHMARKS, Benchmark, Prompting
+from ttc_bench.benchmarks.questions import QUESTIONS
 from ttc_bench.benchmarks.selection import stratified
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.params import Params
+from ttc_bench.pipelines.ingest_benchmarks.params import QuestionSet
 from ttc_bench.types import Job, Sample
 
 logger = logging.getLogger(__name__)
@@ -39,7 +42,39 @@ def ingest(
     if name not in selected:
         logger.info("%s: not among the selected benchmarks, skipped", name)
         return []
-    benchmark: Benchmark[Params] = BENCHMARKS[name]
+    return _ingest(BENCHMARKS[name], name, limit, prompting, source, seed)
+
+
+def ingest_questions(limit: int | None, questions: dict[str, QuestionSet], seed: int) -> list[Job]:
+    """Return the jobs of all files of questions that a run selects; see `ingest`.
+
+    Args:
+        limit: Most questions of each.
+        questions: The files by name.
+        seed: Seed of which questions a limit takes.
+
+    Raises:
+        DataError: With all faults of all files.
+    """
+    jobs, lines = list[Job](), list[str]()
+    for name, own in questions.items():
+        try:
+            jobs += _ingest(QUESTIONS, name, limit, own.prompting, own.source, seed)
+        except UserError as error:
+            lines.append(error.message)
+    if lines:
+        raise DataError("\n".join(lines))
+    return jobs
+
+
+def _ingest(
+    benchmark: Benchmark[Any],
+    name: str,
+    limit: int | None,
+    prompting: Prompting,
+    source: Params,
+    seed: int,
+) -> list[Job]:
     scored = benchmark.load(source)
     if not scored:
         raise DataError(f"{name}: the source holds no sample.")

@@ -1,15 +1,16 @@
-"""Wiring of stage 1: one box per benchmark, then all selected jobs in one file."""
+"""Wiring of stage 1: one box per benchmark, one for files of questions, then all selected jobs."""
 
 from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
 from ttc_bench.benchmarks import BENCHMARKS
-from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest_node, merge
+from ttc_bench.benchmarks.questions import QUESTIONS
+from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest_node, ingest_questions, merge
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Return source -> ``{benchmark}.jobs`` for every benchmark, merged into ``jobs``."""
+    """Return source -> ``{benchmark}.jobs`` for all, files too, merged into ``jobs``."""
     names = list(BENCHMARKS)
     loads = [
         node(
@@ -26,6 +27,9 @@ def create_pipeline(**_: object) -> Pipeline:
         )
         for name in names
     ]
+    names.append(QUESTIONS.name)
+    inputs = ["params:limit", "params:questions", "params:seed"]
+    loads.append(node(ingest_questions, inputs=inputs, outputs="jobs", name="ingest"))
     boxes = [
         Pipeline([load], namespace=name, parameters=set(load.inputs))
         for name, load in zip(names, loads, strict=True)

@@ -67,7 +67,7 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
     lossless = responses["lossless"] if "lossless" in responses else [None] * len(answered)
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
     identity["lossless"] = list(lossless)
-    rules = [REWARD_RULES[job.reward_metric].reward for job in answered]
+    rules = [REWARD_RULES[job.reward_metric].figure for job in answered]
     if "judge_refused" in responses:
         said = responses["judge_refused"].notna() | responses["judge_refusal_error"].notna()
         rules = [

@@ -1,0 +1,248 @@
+"""Tables of questions: CSV, TSV, JSON, JSONL, Parquet and Excel files, folders and the hub.
+
+A table is read whole, and everything that is wrong with it is told at once.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ttc_bench.benchmarks.records import fetch_parquet
+from ttc_bench.errors import DataError
+
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+class Row(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        number: Where it stands, as its file counts: rows of a sheet with the header as row 1, lines
+            of a JSONL file, else records from 1.
+        cells: Its values by column; text as it is written.
+    """
+
+    number: int
+    cells: Mapping[str, Any]
+
+
+class Faults:
+    """What is wrong with a file, row by row; equal faults are told together.
+
+    Args:
+        file: The file, as messages name it.
+        key: The parameter that names it.
+    """
+
+    def __init__(self, file: str, key: str) -> None:
+        self._file, self._key = file, key
+        self._rows: dict[str, list[int]] = {}
+
+    def note(self, number: int | None, what: str) -> None:
+        """Note a fault of a row, or of the whole file."""
+        self._rows.setdefault(what, []).extend([] if number is None else [number])
+
+    def tell(self) -> None:
+        """Raise one error with all faults, if there are any.
+
+        Raises:
+            DataError: A line per kind of fault, with the numbers of its rows.
+        """
+        if not self._rows:
+            return
+        lines = [f"{_rows_named(rows)}{what}" for what, rows in self._rows.items()]
+        raise DataError("\n".join(f"{self._key}: {self._file}: {line}." for line in lines))
+
+
+def _rows_named(numbers: list[int]) -> str:
+    """Return the rows of a fault in words, neighbours as a range: all of them, however many."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    named = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    if not named:
+        return ""
+    return f"row {named[0]}: " if len(numbers) == 1 else f"rows {', '.join(named)}: "
+
+
+class Table(NamedTuple):
+    """A table as it was read.
+
+    Attributes:
+        name: The file or data set, as messages name it.
+        rows: Its rows, in order.
+        faults: Collects what is wrong with it; what reading found is in it.
+    """
+
+    name: str
+    rows: list[Row]
+    faults: Faults
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, in the order in which they first occur."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.cells))
+
+
+def read_tables(path: str, key: str, subset: str | None, split: str | None) -> list[Table]:
+    """Return the tables of a file, of a folder of files, or of a data set on the hub.
+
+    Args:
+        path: File, folder, or id of a Hugging Face data set (``owner/name``); what lies here goes
+            before what has the same name on the hub.
+        key: The parameter that gave the path, for error messages.
+        subset: Folder (of a folder or of the hub's data set) to keep; ``None`` keeps all.
+        split: Split to keep, by the name of its folder or the beginning of its file's name.
+
+    Raises:
+        DataError: If there is no such file, it cannot be read as what its name says, or holds
+            nothing.
+    """
+    place = Path(path).expanduser()
+    if place.is_file():
+        return [read_table(place, key)]
+    if place.is_dir():
+        files = [f for f in sorted(place.rglob("*")) if f.suffix.lower() in _READERS]
+        files = [f for f in files if _is_of(f.relative_to(place), subset, split)]
+        if not files:
+            asked = "".join(f" of {name!r}" for name in (subset, split) if name)
+            raise DataError(f"{key}: the folder {path!r} holds no {_KINDS} file{asked}.")
+        return [read_table(file, key) for file in files]
+    if not _HUB.fullmatch(path) or Path(path).suffix.lower() in _READERS:
+        raise DataError(
+            f"{key}: there is no file or folder {path!r}. Give the path of a {_KINDS} file, or the"
+            " id of a Hugging Face data set (owner/name)."
+        )
+    return [read_table(f, key) for f in fetch_parquet(path, split or "", key, subset or "")]
+
+
+def _is_of(file: Path, subset: str | None, split: str | None) -> bool:
+    folders = file.parts[:-1]
+    is_of_split = split is None or split in folders or re.split(r"[-_.]", file.name)[0] == split
+    return is_of_split and (subset is None or subset in folders)
+
+
+def read_table(file: Path, key: str) -> Table:
+    """Return the rows of one file.
+
+    Raises:
+        DataError: If it is of another kind, or cannot be read at all.
+    """
+    reader = _READERS.get(file.suffix.lower())
+    if reader is None:
+        raise DataError(f"{key}: {file.name!r} is no {_KINDS} file.")
+    faults = Faults(str(file), key)
+    try:
+        rows = list(reader(file, faults))
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{key}: {file} is not in UTF-8 (byte {error.start}). Save it as UTF-8."
+        ) from error
+    except (ValueError, OSError, csv.Error) as error:
+        raise DataError(f"{key}: {file} cannot be read as {file.suffix[1:]}: {error}") from error
+    if not rows:
+        faults.note(None, "holds no question")
+    return Table(str(file), rows, faults)
+
+
+def _read_csv(file: Path, faults: Faults) -> Iterator[Row]:
+    text = file.read_text(encoding="utf-8-sig")
+    head = text.split("\n", 1)[0]
+    # The sign that parts the header parts the rows; a sniffer is misled by long texts.
+    sign = "\t" if file.suffix.lower() == ".tsv" else max(",;\t|", key=head.count)
+    # Cells of any length: the library's own bound is 128 KiB.
+    csv.field_size_limit(2**31 - 1)
+    sheet = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
+    return _sheet(enumerate(sheet, start=1), faults)
+
+
+def _read_excel(file: Path, faults: Faults) -> Iterator[Row]:
+    try:
+        from openpyxl import load_workbook
+    except ImportError as error:
+        raise DataError(
+            f'{file}: Excel files need openpyxl: pip install "ttc-bench[questions]", or save it as'
+            " CSV."
+        ) from error
+    try:
+        book = load_workbook(file, read_only=True, data_only=True)
+    except Exception as error:  # zipfile's, openpyxl's and the XML parser's own
+        raise ValueError(error) from error
+    lines = book.active.iter_rows(values_only=True)
+    return _sheet(enumerate(([_shown(cell) for cell in line] for line in lines), start=1), faults)
+
+
+def _shown(cell: Any) -> str:
+    """Return a cell of a sheet as text; a whole number has no decimals."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return cell.isoformat() if hasattr(cell, "isoformat") else str(cell)
+
+
+def _sheet(lines: Iterable[tuple[int, list[str]]], faults: Faults) -> Iterator[Row]:
+    """Yield the rows below the header, blank ones left out; a row counts as its sheet shows it."""
+    filled = ((number, line) for number, line in lines if any(cell.strip() for cell in line))
+    _, header = next(filled, (0, []))
+    names = [name.strip() for name in header]
+    while names and not names[-1]:
+        names.pop()
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        faults.note(1, f"the column {name!r} is there twice" if name else "a column has no name")
+    for number, line in filled:
+        if len(line) < len(names) or any(cell.strip() for cell in line[len(names) :]):
+            faults.note(number, f"has {len(line)} cells, the header has {len(names)}")
+        yield Row(number, dict(zip(names, line, strict=False)))
+
+
+def _read_jsonl(file: Path, faults: Faults) -> Iterator[Row]:
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield from _records([(number, json.loads(line))], faults)
+        except ValueError as error:
+            faults.note(number, f"is no JSON ({error})")
+
+
+def _read_json(file: Path, faults: Faults) -> Iterator[Row]:
+    data = json.loads(file.read_text(encoding="utf-8-sig"))
+    if not isinstance(data, list):
+        raise ValueError("the file must hold a list of records")
+    return _records(enumerate(data, start=1), faults)
+
+
+def _read_parquet(file: Path, faults: Faults) -> Iterator[Row]:
+    import pyarrow.parquet
+
+    records = pyarrow.parquet.read_table(file).to_pylist()
+    return _records(enumerate(records, start=1), faults)
+
+
+def _records(records: Iterable[tuple[int, Any]], faults: Faults) -> Iterator[Row]:
+    for number, record in records:
+        if isinstance(record, dict):
+            yield Row(number, record)
+        else:
+            faults.note(number, f"is {type(record).__name__}, not an object")
+
+
+_READERS: dict[str, Callable[[Path, Faults], Iterator[Row]]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".json": _read_json,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+    ".xlsx": _read_excel,
+}
+_KINDS = "CSV, TSV, JSON, JSONL, Parquet or Excel"

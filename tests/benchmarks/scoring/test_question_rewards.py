@@ -1,0 +1,95 @@
+"""Rewards by name: the gold answer is right in every usual writing, another one is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ttc_bench.benchmarks.scoring.base import REWARD_RULES
+from ttc_bench.errors import DataError, UserError
+
+OFFERED = [name for name, rule in REWARD_RULES.items() if rule.canonical]
+PLAN = "Node:\n1: Open the door\n2: Go in\nEdges: (START,1) (1,2) (2,END)"
+SCHEMA = '{"type": "object", "required": ["a"]}'
+
+
+def reward(name: str, answer: str, *golds: str, **options: object) -> float | None:
+    return REWARD_RULES[name].grade(answer, golds, None, **options)["reward"]
+
+
+@pytest.mark.parametrize(
+    ("name", "gold", "right", "wrong"),
+    [
+        ("exact", "Paris", " Paris ", "paris"),
+        ("normalised", "Paris", "the  PARIS.", "Paris, Texas"),
+        ("numeric", "1000", "$1,000.00", "1000.5"),
+        ("contains", "New  York", "It is new york!", "new yorkers"),
+        ("regex", r"\b4[0-9]\b", "it is 42", "it is 421"),
+        ("token_f1", "red car", "the red car", "blue bike"),
+        ("json", '{"a": 1, "b": [2]}', 'so: {"b": [2.0], "a": 1}', '{"a": true, "b": [2]}'),
+        ("json_schema", SCHEMA, 'so: {"a": null}', '{"b": 1}'),
+        ("math", "\\frac{1}{2}", "$0.5$", "$\\frac{1}{3}$"),
+        ("math", "x^2 + 2x", "$2x + x^2$", "$x^2$"),
+        ("math", "\\text{blue}", "blue", "green"),
+        ("workflow", PLAN, PLAN, "no plan"),
+    ],
+)
+def test_the_gold_answer_is_right_and_another_is_not(
+    name: str, gold: str, right: str, wrong: str
+) -> None:
+    assert reward(name, right, gold) == pytest.approx(1.0)
+    assert reward(name, wrong, gold) == 0.0
+    rule = REWARD_RULES[name]
+    assert rule.fault is None or rule.fault(gold) is None
+    # Votes: what is right in two writings is one answer, where gold answers are answers.
+    assert rule.canonical is not None
+    if name not in ("regex", "contains", "json_schema"):
+        assert rule.canonical(right) is not None
+        assert rule.canonical(right) != rule.canonical(wrong)
+
+
+def test_every_reward_offered_scores_an_empty_answer_with_nothing() -> None:
+    golds = {"numeric": "1", "json": "{}", "json_schema": SCHEMA, "workflow": PLAN}
+    for name in OFFERED:
+        assert reward(name, "", golds.get(name, "Paris")) == 0.0, name
+
+
+def test_tolerance_is_as_it_is_written() -> None:
+    assert reward("numeric", "1.1", "1", tolerance=0.1) == 1.0
+    assert reward("numeric", "1.11", "1", tolerance=0.1) == 0.0
+    assert reward("numeric", "99", "100", relative_tolerance=0.01) == 1.0
+    assert reward("numeric", "98.9", "100", relative_tolerance=0.01) == 0.0
+
+
+def test_the_gold_answer_that_suits_best_counts() -> None:
+    assert reward("normalised", "NYC", "New York City", "NYC") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "gold"),
+    [("numeric", "many"), ("regex", "("), ("json", "{"), ("json_schema", "[1]"),
+     ("json_schema", '{"type": 3}'), ("workflow", "no plan"), ("choice", "Z")],
+)  # fmt: skip
+def test_a_gold_answer_that_nothing_could_equal_is_a_fault(name: str, gold: str) -> None:
+    assert (rule := REWARD_RULES[name]).fault is not None
+    assert rule.fault(gold)
+
+
+def test_a_function_of_ones_own_is_a_reward(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_rewards.py").write_text(
+        "def near(answer, references):\n    return abs(float(answer) - float(references[0])) < 2\n"
+        "def odd(answer, references):\n    return 'much'\nvalue = 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert reward("own_rewards.near", "4", "5") == 1.0
+    assert reward("own_rewards.near", "4", "9") == 0.0
+    with pytest.raises(DataError, match=r"own_rewards\.near: raised ValueError"):
+        reward("own_rewards.near", "four", "5")
+    with pytest.raises(DataError, match="returned str, not a number"):
+        reward("own_rewards.odd", "4", "5")
+    for path in ("own_rewards.value", "own_rewards.missing", "no_module_here.f"):
+        with pytest.raises(UserError, match=path):
+            REWARD_RULES[path]
