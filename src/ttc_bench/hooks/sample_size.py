@@ -66,7 +66,7 @@ def sample_lines(
         margin: Share of answers that may differ and still pass for equal.
         pool: Whether privacy tasks count with all others.
     """
-    from ttc_bench.reporting.privacy import SUFFIX, group_of
+    from ttc_bench.reporting.privacy import group_of
     from ttc_bench.statistics.decision import pairs_for_margin
     from ttc_bench.statistics.power import least_gain, pairs_to_exclude
 

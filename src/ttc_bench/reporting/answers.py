@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ttc_bench.benchmarks import BENCHMARKS
+from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.reporting.row_dicts import Row
 from ttc_bench.reporting.sheet import known, number
@@ -72,8 +72,8 @@ def why(job: Job, score: Row, text: str | None) -> list[str]:
         reason = f"{score['error_type']}: {score['error_message']}"
         return [f"The response failed, which counts as the reward 0. {reason}"]
     rule = REWARD_RULES[job.reward_metric]
-    lines = [f"Reward {number(score['reward'], '{:.3f}')} by {rule.name} ({rule.reward})."]
-    lines.append(f"Scored was: {rule.answer(text)}")
+    lines = [f"Reward {number(score['reward'], '{:.3f}')} by {rule.name} ({rule.figure})."]
+    lines.append(f"Scored was: {benchmark_of(job).answer(text, job)}")
     shown = (spec for spec in rule.metrics if known(score.get(spec.name)))
     return lines + [
         f"{spec.name} {number(score[spec.name], '{:.3f}')}: {spec.definition}" for spec in shown
@@ -94,7 +94,7 @@ def candidates(response: Row, job: Job) -> DataFrame:
     """
     import pandas as pd
 
-    benchmark, texts = BENCHMARKS[job.benchmark], list(response["samples"])
+    benchmark, texts = benchmark_of(job), list(response["samples"])
     answers = [benchmark.parse(text, job) for text in texts]
     votes = Counter(answer for answer in answers if answer is not None)
     scores = noted(response).get("scores") or []
