@@ -12,8 +12,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 from tests.conftest import ROOT
@@ -40,6 +42,10 @@ def vowels(batch: ScoringBatch) -> Columns:
     shares = [sum(c in "aeiou" for c in t) / len(t) if t else nothing for t in batch.texts]
     return {"vowel_share": shares}
 '''
+}
+SUMMARISED = {
+    f"{PACKAGE}/dbt/dbt_project.yml": "    - vowel_share\n",
+    f"{PACKAGE}/dbt/models/metrics.yml": None,
 }
 BENCHMARK = {
     f"{PACKAGE}/benchmarks/parity.py": '''
@@ -243,13 +249,17 @@ group by benchmark
 PARTS = {
     "policy": SHOWN,
     "metric": METRIC,
+    "metric in the summary": SUMMARISED,
     "benchmark": BENCHMARK,
     "decoding strategy": DECODING,
     "plot": PLOT,
     "engine": ENGINE,
     "mart": MART,
 }
-"""What each part adds to which files; what is there already is kept."""
+"""What each part adds to which files; what is there already is kept, and a file without anything is
+written by `DESCRIBE`."""
+
+DESCRIBE = ("-m", "ttc_bench.dbt.describe")
 
 USER = {
     f"{PACKAGE}/policies/second_thought.py": '''
@@ -268,6 +278,7 @@ class Second(SecondThought, DecodingVariant):
 
 GRAPH = """
 import json, sys
+from collections.abc import Mapping
 from pathlib import Path
 from kedro_viz.api.rest.responses.pipelines import get_pipeline_response
 from kedro_viz.server import load_and_populate_data
@@ -287,6 +298,8 @@ LOOK_OVER = (
     "tests/dbt/test_project.py::test_every_column_of_every_model_is_described",
     "tests/dbt/test_project.py::test_every_model_is_tested",
     "tests/dbt/test_project.py::test_descriptions_are_those_of_the_catalogue_of_metrics",
+    "tests/policies/test_answer_digests.py"
+    "::test_the_digests_are_of_the_shipped_models_and_of_decodings_there_are",
     "tests/reporting/test_report.py::test_report_shows_everything_and_loads_nothing[plain]",
     "tests/reporting/test_report.py::test_interactive_plots_have_the_colours_of_their_policies",
 )
@@ -303,11 +316,14 @@ def files(project: Path) -> dict[str, str]:
     }
 
 
-def add(project: Path, part: dict[str, str]) -> list[str]:
+def add(project: Path, part: Mapping[str, str | None]) -> list[str]:
     """Add a part and return the files that differ from before."""
     before = files(project)
     for name, content in part.items():
         path = project / name
+        if content is None:
+            printed(start(project, *DESCRIBE))
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(content.lstrip("\n") if path.suffix == ".py" else content)
@@ -336,24 +352,25 @@ class Grown:
         add(self.project, USER)
         shutil.copytree(self.project, self.other, symlinks=True)
 
-    def start(self, project: Path, *arguments: str) -> subprocess.Popen[str]:
-        """Start Python in a copy."""
-        return subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=project,
-            env={**os.environ, "PYTHONPATH": str(project / "src")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
     def output(self, *arguments: str) -> str:
         """Run Python in the copy and return what it prints."""
-        return printed(self.start(self.project, *arguments))
+        return printed(start(self.project, *arguments))
 
     def table(self, name: str) -> pd.DataFrame:
         """A table that the run stored."""
         return pd.read_parquet(self.project / "data" / f"{name}.parquet")
+
+
+def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start Python in a copy."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def printed(process: subprocess.Popen[str]) -> str:
@@ -370,10 +387,10 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Grown:
     copy = Grown(tmp_path_factory.mktemp("extending"))
     settings = "limit=2,benchmarks=[crm_sim,parity]"
     runs = [
-        copy.start(
+        start(
             copy.project, "-m", "kedro", "run", "--pipeline=shortest_of_n", f"--params={settings}"
         ),
-        copy.start(copy.other, "-m", "kedro", "run", "--env=parrot", "--pipeline=baseline"),
+        start(copy.other, "-m", "kedro", "run", "--env=parrot", "--pipeline=baseline"),
     ]
     for run in runs:
         printed(run)
@@ -389,8 +406,6 @@ def test_readme_counts_what_each_part_changes(grown: Grown) -> None:
 
 
 def test_the_policy_is_in_table_report_graph_and_mlflow(grown: Grown) -> None:
-    import mlflow
-
     reports = grown.project / "data" / "08_reporting"
     for name in ("shortest_of_n.words", "baseline.greedy"):
         assert name in (reports / "summary.txt").read_text()
@@ -420,6 +435,21 @@ def test_the_metric_is_in_the_scores_and_in_the_catalogue(grown: Grown) -> None:
     assert scores["vowel_share"].to_list() == shares
     assert max(shares) > 0
     assert "| vowels | `vowel_share` |" in grown.output("-m", "ttc_bench.metrics.catalogue")
+
+
+def test_the_metric_is_in_the_summary_and_in_mlflow(grown: Grown) -> None:
+    scores = grown.table("07_model_output/scores/shortest_of_n.words")
+    summary = grown.table("08_reporting/bench_summary").set_index(["variant", "benchmark"])
+    means = scores.groupby("benchmark")["vowel_share"].mean()
+    for benchmark, mean in means.items():
+        assert summary.loc[("words", benchmark), "vowel_share_mean"] == pytest.approx(mean)
+    client = mlflow.MlflowClient(f"sqlite:///{grown.project}/data/mlflow/mlflow.db")
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    logged = [
+        run.data.metrics["summary/vowel_share_mean"]
+        for run in client.search_runs(experiments, "tags.variant = 'words'")
+    ]
+    assert sorted(logged) == pytest.approx(sorted(means))
 
 
 def test_the_benchmark_has_jobs_scores_by_its_own_rule_and_rows(grown: Grown) -> None:
@@ -468,4 +498,5 @@ def test_the_engine_answers(grown: Grown) -> None:
 def test_what_looks_over_all_parts_passes_in_the_copy_as_it_stands(grown: Grown) -> None:
     output = grown.output("-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", *LOOK_OVER)
     assert " passed" in output
+    assert "answers of decoding.second_thought.SecondThought are not held yet: run" in output
     assert "skipped" not in output

@@ -1,8 +1,8 @@
 """What every decoding answers to fixed prompts, as digests, beside the version it says.
 
 ``python -m tests.policies.answer_digests`` writes ``answer_digests.json`` anew. Do so after a
-version was raised, a decoding was added or the reference models were trained anew; the test beside
-it says when.
+version was raised, a decoding was added, whose answers are not held before, or the reference models
+were trained anew; the test beside it says when.
 
 Only tokens that any machine should give are held: another instruction set adds in another order
 and so rounds differently, which can turn a choice between tokens that are nearly equal. When
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib
+import inspect
 import json
 import pkgutil
 import tempfile
@@ -44,11 +45,12 @@ Answers = dict[str, tuple[int, ...]]
 
 
 def decodings() -> dict[str, Decoding]:
-    """Return every decoding of the package, at its defaults."""
+    """Return every decoding of the package, at its defaults, by its module and class."""
     for module in pkgutil.iter_modules(decoding.__path__):
         importlib.import_module(f"{decoding.__name__}.{module.name}")
     classes = (cls for cls in _subclasses(Decoding) if cls.__module__.startswith(ENGINES))
-    return {cls.__name__: cls() for cls in sorted(classes, key=lambda cls: cls.__name__)}
+    named = {f"{c.__module__.removeprefix(ENGINES)}.{c.__qualname__}": c for c in classes}
+    return {name: cls() for name, cls in sorted(named.items()) if not inspect.isabstract(cls)}
 
 
 def _subclasses(cls: type[Decoding]) -> set[type[Decoding]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import pytest
@@ -30,14 +31,20 @@ def reference() -> Engine:
     return build(REFERENCE)
 
 
-def test_the_digests_are_of_the_shipped_models_and_of_every_decoding(reference: Engine) -> None:
+def test_the_digests_are_of_the_shipped_models_and_of_decodings_there_are(
+    reference: Engine,
+) -> None:
+    """A new decoding is one file: it is told that its answers are not held yet, and how to."""
     assert HELD["models"] == models(reference), f"other models or runtime: {ANEW}"
-    assert list(HELD["decodings"]) == list(decodings())
+    held = HELD["decodings"]
+    assert list(held) == [name for name in decodings() if name in held]
+    if unheld := sorted(decodings().keys() - held.keys()):
+        warnings.warn(f"answers of {', '.join(unheld)} are not held yet: {ANEW}", stacklevel=1)
     for name, entry in HELD["decodings"].items():
         assert sum(case["tokens"] for case in entry["answers"].values()) >= 32, name
 
 
-@pytest.mark.parametrize("name", decodings())
+@pytest.mark.parametrize("name", HELD["decodings"])
 def test_answers_change_only_together_with_their_version(name: str, reference: Engine) -> None:
     decoding = decodings()[name]
     tokens = answers(reference, decoding)

@@ -111,6 +111,6 @@ def test_a_row_that_parquet_cannot_hold_is_stored_and_told(
     assert "udfff" not in stored["bill"]
     assert json.loads(stored["bill"])[0]["completion_tokens"] is None
     assert (
-        "completion_tokens, error_message, samples, spent_tokens, text of j cannot be"
+        "completion_tokens, error_message, samples, spent_tokens, spent_usd, text, usd of j cannot"
         in caplog.text
     )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ttc_bench.errors import DataError
+from ttc_bench.storable import storable
+
+logger = logging.getLogger(__name__)
 
 PARQUET_BRANCH = "refs/convert/parquet"
 """The branch on which the hub keeps every dataset as Parquet files."""
@@ -88,8 +92,14 @@ def _read(file: Path, key: str, id_field: str) -> Iterator[Entry]:
         where = f"{file}: record {number}"
         if not isinstance(record, dict):
             raise DataError(f"{where}: is {type(record).__name__}, not an object.")
-        name = record.get(id_field)
-        yield Entry(where if name is None else f"{where} ({id_field} {name})", record)
+        kept = storable(record)
+        name = kept.get(id_field)
+        where = where if name is None else f"{where} ({id_field} {name})"
+        if kept != record:
+            logger.warning(
+                "%s: what no table can hold was replaced, such as half characters", where
+            )
+        yield Entry(where, kept)
 
 
 def _read_json(file: Path) -> list[Any]:

@@ -21,6 +21,10 @@ from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Valu
 
 T = TypeVar("T")
 
+TURN = threading.Lock()
+"""Held by what computes: of two at once, whatever the runner, each would be in the other's times
+and readings."""
+
 _NOT_MONITORED = Null("not monitored in this run")
 _REPLAYED = Null("every call was replayed from the journal: nothing ran")
 _NO_GPU = Null("NVML found no GPU")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ttc_bench.policies import Outcome, Session, Variant, variant
+from ttc_bench.types import BASELINE
 
 
-@variant("baseline", "greedy")
+@variant(*BASELINE)
 class Greedy(Variant):
     """One greedy completion by plain autoregressive decoding."""
 

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from ttc_bench.engines.ledger import COLUMNS, Ledger
 from ttc_bench.metrics.resources import Reading
+from ttc_bench.storable import REPLACEMENT, storable
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 logger = logging.getLogger(__name__)
-
-REPLACEMENT = "\ufffd"
-"""Unicode's own character for what is none."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Status = Literal["ok", "failed"]
 
@@ -117,37 +112,25 @@ class Response:
             **{name: self.resources.get(name) for name in RESOURCES},
             "itl_s": list(self.itl_s),
             "samples": list(self.samples),
-            "info": json.dumps(_storable(self.info), sort_keys=True),
+            "info": json.dumps(storable(self.info), sort_keys=True),
             **self.ledger.totals(),
             **{f"control_{name}": control.get(name) for name in CONTROL},
             "replayed": bool(self.ledger.calls) and all(c.replayed for c in self.ledger.calls),
             "measured": self.is_measured,
-            "bill": json.dumps([_storable(call.to_json()) for call in self.ledger.calls]),
+            "bill": json.dumps([storable(call.to_json()) for call in self.ledger.calls]),
         }
         if not (self.is_measured and self.is_timed):
             row |= {**dict.fromkeys(TIMES), "itl_s": []}
-        storable = {name: _storable(value) for name, value in row.items()}
-        same = {n for n, value in row.items() if storable[n] is value or storable[n] == value}
+        kept = {name: storable(value) for name, value in row.items()}
+        same = {n for n, value in row.items() if kept[n] is value or kept[n] == value}
         changed = sorted(row.keys() - same)
         if changed:
             logger.warning(
                 "%s: %s of %s cannot be stored as they came: lone surrogates are now %s, numbers"
-                " beyond 64 bits null.",
+                " beyond 64 bits or not finite null.",
                 *(self.variant, ", ".join(changed), self.job_id, REPLACEMENT),
             )
-        return storable
-
-
-def _storable(value: Any) -> Any:
-    """Return a value of a row as Parquet can hold it: valid Unicode, numbers of 64 bits."""
-    if isinstance(value, str):
-        return value if value.isascii() else _SURROGATE.sub(REPLACEMENT, value)
-    if isinstance(value, Mapping):
-        return {_storable(key): _storable(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_storable, value))
-    is_beyond = isinstance(value, int) and not -(2**63) <= value < 2**63
-    return None if is_beyond else value
+        return kept
 
 
 def response_schema() -> pa.Schema:

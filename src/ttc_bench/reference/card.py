@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ttc_bench.commit import commit
 from ttc_bench.reference.recipe import RecipeParams
 
 Curve = Sequence[Mapping[str, float]]
@@ -184,14 +184,3 @@ def _checksums(folders: Sequence[Path]) -> str:
 def sha256(file: Path) -> str:
     """Return the SHA-256 of a file."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def commit() -> str:
-    """Return the commit of the working tree, or ``unknown`` outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return done.stdout.strip()

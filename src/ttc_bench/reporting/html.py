@@ -144,7 +144,7 @@ def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
     }
     words = {group_key(r): r["verdict"] for r in row_dicts(tables["verdicts"])}
     places = pareto_places(tables["frontier"])
-    rows = sorted(row_dicts(summary), key=lambda r: (r["policy"] != "baseline", group_key(r)))
+    rows = sorted(row_dicts(summary), key=lambda r: (r["policy"] != BASELINE[0], group_key(r)))
     headings = ("policy.variant", "valid", "reward", "against baseline", "p, of all", "verdict")
     more = ("p50 (s)", "p95 (s)", "tokens", "GFLOP", "US$", "Pareto")
     cells = [

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from ttc_bench.commit import commit
 from ttc_bench.metrics.base import LONG_COLUMNS
 from ttc_bench.types import DataFrame
 
@@ -30,7 +31,7 @@ def keep_run(
     """
     from datetime import UTC, datetime
 
-    from ttc_bench.reporting.provenance import commit, machine, versions
+    from ttc_bench.reporting.provenance import machine, versions
 
     slim = all_scores.drop(columns=[name for name in LONG_COLUMNS if name in all_scores])
     now = datetime.now(UTC).isoformat()

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ttc_bench.commit import commit
 from ttc_bench.params import flat
-from ttc_bench.reporting.provenance import commit
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
 from ttc_bench.types import GROUP, DataFrame
@@ -84,6 +84,12 @@ def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) ->
     """Write or refresh a nested run per group of the summary; return run ids by key.
 
     Works inside the run that kedro-mlflow opened, and opens one of its own without it.
+
+    Args:
+        figures: The tables of the run.
+        parameters: All parameters, those of a policy by the labels of its variants: at each point
+            of a sweep.
+        table: The printed table.
     """
     import mlflow
 
@@ -329,8 +335,8 @@ def _is_figure(value: Any) -> bool:
 
 def _settings(group: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the run's settings and the variant's own, flat, as MLflow wants parameters."""
-    name = str(group["variant"]).partition("[")[0]
-    own = (parameters.get(str(group["policy"])) or {}).get(name) or {}
+    # Stored scores of another run may be of a point that these settings do not have.
+    own = (parameters.get(str(group["policy"])) or {}).get(str(group["variant"])) or {}
     common = {key: parameters.get(key) for key in ("limit", "seed", "prompting", "model")}
     return {**group, **flat(common), **flat(own, "variant.")}
 

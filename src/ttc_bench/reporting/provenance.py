@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from ttc_bench import __version__
+from ttc_bench.commit import commit
 from ttc_bench.types import DataFrame
 
 PACKAGES = (
@@ -53,22 +51,6 @@ def machine() -> tuple[str, str]:
 
     parts = (f"{os.cpu_count()} {platform.machine()} processors", gpu_name())
     return platform.node() or "unknown", ", ".join(part for part in parts if part)
-
-
-@lru_cache(maxsize=1)
-def commit() -> str:
-    """Return the commit of the code, and whether it was changed since; else that it is unknown."""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return "unknown"
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
 
 
 def _each(scores: DataFrame, column: str) -> str:

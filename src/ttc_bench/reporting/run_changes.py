@@ -12,7 +12,7 @@ from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import apart
 from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun
 from ttc_bench.reporting.verdicts import ENDS, SPENT, ratio_word, verdicts_of
-from ttc_bench.types import DataFrame
+from ttc_bench.types import BASELINE, DataFrame
 
 TIME = "latency_s"
 """Of it only the means are told: two runs were not timed beside each other."""
@@ -20,7 +20,7 @@ TIME = "latency_s"
 METRICS = ("reward", *SPENT, TIME)
 """What is compared: quality first, then every cost."""
 
-KEY = ("model_before", "model_after", "benchmark", "policy", "variant")
+KEY = (*RUN_PAIR, "policy", "variant")
 
 CHANGES = {
     **dict.fromkeys(KEY, "string"),
@@ -105,7 +105,7 @@ def _in_both(table: DataFrame) -> tuple[DataFrame, DataFrame]:
     """Return the rows of what both sides have, and by variant why the others have no partner."""
     import pandas as pd
 
-    name = ["model_before", "model_after", "benchmark", "policy", "variant"]
+    name = list(KEY)
     sides_of_variant = table.groupby(name)["side"].transform("nunique")
     sides_of_job = table.groupby([*name, "job_id"])["side"].transform("nunique")
     sides_of_question = table.groupby([*name, "job_id", "question"])["side"].transform("nunique")
@@ -177,7 +177,7 @@ def _said(metric: str, row: Mapping[str, Any], means: Mapping[str, Any]) -> dict
 
 
 def _order(name: Name) -> tuple[bool, Name]:
-    return name[0] != "baseline", name
+    return name[0] != BASELINE[0], name
 
 
 def _means(before: Any, after: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ttc_bench.reporting.params import Order
 from ttc_bench.reporting.row_dicts import Row, full_name
 from ttc_bench.reporting.sheet import GAP, Sheet, known, number
+from ttc_bench.types import BASELINE
 
 
 class Entry(NamedTuple):
@@ -29,7 +30,7 @@ class Entry(NamedTuple):
     @property
     def is_baseline(self) -> bool:
         """Whether the others are compared with it."""
-        return bool(self.row["policy"] == "baseline")
+        return bool(self.row["policy"] == BASELINE[0])
 
 
 class Column(NamedTuple):

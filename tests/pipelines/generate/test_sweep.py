@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ttc_bench.errors import UserError
-from ttc_bench.pipelines.generate.params import sweep
+from ttc_bench.pipelines.generate.params import at_points, sweep
 
 
 def test_one_value_is_one_run_under_the_variants_own_name() -> None:
@@ -22,6 +22,19 @@ def test_lists_span_a_grid_of_named_points() -> None:
         "prompt_lookup[k=4,max_ngram=3]",
     ]
     assert points["prompt_lookup[k=4,max_ngram=1]"].model_dump()["k"] == 4
+
+
+def test_each_point_has_its_own_settings_by_its_label() -> None:
+    """What MLflow shows of a variant is its own value, not the list that is swept."""
+    given = {"limit": 3, "speculative": {"draft_model": {"k": [2, 4]}}}
+    points = at_points(given)
+    assert points["limit"] == 3
+    assert {label: own["k"] for label, own in points["speculative"].items() if "k=" in label} == {
+        "draft_model[k=2]": 2,
+        "draft_model[k=4]": 4,
+    }
+    assert "draft_model" not in points["speculative"], "nothing ran at the list"
+    assert "early_exit" not in points
 
 
 def test_a_sweep_without_values_is_an_error() -> None:

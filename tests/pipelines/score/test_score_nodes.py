@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
@@ -14,6 +15,7 @@ from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.engines.ledger import Call, Ledger
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import METRICS, ScoreParams, all_metrics
+from ttc_bench.metrics.resources import TURN
 from ttc_bench.params import parse_params
 from ttc_bench.pipelines.score.nodes import IDENTITY, rescore, score_responses
 from ttc_bench.policies.responses import Response, response_schema, to_frame
@@ -84,6 +86,16 @@ def test_gold_answers_get_the_full_reward() -> None:
     assert scores["reward_rule"].to_list() == RULES
     assert scores["job_id"].to_list() == [j.id for j in JOBS]
     assert set(scores["encoder"]) == {"embedded"}
+
+
+def test_nothing_is_scored_while_a_variant_is_timed() -> None:
+    """Kedro's runner with threads would do both at once, and each would be in the other's time."""
+    with ThreadPoolExecutor(1) as pool:
+        with TURN:
+            scores = pool.submit(scored, *GOLD.values())
+            with pytest.raises(TimeoutError):
+                scores.result(timeout=1.0)
+        assert scores.result(timeout=60.0)["reward"].to_list() == [1.0] * 4
 
 
 def test_the_columns_are_the_same_whatever_is_on() -> None:

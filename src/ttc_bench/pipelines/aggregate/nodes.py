@@ -177,12 +177,13 @@ def log_runs(
     logged_files: dict[str, str],
 ) -> dict[str, str]:
     """Write one nested MLflow run per policy, variant and benchmark; return their ids."""
+    from ttc_bench.pipelines.generate.params import at_points
     from ttc_bench.reporting.mlflow_runs import Figures, log_children
 
     figures = Figures(
         all_scores, bench_summary, policy_vs_baseline, intervals, verdicts, decision, logged_files
     )
-    return log_children(figures, run_settings, summary_table)
+    return log_children(figures, at_points(run_settings), summary_table)
 
 
 def log_traces(

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import shutil
 import sys
-import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from ttc_bench.engines.base import Capability, Engine
 from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.errors import CapabilityError, DataError, UserError
-from ttc_bench.metrics.resources import Monitor
+from ttc_bench.metrics.resources import TURN, Monitor
 from ttc_bench.pipelines.generate.params import Points, TimingParams
 from ttc_bench.policies import (
     Outcome,
@@ -30,9 +29,6 @@ from ttc_bench.thinking import Thought, split_thinking
 from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
-
-_TURN = threading.Lock()
-"""Variants take turns, whatever the runner: two at once would measure each other."""
 
 
 def generate(
@@ -105,7 +101,7 @@ def generate_node(
 
 def _measured(label: str, variant: Variant, sessions: Sequence[Session]) -> list[Response]:
     """Return the responses of one sweep point, with what it took of this machine."""
-    with _TURN, Monitor() as monitor:
+    with TURN, Monitor() as monitor:
         one_by_one = sessions[0].engine.concurrency == 1
         for control in (session.control for session in sessions if session.control):
             control.apart = monitor.left_out if one_by_one else monitor.mixed

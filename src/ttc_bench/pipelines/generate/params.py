@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, get_args, get_origin
 
 from pydantic import Field
 
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params, parse_params
-from ttc_bench.policies import VARIANTS, Variant
+from ttc_bench.policies import VARIANTS, Variant, policies, variants_of
 
 Points = tuple[tuple[str, Variant], ...]
 """A variant at each of its sweep points, with a label like ``majority[n=4]``."""
@@ -54,6 +54,26 @@ def sweep(name: str, settings: Any) -> Points:
     if not points:
         raise UserError(f"parameter {name}: a sweep needs at least one value.")
     return tuple(points)
+
+
+def at_points(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a run with those of each variant by label, at each sweep point.
+
+    Args:
+        settings: Parameters as they were set.
+    """
+    return {
+        **settings,
+        **{
+            policy: {
+                label: variant.model_dump(mode="json")
+                for name in variants_of(policy)
+                for label, variant in sweep(f"{policy}.{name}", settings[policy].get(name))
+            }
+            for policy in policies()
+            if policy in settings
+        },
+    }
 
 
 def _is_sweep(cls: type[Variant], key: str, value: Any) -> bool:

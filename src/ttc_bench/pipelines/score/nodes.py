@@ -26,6 +26,7 @@ from ttc_bench.metrics.base import (
     all_notes,
 )
 from ttc_bench.metrics.benchmark import REFUSAL_JUDGED
+from ttc_bench.metrics.resources import TURN
 from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,9 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
     valid = [row for row, status in enumerate(responses["status"]) if status == "ok"]
     batch = ScoringBatch.of(responses.iloc[valid], [answered[row] for row in valid], params)
     table = _Table(len(answered), valid, params)
-    for columns in compute(batch):
-        table.add(columns)
+    with TURN:
+        for columns in compute(batch):
+            table.add(columns)
     table.fail(responses, valid)
     lossless = responses["lossless"] if "lossless" in responses else [None] * len(answered)
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}

@@ -17,6 +17,7 @@ from ttc_bench.types import DataFrame
 
 @plot(
     "quality_vs_cost",
+    in_catalog=True,
     title="Quality against cost",
     caption="Each point is a variant by its means; thin bars are intervals of the mean reward. The"
     " stepped line is the frontier: nothing else is as good for less. Up and left is better.",

@@ -13,6 +13,7 @@ from ttc_bench.types import DataFrame
 
 @plot(
     "task_heatmap",
+    in_catalog=True,
     title="Quality by variant and task",
     caption="Mean reward over valid responses; brighter is better, a dash has none. With few"
     " responses per cell these are hints, not findings.",

@@ -26,6 +26,7 @@ CAPTION = (
 
 @plot(
     "quality_violins",
+    in_catalog=True,
     title="Quality by variant",
     caption=CAPTION.format("right", "better"),
     tables=("all_scores", "intervals"),
@@ -39,6 +40,7 @@ def quality_violins(scores: DataFrame, intervals: DataFrame) -> Figure:
 
 @plot(
     "latency_violins",
+    in_catalog=True,
     title="Latency by variant",
     caption=CAPTION.format("left", "faster"),
     tables=("all_scores", "intervals"),

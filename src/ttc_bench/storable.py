@@ -1,0 +1,47 @@
+"""What others wrote is made fit to be kept: text that is no text, numbers beyond any table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+REPLACEMENT = "\ufffd"
+"""Unicode's own character for what is none."""
+
+_MOST_INT = 2**63
+_MOST_DEPTH = 20
+
+
+def storable(value: Any, depth: int = 0) -> Any:
+    """Return a JSON value as every file and table can hold it; what all can hold stays equal.
+
+    Halves of a surrogate pair that came in two pieces are put together and lone ones replaced.
+    Integers beyond 64 bits, numbers that are not finite and what lies deeper than 20 levels become
+    null.
+
+    Args:
+        value: Text, number, list, tuple or mapping; anything else stays as it is.
+        depth: Levels above it.
+    """
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Mapping | list | tuple):
+        if depth >= _MOST_DEPTH:
+            return None
+        if isinstance(value, Mapping):
+            return {_text(str(k)): storable(part, depth + 1) for k, part in value.items()}
+        parts = [storable(part, depth + 1) for part in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    if isinstance(value, int):
+        return value if -_MOST_INT <= value < _MOST_INT else None
+    is_beyond = isinstance(value, float) and not math.isfinite(value)
+    return None if is_beyond else value
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
