@@ -12,12 +12,14 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tests.engines.conftest import job_requests
 from tests.engines.tiny_models import (
     CORPUS,
     ask,
     llama_config,
     make_tokenizer,
+    plain,
     run,
     save,
     save_llama,
@@ -269,10 +271,30 @@ def damaged(folder: Path, tmp_path: Path, fault: str) -> Path:
     elif fault == "no tokenizer":
         (path / "tokenizer.json").unlink()
         (path / "tokenizer_config.json").unlink()
-    elif fault == "not causal":
-        config = json.loads((path / "config.json").read_text())
-        (path / "config.json").write_text(json.dumps(config | {"model_type": "vit"}))
+    elif fault == "adapter":
+        told = {"base_model_name_or_path": "owner/base"}
+        (path / "adapter_config.json").write_text(json.dumps(told))
+    elif fault in CONFIGS:
+        configure(path, **CONFIGS[fault])
+    else:
+        for file in path.iterdir():
+            file.unlink()
+        (path / fault).parent.mkdir(exist_ok=True)
+        (path / fault).write_text("{}")
     return path
+
+
+def configure(path: Path, **changes: Any) -> None:
+    """Change a model's configuration and leave its weights."""
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | changes))
+
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "not causal": {"model_type": "vit"},
+    "encoder": {"model_type": "bert"},
+    "quantised": {"quantization_config": {"quant_method": "aqlm"}},
+}
 
 
 FAULTS = {
@@ -281,6 +303,13 @@ FAULTS = {
     "no weights": "holds no weights",
     "no tokenizer": "holds no tokenizer",
     "not causal": "'vit' is not a causal language model",
+    "encoder": "'bert' is an encoder",
+    "quantised": r"quantised (aqlm), which takes packages that are not installed here: aqlm",
+    "adapter": "an adapter (LoRA) for owner/base",
+    "model.Q4.gguf": "from_pretrained(",
+    "model_index.json": "a diffusers pipeline",
+    "consolidated.00.pth": "their authors' own layout",
+    "checkpoint-5/config.json": "no config.json; folders within it do: checkpoint-5",
 }
 
 
@@ -318,6 +347,48 @@ def test_weights_that_a_checkpoint_lacks_are_never_made_up(tmp_path: Path) -> No
     engine = LocalModels(target=str(path)).build()
     with pytest.raises(UserError, match=r"weights lack model\.layers\.4"):
         run(engine, ask("Hello"))
+
+
+MISFITS = {
+    "num_hidden_layers": (3, r"no place for model\.layers\.3\..* and \d+ others"),
+    "intermediate_size": (128, r"layers\.0\.mlp\..* is \(64, 96\) in the file and \(64, 128\)"),
+    "vocab_size": (300, r"embed_tokens\.weight is \(400, 64\) in the file and \(300, 64\)"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_weights_that_do_not_fit_their_config_are_told(
+    name: str, tiny_paths: dict[str, str], tmp_path: Path
+) -> None:
+    value, told = MISFITS[name]
+    path = shutil.copytree(tiny_paths["target"], tmp_path / "misfit")
+    configure(path, **{name: value})
+    with pytest.raises(UserError, match=told) as failure:
+        LocalModels(target=str(path)).build().language_model()
+    assert "\n" not in failure.value.message
+
+
+def test_what_a_checkpoint_asks_for_and_nothing_here_does_is_told(
+    tiny: LocalEngine,
+    tiny_paths: dict[str, str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Penalties and sampling of its authors, and weights that its architecture does not use."""
+    path = shutil.copytree(tiny_paths["target"], tmp_path / "defaults")
+    settings = json.loads((path / "generation_config.json").read_text())
+    asked = {"repetition_penalty": 1.1, "top_p": 0.8, "do_sample": True}
+    (path / "generation_config.json").write_text(json.dumps(settings | asked))
+    weights = load_file(path / "model.safetensors")
+    save_file({**weights, "v_head.weight": torch.ones(1)}, path / "model.safetensors")
+    request = ask("Hello", max_tokens=4)
+    answered = run(LocalModels(target=str(path)).build(), request)[0]
+    assert answered.token_ids == plain(tiny, request).token_ids
+    assert "is not followed: repetition_penalty 1.1, top_p 0.8." in caplog.text
+    assert "weights not used: v_head.weight" in caplog.text
+    caplog.clear()
+    LocalModels(target=tiny_paths["target"]).build().language_model()
+    assert not caplog.records
 
 
 def test_what_a_model_cannot_do_is_a_capability_error(
@@ -408,6 +479,24 @@ def test_an_engine_that_leaves_something_out_does_not_exist() -> None:
 
     with pytest.raises(TypeError, match=r"abstract methods.*capabilities.*fingerprint.*verify"):
         Partial()  # type: ignore[abstract]
+
+
+def test_exact_precision_computes_in_float32_or_is_refused(tiny_paths: dict[str, str]) -> None:
+    target = tiny_paths["target"]
+    exact = LocalModels(target=target, precision="exact").build()
+    assert exact.language_model().model.dtype == torch.float32
+    assert Capability.FLOAT32 in exact.capabilities()
+    with pytest.raises(UserError, match=r"precision.*exact.*float32.*model\.dtype"):
+        LocalModels(target=target, precision="exact", dtype="bfloat16").build()
+
+
+def test_exact_precision_refuses_quantised_weights(
+    tiny_paths: dict[str, str], tmp_path: Path
+) -> None:
+    path = shutil.copytree(tiny_paths["target"], tmp_path / "quantised")
+    configure(path, quantization_config={"quant_method": "fp8"})
+    with pytest.raises(UserError, match=r"model\.target.*quantised \(fp8\).*precision"):
+        LocalModels(target=str(path), precision="exact").build()
 
 
 def test_threads_are_set_as_asked(tiny_paths: dict[str, str]) -> None:

@@ -30,7 +30,7 @@ def entry(name: str, reward: float | None, **figures: Any) -> Entry:
     bounds = {"mean": reward, "mean_low": 0.1, "mean_high": 0.9, "difference": 0.1}
     more = {"difference_low": -0.1, "difference_high": 0.3}
     speed = {"speed": 1.5, "speed_low": 1.2, "speed_high": 1.8}
-    return Entry(row, {**bounds, **more}, speed, "undecided")
+    return Entry(row, {**bounds, **more}, speed, "undecided", same_share=0.97)
 
 
 ENTRIES = [
@@ -52,6 +52,13 @@ def test_a_table_is_no_wider_than_there_is_room_and_the_most_important_columns_s
     least = {column for column in telling(ENTRIES) if column.rank <= 1}
     assert set(columns) >= least
     assert len(wider) >= len(columns)
+
+
+def test_beside_the_speed_stands_how_many_answers_are_the_baselines() -> None:
+    headings = [column.heading for column in telling(ENTRIES)]
+    assert headings.index("same") == headings.index("speed") + 2
+    lines = sheet(ENTRIES, telling(ENTRIES)).splitlines()
+    assert ["97%" in line for line in lines if "." in line.split()[0]][-4:] == [False, *[True] * 3]
 
 
 def test_without_a_width_every_column_that_tells_anything_is_there() -> None:

@@ -65,6 +65,18 @@ def test_what_declares_itself_lossless_is_said_to_be_so(
     differing = table.assign(answer=["other", *answers[1:], *answers])
     word = verdicts(differing, speeds(table, PARAMS), PARAMS).set_index("policy").loc["cascade"]
     assert word["verdict"] != "identical", "what is declared is no answer"
+    assert words.loc["cascade", "same_share"] == 1.0
+    assert word["same_share"] == pytest.approx(23 / 24)
+
+
+def test_a_failed_answer_is_neither_the_same_nor_another() -> None:
+    answers = pd.array([None, *map(str, REWARDS[1:])], dtype="object")
+    rival = scores("cascade", "confidence", [None, *REWARDS[1:]]).assign(answer=answers)
+    assert told(rival)["same_share"] is pd.NA, "the baseline's answers are not known"
+    base = scores("baseline", "greedy", REWARDS).assign(answer=[str(r) for r in REWARDS])
+    table = pd.concat([base, rival], ignore_index=True)
+    rows = verdicts(table, speeds(table, PARAMS), PARAMS).set_index("policy")
+    assert rows.loc["cascade", "same_share"] == 1.0
 
 
 def test_times_that_were_not_taken_side_by_side_have_no_ratio() -> None:

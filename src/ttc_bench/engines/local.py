@@ -17,7 +17,7 @@ from pydantic import Field
 from ttc_bench.engines.base import PLAIN, Capability, Engine, ModelRole, Request
 from ttc_bench.engines.completion import CallError, Completion, Reading
 from ttc_bench.engines.selection import ENGINES, EngineParams
-from ttc_bench.errors import CapabilityError
+from ttc_bench.errors import CapabilityError, UserError
 from ttc_bench.types import Message
 
 if TYPE_CHECKING:
@@ -47,6 +47,10 @@ class LocalModels(EngineParams):
             seen from there, or a hub id) if it was trained against one.
         device: ``auto`` takes CUDA where there is one.
         dtype: ``auto`` is float32 on a CPU and bfloat16 on CUDA.
+        precision: ``exact`` computes all models in float32 on any device, where decodings that are
+            lossless by construction give the baseline's tokens; on CUDA ``fast`` is bfloat16, in
+            which the shape of a pass changes its rounding, and the table says in what share of
+            jobs the answers are the same.
         threads: CPU threads of every pass; null gives large passes all of them and small ones one.
         enable_thinking: Whether chat templates that know it (Qwen3 and others) ask for reasoning
             before the answer; null leaves it to the template.
@@ -57,6 +61,7 @@ class LocalModels(EngineParams):
     verifier: str | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Literal["fast", "exact"] = "fast"
     threads: int | None = Field(default=None, ge=1)
     enable_thinking: bool | None = None
 
@@ -105,10 +110,21 @@ class LocalEngine(Engine):
         """Raise unless every configured path is a model that can play its role.
 
         Raises:
-            UserError: For the first one that is not.
+            UserError: For the first one that is not, or that cannot be computed as it shall be.
         """
+        is_exact = self.models.precision == "exact"
+        if is_exact and self.models.dtype not in ("auto", "float32"):
+            raise UserError(
+                "parameter model.precision: 'exact' computes in float32, but model.dtype is"
+                f" {self.models.dtype!r}: leave model.dtype at 'auto'."
+            )
         for source in self._sources.values():
             source.check()
+            if is_exact and source.quantised_by:
+                raise source.fault(
+                    f"its weights are quantised ({source.quantised_by}), so parameter"
+                    " model.precision cannot be 'exact', which computes in float32"
+                )
 
     def roles(self) -> frozenset[ModelRole]:
         """Return the model roles that are configured."""
@@ -355,7 +371,9 @@ class LocalEngine(Engine):
     def _placement(self) -> Placement:
         from ttc_bench.engines.runtime.models import Placement
 
-        return Placement.choose(self.models.device, self.models.dtype, self.models.threads)
+        models = self.models
+        dtype = "float32" if models.precision == "exact" else models.dtype
+        return Placement.choose(models.device, dtype, models.threads)
 
     def _architecture(self, role: ModelRole) -> Architecture:
         from ttc_bench.engines.runtime.architecture import Architecture

@@ -128,3 +128,14 @@ def are_identical(answers: Answers, first: Name, second: Name) -> bool:
     """Return whether each answer of the first is the second's, letter by letter."""
     own, base = answers.get(first, {}), answers.get(second, {})
     return bool(own) and all(isinstance(a, str) and base.get(job) == a for job, a in own.items())
+
+
+def same_share(answers: Answers, first: Name, second: Name) -> float | None:
+    """Return the share of jobs with two answers where they are the same, letter by letter."""
+    own, base = answers.get(first, {}), answers.get(second, {})
+    both = [
+        (a, base[job])
+        for job, a in own.items()
+        if isinstance(a, str) and isinstance(base.get(job), str)
+    ]
+    return sum(a == b for a, b in both) / len(both) if both else None

@@ -16,7 +16,7 @@ from ttc_bench.types import DataFrame
 
 NOTE = (
     "Intervals of differences and speeds hold for all variants at once; speed is against plain"
-    " decoding of the same jobs beside it."
+    " decoding of the same jobs beside it; same is the share of answers that are the baseline's."
 )
 
 REPLAYED = " r: has replayed calls; times are of calls made in this run."
@@ -101,12 +101,14 @@ def _entries(
     summary: DataFrame, intervals: DataFrame, speeds: DataFrame, verdicts: DataFrame
 ) -> dict[tuple[Hashable, Hashable], list[Entry]]:
     """Return what is known of each variant, by model and benchmark."""
-    ratios, words = speeds_of(speeds), {group_key(r): r["verdict"] for r in row_dicts(verdicts)}
+    ratios, ruled = speeds_of(speeds), {group_key(row): row for row in row_dicts(verdicts)}
     bounds = {group_key(row): row for row in row_dicts(intervals) if row["metric"] == "reward"}
     groups: dict[tuple[Hashable, Hashable], list[Entry]] = {}
     for row in row_dicts(summary.sort_values(["model", "benchmark"], kind="stable")):
         key = group_key(row)
-        entry = Entry(row, bounds.get(key, {}), ratios.get(key, {}), words.get(key))
+        verdict = ruled.get(key, {})
+        told = verdict.get("verdict"), verdict.get("same_share")
+        entry = Entry(row, bounds.get(key, {}), ratios.get(key, {}), *told)
         groups.setdefault((row["model"], row["benchmark"]), []).append(entry)
     return groups
 

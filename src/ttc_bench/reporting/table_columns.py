@@ -20,12 +20,14 @@ class Entry(NamedTuple):
         reward: Its mean reward and the difference to the baseline, with intervals.
         speed: How many times as fast as plain decoding it is, with its interval.
         verdict: Its verdict against the baseline; null for the baseline.
+        same_share: Share of its answers that are the baseline's; null for the baseline.
     """
 
     row: Row
     reward: Row
     speed: Row
     verdict: Any
+    same_share: Any = None
 
     @property
     def is_baseline(self) -> bool:
@@ -105,6 +107,7 @@ COLUMNS = (
     Column("p50 s", 10, _mean("latency_s_p50", "{:.3f}")),
     Column("speed", 4, _of_rivals(lambda e: number(e.speed.get("speed"), "{:.2f}x"))),
     Column("[95%]", 11, _of_rivals(lambda e: _bounds(e.speed, "speed", "[{:.2f}, {:.2f}]"))),
+    Column("same", 8, _of_rivals(lambda e: number(e.same_share, "{:.0%}"))),
     Column("tokens", 9, _mean("total_tokens_mean", "{:.0f}")),
     Column("GFLOP", 6, _mean("flops_mean", "{:.2f}", 1e-9)),
     Column("US$", 5, _mean("usd_mean", "{:.2g}")),

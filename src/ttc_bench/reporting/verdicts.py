@@ -12,6 +12,7 @@ from ttc_bench.reporting.pairing import (
     are_identical,
     jobs_of,
     range_of,
+    same_share,
     values_by_variant,
 )
 from ttc_bench.reporting.params import AggregateParams
@@ -43,6 +44,7 @@ COLUMNS = {
     "alone_low": "Float64",
     "alone_high": "Float64",
     "differ_high": "Float64",
+    "same_share": "Float64",
     "lossless": "boolean",
     "margin": "Float64",
     "n_needed": "Int64",
@@ -54,11 +56,12 @@ COLUMNS = {
 }
 """``verdict``: see `ttc_bench.statistics.decision.quality`. ``difference`` is of the reward, its
 ends hold at once for all variants; ``alone_low`` and ``alone_high`` are the variant's own.
-``differ_high``: share of further answers that may differ where none did; ``lossless``: whether none
-does by construction. ``n_needed``: questions
-that would show a difference of ``margin`` at the disagreement seen. Ratios are over the
-baseline's, null where a bill has a gap; ``*_mean`` are the variant's own, and ``reward_low`` and
-``reward_high`` the interval of the mean reward on ``n_questions``, 0 where a response failed."""
+``differ_high``: share of further answers that may differ where none did; ``same_share``: share of
+answers that are the baseline's, letter by letter; ``lossless``: whether all are by construction.
+``n_needed``: questions that would show a difference of ``margin`` at the disagreement seen. Ratios
+are over the baseline's, null where a bill has a gap; ``*_mean`` are the variant's own, and
+``reward_low`` and ``reward_high`` the interval of the mean reward on ``n_questions``, 0 where a
+response failed."""
 
 
 def verdicts(all_scores: DataFrame, speeds: DataFrame, params: AggregateParams) -> DataFrame:
@@ -119,7 +122,8 @@ def verdicts_of(
         pair, same = pairs[place], are_identical(answers, *pairs[place])
         verdict = quality(first[:, place], second[:, place], same, versus, settings, jobs.codes)
         difference = _difference(versus, params, verdict.word == "undecided")
-        rows.append({**_told(verdict), **difference, **ratios.of(*pair)})
+        told = {**_told(verdict), "same_share": same_share(answers, *pair)}
+        rows.append({**told, **difference, **ratios.of(*pair)})
     return rows
 
 

@@ -41,6 +41,7 @@ def is_white_box(config: Any) -> bool:
     return (
         config.model_type in MODEL_TYPES
         and config.hidden_act == "silu"
+        and getattr(config, "quantization_config", None) is None
         and rope.get("rope_type", "default") not in POSITION_DEPENDENT_ROPE
         and (window is None or window >= config.max_position_embeddings)
     )

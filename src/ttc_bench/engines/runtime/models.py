@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,6 +27,41 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+
+IN_A_LAYER = re.compile(r"(^|\.)(h|layers|blocks)\.\d+\.|lora_|base_layer")
+"""Names of weights that change what layers compute."""
+
+CHOOSES = {
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "diversity_penalty": 0.0,
+    "length_penalty": 1.0,
+    "num_beams": 1,
+    "guidance_scale": 1.0,
+    "penalty_alpha": 0.0,
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 50,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "bad_words_ids": None,
+    "force_words_ids": None,
+    "forced_bos_token_id": None,
+    "forced_eos_token_id": None,
+    "suppress_tokens": None,
+    "begin_suppress_tokens": None,
+    "sequence_bias": None,
+    "exponential_decay_length_penalty": None,
+    "watermarking_config": None,
+    "stop_strings": None,
+}
+"""Generation settings that change which token is chosen, by the value that changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +121,13 @@ class LanguageModel:
             else LibraryRunner(model, threads)
         )
         self.end_tokens = end_tokens(model, self.tokenizer)
+        if unused := unused_defaults(model.generation_config):
+            logger.warning(
+                "%s: its generation_config.json is not followed: %s. Temperature and top_p are"
+                " each policy's own, and answers are of the model's own distribution",
+                source.parameter,
+                ", ".join(f"{name} {value}" for name, value in unused.items()),
+            )
         self._warm_up()
 
     @property
@@ -122,18 +165,62 @@ def load_weights(auto_class: Any, source: ModelSource, placement: Placement, **o
     Raises:
         UserError: If it cannot be loaded, or lacks weights that would be made up at random.
     """
+    if source.config.get("quantization_config"):
+        # Quantised layers are made where they stay: they cannot be moved afterwards.
+        options["device_map"] = {"": placement.device}
     try:
         with quiet_loading():
             model, report = auto_class.from_pretrained(
-                str(source.folder), dtype=placement.dtype, output_loading_info=True, **options
+                str(source.folder),
+                dtype=placement.dtype,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **options,
             )
     except Exception as error:
         raise source.fault(f"it cannot be loaded ({first_line(error)})") from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        # Weights that a checkpoint lacks would be random: a measurement of nothing.
-        raise source.fault(f"its weights lack {missing[0]}" + (" and others" * (len(missing) > 1)))
-    return model.to(placement.device).eval()
+    check_fit(source, report)
+    model.eval()
+    return model if "device_map" in options else model.to(placement.device)
+
+
+def check_fit(source: ModelSource, report: Mapping[str, Any]) -> None:
+    """Raise unless the weights of a checkpoint are those of the model that its config describes.
+
+    What the model does not use and no layer lacks (a value head, a tower for pictures) is told.
+
+    Raises:
+        UserError: If weights would be made up at random, or layers are left out.
+    """
+    if missing := sorted(report["missing_keys"]):
+        raise source.fault(f"its weights lack {_first_of(missing)}")
+    if report["mismatched_keys"]:
+        name, stored, built = sorted(report["mismatched_keys"])[0]
+        raise source.fault(
+            f"its weights do not fit its config.json: {name} is {tuple(stored)} in the file and"
+            f" {tuple(built)} by the configuration"
+        )
+    unused = sorted(report["unexpected_keys"])
+    if layers := [name for name in unused if IN_A_LAYER.search(name)]:
+        raise source.fault(
+            f"its weights do not fit its config.json, which has no place for {_first_of(layers)}"
+        )
+    if unused:
+        logger.warning("%s: weights not used: %s", source.parameter, _first_of(unused))
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} others" if len(names) > 1 else "")
+
+
+def unused_defaults(settings: Any) -> dict[str, Any]:
+    """Return what a checkpoint's generation settings ask for and no decoding here does.
+
+    Args:
+        settings: The model's ``generation_config``.
+    """
+    asked = {name: getattr(settings, name, None) for name in CHOOSES}
+    return {name: value for name, value in asked.items() if value not in (None, [], CHOOSES[name])}
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,28 @@ from ttc_bench.params import Params, faults
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.jinja")
+OTHER_LAYOUTS = {
+    "model_index.json": "a diffusers pipeline, which makes pictures",
+    "consolidated*": "weights in their authors' own layout; take the Hugging Face version",
+    "*.onnx": "an ONNX export",
+    "*.h5": "TensorFlow weights",
+    "*.msgpack": "Flax weights",
+}
+"""What a folder without a ``config.json`` is, by a file that gives it away."""
+
+QUANTISED_BY = {
+    "aqlm": "aqlm",
+    "awq": "gptqmodel",
+    "bitsandbytes": "bitsandbytes",
+    "compressed-tensors": "compressed_tensors",
+    "eetq": "eetq",
+    "gptq": "gptqmodel",
+    "hqq": "hqq",
+    "quanto": "optimum.quanto",
+    "torchao": "torchao",
+}
+"""Packages that compute with weights of a ``quant_method``."""
+
 ANSWER_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES, *WEIGHT_FILES)
 
 
@@ -65,8 +88,10 @@ class ModelSource:
         Raises:
             UserError: In one line: what was given, what is wrong, what to do.
         """
+        self._check_adapter()
         if not self.config.get("model_type"):
             raise self.fault("its config.json names no model_type")
+        self._check_quantised()
         if self.role == "verifier":
             self._check_verifier()
         else:
@@ -87,6 +112,8 @@ class ModelSource:
         if path.is_dir():
             return path
         if path.exists():
+            if path.suffix == ".gguf":
+                raise self.fault(gguf(path))
             raise self.fault("it is a file; give the folder that holds config.json")
         if not HUB_ID.fullmatch(self.location) or self.location.startswith("."):
             raise self.fault("there is no such folder")
@@ -101,7 +128,7 @@ class ModelSource:
         """
         path = self.folder / "config.json"
         if not path.is_file():
-            raise self.fault("the folder holds no config.json")
+            raise self.fault(f"the folder holds {self._contents()}")
         try:
             config = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -183,11 +210,59 @@ class ModelSource:
             f" Give the folder, or the hub id, of {kind} in Hugging Face layout."
         )
 
-    def _check_generator(self) -> None:
-        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    def _contents(self) -> str:
+        """Say what a folder without a ``config.json`` holds instead."""
+        if files := sorted(self.folder.glob("*.gguf")):
+            return gguf(files[0])
+        for pattern, what in OTHER_LAYOUTS.items():
+            if any(self.folder.glob(pattern)):
+                return what
+        inside = sorted(path.parent.name for path in self.folder.glob("*/config.json"))
+        within = f"; folders within it do: {', '.join(inside[:5])}" if inside else ""
+        return f"no config.json{within}"
 
-        if self.config["model_type"] not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-            raise self.fault(f"{self.config['model_type']!r} is not a causal language model")
+    def _check_adapter(self) -> None:
+        path = self.folder / "adapter_config.json"
+        if not path.is_file():
+            return
+        base = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        raise self.fault(
+            f"the folder holds an adapter (LoRA) for {base}, which is neither left out nor applied"
+            " in silence: merge it once, by peft's AutoPeftModelForCausalLM.from_pretrained(folder)"
+            ".merge_and_unload().save_pretrained(other), and give that one"
+        )
+
+    @property
+    def quantised_by(self) -> str:
+        """The method by which the weights are quantised; empty if they are not."""
+        return str((self.config.get("quantization_config") or {}).get("quant_method") or "")
+
+    def _check_quantised(self) -> None:
+        method = self.quantised_by
+        if not method:
+            return
+        wanted = [QUANTISED_BY[method]] if method in QUANTISED_BY else []
+        missing = [name for name in (*wanted, "accelerate") if not _is_installed(name)]
+        if missing:
+            raise self.fault(
+                f"its weights are quantised ({method}), which takes packages that are not"
+                f" installed here: {', '.join(missing)}"
+            )
+
+    def _check_generator(self) -> None:
+        from transformers.models.auto.modeling_auto import (
+            MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+            MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        )
+
+        kind = self.config["model_type"]
+        if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+            raise self.fault(f"{kind!r} is not a causal language model")
+        if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not self.config.get("is_decoder"):
+            raise self.fault(
+                f"{kind!r} is an encoder: it reads in both directions and writes nothing (one that"
+                ' was trained to write says "is_decoder": true in its config.json)'
+            )
         names = self.architectures
         if names and all("Classification" in name for name in names):
             raise self.fault(f"{names[0]} classifies and generates nothing")
@@ -234,6 +309,22 @@ class ModelSource:
                 f" ({first_line(error)})"
             ) from error
         return Path(folder)
+
+
+def gguf(path: Path) -> str:
+    """Say that a file is in llama.cpp's format, and how it becomes a folder."""
+    return (
+        f"weights in GGUF ({path.name}), which are converted once: pip install gguf accelerate,"
+        " then save_pretrained(other) of AutoModelForCausalLM and of AutoTokenizer, each loaded by"
+        f" from_pretrained({str(path.parent)!r}, gguf_file={path.name!r}), and give that folder"
+    )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _file_digest(path: Path) -> str:

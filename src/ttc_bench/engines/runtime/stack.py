@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -35,7 +35,8 @@ class LayerStack:
     def of(cls, model: nn.Module, n_layers: int) -> LayerStack | None:
         """Return the stack of a model: the one module list that is as long as it has layers.
 
-        ``None`` where no list, or more than one outside the layers themselves, is of that length.
+        Where a tower for pictures is as long, it is the list in the model's decoder. ``None`` where
+        no list, or more than one outside the layers themselves, is of that length.
         """
         places = [
             (f"{prefix}.{name}".lstrip("."), owner, name)
@@ -48,6 +49,9 @@ class LayerStack:
             for place in places
             if not any(place[0].startswith(f"{other[0]}.") for other in places)
         ]
+        if len(outermost) > 1 and hasattr(model, "get_decoder"):
+            decoder = set(cast(Any, model).get_decoder().modules())
+            outermost = [place for place in outermost if place[1] in decoder]
         if len(outermost) != 1:
             return None
         path, owner, name = outermost[0]
