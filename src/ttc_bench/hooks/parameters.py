@@ -29,8 +29,8 @@ _NAME = re.compile(r"[A-Za-z]\w*(?:-\w+)*")
 """What a source of one's own may be called: its name is part of ids and of paths."""
 
 NOT_MEASURED = (
-    "aggregate", "decide", "report", "compare", "gate", "judge", "estimate", "train_reference",
-    "min_valid_share",
+    "aggregate", "decide", "report", "compare", "gate", "human_evaluation", "judge", "estimate",
+    "train_reference", "min_valid_share",
 )  # fmt: skip
 """Parameters that change no response and no score."""
 

@@ -1,0 +1,168 @@
+"""People judge: two answers side by side whose makers are not told, or one by its criteria."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache, partial
+
+from ttc_bench.dashboard import parts
+from ttc_bench.dashboard.store import Place, Store
+from ttc_bench.dashboard.views import page
+from ttc_bench.errors import DataError
+from ttc_bench.params import parse_params
+from ttc_bench.ratings.pairs import Pair, Question, next_answer, next_pair, questions_of
+from ttc_bench.ratings.params import HumanEvaluationParams
+from ttc_bench.ratings.store import (
+    CRITERIA,
+    GRADES,
+    Grading,
+    PairRating,
+    Preference,
+    Ratings,
+)
+from ttc_bench.ratings.summary import agreement, lines, strengths
+
+KEYS: dict[Preference, tuple[str, str]] = {
+    "left": ("Left is better", "1"),
+    "right": ("Right is better", "2"),
+    "tie": ("Equal", "3"),
+    "both bad": ("Both bad", "4"),
+}
+"""What the buttons say, and the keys that press them."""
+
+ANSWERED = ("model", "benchmark", "job_id", "policy", "variant", "status", "text")
+
+DONE = "You have judged all that there is. Thank you."
+
+
+@page("judge", title="Judge", rank=4)
+def judge(store: Store) -> None:
+    """Show what is to be judged next, and what all raters said so far."""
+    import streamlit as st
+
+    params = parse_params(
+        HumanEvaluationParams, store.parameters("human_evaluation"), "human_evaluation"
+    )
+    ratings = _database(params.address(store.folder))
+    with st.container(horizontal=True):
+        rater = st.text_input("Your name", key="rater", bind="query-params", max_chars=60).strip()
+        mode = parts.choice("Judge", ["pairs", "single answers"], "mode", every=False)
+    if not rater:
+        st.info("Who judges? Ratings are kept under a name; nobody sees who made an answer.")
+    elif mode == "pairs":
+        _pairs(store, ratings, rater, params.seed)
+    else:
+        _gradings(store, ratings, rater, params.seed)
+    if st.toggle("Show what all raters said so far: names of variants, no single rating"):
+        _summary(store, ratings, params.seed)
+
+
+@lru_cache(maxsize=4)
+def _database(address: str) -> Ratings:
+    return Ratings(address)
+
+
+def _pairs(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
+    import streamlit as st
+
+    rated = ratings.rows()
+    pair = next_pair(_questions(store, store.place("stored_responses")), rated, rater, seed)
+    own = int((rated["rater"] == rater).sum())
+    if pair is None:
+        st.success(DONE)
+    else:
+        _asked(store, pair.question)
+        for title, name, column in zip(("Left", "Right"), pair[1:3], st.columns(2), strict=True):
+            with column:
+                st.markdown(f"#### {title}")
+                st.code(pair.question.answers[name], language=None, wrap_lines=True)
+        begun = _clock(f"{rater}/{own}/{pair.seed}")
+        with st.container(horizontal=True):
+            for preference, (label, key) in KEYS.items():
+                rate = partial(_rate, ratings, rater, pair, preference, begun)
+                st.button(label, key=preference, shortcut=key, on_click=rate)
+    _undo(ratings, rater, "pairs", own)
+
+
+def _gradings(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
+    import streamlit as st
+
+    graded = ratings.rows("gradings")
+    questions = _questions(store, store.place("stored_responses"))
+    answer = next_answer(questions, graded, rater, seed)
+    own = int((graded["rater"] == rater).sum())
+    if answer is None:
+        st.success(DONE)
+    else:
+        question, name = answer
+        _asked(store, question)
+        st.code(question.answers[name], language=None, wrap_lines=True)
+        begun = _clock(f"{rater}/grades/{own}")
+        with st.form("grades", clear_on_submit=True):
+            low, high = GRADES
+            grades = [
+                st.radio(criterion, range(low, high + 1), None, horizontal=True)
+                for criterion in CRITERIA
+            ]
+            if st.form_submit_button("Keep") and any(grades):
+                place = (question.model, question.benchmark, question.job_id, name)
+                correct, complete, safe, helpful = grades
+                spent = time.time() - begun
+                ratings.add(Grading(rater, *place, correct, complete, safe, helpful, spent))
+                st.rerun()
+    _undo(ratings, rater, "gradings", own)
+
+
+def _undo(ratings: Ratings, rater: str, kind: str, own: int) -> None:
+    import streamlit as st
+
+    with st.container(horizontal=True):
+        if st.button("Take the last one back", shortcut="u", disabled=not own):
+            ratings.undo(rater, kind)
+            st.rerun()
+        st.caption(f"{own} judged by you.")
+
+
+def _rate(ratings: Ratings, rater: str, pair: Pair, preference: Preference, begun: float) -> None:
+    question, spent = pair.question, time.time() - begun
+    place = (question.model, question.benchmark, question.job_id, pair.left, pair.right)
+    ratings.add(PairRating(rater, *place, preference, spent, pair.seed))
+
+
+def _clock(what: str) -> float:
+    """Return when it was first shown, on the clock of `time.time`."""
+    import streamlit as st
+
+    shown: tuple[str, float] = st.session_state.get("shown", ("", 0.0))
+    if shown[0] != what:
+        shown = (what, time.time())
+        st.session_state["shown"] = shown
+    return shown[1]
+
+
+def _asked(store: Store, question: Question) -> None:
+    import streamlit as st
+
+    with st.expander("What was asked", expanded=True):
+        for message in store.job(question.job_id).messages:
+            st.caption(message.role)
+            st.code(message.content, language=None, wrap_lines=True)
+
+
+@lru_cache(maxsize=4)
+def _questions(store: Store, _: Place) -> list[Question]:
+    """Return the questions; kept until responses are written anew."""
+    questions = questions_of(store.table("stored_responses", ANSWERED))
+    if not questions:
+        raise DataError("There is nothing to judge: no two variants answered differently.")
+    return questions
+
+
+def _summary(store: Store, ratings: Ratings, seed: int) -> None:
+    import streamlit as st
+
+    rated, confidence = ratings.rows(), parts.aggregate_params(store).confidence
+    strong, scores = strengths(rated, seed, confidence), store.table("all_scores")
+    text = "\n".join(lines(strong, agreement(rated, scores), rated["rater"].nunique()))
+    st.text(text)
+    parts.downloads(rated, "ratings")

@@ -1,0 +1,29 @@
+"""Where ratings are kept, and by what chance pairs are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ttc_bench.params import Params
+
+SQLITE = "sqlite:///"
+"""What stands before the path of an SQLite file; an absolute one adds its own slash."""
+
+
+class HumanEvaluationParams(Params):
+    """Settings of the ratings of people.
+
+    Attributes:
+        database: SQLAlchemy's address of the database.
+        seed: Seed of chance: pairs, sides, resamples.
+    """
+
+    database: str = "sqlite:///data/ratings.db"
+    seed: int = 0
+
+    def address(self, folder: Path) -> str:
+        """Return the address of the database as seen from a project's folder."""
+        path = self.database.removeprefix(SQLITE)
+        if path == self.database or path.startswith("/"):
+            return self.database
+        return f"{SQLITE}{folder / path}"

@@ -1,0 +1,51 @@
+"""The page on which people judge: blind, kept at once, taken back, for several raters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.dashboard.conftest import RUN, Open, words
+
+from ttc_bench.ratings.store import Ratings
+
+
+def ratings_of(project: Path) -> Ratings:
+    return Ratings(f"sqlite:///{project}/data/ratings.db")
+
+
+def test_two_raters_judge_blind_and_every_click_is_a_row(copied: Path, open_page: Open) -> None:
+    pages = {rater: open_page(copied, "judge", rater=rater) for rater in ("ann", "bo")}
+    for turn in range(6):
+        for rater, page in pages.items():
+            assert not page.exception
+            assert not any(name in words(page) for name in RUN), "nobody sees who made an answer"
+            page.button(key=("left", "right", "tie")[turn % 3]).click().run()
+            assert ratings_of(copied).rows()["rater"].tolist().count(rater) == turn + 1
+    rows = ratings_of(copied).rows()
+    assert rows.groupby("rater")["preference"].value_counts().eq(2).all()
+    pairs = rows.apply(lambda row: (row["job_id"], frozenset((row["left"], row["right"]))), axis=1)
+    assert not rows.assign(pair=pairs).duplicated(["rater", "pair"]).any()
+    assert (rows["seconds"] >= 0).all()
+    back = next(button for button in pages["ann"].button if "back" in button.label)
+    back.click().run()
+    assert ratings_of(copied).rows()["rater"].tolist().count("ann") == 5
+    pages["ann"].toggle[0].set_value(True).run()
+    assert "11 comparisons by 2 raters" in words(pages["ann"])
+
+
+def test_grades_of_one_answer_are_kept_and_none_is_needed(copied: Path, open_page: Open) -> None:
+    page = open_page(copied, "judge", rater="ann", mode="single answers")
+    page.radio[0].set_value(4)
+    page.radio[2].set_value(1)
+    next(button for button in page.button if button.label == "Keep").click().run()
+    assert not page.exception
+    (row,) = ratings_of(copied).rows("gradings").to_dict("records")
+    assert (row["correct"], row["safe"]) == (4, 1)
+    assert row["complete"] is None or row["complete"] != row["complete"]
+
+
+def test_who_has_no_name_judges_nothing(copied: Path, open_page: Open) -> None:
+    page = open_page(copied, "judge")
+    assert not page.exception
+    assert "Who judges?" in words(page)
+    assert not [button for button in page.button if button.key == "left"]
