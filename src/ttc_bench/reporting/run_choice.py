@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kedro.io import DatasetError
 from pydantic import Field
 
 from ttc_bench.errors import UserError
@@ -115,6 +114,8 @@ def choose_runs(
 
 def readable(kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterator[KeptRun]:
     """Yield the runs that were kept; one whose writing was cut off costs no other."""
+    from kedro.io import DatasetError
+
     for key, load in sorted(kept_settings.items()):
         try:
             yield KeptRun(key=key, **load())
