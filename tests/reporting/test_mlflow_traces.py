@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -77,13 +78,22 @@ def test_a_trace_holds_question_answers_and_bill(
         "baseline.greedy": lambda: to_frame([response("baseline", "greedy", n, 1) for n in (0, 1)]),
         "best_of_n.verifier": lambda: to_frame([response("best_of_n", "verifier", 1, calls)]),
     }
+    failed = replace(
+        response("cascade", "agreement", 2, 1),
+        status="failed",
+        text=None,
+        error_message="no answer",
+    )
+    stored["cascade.agreement"] = lambda: to_frame([failed]).drop(columns="bill")
     with mlflow.start_run(), mlflow.start_run(nested=True) as nested:
         run = nested.info.run_id
     with mlflow.start_run():
         runs = {"target/crm_sim/best_of_n/verifier": run}
         logged = log_traces(RUN, jobs, stored, runs)
-    (about,) = logged.values()
-    assert about == "best_of_n.verifier, crm_sim/1: 1.00 more than the baseline"
+    assert set(logged.values()) == {
+        "best_of_n.verifier, crm_sim/1: 1.00 more than the baseline",
+        "cascade.agreement, crm_sim/2: failed: timeout",
+    }
     (trace,) = mlflow.search_traces(
         locations=[mlflow.get_run(run).info.experiment_id], run_id=run, return_type="list"
     )

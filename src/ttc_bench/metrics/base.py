@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "FLAGS",
     "LONG_COLUMNS",
     "METRICS",
     "NOT_REPORTED",
@@ -47,6 +48,7 @@ __all__ = [
     "family",
     "ratio",
     "reference_text",
+    "score_columns",
 ]
 
 
@@ -245,6 +247,9 @@ DESCRIBED = (
 )  # fmt: skip
 """Further columns that every table of scores has beside its metrics."""
 
+FLAGS = ("replayed", "lossless")
+"""Those that are true or false."""
+
 _OWNERS = dict.fromkeys((*IDENTITY, *DESCRIBED), "every table")
 """Whose each column is: two of one name would replace each other unseen."""
 
@@ -286,6 +291,18 @@ def all_notes() -> Iterator[str]:
     """Yield every column of text of every family."""
     for entry in METRICS.values():
         yield from entry.notes
+
+
+def score_columns() -> dict[str, Any]:
+    """Return Arrow's types of the columns of a table of scores as it is stored, by name."""
+    import pyarrow as pa
+
+    named = [name for name in (*IDENTITY, *DESCRIBED) if name not in ("run_id", "config")]
+    return {
+        **{name: pa.bool_() if name in FLAGS else pa.string() for name in named},
+        **{spec.name: pa.float64() for spec in all_metrics()},
+        **dict.fromkeys(all_notes(), pa.string()),
+    }
 
 
 def ratio(above: float | None, below: float | None, reason: str) -> Value:

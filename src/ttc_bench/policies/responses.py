@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ttc_bench.engines.ledger import COLUMNS, Ledger
 from ttc_bench.metrics.resources import Reading
+from ttc_bench.metrics.stored import as_of_now
 from ttc_bench.storable import REPLACEMENT, storable
 
 if TYPE_CHECKING:
@@ -169,3 +170,18 @@ def to_frame(responses: Sequence[Response]) -> pd.DataFrame:
     )
     assert isinstance(frame, pd.DataFrame)
     return frame
+
+
+NEEDED = ("job_id", "benchmark", "task", "model", "engine", "policy", "variant", "status", "text")
+"""Columns without which a stored response says nothing."""
+
+
+def responses_of_now(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Return stored tables of responses with the columns of this version.
+
+    Raises:
+        DataError: If one lacks what every response has.
+    """
+    columns = {field.name: field.type for field in response_schema()}
+    remedy = "`kedro run` generates them anew."
+    return as_of_now(tables, columns, NEEDED, "responses", remedy)

@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
+from ttc_bench.reporting.sheet import known
 from ttc_bench.types import BASELINE, GROUP, DataFrame, Job
 
 MOST_TRACES = 6
@@ -153,9 +154,9 @@ def _log(one: Pick, job: Job, response: Row, beside: Row | None, run: str | None
         span.end(end_time_ns=begin)
     root.end(
         outputs={
-            "answer": response["text"] or response["error_message"],
+            "answer": _known(response, "text") or _known(response, "error_message"),
             "reward": one.score["reward"],
-            "baseline": beside["text"] if beside else None,
+            "baseline": _known(beside, "text") if beside else None,
             "right": [reference or "no answer" for reference in job.references],
         },
         status="OK" if response["status"] == "ok" else "ERROR",
@@ -164,13 +165,19 @@ def _log(one: Pick, job: Job, response: Row, beside: Row | None, run: str | None
     return str(root.trace_id)
 
 
+def _known(response: Row, name: str) -> Any:
+    """Return a value of a stored response; ``None`` where it has none, or is of another version."""
+    value = response.get(name)
+    return value if known(value) else None
+
+
 def _requests(response: Row) -> list[tuple[str, float, dict[str, Any]]]:
     """Return name, seconds and facts of each request; its samples ran side by side.
 
     The seconds are those of the bill, which for a replayed call are of its first time.
     """
     requests: dict[int, list[dict[str, Any]]] = {}
-    for call in json.loads(response["bill"] or "[]"):
+    for call in json.loads(_known(response, "bill") or "[]"):
         requests.setdefault(call["request"], []).append(call)
     spans = [_request(calls) for calls in requests.values()]
     first, rest = spans[:MOST_SPANS], spans[MOST_SPANS:]

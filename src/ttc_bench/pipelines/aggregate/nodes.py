@@ -9,6 +9,8 @@ from shutil import get_terminal_size
 from typing import Any
 
 from ttc_bench.errors import DataError, UserError
+from ttc_bench.metrics.base import score_columns
+from ttc_bench.metrics.stored import as_of_now
 from ttc_bench.reporting.pairing import Jobs, jobs_of, range_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import apart
@@ -22,11 +24,29 @@ QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Quantiles of the summary."""
 
 
+NEEDED = (
+    *("job_id", "benchmark", "task", "model", "engine", "policy", "variant", "status"),
+    *("replayed", "reward"),
+)
+"""Columns without which scores say nothing."""
+
+RESCORE = "`kedro run --pipeline=score` scores what is stored anew."
+
+
 def collect_scores(*scores: DataFrame) -> DataFrame:
     """Return several tables of scores as one."""
     import pandas as pd
 
     return pd.concat(scores, ignore_index=True)
+
+
+def collect_known(*scores: DataFrame) -> DataFrame:
+    """Return several tables of scores as one, those of another version as far as they go.
+
+    Raises:
+        DataError: If one lacks what all scores have.
+    """
+    return collect_scores(*as_of_now(scores, score_columns(), NEEDED, "scores", RESCORE))
 
 
 def collect_stored(stored: dict[str, Callable[[], DataFrame]]) -> DataFrame:
@@ -37,7 +57,7 @@ def collect_stored(stored: dict[str, Callable[[], DataFrame]]) -> DataFrame:
     """
     if not stored:
         raise DataError("no scores are stored: make some, e.g. by `kedro run`.")
-    return collect_scores(*(load() for _, load in sorted(stored.items())))
+    return collect_known(*(load() for _, load in sorted(stored.items())))
 
 
 def name_run(

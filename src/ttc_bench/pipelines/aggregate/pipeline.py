@@ -11,7 +11,7 @@ from ttc_bench.dbt import marts
 from ttc_bench.pipelines.aggregate.nodes import (
     build_marts,
     check_valid_share,
-    collect_scores,
+    collect_known,
     collect_stored,
     confidence,
     find_floors,
@@ -44,7 +44,7 @@ def create_pipeline(
     collect = (
         node(collect_stored, "stored_scores", "collected_scores", name="collect_scores")
         if inputs is None
-        else node(collect_scores, list(names), "collected_scores", name="collect_scores")
+        else node(collect_known, list(names), "collected_scores", name="collect_scores")
     )
     nodes = [collect, *_history(), *_figures(), *_told(stored)]
     # A namespace folds the stage into one box in kedro-viz; its datasets keep their names.

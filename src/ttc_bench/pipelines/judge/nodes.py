@@ -31,6 +31,7 @@ from ttc_bench.params import unknown
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import Session
 from ttc_bench.policies.journal import Journal
+from ttc_bench.policies.responses import responses_of_now
 from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.thinking import split_thinking
 from ttc_bench.types import DataFrame, Job, Message
@@ -90,8 +91,9 @@ def judge_responses(
         DataError: If a response belongs to none of the jobs.
         UserError: If there is nothing to compare with, or no call can succeed.
     """
-    tables = {name: load() for name, load in sorted(stored.items())}
-    tables = {name: table[table["status"] == "ok"] for name, table in tables.items()}
+    names = sorted(stored)
+    loaded = responses_of_now([stored[name]() for name in names])
+    tables = {n: table[table["status"] == "ok"] for n, table in zip(names, loaded, strict=True)}
     if any((table["model"] == engine.model_name()).any() for table in tables.values()):
         logger.warning("the judge %s judges its own answers", engine.model_name())
     items = _items(tables, {job.id: job for job in jobs}, params)
@@ -121,7 +123,7 @@ def score_judged(
     scores = {}
     for name, load in sorted(stored.items()):
         judged = judgements[name]().drop(columns=["benchmark"])
-        responses = load().merge(
+        responses = responses_of_now([load()])[0].merge(
             judged, how="left", on=["job_id", "model", "policy", "variant"], validate="one_to_one"
         )
         scores[name] = score_responses(responses, jobs, judging)

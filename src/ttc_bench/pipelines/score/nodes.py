@@ -13,6 +13,7 @@ from ttc_bench.benchmarks.base import question_digest
 from ttc_bench.benchmarks.scoring.encoder import using_encoder
 from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import (
+    FLAGS,
     IDENTITY,
     METRICS,
     NOT_REPORTED,
@@ -27,12 +28,10 @@ from ttc_bench.metrics.base import (
 )
 from ttc_bench.metrics.benchmark import REFUSAL_JUDGED
 from ttc_bench.metrics.resources import TURN
+from ttc_bench.policies.responses import responses_of_now
 from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
-
-FLAGS = ("replayed", "lossless")
-"""Columns of the responses that are true or false."""
 
 FIRST = "benchmark"
 """The family that computes ``reward``: always on, and before all others."""
@@ -113,7 +112,9 @@ def rescore(
     """
     if not stored:
         raise DataError("no responses are stored: generate some, e.g. by `kedro run`.")
-    return {name: score_responses(load(), jobs, params) for name, load in sorted(stored.items())}
+    names = sorted(stored)
+    tables = responses_of_now([stored[name]() for name in names])
+    return {n: score_responses(t, jobs, params) for n, t in zip(names, tables, strict=True)}
 
 
 def compute(batch: ScoringBatch) -> Iterator[Columns]:
