@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttc_bench.reporting.sheet import wrapped
@@ -41,6 +41,7 @@ ENTRIES = [
 ]
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=45, max_value=250))
 def test_a_table_is_no_wider_than_there_is_room_and_the_most_important_columns_stay(
     width: int,
