@@ -158,3 +158,15 @@ def test_many_open_boxes_take_no_time() -> None:
 def test_one_number_has_one_vote_however_it_is_written() -> None:
     written = ("1000", "1,000", "1000.0", "$1,000.00", r"\boxed{1000}", "1,000.")
     assert {parse_answer(f"Answer: {number}") for number in written} == {("1000",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("Answer: Not met:\n- Budget\n- Need\n\nThat is all.", "Not met:\n- Budget\n- Need"),
+        ("Answer: 1. Budget\n2. Need\nBecause of the call.", "1. Budget\n2. Need"),
+        ("Answer: Budget\n- said on the phone", "Budget"),
+    ],
+)
+def test_a_list_goes_on_from_bullet_to_bullet(text: str, span: str) -> None:
+    assert answer_span(text) == span

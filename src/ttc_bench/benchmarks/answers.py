@@ -40,7 +40,8 @@ def answer_span(text: str) -> str | None:
     r"""Return what stands behind the last ``Answer:`` marker, or ``None`` without a marker.
 
     The answer is the rest of the marker's line; where that is empty, the paragraph below it. A
-    list goes on over lines: behind a comma, a colon or an "and", or with a line of one id.
+    list goes on over lines: behind a comma, a colon or an "and", with a line of one id, or from
+    bullet to bullet.
     CRMArena's own ``<respond>...</respond>`` counts as a marker too; the later one wins. Without
     either, the last ``\boxed{...}`` does, in which models trained on mathematics answer.
 
@@ -74,7 +75,8 @@ def _listed(lines: list[str]) -> str:
     """Return the first line, with the lines behind it that go on with its list."""
     answer = lines[0]
     for line in lines[1:]:
-        if line and not _GOES_ON.search(answer) and not _NEXT_ITEM.match(line):
+        bullets = _BULLET.match(answer.rsplit("\n", 1)[-1]) and _BULLET.match(line)
+        if line and not (_GOES_ON.search(answer) or _NEXT_ITEM.match(line) or bullets):
             break
         answer = f"{answer}\n{line}" if line else answer
     return answer

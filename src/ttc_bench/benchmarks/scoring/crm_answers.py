@@ -100,12 +100,14 @@ def _ids(answer: str) -> list[str]:
     return _ID.findall(kept) or _SHORT_ID.findall(answer)
 
 
+_SHORT_MONTH = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
 _CLEAR_MONTHS = "|".join(set(_MONTHS) - {"March", "May"})  # words of no other meaning
 _MONTH = re.compile(
     rf"\b(?:({'|'.join(_MONTHS)})|((?i:{_CLEAR_MONTHS}))"
-    r"|(Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b\.?"
+    rf"|({_SHORT_MONTH})\b\.?"
     r"|(?:in|is|of|during|for|:) (march|may))\b(?! be\b)"
 )
+_YEAR_AND_MONTH = re.compile(r"\d{4}-(0?[1-9]|1[0-2])")
 _MODAL_MAY = re.compile(
     r"\bMay (?=(?:I|we|you|he|she|it|they|the|this|that|there|be|not|also|have|require|take"
     r"|vary)\b)"
@@ -115,8 +117,11 @@ _MODAL_MAY = re.compile(
 
 def _months(answer: str) -> list[str]:
     answer = _without_ruled_out(_MODAL_MAY.sub(" ", answer), "|".join(_MONTHS))
-    if answer.strip(" .\"'").casefold() in ("may", "march"):
-        answer = answer.strip(" .\"'").capitalize()
+    word = answer.strip(" .\"'").capitalize()
+    if word in ("May", "March") or re.fullmatch(_SHORT_MONTH, word):
+        answer = word
+    if date := _YEAR_AND_MONTH.fullmatch(word):
+        return [_MONTHS[int(date.group(1)) - 1]]
     names = (next(filter(None, match.groups())) for match in _MONTH.finditer(answer))
     return [next(m for m in _MONTHS if m.startswith(name[:3].capitalize())) for name in names]
 
@@ -226,6 +231,10 @@ def _unmet(chunk: list[tuple[str, str]]) -> list[str]:
 _STAGE = re.compile(
     rf"\b(?:{'|'.join(_STAGES)})\b|\b(?i:{'|'.join(_STAGES)})\b(?='? (?:stage|phase)\b|\W*$)"
 )
+_WANTED = re.compile(
+    r"\b(?i:should (?:be|have been)|must be|ought to be|has to be|needs to be|belongs)"
+    rf"\W+(?:(?:in|at|to|the|moved|set|changed|updated|stage)\W+){{0,4}}({'|'.join(_STAGES)})\b"
+)
 _LEFT = re.compile(
     r"(?:\bfrom|\b(?:currently|wrongly|incorrectly|mistakenly|previously|originally|formerly|was"
     r"|were"
@@ -245,8 +254,12 @@ _LEFT = re.compile(
 
 
 def _stage(answer: str) -> list[str]:
-    names = {m.group().capitalize() for m in _STAGE.finditer(_LEFT.sub(" ", answer))}
-    return list(names) if len(names) == 1 else []
+    plain = _LEFT.sub(" ", answer)
+    for stages in (_STAGE.findall(plain), _WANTED.findall(plain)):
+        names = {name.capitalize() for name in stages}
+        if len(names) == 1:
+            return list(names)
+    return []
 
 
 _EXTRACTORS: dict[str, Callable[[str], list[str]]] = {
