@@ -32,7 +32,7 @@ COUNTS = {
     "n_valid": "Responses with an answer.",
     "n_failed": "Responses without an answer.",
     "failures": "Failed responses by reason, most frequent first; empty if there are none.",
-    "n_replayed": "Responses whose every call was replayed from the journal.",
+    "n_replayed": "Responses with a call that was replayed from the journal.",
 }
 RESPONSE = {
     "job_id": "The job answered, `{benchmark}/{sample}`.",

@@ -51,6 +51,8 @@ TABLES = as_models(
         "no baseline": scores("cascade", "agreement", [1.0, 0.0]),
         "failures": scores("baseline", "greedy", [None, None]),
         "replayed": scores("baseline", "greedy", [1.0, 0.0]).assign(replayed=True),
+        "in part": scores("baseline", "greedy", [1.0, 0.0], calls=8.0, spent_calls=5.0),
+        "made anew": scores("baseline", "greedy", [1.0, 0.0], calls=8.0, spent_calls=8.0),
     }
 )
 
@@ -176,6 +178,8 @@ def test_table_shows_the_baseline_first_and_the_speed_of_the_variant(
 
 def test_table_marks_what_was_replayed(built: dict[str, Marts]) -> None:
     assert "2/2r" in told("replayed", built)
+    assert "2/2r" in told("in part", built), "one replayed call is enough to have no time"
+    assert "2/2r" not in told("made anew", built)
 
 
 def test_runs_are_nested_and_writing_twice_changes_nothing(

@@ -11,7 +11,7 @@ with grouped as (
         count(*) as n,
         count(*) filter (where is_valid) as n_valid,
         count(*) filter (where not is_valid) as n_failed,
-        count(*) filter (where replayed) as n_replayed
+        count(*) filter (where replayed or spent_calls < calls) as n_replayed
         {%- for metric in var('metrics') %},
         count({{ metric }}) as {{ metric }}_known,
         {%- set counted = 'case when is_valid then reward else 0 end' if metric == 'reward' else metric %}
