@@ -73,23 +73,36 @@ def write_sources(tables: Mapping[str, DataFrame], warehouse: Path) -> None:
             connection.execute(f"create table {SOURCES}.{name} as from source")
 
 
-def _opened(warehouse: Path) -> DuckDBPyConnection:
+@contextlib.contextmanager
+def _opened(warehouse: Path) -> Iterator[DuckDBPyConnection]:
+    """Open the warehouse; what is wrong with its file is told, now or when a block is read."""
     import duckdb
 
+    of_files = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException,
+                duckdb.SerializationException)  # fmt: skip
     try:
-        return duckdb.connect(str(warehouse))
+        with duckdb.connect(str(warehouse)) as connection:
+            yield connection
     except duckdb.Error as error:
-        if "lock" not in str(error).lower():
-            said = str(error).split("\n", 1)[0].rstrip(".")
-            raise DataError(
-                f"the warehouse {warehouse} cannot be opened ({said}): move it away, and a new one"
-                " begins with `kedro run --pipeline=aggregate`; the scores are stored."
-            ) from error
-        raise UserError(
+        # Damage that a checksum shows has no class of its own.
+        if not isinstance(error, of_files) and type(error) is not duckdb.Error:
+            raise
+        raise _fault(warehouse, str(error)) from error
+
+
+def _fault(warehouse: Path, said: str) -> UserError:
+    if "set lock" in said:
+        return UserError(
             f"the warehouse {warehouse} is in use by another process, and DuckDB lets only one"
             " write: end that one (a second run, or a DuckDB shell), then run"
             " `kedro run --pipeline=aggregate`; the scores are stored."
-        ) from error
+        )
+    reason = said.split("\n", 1)[0].rstrip(".")
+    return DataError(
+        f"the warehouse {warehouse} cannot be opened ({reason}): it is damaged, or of another"
+        " DuckDB. Move it away, and a new one begins with `kedro run --pipeline=aggregate`; the"
+        " scores are stored."
+    )
 
 
 def invoke(command: str, warehouse: Path, work: Path) -> None:

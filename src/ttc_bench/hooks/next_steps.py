@@ -60,6 +60,7 @@ class NextSteps:
         if self._run and "mlflow_runs" in made:
             lines += _tracked(self._context.mlflow, *self._run)
         if "report_html" in made:
+            lines.append(("kedro dashboard", "all of it, with every answer, to look around in"))
             lines.append(("kedro viz run", "the graph, with a preview of each table"))
         click.echo("Open next:")
         for place, text in lines:

@@ -1,0 +1,45 @@
+"""A warehouse that was damaged, or is of another DuckDB, is told as that in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from ttc_bench.dbt import write_sources
+from ttc_bench.errors import DataError
+
+
+def newer(content: bytearray) -> bytes:
+    """As DuckDB marks it: the version of its format stands behind its name."""
+    content[content.index(b"DUCK") + 4] = 250
+    return bytes(content)
+
+
+DAMAGE: dict[str, Callable[[bytearray], bytes]] = {
+    "copied as it began to be written": lambda content: bytes(content[:5000]),
+    "of a newer DuckDB": newer,
+    "no database": lambda _: b"text",
+    "empty": lambda _: b"",
+}
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Path:
+    path = tmp_path / "warehouse.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "create table history as select range as n, random() as x from range(99999)"
+        )
+    return path
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_told_with_the_remedy(damage: str, warehouse: Path) -> None:
+    warehouse.write_bytes(DAMAGE[damage](bytearray(warehouse.read_bytes())))
+    tables = {"scores": pd.DataFrame({"n": range(9)})}
+    with pytest.raises(DataError, match=r"cannot be opened .* Move it away, and a new one begins"):
+        write_sources(tables, warehouse)
