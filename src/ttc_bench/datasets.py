@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from ttc_bench.engines import EngineParams
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import DataError, UserError
+from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job
 
@@ -249,6 +250,25 @@ class JournalDataset(HandleDataset[Journal]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class EventsDataset(HandleDataset[Events]):
+    """What a run tells of itself, for who watches it; see `ttc_bench.policies.events`.
+
+    Args:
+        path: Folder of the files, one per run; made with the first event.
+        metadata: Anything for tools such as kedro-viz.
+    """
+
+    def __init__(self, path: str, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(metadata)
+        self._path = Path(path)
+
+    def _open(self) -> Events:
+        return Events(self._path)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}
 
 
 class StoreDataset(HandleDataset[Path]):

@@ -98,8 +98,12 @@ class Store:
 
     def parts(self, name: str) -> list[str]:
         """Return the names of the Parquet files of a partitioned data set."""
+        return self.files(name, ".parquet")
+
+    def files(self, name: str, suffix: str) -> list[str]:
+        """Return the names of the files of a folder of the catalog, in alphabetical order."""
         folder = self.place(name).path
-        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.parquet"))
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob(f"*{suffix}"))
 
     def columns(self, name: str, part: str = "") -> list[str]:
         """Return the names of the columns of a table."""

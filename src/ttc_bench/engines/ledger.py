@@ -129,9 +129,11 @@ class Ledger:
 
     Attributes:
         calls: Every call, in the order in which they were billed.
+        on_call: Is told of each, if there is anyone to tell.
     """
 
     calls: list[Call] = field(default_factory=list)
+    on_call: Callable[[Call], None] | None = field(default=None, compare=False, repr=False)
 
     def totals(self) -> dict[str, Figure]:
         """Return the figures of the response by the names of `COLUMNS`."""
@@ -186,3 +188,5 @@ class Ledger:
             "usd": done.usd,
         }
         self.calls.append(Call(**{**line, **facts}))
+        if self.on_call is not None:
+            self.on_call(self.calls[-1])

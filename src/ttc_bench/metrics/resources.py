@@ -223,6 +223,17 @@ def gpu_name() -> str | None:
     return None if gpu is None else gpu.name
 
 
+def gpu_now() -> str:
+    """Return in words how busy the GPU is at this moment, and how full."""
+    if (gpu := _Gpu.open()) is None:
+        return "There is no GPU."
+    load = gpu._ask(lambda: float(gpu._nvml.nvmlDeviceGetUtilizationRates(gpu._handle).gpu))
+    memory = gpu._ask(lambda: float(gpu._nvml.nvmlDeviceGetMemoryInfo(gpu._handle).used))
+    told = "of unknown load" if load is None else f"at {load:.0f}%"
+    held = "" if memory is None else f", with {memory / 2**30:.1f} GiB in use"
+    return f"The GPU is {told}{held}."
+
+
 class _Gpu:
     """The first GPU that this process sees, by NVML."""
 

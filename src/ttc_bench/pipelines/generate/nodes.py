@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from ttc_bench.engines.base import Capability, Engine
@@ -23,6 +24,7 @@ from ttc_bench.policies import (
     refusal,
 )
 from ttc_bench.policies.control import sessions, timed_jobs
+from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import Response, to_frame
 from ttc_bench.thinking import Thought, split_thinking
@@ -38,6 +40,7 @@ def generate(
     journal: Journal,
     seed: int,
     timing: TimingParams,
+    events: Events | None = None,
 ) -> DataFrame:
     """Return the responses of one policy variant, one row per job and sweep point.
 
@@ -50,6 +53,7 @@ def generate(
         journal: Completions of earlier calls.
         seed: Seed of the run.
         timing: On how many jobs the variant is timed beside a control.
+        events: Is told of every call and job; without it nobody is.
 
     Raises:
         DataError: If there is no job.
@@ -69,14 +73,14 @@ def generate(
             if line := refusal(name, [variant], engine):
                 raise CapabilityError(line)
             own = sessions(name, variant, suited, engine, journal, seed, timed)
-            responses += _measured(label, variant, own)
+            responses += _measured(label, variant, own, events or Events())
     journal.tell_damage()
     return to_frame(responses)
 
 
 def generate_node(
     name: str,
-) -> Callable[[Points, list[Job], Engine, Journal, int, TimingParams], DataFrame]:
+) -> Callable[[Points, list[Job], Engine, Journal, int, TimingParams, Events], DataFrame]:
     """Return the node function of one policy variant; see `generate`.
 
     In a run of many policies a variant that the model cannot execute leaves its table empty, as
@@ -90,27 +94,32 @@ def generate_node(
         journal: Journal,
         seed: int,
         timing: TimingParams,
+        events: Events,
     ) -> DataFrame:
         if any(point.lacking(engine) for _, point in points):
             return to_frame([])  # Preflight has said so.
-        return generate(points, jobs, engine, journal, seed, timing)
+        return generate(points, jobs, engine, journal, seed, timing, events)
 
     node_function.__name__ = f"generate_{name.replace('.', '_')}"
     return node_function
 
 
-def _measured(label: str, variant: Variant, sessions: Sequence[Session]) -> list[Response]:
+def _measured(
+    label: str, variant: Variant, sessions: Sequence[Session], events: Events
+) -> list[Response]:
     """Return the responses of one sweep point, with what it took of this machine."""
     with TURN, Monitor() as monitor:
         one_by_one = sessions[0].engine.concurrency == 1
         for control in (session.control for session in sessions if session.control):
             control.apart = monitor.left_out if one_by_one else monitor.mixed
-        responses = asyncio.run(_run(label, variant, sessions))
+        responses = asyncio.run(_run(label, variant, sessions, events))
     readings = asdict(monitor.reading)
     return [replace(response, resources=readings) for response in responses]
 
 
-async def _run(label: str, variant: Variant, sessions: Sequence[Session]) -> list[Response]:
+async def _run(
+    label: str, variant: Variant, sessions: Sequence[Session], events: Events
+) -> list[Response]:
     """Run one sweep point, with a progress bar, keeping the order of the jobs."""
     from tqdm import tqdm
 
@@ -123,10 +132,15 @@ async def _run(label: str, variant: Variant, sessions: Sequence[Session]) -> lis
     width = shutil.get_terminal_size().columns if is_terminal else None
     name = f"{variant.policy}.{label}"
     bar = tqdm(total=len(sessions), desc=name, unit="job", mininterval=interval, ncols=width)
+    events.begin(name, len(sessions))
+    for session in sessions:
+        session.ledger.on_call = partial(events.call, name)
     try:
         async with contextlib.aclosing(_outcomes(name, variant, sessions)) as outcomes:
             async for session, outcome in outcomes:
-                done[session.job.id] = respond(label, variant, session, outcome)
+                response = done[session.job.id] = respond(label, variant, session, outcome)
+                measured = {"measured": response.is_measured}
+                events.job(name, vars(response) | response.ledger.totals() | measured)
                 bar.update()
                 # A local engine never yields by itself, and Ctrl-C would wait for the last job.
                 await asyncio.sleep(0)

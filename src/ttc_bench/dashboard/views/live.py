@@ -1,0 +1,124 @@
+"""A run while it goes on: what is done, what is left, what it costs, and whether it lives."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Any
+
+from ttc_bench.dashboard import parts
+from ttc_bench.dashboard.store import Place, Store
+from ttc_bench.dashboard.views import page
+from ttc_bench.errors import DataError, UserError
+from ttc_bench.reporting.live import Event, Progress, duration, progress, read
+from ttc_bench.reporting.metric_table import metric_table
+from ttc_bench.reporting.row_dicts import full_name, row_dicts
+from ttc_bench.reporting.sheet import known, number
+from ttc_bench.types import GROUP
+
+REFRESH_S = 2.0
+
+
+@page("live", title="Live", rank=3)
+def live(store: Store) -> None:
+    """Show a run, anew every two seconds."""
+    import streamlit as st
+
+    runs = store.files("events", ".jsonl")
+    if not runs:
+        raise DataError("No run has told of itself yet: start one, e.g. by `kedro run`.")
+    name = parts.choice("Run, by its start in UTC", runs[::-1], "run", every=False)
+    st.fragment(_show, run_every=REFRESH_S)(store, str(name))
+
+
+def _show(store: Store, name: str) -> None:
+    import streamlit as st
+
+    try:
+        events = _events(store.place("events", name))
+        now = progress(events, time.time())
+        st.markdown(f"#### {parts.plain(now.sentence)}")
+        _numbers(now)
+        if now.pid is not None:
+            _machine(now.pid)
+        st.dataframe(_variants(store, now, events), hide_index=True)
+        if now.minutes:
+            st.caption("Calls, retries and answers of 429 that ended a job, by minute")
+            st.bar_chart(now.minutes, x="minute", y=["calls", "retries", "rate_limited"])
+    except UserError as error:
+        st.info(parts.plain(error.message))
+    except OSError:
+        st.info("The events of this run cannot be read any more.")
+
+
+@lru_cache(maxsize=4)
+def _events(place: Place) -> list[Event]:
+    return read(place.path)
+
+
+def _numbers(now: Progress) -> None:
+    import streamlit as st
+
+    most = now.limits
+    latencies = " | ".join(f"{value:.3g}" for value in now.latency_s.values())
+    rate = now.rate_per_s
+    shown = {
+        "jobs done": f"{now.done} of {now.done + now.left}",
+        "jobs a minute": number(60 * rate if rate else None, "{:.3g}"),
+        "time left": "-" if now.left_s is None else duration(now.left_s),
+        "calls": _of(f"{now.calls}", most.get("max_requests")),
+        "US$": _of(number(now.usd, "{:.4g}"), most.get("max_usd")),
+        "seconds a call, p50 | p95 | p99": latencies or "-",
+    }
+    with st.container(horizontal=True):
+        for label, value in shown.items():
+            st.metric(label, value, width="content")
+
+
+def _of(value: str, limit: Any) -> str:
+    return value if limit is None else f"{value} of {limit:g}"
+
+
+def _machine(pid: int) -> None:
+    """Show what the process takes of this machine."""
+    import psutil
+    import streamlit as st
+
+    from ttc_bench.metrics.resources import gpu_now
+
+    try:
+        process = psutil.Process(pid)
+        cpu, memory = process.cpu_percent(0.1), process.memory_info().rss
+    except psutil.Error:
+        return
+    st.caption(
+        f"The process takes {cpu:.0f}% of a processor and {memory / 2**30:.2f} GiB of memory;"
+        f" the machine is at {psutil.cpu_percent():.0f}% and has"
+        f" {psutil.virtual_memory().available / 2**30:.1f} GiB left. {gpu_now()}"
+    )
+
+
+def _variants(store: Store, now: Progress, events: list[Event]) -> list[dict[str, Any]]:
+    """Return the rows of the variants, with mean rewards where they are scored already."""
+    rewards = _rewards(store, events[0]["at"] if events else 0.0)
+    return [{**row, "reward": rewards.get(row["variant"], "not scored yet")}
+            for row in now.variants]  # fmt: skip
+
+
+def _rewards(store: Store, since: float) -> dict[str, str]:
+    """Return the mean reward of each variant that was scored after a moment."""
+    rewards: dict[str, str] = {}
+    for part in store.parts("stored_scores"):
+        place = store.place("stored_scores", part)
+        if place.path.stat().st_mtime < since:
+            continue
+        columns = [*GROUP, "job_id", "task", "status", "reward"]
+        table = store.table("stored_scores", columns, part=part)
+        figures = metric_table(table, ["reward"], "mean", parts.aggregate_params(store))
+        for row in row_dicts(figures):
+            low, high = row["reward_low"], row["reward_high"]
+            ends = f" [{low:.2f}, {high:.2f}]" if known(low) and known(high) else ""
+            told = f"{row['benchmark']} {number(row['reward'], '{:.3f}')}{ends}"
+            name = full_name(row)
+            rewards[name] = f"{rewards[name]}; {told}" if name in rewards else told
+    return rewards

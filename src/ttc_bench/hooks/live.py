@@ -1,0 +1,48 @@
+"""A run says what it is about to do, and when it is over, to who watches it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+
+from ttc_bench.policies.events import Events
+
+
+class Live:
+    """Writes the first and the last event of a run that generates responses."""
+
+    _events: Events | None = None
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
+        """Tell the plan, once all checks have passed."""
+        self._end("the run before it in this process told no end")
+        variants = {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
+        if not variants:
+            return
+        model = catalog.load("params:model")
+        names = ("max_usd", "max_requests", "concurrency")
+        limits = {name: getattr(model, name) for name in names if hasattr(model, name)}
+        title = ", ".join(run_params.get("pipeline_names") or ()) or "__default__"
+        self._events = catalog.load("events")
+        self._events.plan(title, sorted(map(str, variants)), limits)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Tell the end."""
+        self._end(None)
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Tell the end, and what brought it."""
+        self._end(type(error).__name__)
+
+    def _end(self, error: str | None) -> None:
+        if self._events is not None:
+            self._events.end(error)
+            self._events = None

@@ -1,0 +1,108 @@
+"""What a run tells of itself while it goes on: a line per finished call and job.
+
+One file per run, of JSON lines that are only appended, each by one system call, so that whoever
+reads meanwhile sees whole lines and at most a torn last one. It is for people who watch; nothing of
+the run depends on it, and where it cannot be written the run goes on without.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ttc_bench.engines.ledger import Call
+
+logger = logging.getLogger(__name__)
+
+MOST_RUNS = 20
+"""Files of runs that are kept."""
+
+CALL_FACTS = ("role", "purpose", "model", "prompt_tokens", "completion_tokens", "ttft_s",
+              "latency_s", "retry_s", "attempts", "usd", "replayed")  # fmt: skip
+"""What is told of a call, by the names of its bill."""
+
+JOB_FACTS = ("benchmark", "task", "status", "error_type", "latency_s", "prompt_tokens",
+             "completion_tokens", "usd",
+             "spent_usd", "spent_calls", "retries", "measured")  # fmt: skip
+"""What is told of a job, by the names of its row."""
+
+
+class Events:
+    """Appends what happens to a file of this run.
+
+    Args:
+        folder: Where the files of runs are; ``None`` tells nobody.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._file: int | None = None
+
+    def plan(self, pipeline: str, variants: list[str], limits: Mapping[str, Any]) -> None:
+        """Tell what the run is going to do.
+
+        Args:
+            pipeline: Names of its pipelines.
+            variants: ``{policy}.{variant}`` of all that it generates.
+            limits: Its limits by name, such as ``max_usd``.
+        """
+        self._emit("plan", pipeline=pipeline, variants=variants, limits=dict(limits))
+
+    def begin(self, variant: str, jobs: int) -> None:
+        """Tell that a variant begins."""
+        self._emit("begin", variant=variant, jobs=jobs)
+
+    def call(self, variant: str, call: Call) -> None:
+        """Tell that a call is billed."""
+        self._emit("call", variant=variant, **{name: getattr(call, name) for name in CALL_FACTS})
+
+    def job(self, variant: str, row: Mapping[str, Any]) -> None:
+        """Tell that a job is done, by what its row says."""
+        self._emit("job", variant=variant, **{name: row[name] for name in JOB_FACTS})
+
+    def end(self, error: str | None = None) -> None:
+        """Tell that the run is over, and what ended it if that was a fault."""
+        if self._file is not None:
+            self._emit("end", error=error)
+            os.close(self._file)
+            self._file = None
+
+    def _emit(self, kind: str, **facts: Any) -> None:
+        if self._folder is None:
+            return
+        try:
+            if self._file is None:
+                self._file = _opened(self._folder)
+                self._write("run", _process())
+            self._write(kind, facts)
+        except OSError as error:
+            logger.warning("the run cannot be watched: %s: %s", self._folder, error.strerror)
+            self._folder = None
+
+    def _write(self, kind: str, facts: Mapping[str, Any]) -> None:
+        assert self._file is not None
+        line = json.dumps({"at": time.time(), "kind": kind, **facts}, separators=(",", ":"))
+        os.write(self._file, line.encode() + b"\n")
+
+
+def _opened(folder: Path) -> int:
+    """Return a new file of the folder, and leave the newest of the older ones there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in sorted(folder.glob("*.jsonl"))[: -(MOST_RUNS - 1)]:
+        old.unlink(missing_ok=True)
+    name = f"{time.strftime('%Y-%m-%dT%H.%M.%S', time.gmtime())}-{os.getpid()}.jsonl"
+    return os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+
+def _process() -> dict[str, Any]:
+    """Return what tells this process from any other, on this machine or elsewhere."""
+    import psutil
+
+    created = psutil.Process().create_time()
+    return {"pid": os.getpid(), "created": created, "host": socket.gethostname()}

@@ -1,0 +1,204 @@
+"""How far a run is, from the events that it appends; see `ttc_bench.policies.events`."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+Event = Mapping[str, Any]
+
+RATE_S = 60.0
+"""Seconds over which a rate is taken."""
+
+LATENCY_S = 300.0
+"""Seconds over which latencies are taken."""
+
+RATE_LIMIT = "rate_limit"
+"""Class of the failure that is an answer of 429."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known of a run at a moment.
+
+    Attributes:
+        sentence: How it stands, in words.
+        is_over: Whether no more is to come.
+        pid: Its process where that is on this machine and lives.
+        variants: A row per variant: ``variant``, ``jobs``, ``done``, ``failed``, ``left``.
+        done: Jobs that are done, failed ones included.
+        left: Jobs that are to be done; those of variants that have not begun are reckoned.
+        rate_per_s: Jobs a second of the last minute; ``None`` without any.
+        left_s: Seconds that the rest takes at this rate.
+        calls: Calls that were made.
+        usd: What they cost; ``None`` where the price of one is not known.
+        limits: Its limits by name.
+        latency_s: Quantiles of the calls of the last minutes by name.
+        minutes: A row per minute: ``minute``, ``calls``, ``retries``, ``rate_limited``.
+    """
+
+    sentence: str
+    is_over: bool
+    pid: int | None = None
+    variants: Sequence[Mapping[str, Any]] = ()
+    done: int = 0
+    left: int = 0
+    rate_per_s: float | None = None
+    left_s: float | None = None
+    calls: int = 0
+    usd: float | None = 0.0
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    latency_s: Mapping[str, float] = field(default_factory=dict)
+    minutes: Sequence[Mapping[str, Any]] = ()
+
+
+def read(path: Path) -> list[Event]:
+    """Return the events of a file; a line that is being written, or damaged, is passed over."""
+    events = []
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and {"at", "kind"} <= event.keys():
+                events.append(event)
+    return events
+
+
+def progress(events: Sequence[Event], now: float) -> Progress:
+    """Return how far a run is.
+
+    Args:
+        events: What it told.
+        now: The time, in seconds since 1970.
+    """
+    if not events:
+        return Progress("The run has told nothing yet.", is_over=False)
+    sentence, is_over, pid = _state(events, now)
+    jobs = [event for event in events if event["kind"] == "job"]
+    calls = [event for event in events if event["kind"] == "call" and not event["replayed"]]
+    plan = next((event for event in events if event["kind"] == "plan"), None)
+    rows = _variants(events, jobs, plan)
+    left = sum(row["left"] for row in rows)
+    last = events[-1]["at"] if is_over else now
+    rate = _rate(jobs, last)
+    costs = [event["usd"] for event in calls]
+    return Progress(
+        sentence,
+        is_over,
+        pid,
+        rows,
+        done=len(jobs),
+        left=left,
+        rate_per_s=rate,
+        left_s=left / rate if rate and not is_over else None,
+        calls=len(calls),
+        usd=None if None in costs else math.fsum(costs),
+        limits=plan["limits"] if plan else {},
+        latency_s=_latencies(calls, last),
+        minutes=_minutes(calls, jobs),
+    )
+
+
+def _state(events: Sequence[Event], now: float) -> tuple[str, bool, int | None]:
+    """Return how a run stands, whether it is over, and its process where that lives here."""
+    last, end = events[-1], next((e for e in events if e["kind"] == "end"), None)
+    if end is not None:
+        took = f"after {duration(end['at'] - events[0]['at'])}"
+        if end["error"]:
+            return f"The run ended {took} by a fault ({end['error']}).", True, None
+        return f"The run is done, {took}.", True, None
+    begun = events[0]
+    silent = f"its last word was {duration(now - last['at'])} ago, at {clock(last['at'])}"
+    if begun["kind"] != "run":
+        return f"The run does not say which process it is; {silent}.", False, None
+    if begun["host"] != socket.gethostname():
+        return f"The run is at work on {begun['host']}; {silent}.", False, None
+    if not is_alive(begun["pid"], begun["created"]):
+        return f"The run has died: process {begun['pid']} is gone, {silent}.", True, None
+    return f"The run is at work, process {begun['pid']}; {silent}.", False, begun["pid"]
+
+
+def is_alive(pid: int, created: float) -> bool:
+    """Return whether the process of a number is the one that was created then, and lives."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        is_same = abs(process.create_time() - created) < 1
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _variants(
+    events: Iterable[Event], jobs: Sequence[Event], plan: Event | None
+) -> list[dict[str, Any]]:
+    begun = {event["variant"]: event["jobs"] for event in events if event["kind"] == "begin"}
+    done = Counter(event["variant"] for event in jobs)
+    failed = Counter(event["variant"] for event in jobs if event["status"] == "failed")
+    rows = [
+        {"variant": name, "jobs": n, "done": done[name], "failed": failed[name],
+         "left": max(0, n - done[name])}
+        for name, n in begun.items()
+    ]  # fmt: skip
+    # A variant that is swept has a begin per point, by the name of the point.
+    known = {name.partition("[")[0] for name in begun}
+    usual = int(statistics.median(begun.values())) if begun else 0
+    return rows + [
+        {"variant": name, "jobs": None, "done": 0, "failed": 0, "left": usual}
+        for name in (plan["variants"] if plan else ())
+        if name not in known
+    ]
+
+
+def _rate(jobs: Sequence[Event], now: float) -> float | None:
+    recent = [event["at"] for event in jobs if event["at"] > now - RATE_S]
+    if len(recent) < 2 or now <= min(recent):
+        return None
+    return (len(recent) - 1) / (now - min(recent))
+
+
+def _latencies(calls: Sequence[Event], now: float) -> dict[str, float]:
+    recent = [event["latency_s"] for event in calls if event["at"] > now - LATENCY_S]
+    if len(recent) < 2:
+        return {}
+    cuts = statistics.quantiles(recent, n=100, method="inclusive")
+    return {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98]}
+
+
+def _minutes(calls: Sequence[Event], jobs: Sequence[Event]) -> list[dict[str, Any]]:
+    counts: dict[int, Counter[str]] = defaultdict(Counter)
+    for event in calls:
+        minute = counts[int(event["at"] // 60)]
+        minute["calls"] += 1
+        minute["retries"] += event["attempts"] - 1
+    for event in jobs:
+        counts[int(event["at"] // 60)]["rate_limited"] += event["error_type"] == RATE_LIMIT
+    return [
+        {"minute": datetime.fromtimestamp(60 * minute, UTC).isoformat(), **{
+            name: counts[minute][name] for name in ("calls", "retries", "rate_limited")}}
+        for minute in sorted(counts)
+    ]  # fmt: skip
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words, e.g. ``3 min 20 s``."""
+    whole = max(0, round(seconds))
+    parts = [(whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
+    told = [f"{value} {unit}" for value, unit in parts if value][:2]
+    return " ".join(told) or "0 s"
+
+
+def clock(at: float) -> str:
+    """Return a moment as the time of day, in UTC."""
+    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S} UTC"

@@ -1,0 +1,148 @@
+"""The page that shows a run while it goes on, and what it is made of."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.conftest import ingested
+from tests.dashboard.conftest import Open, words
+
+from ttc_bench.engines.base import Engine
+from ttc_bench.pipelines.generate.nodes import generate
+from ttc_bench.pipelines.generate.params import TimingParams, sweep
+from ttc_bench.policies.events import Events
+from ttc_bench.policies.journal import Journal
+from ttc_bench.reporting.live import duration, is_alive, progress, read
+
+RUN = {"at": 1000.0, "kind": "run", "pid": 1, "created": 0.0, "host": "elsewhere"}
+
+
+def job(at: float, variant: str = "a.b", status: str = "ok", **facts: object) -> dict[str, object]:
+    return {"at": at, "kind": "job", "variant": variant, "status": status, "error_type": None,
+            **facts}  # fmt: skip
+
+
+def call(at: float, latency_s: float, **facts: object) -> dict[str, object]:
+    return {"at": at, "kind": "call", "variant": "a.b", "replayed": False, "attempts": 1,
+            "usd": 0.5, "latency_s": latency_s, **facts}  # fmt: skip
+
+
+def test_events_are_the_facts_of_the_rows(tmp_path: Path, engine: Engine) -> None:
+    events = Events(tmp_path / "events")
+    jobs = ingested("crm_sim", 2)
+    events.plan("baseline", ["baseline.greedy"], {})
+    points, timing = sweep("baseline.greedy", {}), TimingParams(jobs=0)
+    rows = generate(points, jobs, engine, Journal(), 0, timing, events)
+    events.end()
+    (file,) = (tmp_path / "events").iterdir()
+    told = read(file)
+    assert [event["kind"] for event in told][:3] == ["run", "plan", "begin"]
+    done = [event for event in told if event["kind"] == "job"]
+    for name in ("status", "completion_tokens", "latency_s", "spent_calls"):
+        assert [event[name] for event in done] == rows[name].tolist()
+    calls = [event for event in told if event["kind"] == "call"]
+    assert len(calls) == rows["calls"].sum()
+    after = progress(told, time.time())
+    assert after.is_over
+    assert (after.done, after.left, after.calls) == (2, 0, 2)
+
+
+def test_a_run_without_a_place_for_events_goes_on(
+    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    events = Events(tmp_path / "file")
+    jobs = ingested("crm_sim", 1)
+    timing = TimingParams(jobs=0)
+    rows = generate(sweep("baseline.greedy", {}), jobs, engine, Journal(), 0, timing, events)
+    assert rows["status"].tolist() == ["ok"]
+    assert caplog.text.count("cannot be watched") == 1
+
+
+def test_what_is_left_is_reckoned_by_variant() -> None:
+    plan = {"at": 1000.0, "kind": "plan", "variants": ["a.b", "c.d"], "limits": {"max_usd": 9}}
+    begin = {"at": 1000.0, "kind": "begin", "variant": "a.b[n=2]", "jobs": 10}
+    name = "a.b[n=2]"
+    jobs = [job(1000.0 + 10 * i, name, "failed" if i == 2 else "ok") for i in range(5)]
+    now = progress([RUN, plan, begin, *jobs], 1050.0)
+    rows = {row["variant"]: row for row in now.variants}
+    assert (rows[name]["done"], rows[name]["failed"], rows[name]["left"]) == (5, 1, 5)
+    assert rows["c.d"]["left"] == 10
+    assert (now.done, now.left) == (5, 15)
+    assert now.rate_per_s == pytest.approx(4 / 50)
+    assert now.left_s == pytest.approx(15 / (4 / 50))
+    assert now.limits == {"max_usd": 9}
+
+
+def test_calls_are_summed_and_timed_and_replayed_ones_are_none() -> None:
+    calls = [call(1000.0 + i, float(i), attempts=2) for i in range(101)]
+    told = [RUN, *calls, call(1101.0, 99.0, replayed=True)]
+    now = progress([*told, job(1101.0, status="failed") | {"error_type": "rate_limit"}], 1102.0)
+    assert now.calls == 101
+    assert now.usd == pytest.approx(50.5)
+    assert now.latency_s == pytest.approx({"p50": 50, "p95": 95, "p99": 99})
+    assert sum(row["retries"] for row in now.minutes) == 101
+    assert sum(row["rate_limited"] for row in now.minutes) == 1
+    assert progress([RUN, call(1.0, 1.0, usd=None)], 2.0).usd is None
+
+
+def test_a_run_that_died_is_told_from_one_at_work_and_one_that_is_done(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    events.begin("a.b", 3)
+    (file,) = tmp_path.iterdir()
+    alive = progress(read(file), time.time())
+    assert "at work" in alive.sentence
+    assert alive.pid == os.getpid()
+    script = (
+        "from pathlib import Path; import os, sys; from ttc_bench.policies.events import Events\n"
+        "Events(Path(sys.argv[1])).begin('a.b', 3); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "dead")], check=False)
+    (dead,) = (tmp_path / "dead").iterdir()
+    assert "has died" in progress(read(dead), time.time()).sentence
+    events.end("CallError")
+    assert "ended" in progress(read(file), time.time()).sentence
+    assert "CallError" in progress(read(file), time.time()).sentence
+
+
+def test_a_number_that_another_process_got_is_not_the_run() -> None:
+    own = psutil.Process()
+    assert is_alive(own.pid, own.create_time())
+    assert not is_alive(own.pid, own.create_time() - 1000)
+
+
+def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    file.write_text(json.dumps(RUN) + "\n[1]\nnot json\n" + json.dumps(job(1.0))[:20])
+    assert read(file) == [RUN]
+
+
+def test_the_page_shows_a_run_that_goes_on(copied: Path, open_page: Open) -> None:
+    assert "No run has told of itself yet" in words(open_page(copied, "live"))
+    events = Events(copied / "data/07_model_output/events")
+    events.begin("baseline.greedy", 4)
+    page = open_page(copied, "live")
+    assert "at work" in words(page)
+    assert {metric.label: metric.value for metric in page.metric}["jobs done"] == "0 of 4"
+    table = page.dataframe[0].value
+    assert "not scored yet" in table["reward"].tolist() or "crm_sim" in table["reward"][0]
+    events.end()
+    assert "is done" in words(open_page(copied, "live"))
+
+
+def test_old_runs_make_room(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"2020-01-01T00.00.{number:02}-1.jsonl").write_text("")
+    Events(tmp_path).begin("a.b", 1)
+    assert len(list(tmp_path.iterdir())) == 20
+
+
+def test_durations_are_told_in_two_parts() -> None:
+    assert [duration(s) for s in (0.2, 61, 3700)] == ["0 s", "1 min 1 s", "1 h 1 min"]
