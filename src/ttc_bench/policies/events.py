@@ -43,16 +43,17 @@ class Events:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._file: int | None = None
+        self._plan: Mapping[str, Any] = {}
 
     def plan(self, pipeline: str, variants: list[str], limits: Mapping[str, Any]) -> None:
-        """Tell what the run is going to do.
+        """Tell what the run is going to do, once it does any of it.
 
         Args:
             pipeline: Names of its pipelines.
             variants: ``{policy}.{variant}`` of all that it generates.
             limits: Its limits by name, such as ``max_usd``.
         """
-        self._emit("plan", pipeline=pipeline, variants=variants, limits=dict(limits))
+        self._plan = {"pipeline": pipeline, "variants": variants, "limits": dict(limits)}
 
     def begin(self, variant: str, jobs: int) -> None:
         """Tell that a variant begins."""
@@ -80,6 +81,8 @@ class Events:
             if self._file is None:
                 self._file = _opened(self._folder)
                 self._write("run", _process())
+                if self._plan:
+                    self._write("plan", self._plan)
             self._write(kind, facts)
         except OSError as error:
             logger.warning("the run cannot be watched: %s: %s", self._folder, error.strerror)
@@ -102,7 +105,7 @@ def _opened(folder: Path) -> int:
 
 def _process() -> dict[str, Any]:
     """Return what tells this process from any other, on this machine or elsewhere."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     created = psutil.Process().create_time()
     return {"pid": os.getpid(), "created": created, "host": socket.gethostname()}

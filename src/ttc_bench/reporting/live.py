@@ -62,7 +62,7 @@ class Progress:
 
 def read(path: Path) -> list[Event]:
     """Return the events of a file; a line that is being written, or damaged, is passed over."""
-    events = []
+    events: list[Event] = []
     with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
@@ -130,12 +130,12 @@ def _state(events: Sequence[Event], now: float) -> tuple[str, bool, int | None]:
 
 def is_alive(pid: int, created: float) -> bool:
     """Return whether the process of a number is the one that was created then, and lives."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     try:
         process = psutil.Process(pid)
         is_same = abs(process.create_time() - created) < 1
-        return is_same and process.status() != psutil.STATUS_ZOMBIE
+        return bool(is_same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
@@ -165,7 +165,7 @@ def _rate(jobs: Sequence[Event], now: float) -> float | None:
     recent = [event["at"] for event in jobs if event["at"] > now - RATE_S]
     if len(recent) < 2 or now <= min(recent):
         return None
-    return (len(recent) - 1) / (now - min(recent))
+    return float((len(recent) - 1) / (now - min(recent)))
 
 
 def _latencies(calls: Sequence[Event], now: float) -> dict[str, float]:

@@ -81,7 +81,7 @@ def _of(value: str, limit: Any) -> str:
 
 def _machine(pid: int) -> None:
     """Show what the process takes of this machine."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
     import streamlit as st
 
     from ttc_bench.metrics.resources import gpu_now
