@@ -126,8 +126,6 @@ def _checked(cells: Cells, texts: Sequence[str]) -> tuple[str, ...]:
     name = cells.columns["choices"][0]
     if any(not text.strip() for text in texts):
         cells.note(f"{name!r} has an empty choice")
-    elif len(texts) != len(set(texts)):
-        cells.note(f"{name!r} has a choice twice")
     elif not 2 <= len(texts) <= len(LETTERS):
         cells.note(f"{name!r} has {len(texts)} choices: 2 to {len(LETTERS)} can be asked for")
     return tuple(texts)
@@ -173,6 +171,9 @@ def letter_of(
         labels: Labels that the data has for them.
         first: Number of the first choice, where the gold answer is a number.
     """
+    if list(choices).count(gold) > 1:
+        cells.note(f"the reference {gold[:40]!r} is there twice among its choices")
+        return None
     readings: tuple[Callable[[], int], ...] = (
         lambda: list(choices).index(gold),
         lambda: list(labels).index(gold),

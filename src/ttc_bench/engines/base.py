@@ -333,6 +333,13 @@ class Engine(ABC):
     async def close(self) -> None:
         """Release what is bound to the running event loop; the engine stays usable."""
 
+    def prompt_text(self, messages: Sequence[Message], role: ModelRole = "target") -> str | None:
+        """Return chat messages as the model in ``role`` reads them, by its chat template.
+
+        ``None`` where that is not known here, as of a model that others serve.
+        """
+        return None
+
     def complete_many(
         self, requests: Sequence[Request]
     ) -> AsyncIterator[tuple[int, Completion | CallError]]:

@@ -166,6 +166,13 @@ class LocalEngine(Engine):
             return self._foreign_tokens
         return self._architecture(role).shortcoming(capability)
 
+    def prompt_text(self, messages: Sequence[Message], role: ModelRole = "target") -> str:
+        """Return chat messages in the model's chat template; weights are not loaded."""
+        from ttc_bench.engines.runtime.chat import Prompter
+
+        prompter = Prompter(self._source(role).tokenizer, self.models.enable_thinking)
+        return prompter.text(messages)
+
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return ``request.n`` completions; log-probabilities are the model's own, untempered.
 

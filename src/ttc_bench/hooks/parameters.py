@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from yaml import YAMLError
 from ttc_bench.errors import UserError
 from ttc_bench.params import RunParams, parse_params, unknown
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 Files = dict[Path, DictConfig]
@@ -30,7 +33,7 @@ _NAME = re.compile(r"[A-Za-z]\w*(?:-\w+)*")
 
 NOT_MEASURED = (
     "aggregate", "decide", "report", "compare", "gate", "human_evaluation", "judge", "estimate",
-    "train_reference", "min_valid_share",
+    "train_reference", "preview", "min_valid_share",
 )  # fmt: skip
 """Parameters that change no response and no score."""
 
@@ -145,7 +148,8 @@ class Parameters:
         Raises:
             UserError: Listing every fault, one per line.
         """
-        self._settings = context.config_loader["parameters"]
+        asked = context.config_loader.runtime_params
+        self._settings = with_sources(context.config_loader["parameters"], asked)
         context.config_loader["parameters"] = typed(self._settings)
 
     @hook_impl
@@ -182,6 +186,20 @@ def digest(settings: Mapping[str, Any]) -> str:
     measured = {k: value for k, value in settings.items() if k not in NOT_MEASURED}
     text = json.dumps(measured, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def with_sources(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings with the benchmarks that a command line gives a path for, and no others.
+
+    Args:
+        settings: All parameters.
+        asked: Those of the command line; if they name benchmarks, those are run.
+    """
+    paths = [name for name, source in _group(asked, "sources").items() if "path" in (source or {})]
+    if not paths or "benchmarks" in asked:
+        return settings
+    logger.info("benchmarks: %s, by the path on the command line", ", ".join(paths))
+    return {**settings, "benchmarks": paths}
 
 
 class Faults(list[str]):

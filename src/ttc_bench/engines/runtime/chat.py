@@ -45,16 +45,59 @@ class Prompter:
         tail = self._tokenizer(messages[-1].content, add_special_tokens=False)["input_ids"]
         return head + list(tail)
 
+    def text(self, messages: Sequence[Message]) -> str:
+        """Return a prompt as text; see `encode`."""
+        continued = bool(messages) and messages[-1].role == "assistant"
+        head = tuple(messages[:-1] if continued else messages)
+        text = self._in_template(head) if self.has_template else _plain_text(head)
+        return text + (messages[-1].content if continued else "")
+
     def _templated(self, messages: tuple[Message, ...]) -> list[int]:
-        text = self._tokenizer.apply_chat_template(
-            [m.model_dump() for m in messages],
-            tokenize=False,
-            add_generation_prompt=True,
-            **self._options,
-        )
         # The template writes the special tokens itself.
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(
+            self._tokenizer(self._in_template(messages), add_special_tokens=False)["input_ids"]
+        )
 
     def _plain(self, messages: tuple[Message, ...]) -> list[int]:
-        turns = [f"{m.role.capitalize()}: {m.content}\n\n" for m in messages]
-        return list(self._tokenizer("".join(turns) + "Assistant:")["input_ids"])
+        return list(self._tokenizer(_plain_text(messages))["input_ids"])
+
+    def _in_template(self, messages: tuple[Message, ...]) -> str:
+        """Return messages in the template, a system message that it refuses in the user's turn.
+
+        Some templates raise at a system message (Gemma 2), others leave it out.
+        """
+        from jinja2 import TemplateError
+
+        if not messages or messages[0].role != "system":
+            return self._rendered(messages)
+        try:
+            text = self._rendered(messages)
+        except TemplateError:
+            return self._rendered(with_system_in_user_turn(messages))
+        is_shown = messages[0].content.strip() in text
+        return text if is_shown else self._rendered(with_system_in_user_turn(messages))
+
+    def _rendered(self, messages: Sequence[Message]) -> str:
+        return str(
+            self._tokenizer.apply_chat_template(
+                [m.model_dump() for m in messages],
+                tokenize=False,
+                add_generation_prompt=True,
+                **self._options,
+            )
+        )
+
+
+def with_system_in_user_turn(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return messages with what the system says above the first turn of the user."""
+    system, *rest = messages
+    for place, message in enumerate(rest):
+        if message.role == "user":
+            content = f"{system.content}\n\n{message.content}"
+            rest[place] = message.model_copy(update={"content": content})
+            return tuple(rest)
+    return (system.model_copy(update={"role": "user"}), *rest)
+
+
+def _plain_text(messages: Sequence[Message]) -> str:
+    return "".join(f"{m.role.capitalize()}: {m.content}\n\n" for m in messages) + "Assistant:"

@@ -1,0 +1,122 @@
+"""The presets read rows as they are published, and the answers that models of each set give."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.conftest import ROOT
+
+from ttc_bench.benchmarks import Prompting
+from ttc_bench.benchmarks.questions import QUESTIONS, QuestionsParams
+from ttc_bench.params import parse_params
+from ttc_bench.types import Job
+
+PRESETS = yaml.safe_load((ROOT / "conf/base/parameters_presets.yml").read_text())["sources"]
+
+ROWS: dict[str, dict[str, Any]] = {
+    "gsm8k": {
+        "question": "Natalia sold clips to 48 of her friends in April, and half as many in May.",
+        "answer": "In May: 48/2 = <<48/2=24>>24 clips.\nAltogether <<48+24=72>>1,072.\n#### 1,072",
+    },
+    "math500": {
+        "problem": "Convert $(0,3)$ to polar coordinates.",
+        "solution": "Hence $r = 3$. Therefore $\\boxed{\\left( 3, \\frac{\\pi}{2} \\right)}$",
+        "answer": "\\left( 3, \\frac{\\pi}{2} \\right)",
+        "subject": "Precalculus",
+        "level": 2,
+        "unique_id": "test/precalculus/807.json",
+    },
+    "gpqa": {
+        "Record ID": "rec06pnAkLOr2t2mp",
+        "Question": "Which energy difference would be clearly resolved?\n",
+        "Correct Answer": "10^-4 eV\n",
+        "Incorrect Answer 1": "10^-11 eV",
+        "Incorrect Answer 2": "10^-8 eV\n",
+        "Incorrect Answer 3": "10^-9 eV",
+        "High-level domain": "Physics",
+    },
+    "mmlu_pro": {
+        "question_id": 70,
+        "question": "Typical advertising bodies suggest that ads must not be?",
+        "options": ["Safe", "Unsafe", "Fear", "Distress", "Fear", "x", "y", "z", "v", "w"],
+        "answer": "D",
+        "answer_index": 3,
+        "cot_content": "A: Let's think step by step. We refer to Wikipedia. The answer is (D).",
+        "category": "business",
+        "src": "ori_mmlu-business_ethics",
+    },
+}
+ANSWERS = {
+    "gsm8k": (
+        "72 * ...\n#### 1072",
+        "The answer is $1,072.",
+        "Answer: 1072 clips",
+        "\\boxed{1072}",
+    ),
+    "math500": (
+        "So $\\boxed{(3, \\pi/2)}$.",
+        "Final Answer: The final answer is $(3,\\frac{\\pi}{2})$. I hope it is correct.",
+        "Answer: $\\left(3,\\frac{\\pi}{2}\\right)$",
+    ),
+    "gpqa": (
+        "The correct answer is ({})",
+        "Answer: {}",
+        "**Answer: {}**",
+        "The answer is {}.",
+        "Answer: 10^-4 eV",
+    ),
+    "mmlu_pro": (
+        "The answer is ({}).",
+        "Answer: {}",
+        "\\boxed{{{}}}",
+        "The best answer is {}: distress",
+    ),
+}
+
+
+def preset(name: str, tmp_path: Path, **changes: Any) -> tuple[QuestionsParams, Job]:
+    path = tmp_path / f"{PRESETS[name]['split']}.jsonl"
+    path.write_text(json.dumps(ROWS[name]) + "\n")
+    settings = {**PRESETS[name], "path": str(path), "name": name, **changes}
+    params = parse_params(QuestionsParams, settings, f"sources.{name}")
+    (sample,) = QUESTIONS.load(params)
+    return params, QUESTIONS.render(sample, Prompting(), params)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_published_rows_and_answer_forms_are_read(name: str, tmp_path: Path) -> None:
+    _, job = preset(name, tmp_path)
+    gold = str(job.references[0])
+    right = [form.format(gold) if name in ("gpqa", "mmlu_pro") else form for form in ANSWERS[name]]
+    for text in (*right, QUESTIONS.gold(job)):
+        assert QUESTIONS.score(text, job)["reward"] == 1.0, text
+    assert len({QUESTIONS.parse(text, job) for text in right}) == 1
+    for wrong in ("I do not know.", "Answer: 7", "The answer is (E).", "#### 10721"):
+        assert QUESTIONS.score(wrong, job)["reward"] == 0.0
+
+
+def test_gold_answers_are_what_was_published(tmp_path: Path) -> None:
+    jobs = {name: preset(name, tmp_path)[1] for name in PRESETS}
+    assert jobs["gsm8k"].references == ("1,072",)
+    assert jobs["mmlu_pro"].references == ("D",)
+    assert (jobs["mmlu_pro"].task, jobs["math500"].difficulty) == ("business", "2")
+    assert "\nJ) w" in jobs["mmlu_pro"].messages[-1].content
+    letter = jobs["gpqa"].references[0]
+    assert f"{letter}) 10^-4 eV" in jobs["gpqa"].messages[-1].content
+
+
+def test_worked_solutions_are_shown_as_they_were_published(tmp_path: Path) -> None:
+    for name, place in (("gsm8k", "answer"), ("mmlu_pro", "cot_content")):
+        train = tmp_path / "train.jsonl"
+        other = {**ROWS[name], "question": "Another one?"}
+        train.write_text(json.dumps(other) + "\n")
+        changes = {"train_path": str(train), "train_split": None}
+        params, _ = preset(name, tmp_path, **changes)
+        (sample,) = QUESTIONS.load(params)
+        job = QUESTIONS.render(sample, Prompting(shots=1), params)
+        (shown,) = (m.content for m in job.messages if m.role == "assistant")
+        assert shown == ROWS[name][place]
