@@ -31,3 +31,33 @@ def test_what_was_thought_is_not_replayed_for_what_was_not() -> None:
     path = {"engine": "local", "target": str(REFERENCE / "target"), "device": "cpu"}
     settings = [path, {**path, "enable_thinking": True}, {**path, "enable_thinking": False}]
     assert len({engine_params(chosen).build().fingerprint() for chosen in settings}) == 3
+
+
+STRICT = (
+    "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}"
+    "{% endif %}{% for m in messages %}[{{ m.role }}]{{ m.content | trim }}{% endfor %}[model]"
+)
+DEAF = STRICT.replace("{{ raise_exception('System role not supported') }}", "").replace(
+    "{% for m in messages %}", "{% for m in messages if m.role != 'system' %}"
+)
+OPEN = STRICT.replace("{{ raise_exception('System role not supported') }}", "")
+
+
+def test_a_system_message_that_the_template_refuses_goes_into_the_users_turn() -> None:
+    """Whether the template raises, as Gemma 2's does, or leaves the message out."""
+    tokenizer = AutoTokenizer.from_pretrained(REFERENCE / "target")
+    messages = tuple(
+        Message(role=role, content=content)  # type: ignore[arg-type]
+        for role, content in (
+            ("system", " Be brief. "), ("user", "one"), ("assistant", "1"), ("user", "two"),
+        )
+    )  # fmt: skip
+    prompts = []
+    for template in (STRICT, DEAF, OPEN):
+        tokenizer.chat_template = template
+        prompts.append(Prompter(tokenizer).text(messages))
+    folded = "[user]Be brief. \n\none[assistant]1[user]two[model]"
+    assert prompts == [folded, folded, "[system]Be brief.[user]one[assistant]1[user]two[model]"]
+    tokenizer.chat_template = STRICT
+    only = Prompter(tokenizer).text(messages[:1])
+    assert only == "[user]Be brief.[model]"
