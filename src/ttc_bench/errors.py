@@ -50,6 +50,15 @@ _OF_THE_MACHINE = frozenset(
 _STORES = ("duckdb", "mlflow", "sqlalchemy", "sqlite3")
 """Libraries that keep files of their own, and tell in words what the disk tells them."""
 
+_OF_MLFLOW = (
+    "Make room or change the rights of the store that mlflow.yml names (data/mlflow/mlflow.db), or"
+    " move it away if it is damaged; then repeat the command."
+)
+_REMEDIES = {
+    "duckdb": "Make room, or move away the file that it names; then repeat the command.",
+    **dict.fromkeys(("mlflow", "sqlalchemy", "sqlite3"), _OF_MLFLOW),
+}
+
 _OF_A_STORE = re.compile(
     r"disk is full|database or disk|No space left|File too large|readonly database|read-only"
     r"|not a database|malformed|unable to open database|not a valid DuckDB|Permission denied"
@@ -84,7 +93,7 @@ def _line(error: BaseException) -> str | None:
     kinds = {cls.__module__.partition(".")[0].lstrip("_") for cls in type(error).__mro__}
     if kinds.intersection(_STORES) and (said := _OF_A_STORE.search(text)):
         library = next(name for name in _STORES if name in kinds)
-        return f"{library}: {_around(text, said)}. Mend what it names, then repeat the command."
+        return f"{library}: {_around(text, said)}. {_REMEDIES[library]}"
     if any(cls.__name__ == "DatasetError" for cls in type(error).__mro__):
         return _line_of_dataset(error, text)
     return None

@@ -66,7 +66,7 @@ def test_the_target_solves_easy_problems(benchmark: str, bar: float) -> None:
 def test_a_name_is_the_same_token_in_the_records_and_in_the_answer() -> None:
     from transformers import AutoTokenizer
 
-    from ttc_bench.benchmarks.sim.crm_tasks import NAMES, PRODUCTS, STATES
+    from ttc_bench.benchmarks.sim.crm_base import NAMES, PRODUCTS, STATES
 
     tokenizer = AutoTokenizer.from_pretrained(FOLDER / "target")
     for word in (*NAMES, *PRODUCTS, *STATES):

@@ -16,6 +16,7 @@ import torch
 
 from ttc_bench.errors import TrainingError
 from ttc_bench.reference.batches import IGNORE, PLACES, ROWS, WIDTHS, Batch, batches
+from ttc_bench.reference.losses import language_loss
 from ttc_bench.reference.network import (
     can_fuse,
     dropout_rates,
@@ -24,7 +25,7 @@ from ttc_bench.reference.network import (
     new_model,
 )
 from ttc_bench.reference.recipe import DataParams, ModelParams, TrainParams
-from ttc_bench.reference.training import Progress, language_loss, rate, train
+from ttc_bench.reference.training import Progress, rate, train
 
 SIZE = ModelParams(layers=4, width=32, heads=2, inner=64)
 DATA = DataParams(levels={"easy": 1.0})

@@ -292,7 +292,8 @@ def _addresses(models: HostedModels) -> list[tuple[ModelRole, str, str | None]]:
 def _connect(
     models: HostedModels, name: str, api_base: str | None, budget: Budget
 ) -> EndpointClient:
-    from ttc_bench.engines.hosting.client import EndpointClient, RetrySchedule
+    from ttc_bench.engines.hosting.attempts import RetrySchedule
+    from ttc_bench.engines.hosting.client import EndpointClient
     from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
     from ttc_bench.engines.hosting.counters import Counters
     from ttc_bench.engines.hosting.endpoint import resolve

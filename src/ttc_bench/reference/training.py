@@ -1,4 +1,4 @@
-"""Training of the causal models: LayerSkip losses, a clock-aware schedule, checkpoints."""
+"""Training of the causal models: a clock-aware schedule, checkpoints, processes."""
 
 from __future__ import annotations
 
@@ -8,26 +8,23 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
-from ttc_bench.errors import TrainingError
 from ttc_bench.reference.batches import IGNORE, Batch
-from ttc_bench.reference.muon import GroupedMuon, has_bfloat16
-from ttc_bench.reference.network import can_fuse, hidden_states, skipped
+from ttc_bench.reference.losses import language_loss
+from ttc_bench.reference.muon import GroupedMuon
+from ttc_bench.reference.network import can_fuse
 from ttc_bench.reference.recipe import TrainParams
+from ttc_bench.reference.team import Team
 
 logger = logging.getLogger(__name__)
 
 LOG_EVERY = 20
-LOOK_S = 5.0
-"""Seconds after which a process that waits for others looks whether they are still there."""
 
 
 @dataclass
@@ -63,11 +60,6 @@ def rate(share: float, params: TrainParams) -> float:
 def device() -> torch.device:
     """Return where models are trained: a CUDA device if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Return bfloat16 arithmetic for a device that has it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
 class Optimiser:
@@ -117,112 +109,8 @@ class Optimiser:
             part.load_state_dict(saved)
 
 
-def language_loss(
-    model: Any, batch: Batch, params: TrainParams, rng: random.Random, teacher: Any = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the training loss, and the plain loss of the full model for the log.
-
-    Logits are computed only where the loss is taken. With a teacher, its distribution is
-    mixed in (distillation); with exits, two early layers a step speak through the shared head.
-    """
-    core, head = model.model, model.lm_head.weight
-    skip = skipped(len(core.layers), params.layer_dropout, rng)
-    taps = rng.sample(params.exits, min(2, len(params.exits))) if params.exit_weight else []
-    with autocast(batch.inputs.device):
-        states = hidden_states(core, batch.inputs, skip, taps, params.fused)
-        logits = {tap: F.linear(at(batch.places, s), head) for tap, s in states.items()}
-    plain = F.cross_entropy(logits[0].float(), batch.labels, ignore_index=IGNORE)
-    loss = plain
-    if teacher is not None and params.distil_weight:
-        soft = distil_loss(teacher, batch, logits[0], params.fused)
-        loss = (1 - params.distil_weight) * plain + params.distil_weight * soft
-    for tap in taps:
-        share = params.exit_weight * tap / len(core.layers)
-        early = F.cross_entropy(logits[tap].float(), batch.labels, ignore_index=IGNORE)
-        loss = loss + share * early
-    return loss, plain.detach()
-
-
-def at(places: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-    """Return the states, shape ``(rows, length, width)``, at flat positions."""
-    return states.flatten(0, 1).index_select(0, places)
-
-
-def distil_loss(
-    teacher: Any, batch: Batch, logits: torch.Tensor, fused: bool = False
-) -> torch.Tensor:
-    """Return the cross-entropy against the teacher's distribution."""
-    with torch.no_grad(), autocast(batch.inputs.device):
-        states = at(batch.places, hidden_states(teacher.model, batch.inputs, fused=fused)[0])
-        target = F.linear(states, teacher.lm_head.weight).float().softmax(-1)
-        real = batch.labels != IGNORE
-    losses = -(target * logits.float().log_softmax(-1)).sum(-1)
-    return (losses * real).sum() / real.sum()
-
-
 Loss = Callable[[Any, Batch, TrainParams, random.Random], tuple[torch.Tensor, torch.Tensor]]
 Feed = Callable[..., Iterator[tuple[int, Batch]]]
-
-
-class Team:
-    """What the processes of one training run share: gradients, orders and meeting points.
-
-    On CPU, one single-threaded process per core beats one process with many threads, all the
-    more when other programs use the cores: nobody waits inside an operation. The processes
-    share the weights, take the parts of each step from a common counter, and each of them
-    updates its own share of the weights.
-
-    Args:
-        size: Number of processes.
-        weights: Number of weights of the model.
-    """
-
-    def __init__(self, size: int, weights: int) -> None:
-        context = torch.multiprocessing.get_context("spawn")
-        self.size = size
-        self.grads = _shared(torch.zeros(size, weights))
-        self.board = _shared(torch.zeros(3, dtype=torch.float64))  # share, stop, save
-        self.losses = _shared(torch.zeros(size))
-        self.next = context.Value("q", 0)
-        self.workers: list[Any] = []  # known to the first process only
-        # Not a barrier: if a process is killed in one, the others wait for it inside a lock.
-        self.arrived = context.Semaphore(0)
-        self.go = [context.Semaphore(0) for _ in range(size)]
-
-    def claim(self) -> int:
-        """Return the number of the next part that nobody has taken."""
-        with self.next.get_lock():
-            self.next.value += 1
-            return int(self.next.value) - 1
-
-    def meet(self, rank: int) -> None:
-        """Wait for all processes.
-
-        Raises:
-            TrainingError: If one of them has ended.
-        """
-        if rank:
-            self.arrived.release()
-            self.go[rank].acquire()
-            return
-        for _ in range(1, self.size):
-            while not self.arrived.acquire(timeout=LOOK_S):
-                self._check()
-        for gate in self.go[1:]:
-            gate.release()
-
-    def _check(self) -> None:
-        codes = [worker.exitcode for worker in self.workers if worker.exitcode is not None]
-        if codes:
-            raise TrainingError(
-                f"a training process ended with exit code {codes[0]} (-9 is often for lack of "
-                "memory): run again to continue from the last checkpoint."
-            )
-
-
-def _shared(tensor: torch.Tensor) -> torch.Tensor:
-    tensor.share_memory_()  # type: ignore[no-untyped-call]
-    return tensor
 
 
 class Trainer:
@@ -399,14 +287,10 @@ def train(
         loss: Loss of one part; picklable.
         max_steps: Stop here at the latest (for smoke runs).
     """
-    size = params.workers
+    size, params = _suited(params)
     if device().type == "cuda":
         model.to(device())
-        size, feed = 1, partial(feed, loaders=params.loaders)
-        params = params.model_copy(update={"parts": 1, "fused": False})
-    elif params.fused and not can_fuse():
-        logger.warning("no C++ compiler: training with the operations one by one, slower")
-        params = params.model_copy(update={"fused": False})
+        feed = partial(feed, loaders=params.loaders)
     model.share_memory()
     team = Team(size, sum(p.numel() for p in model.parameters() if p.requires_grad))
     arguments = (model, params, feed, folder, loss, team)
@@ -422,6 +306,16 @@ def train(
     for process in others:
         process.join()
     return progress
+
+
+def _suited(params: TrainParams) -> tuple[int, TrainParams]:
+    """Return how many processes train on this machine, and the settings that it can keep."""
+    if device().type == "cuda":
+        return 1, params.model_copy(update={"parts": 1, "fused": False})
+    if params.fused and not can_fuse():
+        logger.warning("no C++ compiler: training with the operations one by one, slower")
+        params = params.model_copy(update={"fused": False})
+    return params.workers, params
 
 
 def _work(

@@ -9,6 +9,7 @@ from ttc_bench.benchmarks.crm_sim import SimParams
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.errors import UserError
 from ttc_bench.metrics.base import METRICS
+from ttc_bench.metrics.benchmark import REFUSAL_JUDGED
 
 PLAN = "Node:\n1: Open the door\n2: Go in\nEdges: (START,1) (1,2) (2,END)"
 TEXTS = ("", "Answer: A-1", "Answer: I cannot share private data.", PLAN)
@@ -30,7 +31,7 @@ def test_a_rule_computes_the_figures_that_it_defines(name: str, text: str) -> No
 def test_the_figures_of_all_rules_are_metrics() -> None:
     figures = [spec.name for rule in REWARD_RULES.values() for spec in rule.metrics]
     metrics = [spec.name for spec in METRICS["benchmark"].metrics]
-    assert metrics == ["reward", *figures]
+    assert metrics == ["reward", *figures, REFUSAL_JUDGED]
     assert all(spec.definition and spec.source for spec in METRICS["benchmark"].metrics)
 
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttc_bench.benchmarks.sim.crm_tasks import CRM_TASKS, MONTHS
+from ttc_bench.benchmarks.sim.crm_base import MONTHS
+from ttc_bench.benchmarks.sim.crm_tasks import CRM_TASKS
 from ttc_bench.benchmarks.sim.formats import REFUSAL, solution_lines
 from ttc_bench.benchmarks.sim.problems import LEVELS, Problem
 from ttc_bench.benchmarks.sim.samples import generate

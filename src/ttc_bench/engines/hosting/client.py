@@ -6,15 +6,16 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 from ttc_bench.engines.base import Request
-from ttc_bench.engines.completion import BrokenCall, CallError, Completion, FinishReason, Usage
-from ttc_bench.engines.hosting import door, reported, shapes
+from ttc_bench.engines.completion import BrokenCall, CallError, Completion, Usage
+from ttc_bench.engines.hosting import door, endings, reported, shapes
 from ttc_bench.engines.hosting.answer import Answer
+from ttc_bench.engines.hosting.attempts import Attempts, RetrySchedule
 from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
 from ttc_bench.engines.hosting.counters import Counters
 from ttc_bench.engines.hosting.endpoint import Endpoint
@@ -58,79 +59,6 @@ _STRAY = {"no_permission": 403, "unknown_model": 404}
 _GENERAL_STATUS = 400
 _GONE = frozenset({"connection", *_STRAY})
 """What ends the run at once, or after a few calls if the endpoint has answered before."""
-
-
-@dataclass(frozen=True)
-class RetrySchedule:
-    """How a sample is tried again: exponential backoff with full jitter, and when to give up.
-
-    Attributes:
-        attempts: Most tries of one sample; refusals for rate limits do not count.
-        max_wait_s: Longest time that one sample may wait for a provider's limits and recovery.
-        backoff_s: Most of the first wait after a failure; it doubles each time, to 30 s.
-    """
-
-    attempts: int
-    max_wait_s: float
-    backoff_s: float = 0.5
-
-
-@dataclass
-class Attempts:
-    """What happened to one sample, try by try.
-
-    Attributes:
-        log: One entry per failed try: its error, HTTP status, seconds until it failed, and
-            seconds that the provider then asked to wait.
-        broken: Tries that broke off half-way and are billed.
-        queue_s: Time in our own limiter before the first try.
-        started_s: When the first try left; when it was admitted, if it could not leave.
-    """
-
-    log: list[dict[str, Any]] = field(default_factory=list)
-    broken: list[BrokenCall] = field(default_factory=list)
-    queue_s: float = 0.0
-    started_s: float = 0.0
-
-    def add(self, failure: TryError, left_s: float) -> None:
-        """Note a failed try that left at ``left_s``."""
-        self.started_s = self.started_s or left_s
-        entry = {
-            "error": failure.error_type,
-            "status": failure.status,
-            "s": round(time.perf_counter() - left_s, 6),
-            "retry_after_s": failure.retry_after_s,
-        }
-        self.log.append(entry)
-
-    def until_now(self) -> list[BrokenCall]:
-        """Return the broken tries; the clock of the last one ends where the call is given up."""
-        if not self.broken:
-            return []
-        *before, last = self.broken
-        lost_s = time.perf_counter() - self.started_s
-        timing = replace(last.timing, latency_s=lost_s, retry_s=lost_s)
-        return [*before, replace(last, timing=timing)]
-
-    @property
-    def made(self) -> int:
-        """Tries made, the successful last one included."""
-        return len(self.log) + 1
-
-    @property
-    def counted(self) -> int:
-        """Failed tries that were no refusals for rate limits: those end by time, not by count."""
-        return sum(entry["error"] != "rate_limit" for entry in self.log)
-
-    @property
-    def lost_s(self) -> float:
-        """Time since the first try left, and what the provider asks to wait yet."""
-        return time.perf_counter() - self.started_s + self.told_s
-
-    @property
-    def told_s(self) -> float:
-        """How long the provider said to wait: the throttle does, for all calls."""
-        return float(self.log[-1]["retry_after_s"] or 0.0) if self.log else 0.0
 
 
 @dataclass
@@ -279,23 +207,23 @@ class EndpointClient:
         Raises:
             TryError: If it is none.
         """
-        finish, choice = _finish(answer, request), answer.choice
+        finish, choice = endings.finish_of_answer(answer, request), answer.choice
         if self.endpoint.logprobs and "".join(choice.text) and not choice.logprobs:
             raise TryError(
                 "no_logprobs", "sends no log-probabilities: set model.logprobs=false", fatal=True
             )
         attempts.started_s = attempts.started_s or answer.sent_s
         whole = door.clean(self._redact.known("".join(choice.text)), answer.facts)
-        text, stop = _cut(whole, request.stop)
+        text, stop = endings.cut_at(whole, request.stop)
         self._note_stop(stop, answer, bool(request.stop))
         usage = self._usage(request, answer, call.prompt_tokens)
-        _note_oddities(answer, usage, request)
+        endings.note_oddities(answer, usage, request)
         self._note_cut(request, answer, usage)
         return Completion(
             index=index,
             text=text,
             token_ids=(),
-            logprobs=_logprobs(answer) if self.endpoint.logprobs else None,
+            logprobs=endings.logprobs_of(answer) if self.endpoint.logprobs else None,
             finish_reason=finish,
             model=self.endpoint.name,
             usage=usage,
@@ -500,82 +428,6 @@ class EndpointClient:
             return 0.0
         texts = [message.content for message in request.messages]
         return price.most_usd(texts, request.max_tokens)
-
-
-def _finish(answer: Answer, request: Request) -> FinishReason:
-    """Return how an answer ended.
-
-    Raises:
-        TryError: If it did not, or is none.
-    """
-    choice = answer.choice
-    if not answer.choices_seen:
-        raise TryError("empty_answer", "the answer has no choice", retryable=True)
-    if answer.cut_off:
-        return "length"
-    if choice.finish is None:
-        if not (answer.ended and answer.has_tokens):
-            raise TryError("broken_stream", "the stream ended before the answer", retryable=True)
-        answer.facts["finish"] = "none given: the stream said that it was over"
-        return "length" if _is_used_up(answer, request) else "stop"
-    finish = shapes.finish_of(choice.finish)
-    if finish == "content_filter":
-        raise TryError("content_policy", "the provider's filter stopped the answer")
-    if finish == "broken":
-        raise TryError("broken_stream", f"the answer ended by {choice.finish!r}", retryable=True)
-    if finish is None and not choice.text:
-        raise TryError("bad_response", f"no text, and unknown finish reason {choice.finish!r}")
-    if finish is None:
-        answer.facts["finish"] = f"unknown reason {choice.finish!r}"
-        return "length" if _is_used_up(answer, request) else "stop"
-    _check_empty(answer, request)
-    return finish
-
-
-def _check_empty(answer: Answer, request: Request) -> None:
-    """Raise if there is no answer: an empty one needs an end that explains it.
-
-    Raises:
-        TryError: If nothing came, and the provider says that it generated nothing.
-    """
-    counts = answer.usage.counts()
-    if not answer.has_tokens and not request.stop and counts is not None and not counts.completion:
-        raise TryError("empty_answer", "the answer has no token", retryable=True)
-
-
-def _is_used_up(answer: Answer, request: Request) -> bool:
-    usage = answer.counts()
-    return usage is not None and usage.completion_tokens >= request.max_tokens
-
-
-def _logprobs(answer: Answer) -> tuple[float, ...] | None:
-    """Return the log-probability of every token; ``None`` if one of them has none."""
-    known = tuple(value for value in answer.choice.logprobs if value is not None)
-    if len(known) < len(answer.choice.logprobs):
-        answer.facts["logprobs"] = "unknown: a token came without a value"
-        return None
-    return known
-
-
-def _note_oddities(answer: Answer, usage: Usage, request: Request) -> None:
-    """Say in the facts what a reader of the row has to know."""
-    facts, listed = answer.facts, len(answer.choice.logprobs)
-    if usage.is_estimated:
-        facts["usage"] = "estimated by us: the provider sent none that can be true"
-    elif listed and listed != usage.completion_tokens and answer.choices_seen == 1:
-        facts["logprobs_of"] = f"{listed} of {usage.completion_tokens} tokens billed"
-    if answer.choices_seen > 1:
-        facts["choices"] = f"{answer.choices_seen} came, the first one was taken"
-    if not usage.is_estimated and usage.completion_tokens > request.max_tokens:
-        facts["past_max_tokens"] = (
-            f"{usage.completion_tokens} tokens billed where {request.max_tokens} were asked for"
-        )
-
-
-def _cut(text: str, stop: tuple[str, ...]) -> tuple[str, str | None]:
-    """Return ``text`` up to the first stop string, and that string: some servers leave it in."""
-    match = min(((i, s) for s in stop if (i := text.find(s)) >= 0), default=None)
-    return (text, None) if match is None else (text[: match[0]], match[1])
 
 
 def _bytes(request: Request) -> int:

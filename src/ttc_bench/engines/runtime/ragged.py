@@ -78,7 +78,7 @@ class RaggedCache(KVCache):
         self.measure()
 
     def measure(self) -> None:
-        """Enter each row's own size into its meter, and the padding that came with it."""
+        """Enter each row's own size into its meter; passes enter their padding themselves."""
         filled = self.keys[0][0, :, :1]
         nbytes = 2 * self.shape.layers * filled.numel() * filled.element_size()
         for length, meter in zip(self.lengths, self.meters, strict=True):

@@ -80,16 +80,18 @@ def estimate(
 
     dry_run, draft = DryRun(engine, params.completion_tokens), Draft(journal)
     timed = timed_jobs(jobs, timing.jobs, seed)
-    rows: list[dict[str, Any]] = []
-    for label, variant in _points(params.pipeline, sweeps):
+
+    def rows_of(label: str, variant: Variant) -> list[dict[str, Any]]:
         name = f"{variant.policy}.{label}"
         if missing := variant.lacking(dry_run):
             logger.info("%s: left out, it needs %s", name, " and ".join(missing))
-            continue
+            return []
         suited = [job for job in jobs if variant.suits(job)]
         own = sessions(name, variant, suited, dry_run, draft, seed, timed)
         asyncio.run(_dry_run(name, variant, own))
-        rows += _bill(variant.policy, label, own)
+        return _bill(variant.policy, label, own)
+
+    rows = [row for point in _points(params.pipeline, sweeps) for row in rows_of(*point)]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     logger.info("\n%s\n%s", table.to_string(index=False), total_line(table))
     return table

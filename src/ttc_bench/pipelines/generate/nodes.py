@@ -83,8 +83,9 @@ def generate_node(
 ) -> Callable[[Points, list[Job], Engine, Journal, int, TimingParams, Events], DataFrame]:
     """Return the node function of one policy variant; see `generate`.
 
-    In a run of many policies a variant that the model cannot execute leaves its table empty, as
-    preflight tells. A run that asks for that policy alone never gets here: preflight stops it.
+    A variant that the model cannot execute leaves its table empty, and preflight says so. It stops
+    the run before the first node only if that leaves nothing of a policy asked for by name, or of
+    the baseline.
     """
 
     def node_function(

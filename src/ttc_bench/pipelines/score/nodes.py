@@ -55,8 +55,6 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
         DataError: If a response belongs to none of the jobs.
         UserError: If a setting names an unknown family or a model that cannot be loaded.
     """
-    from ttc_bench.benchmarks.scoring.base import REWARD_RULES
-
     answered = _jobs_of(responses, jobs)
     valid = [row for row, status in enumerate(responses["status"]) if status == "ok"]
     batch = ScoringBatch.of(responses.iloc[valid], [answered[row] for row in valid], params)
@@ -65,6 +63,15 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
         for columns in compute(batch):
             table.add(columns)
     table.fail(responses, valid)
+    return _frame(_beside_metrics(responses, answered, params), table)
+
+
+def _beside_metrics(
+    responses: DataFrame, answered: Sequence[Job], params: ScoreParams
+) -> dict[str, list[Any]]:
+    """Return the columns that are no metrics: of which response a row is, and how it was scored."""
+    from ttc_bench.benchmarks.scoring.base import REWARD_RULES
+
     lossless = responses["lossless"] if "lossless" in responses else [None] * len(answered)
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
     identity["lossless"] = list(lossless)
@@ -79,7 +86,7 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
     asked = {"question": [question_of(job) for job in answered]}
     texts = responses["text"]
     digests = {"answer": [_digest(text) if isinstance(text, str) else None for text in texts]}
-    return _frame({**identity, **encoders, "reward_rule": rules, **asked, **digests}, table)
+    return {**identity, **encoders, "reward_rule": rules, **asked, **digests}
 
 
 def question_of(job: Job) -> str:

@@ -102,7 +102,8 @@ def _train_language(
 ) -> Curve:
     """Train stage after stage, each on the weights of the one before, and go on with a curve."""
     from ttc_bench.reference.batches import batches
-    from ttc_bench.reference.training import device, language_loss, train
+    from ttc_bench.reference.losses import language_loss
+    from ttc_bench.reference.training import device, train
 
     loss = language_loss
     if teacher is not None:
