@@ -8,25 +8,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
-_NAMES = r"(?:seed:)?think|thinking|thoughts?|reasoning"
-_FINAL = re.compile(
-    r"(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>|<\|(?:return|end)\|>\s*\Z"
+_NAMES = r"(?:seed:)?think|thinking|thoughts?|reasoning|scratchpad"
+_VISIBLE = re.compile(
+    r"(?:<\|start\|>assistant)?<\|channel\|>final[^<]*<\|message\|>|<\|(?:return|end)\|>\s*\Z"
+    r"|<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_solution\|>",
+    re.IGNORECASE,
 )
-"""What the Harmony format (gpt-oss) writes around an answer."""
+"""What the formats of gpt-oss (Harmony), Cohere and Sky-T1 write around an answer."""
 
 _TAG = re.compile(
     rf"""
     # A marker in quotes is talked about.
-    (?<![`"'])(?:
+    (?<![`"'\u201c\u2018])(?:
     <(?P<xml>{_NAMES})>            | </(?P<xml_end>{_NAMES})>
     | \[(?P<mistral>THINK)\]       | \[/(?P<mistral_end>THINK)\]
     | \u25c1(?P<kimi>think)\u25b7  | \u25c1/(?P<kimi_end>think)\u25b7
     | <\|(?P<sky>begin_of_thought)\|>   | <\|(?P<sky_end>end_of_thought)\|>
     | <\|(?P<cohere>START_THINKING)\|>  | <\|(?P<cohere_end>END_THINKING)\|>
+    | <\|(?P<apertus>inner_prefix)\|>   | <\|(?P<apertus_end>inner_suffix)\|>
+    | <\|(?P<gemma>channel)>thought\b   | <(?P<gemma_end>channel)\|>
+    | <(?P<med>unused94)>(?:thought\b)? | <(?P<med_end>unused95)>
     | (?:<\|start\|>assistant)?<\|channel\|>(?P<harmony>analysis|commentary)[^<]*<\|message\|>
     | (?P<harmony_end><\|end\|>)
+    # gpt-oss where its server left the special tokens out
+    | \A\s*(?P<bare>analysis)(?=(?s:.)*assistantfinal) | (?P<bare_end>assistantfinal)
     )
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -37,10 +45,19 @@ _CLOSING = {
     "kimi": "\u25c1/think\u25b7",
     "sky": "<|end_of_thought|>",
     "cohere": "<|END_THINKING|>",
+    "apertus": "<|inner_suffix|>",
+    "gemma": "<channel|>",
+    "med": "<unused95>",
     "harmony": "<|end|><|start|>assistant<|channel|>final<|message|>",
+    "bare": "assistantfinal",
 }
+_NEVER_ALONE = ("harmony_end", "bare_end", "gemma_end")
+"""Ends that mean nothing where their block did not begin."""
 
 _HARMONY = frozenset({"<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"})
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
+_GOES_ON = re.compile(r"[ \t]+[a-z]|[,.;:)]")
+"""How a sentence goes on behind a marker that it talks about."""
 
 
 class Thought(NamedTuple):
@@ -57,36 +74,91 @@ class Thought(NamedTuple):
     closing: str | None = None
 
 
-def split_thinking(text: str) -> Thought:
-    """Return a text with its reasoning apart.
+@dataclass(frozen=True)
+class Block:
+    """A part of a text that is reasoning, as offsets into the text.
 
-    An open block runs to the end of the text. What stands before an end without a beginning is
-    reasoning too: many chat templates write the beginning into the prompt.
+    Attributes:
+        start: Where its opening marker begins, or the text where that stood in the prompt.
+        inner: Where the reasoning begins.
+        until: Where it ends.
+        end: Where its closing marker ends.
+        closing: What would close it, if it is still open.
+    """
+
+    start: int
+    inner: int
+    until: int
+    end: int
+    closing: str | None = None
+
+
+def split_thinking(text: str) -> Thought:
+    """Return a text with its reasoning apart; see `thinking_blocks`.
 
     Args:
         text: What the model wrote.
     """
-    visible, hidden, at = list[str](), list[str](), 0
-    family, closing = None, None
+    blocks = thinking_blocks(text)
+    if not blocks:
+        return Thought(text)
+    edges = [0, *(edge for block in blocks for edge in (block.start, block.end)), len(text)]
+    shown = "".join(text[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
+    hidden = (text[block.inner : block.until].strip() for block in blocks)
+    return Thought(
+        _VISIBLE.sub("", shown).strip(), "\n".join(filter(None, hidden)), blocks[-1].closing
+    )
+
+
+def thinking_blocks(text: str) -> list[Block]:
+    """Return the parts of a text that are reasoning, in their order.
+
+    An open block runs to the end of the text. What stands before an end without a beginning is
+    reasoning too: many chat templates write the beginning into the prompt. A marker that a
+    sentence or a listing talks about is none.
+
+    Args:
+        text: What the model wrote.
+    """
+    blocks, family, opening = list[Block](), None, None
     for tag in _TAG.finditer(text):
         group = str(tag.lastgroup)
-        part = text[at : tag.start()]
         if family is None and not group.endswith("_end"):
-            visible.append(part)
-            family, closing = group, _CLOSING[group].format(tag[group])
-        elif family is None and group != "harmony_end":
-            hidden, visible = [*hidden, *visible, part], []
-        elif group == f"{family}_end":
-            hidden.append(part)
-            family, closing = None, None
-        else:
-            continue
-        at = tag.end()
-    if not at:
-        return Thought(text)
-    (visible if family is None else hidden).append(text[at:])
-    answer = _FINAL.sub("", "".join(visible)).strip()
-    return Thought(answer, "\n".join(filter(None, map(str.strip, hidden))), closing)
+            if not _is_talked_about(text, tag, f"{group}_end"):
+                family, opening = group, tag
+        elif family is None and group not in _NEVER_ALONE and not blocks:
+            if not (_within_line(text, tag) and _GOES_ON.match(text, tag.end())):
+                blocks.append(Block(0, 0, tag.start(), tag.end()))
+        elif opening is not None and group == f"{family}_end":
+            blocks.append(Block(opening.start(), opening.end(), tag.start(), tag.end()))
+            family, opening = None, None
+    if opening is not None and family is not None:
+        closing = _CLOSING[family].format(opening[family])
+        blocks.append(Block(opening.start(), opening.end(), len(text), len(text), closing))
+    return _with_final_turns(text, blocks)
+
+
+def _with_final_turns(text: str, blocks: list[Block]) -> list[Block]:
+    """Return blocks, or an empty one where a text only says that its answer begins (Harmony)."""
+    if blocks or not (final := _VISIBLE.match(text)):
+        return blocks
+    return [Block(0, final.end(), final.end(), final.end())]
+
+
+def _within_line(text: str, tag: re.Match[str]) -> bool:
+    """Return whether something stands before a marker in its line."""
+    return bool(text[text.rfind("\n", 0, tag.start()) + 1 : tag.start()].strip())
+
+
+def _is_talked_about(text: str, tag: re.Match[str], end: str) -> bool:
+    """Return whether a beginning is only mentioned: in a listing, or amid a line and never ended."""
+    if len(_FENCE.findall(text, 0, tag.start())) % 2:
+        return True
+    if not _within_line(text, tag):
+        return False
+    ends = (later for later in _TAG.finditer(text, tag.end()) if later.lastgroup == end)
+    last = next(ends, None)
+    return last is None or bool(_GOES_ON.match(text, last.end()))
 
 
 def marker_texts(special: Iterable[str]) -> frozenset[str]:
@@ -100,4 +172,5 @@ def marker_texts(special: Iterable[str]) -> frozenset[str]:
     texts = frozenset(special)
     markers = {text for text in texts if _TAG.fullmatch(text)} - _HARMONY
     # Other models end their turns by tokens of the same names.
-    return frozenset(markers | (_HARMONY & texts if "<|channel|>" in texts else set()))
+    parts = _HARMONY if "<|channel|>" in texts else {"<|channel>"}
+    return frozenset(markers | (parts & texts))

@@ -11,6 +11,19 @@ from ttc_bench.statistics.totals import total
 
 FinishReason = Literal["stop", "length"]
 
+NOTED: Mapping[str, str] = {
+    "sanitised": "hold characters or numbers that nothing can store, and had them replaced",
+    "prompt_cut": "answer a prompt of which the server read a part",
+    "usage": "have no token counts from their server: their tokens and dollars are null",
+    "finish": "ended without a reason that is known",
+    "choices": "are the first of several that came",
+    "past_max_tokens": "went on past the tokens that they were allowed",
+    "logprobs": "have a token without a log-probability: they have none",
+    "logprobs_of": "have other numbers of log-probabilities than of tokens",
+}
+"""Facts about a call (`Completion.extra`) that bear on its figures, and what a response has that
+holds such a call, in words."""
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -207,6 +220,11 @@ class Completion:
     def mean_logprob(self) -> float | None:
         """Mean log-probability of its tokens; ``None`` if there is none, or the engine hides it."""
         return sum(self.logprobs) / len(self.logprobs) if self.logprobs else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its row has to know, each as ``fact: in words``; see `NOTED`."""
+        return tuple(f"{name}: {self.extra[name]}" for name in NOTED if name in self.extra)
 
     @property
     def answer_tokens(self) -> int | None:

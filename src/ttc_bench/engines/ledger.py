@@ -38,6 +38,7 @@ class Call(Usage, Timing):
         usd: Its price in dollars.
         attempts: Tries it took, the successful one included.
         replayed: Taken from the journal: nothing was spent on it this time.
+        notes: What a reader has to know of it; see `Completion.notes`.
     """
 
     request: int
@@ -52,6 +53,7 @@ class Call(Usage, Timing):
     )
     attempts: int = 1
     replayed: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def is_broken(self) -> bool:
@@ -158,6 +160,7 @@ class Ledger:
                 prompt_share_kept=request.prompt_share_kept,
                 attempts=completion.attempts,
                 replayed=completion.replayed,
+                notes=completion.notes,
             )
             for lost in completion.broken:
                 self._enter(number, request, lost, purpose="broken", replayed=completion.replayed)

@@ -242,7 +242,7 @@ IDENTITY = (
 """Columns of a response that say what it is."""
 
 DESCRIBED = (
-    "replayed", "lossless", "encoder", "bert_encoder", "reward_rule", "question", "answer",
+    "replayed", "lossless", "notes", "encoder", "bert_encoder", "reward_rule", "question", "answer",
     "null_reasons", "run_id", "config",
 )  # fmt: skip
 """Further columns that every table of scores has beside its metrics."""

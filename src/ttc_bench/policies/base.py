@@ -45,6 +45,8 @@ class Outcome:
         info: Facts about the decision, e.g. ``{"confidence": 0.75}``.
         streams: Whether its tokens can be shown as they are made; not where the whole text is
             read first, by a vote, a score or a threshold.
+        first_shown_s: When its first token could be shown, in seconds of the session's clock, where
+            it is put together of several calls and shown as it grows.
     """
 
     text: str
@@ -52,6 +54,7 @@ class Outcome:
     samples: tuple[str, ...] = ()
     info: Mapping[str, Any] = field(default_factory=dict)
     streams: bool = True
+    first_shown_s: float | None = None
 
     def __post_init__(self) -> None:
         """Raise `TypeError` for what is no answer: it would count as one."""

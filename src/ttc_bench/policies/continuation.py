@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ttc_bench.engines.completion import Completion
@@ -19,12 +19,15 @@ class PartialAnswer:
         tokens: Tokens generated for it; they keep the job's budget, however many calls they take.
         is_ended: Whether the model ended its turn, or the budget is used up.
         stopped_at: The stop string that closed the last part; it stands at the end of the text.
+        first_shown_s: When its first token could be shown, in seconds of the session's clock; what
+            follows is only added to it.
     """
 
     text: str = ""
     tokens: int = 0
     is_ended: bool = False
     stopped_at: str | None = None
+    first_shown_s: float | None = None
 
     def before_stop(self) -> str:
         """Return the text without the stop string that closed its last part."""
@@ -63,8 +66,16 @@ async def extend(
         stop=(*session.job.stop, stop) if stop else session.job.stop,
         **changes,
     )
+    before_s = session.elapsed_s
     parts = await session.complete(request)
-    return [_joined(partial, part, stop, limit, room) for part in parts]
+    whole = [_joined(partial, part, stop, limit, room) for part in parts]
+    if partial.first_shown_s is not None:
+        return whole
+    clocks = [part.timing.ttft_s for part in parts]
+    return [
+        replace(one, first_shown_s=before_s + first_s) if one.text and first_s is not None else one
+        for one, first_s in zip(whole, clocks, strict=True)
+    ]
 
 
 def _joined(
@@ -81,6 +92,7 @@ def _joined(
         tokens=partial.tokens + written,
         is_ended=is_turn_over or is_cut or written >= room,
         stopped_at=closing,
+        first_shown_s=partial.first_shown_s,
     )
 
 

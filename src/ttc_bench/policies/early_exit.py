@@ -60,7 +60,8 @@ class Consistency(Variant):
 
     async def answer(self, session: Session) -> Outcome:
         """Return the reasoning up to where its answers agree."""
-        chain, probes = PartialAnswer(), list[Hashable]()
+        chain, probes, exited = PartialAnswer(), list[Hashable](), False
+        text = ""
         while not chain.is_ended:
             is_answering = session.parse(chain.text) is not None
             size = None if is_answering else self.interval
@@ -69,9 +70,11 @@ class Consistency(Variant):
                 continue
             text = await force_answer(session, chain.text, self.marker, self.probe_tokens, "probe")
             probes.append(session.parse(text))
-            if self._agree(probes):
-                return Outcome(text, info={"probes": len(probes), "exited": True})
-        return Outcome(chain.text, info={"probes": len(probes), "exited": False})
+            if exited := self._agree(probes):
+                break
+        info = {"probes": len(probes), "exited": exited}
+        answer = text if exited else chain.text
+        return Outcome(answer, info=info, first_shown_s=chain.first_shown_s)
 
     def _agree(self, probes: Sequence[Hashable]) -> bool:
         last = probes[-self.k :]

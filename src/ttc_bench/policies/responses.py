@@ -56,7 +56,8 @@ class Response:
         error_type: Class of the failure.
         error_message: What went wrong, in one line.
         ttft_s: Time until the first token of the final answer could be shown.
-        itl_s: Gaps between the tokens of the completion behind the answer.
+        itl_s: Gaps between the tokens of the completion behind the answer, where the user sees them
+            come; none where it is shown when it is whole.
         answer_tokens: Tokens of that completion, hidden reasoning left out; null where they were
             not counted, or the answer is put together of several.
         reasoning: Hidden reasoning of that completion, where the provider shows it.
@@ -70,6 +71,9 @@ class Response:
         is_timed: Whether the bill's clock holds all that the user waited for; not where a call came
             to nothing, no try of which is billed.
         lossless: Whether the answer is the baseline's by construction, on this model.
+
+    The column ``notes`` holds what a reader has to know of the calls of the bill: see
+    `ttc_bench.engines.completion.NOTED`.
     """
 
     job_id: str
@@ -100,6 +104,11 @@ class Response:
     is_timed: bool = True
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know of its calls, each thing once."""
+        return tuple(dict.fromkeys(note for call in self.ledger.calls for note in call.notes))
+
+    @property
     def is_measured(self) -> bool:
         """Whether every call was made in this run, so that its times are this variant's."""
         return not any(call.replayed for call in self.ledger.calls)
@@ -118,6 +127,7 @@ class Response:
             **{f"control_{name}": control.get(name) for name in CONTROL},
             "replayed": bool(self.ledger.calls) and all(c.replayed for c in self.ledger.calls),
             "measured": self.is_measured,
+            "notes": list(self.notes),
             "bill": json.dumps([storable(call.to_json()) for call in self.ledger.calls]),
         }
         if not (self.is_measured and self.is_timed):
@@ -153,6 +163,7 @@ def response_schema() -> pa.Schema:
             *((f"control_{name}", pa.float64()) for name in CONTROL),
             ("replayed", pa.bool_()),
             ("measured", pa.bool_()),
+            ("notes", pa.list_(pa.string())),
             ("bill", pa.string()),
         ]
     )

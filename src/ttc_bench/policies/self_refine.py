@@ -48,7 +48,9 @@ class Feedback(Variant):
             if draft.text in texts[:-1]:
                 break
         info = {"rounds": len(texts) - 1, "passed": passed}
-        return Outcome(draft.text, draft, samples=tuple(texts), info=info)
+        # One that may be the last only if it comes again is known to be so when it is whole.
+        is_last = len(texts) - 1 == self.rounds
+        return Outcome(draft.text, draft, samples=tuple(texts), info=info, streams=is_last)
 
     def _passes(self, critique: str) -> bool:
         return (
@@ -92,7 +94,8 @@ class BudgetForcing(Variant):
         if session.parse(text) is None and room >= 1:
             limit = min(self.answer_tokens, room)
             text = await force_answer(session, text, self.marker, limit, "forced answer")
-        return Outcome(text, info={"waits": waits, "thinking_tokens": thinking.tokens})
+        info = {"waits": waits, "thinking_tokens": thinking.tokens}
+        return Outcome(text, info=info, first_shown_s=thinking.first_shown_s)
 
     async def _think(self, session: Session) -> tuple[PartialAnswer, int]:
         """Return the thinking, and how often its end was replaced."""
@@ -110,5 +113,8 @@ class BudgetForcing(Variant):
             if may_end or session.parse(text) is not None:
                 return thinking, waits
             # The model may have ended its turn: "Wait" opens it again.
-            thinking = PartialAnswer(f"{text.rstrip()}\n{self.wait}\n", thinking.tokens)
+            text = f"{text.rstrip()}\n{self.wait}\n"
+            thinking = PartialAnswer(
+                text, thinking.tokens, first_shown_s=thinking.first_shown_s
+            )
             waits += 1

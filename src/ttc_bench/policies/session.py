@@ -17,6 +17,7 @@ from ttc_bench.engines.base import (
     Request,
     Sampling,
 )
+from ttc_bench.engines.columns import slowest
 from ttc_bench.engines.completion import BrokenCall, Completion, TokenLogprob
 from ttc_bench.engines.ledger import Ledger
 from ttc_bench.errors import UserError
@@ -107,6 +108,11 @@ class Session(JobRequests):
         self._decodings = decodings
         self._replay = Replay(engine, journal)
         self._scores: dict[tuple[tuple[Message, ...], str], float] = {}
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that all calls so far take, one request after the other."""
+        return slowest(self.ledger.calls, "latency_s") or 0.0
 
     def beside_control(self) -> AbstractAsyncContextManager[None]:
         """Return the block in which the policy answers: the control runs before or after it."""

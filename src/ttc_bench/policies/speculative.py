@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -77,12 +78,16 @@ class Step(Variant):
             step = await self._step(session, partial, "draft")
             if await self._score(session, step.text) >= self.threshold:
                 drafted_steps += 1
+                if not partial.text:
+                    # A draft that may yet be rewritten is not shown before it is judged.
+                    step = replace(step, first_shown_s=session.elapsed_s)
             else:
                 step = await self._step(session, partial, "target")
             partial = step
         if not partial.is_ended:
             (partial,) = await extend(session, partial, purpose="rest")
-        return Outcome(partial.text, info={"steps": steps, "drafted_steps": drafted_steps})
+        info = {"steps": steps, "drafted_steps": drafted_steps}
+        return Outcome(partial.text, info=info, first_shown_s=partial.first_shown_s)
 
     async def _step(self, session: Session, partial: PartialAnswer, role: str) -> PartialAnswer:
         (step,) = await extend(session, partial, stop=self.separator, role=role, purpose="step")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from ttc_bench.engines.completion import NOTED
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
 from ttc_bench.types import DataFrame
 
@@ -14,12 +15,12 @@ FEW_JOBS = 3
 
 
 def cautions(all_scores: DataFrame) -> list[str]:
-    """Return what all answers of a run are worth, and whose samples do not vary.
+    """Return what all answers of a run are worth, whose samples do not vary, and what was odd.
 
     Args:
         all_scores: Scores of all responses.
     """
-    return [unrewarded(all_scores), *_invariable(all_scores)]
+    return [unrewarded(all_scores), *_invariable(all_scores), *_noted(all_scores)]
 
 
 def unrewarded(all_scores: DataFrame) -> str:
@@ -48,6 +49,21 @@ def _invariable(all_scores: DataFrame) -> Iterator[str]:
                 " questions are copies of one another. The model is too sure, or its server"
                 " ignores temperature and seed; agreement says nothing here."
             )
+
+
+def _noted(all_scores: DataFrame) -> Iterator[str]:
+    """Yield a sentence for each oddity of calls, with the responses that have it."""
+    if "notes" not in all_scores.columns:
+        return
+    noted = all_scores[all_scores["notes"].notna()]
+    names = noted["policy"] + "." + noted["variant"]
+    variants: dict[str, list[str]] = {}
+    for name, notes in zip(names, noted["notes"], strict=True):
+        for fact in {note.partition(":")[0] for note in json.loads(notes)}:
+            variants.setdefault(fact, []).append(name)
+    for fact in sorted(variants):
+        where = ", ".join(sorted(set(variants[fact])))
+        yield f"{len(variants[fact])} of {len(all_scores)} responses {NOTED[fact]} ({where})."
 
 
 def _are_copies(pool: dict[str, Any]) -> bool:

@@ -197,15 +197,17 @@ def respond(
     if isinstance(outcome, Exception):
         return Response(**identity, status="failed", text=None, **_failure(job, outcome))
     thought, source = split_thinking(outcome.text), outcome.source
-    is_mixed = thought.reasoning is not None
+    # The clock of a text that mixes both does not tell where its answer begins, unless it says so.
+    is_mixed = thought.reasoning is not None and not (source and source.timing.reasoning_s)
+    ttft_s = _ttft_s(session, outcome) if thought.answer and not is_mixed else None
+    is_seen_growing = ttft_s is not None and ttft_s < session.elapsed_s
     return Response(
         **identity,
         status="ok",
         text=thought.answer,
         finish_reason=source.finish_reason if source else None,
-        # The clock of a text that mixes both does not tell where its answer begins.
-        ttft_s=None if is_mixed else _ttft_s(session, outcome),
-        itl_s=source.timing.itl_s if source else (),
+        ttft_s=ttft_s,
+        itl_s=source.timing.itl_s if source and is_seen_growing else (),
         answer_tokens=source.answer_tokens if source and not is_mixed else None,
         reasoning=_reasoning(thought, source),
         samples=tuple(split_thinking(text).answer for text in outcome.samples),
@@ -240,13 +242,16 @@ def _ttft_s(session: Session, outcome: Outcome) -> float | None:
     """Return when the user could see the first token of the answer.
 
     An answer that streams from the last request starts after all requests before it; one that is
-    chosen among samples, or judged before it is shown, starts when all of that is done.
+    chosen among samples, or judged before it is shown, starts when all of that is done; one that
+    grows over several calls says when.
     """
+    if outcome.first_shown_s is not None:
+        return outcome.first_shown_s
     calls = [call for call in session.ledger.calls if not call.is_broken]
     if not calls:
         return None
     last = [call for call in calls if call.request == calls[-1].request]
-    latency_s = session.ledger.totals()["latency_s"] or 0.0
+    latency_s = session.elapsed_s
     if not outcome.streams or outcome.source is None or len(last) > 1 or last[0].ttft_s is None:
         return latency_s
     clock = outcome.source.timing

@@ -40,8 +40,8 @@ FIRST = "benchmark"
 def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScoreParams) -> DataFrame:
     """Return one row of metrics per response, in the order of the responses.
 
-    The columns are always the same, whatever families are on: `IDENTITY`, `FLAGS`, ``encoder``,
-    ``bert_encoder``, ``reward_rule``, ``question`` (see `question_of`), ``answer``
+    The columns are always the same, whatever families are on: `IDENTITY`, `FLAGS`, ``notes``
+    (a JSON list, see `ttc_bench.policies.responses.Response`), ``encoder``, ``bert_encoder``, ``reward_rule``, ``question`` (see `question_of`), ``answer``
     (a digest of the text, null without one), every metric of the catalogue, every note
     (``samples``), and ``null_reasons``: a JSON object that says for each reason which metrics are
     null by it. A failed response has nothing but nulls.
@@ -75,6 +75,8 @@ def _beside_metrics(
     lossless = responses["lossless"] if "lossless" in responses else [None] * len(answered)
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
     identity["lossless"] = list(lossless)
+    told = responses["notes"] if "notes" in responses else [None] * len(answered)
+    identity["notes"] = [json.dumps(list(notes)) if _any(notes) else None for notes in told]
     rules = [REWARD_RULES[job.reward_metric].figure for job in answered]
     if "judge_refused" in responses:
         said = responses["judge_refused"].notna() | responses["judge_refusal_error"].notna()
@@ -87,6 +89,10 @@ def _beside_metrics(
     texts = responses["text"]
     digests = {"answer": [_digest(text) if isinstance(text, str) else None for text in texts]}
     return {**identity, **encoders, "reward_rule": rules, **asked, **digests}
+
+
+def _any(notes: Sequence[str] | None) -> bool:
+    return notes is not None and len(notes) > 0
 
 
 def question_of(job: Job) -> str:
