@@ -26,6 +26,10 @@ BLOCKS = [
     ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<scratchpad>", "</scratchpad>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|channel>thought\n", "<channel|>"),
+    ("<unused94>thought\n", "<unused95>"),
     ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
 ]
 
@@ -86,3 +90,54 @@ def test_reasoning_between_special_tokens_is_told_from_the_answer(
     thought = split_thinking(decode(tokenizer, tokens))
     assert thought.answer == "forty-two"
     assert (thought.reasoning or "").strip().endswith("forty")
+
+
+MENTIONS = [
+    "Models think between <think> and </think> tags.\nAnswer: 7",
+    "The tag <think> opens a block.\nAnswer: 7",
+    "It must end with </think>, as told.\nAnswer: 7",
+    "Such a model writes [THINK] first.\nAnswer: 7",
+    "Write so:\n```\n<think>\nyour thoughts\n```\nAnswer: 7",
+    "Answer: 7\n(No </think> here.)",
+    "Open with \u201c<think>\u201d.\nAnswer: 7",
+]
+
+
+@pytest.mark.parametrize("text", MENTIONS)
+def test_a_marker_that_a_sentence_talks_about_hides_nothing(text: str) -> None:
+    assert split_thinking(text) == (text, None, None)
+    assert parse_answer(text) == ("7",)
+    assert split_thinking(f"<think>\nhm\n</think>\n{text}").answer == text
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning"),
+    [
+        ("<think>\n\n</think>\n\nAnswer: 7", ""),
+        ("<think>hm</think> so it is\nAnswer: 7", "hm"),
+        ("Sure. <think>Answer: 42</think>\nAnswer: 7", "Answer: 42"),
+        ("so it is 42.</think>Answer: 7", "so it is 42."),
+        ("<think>a</think>\nAnswer: 7\n<think>Answer: 42", "a\nAnswer: 42"),
+        ("<think>one</think><think>two</think>Answer: 7", "one\ntwo"),
+        ("<think>a <think>b</think>Answer: 7", "a <think>b"),
+        ("analysisWe need 42.assistantfinalAnswer: 7", "We need 42."),
+        ("<|channel|>final<|message|>Answer: 7<|return|>", ""),
+        (
+            "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>commentary"
+            " to=functions.x <|constrain|>json<|message|>{}<|end|><|start|>assistant"
+            "<|channel|>final <|constrain|>JSON<|message|>Answer: 7<|return|>",
+            "hm",
+        ),
+        ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>Answer: 7<|END_RESPONSE|>", "a"),
+        (
+            "<|begin_of_thought|>a<|end_of_thought|><|begin_of_solution|>Answer: 7"
+            "<|end_of_solution|>",
+            "a",
+        ),
+    ],
+)
+def test_reasoning_is_set_apart_in_every_familys_words(text: str, reasoning: str) -> None:
+    thought = split_thinking(text)
+    assert parse_answer(text) == ("7",)
+    assert "42" not in thought.answer
+    assert reasoning in (thought.reasoning or "")

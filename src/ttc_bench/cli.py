@@ -61,7 +61,8 @@ class Run(click.Command):
         try:
             _check_pipelines([name for name in requested if name])
             _check_runner(ctx.params)
-            with _terminable(), contextlib.chdir(_project_folder(ctx.params.get("conf_source"))):
+            ended = _terminable(ctx.params.get("runner"))
+            with ended, contextlib.chdir(_project_folder(ctx.params.get("conf_source"))):
                 return super().invoke(ctx)
         except Exception as error:
             raise (_cause(error) or error) from error
@@ -77,8 +78,17 @@ class Run(click.Command):
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM unwind the run as Ctrl-C does; only a main thread may take signals."""
+def _terminable(runner: str | None) -> Iterator[None]:
+    """Let signals unwind the run, in all its threads; only a main thread may take them.
+
+    SIGTERM does what Ctrl-C does. Kedro's runner of threads waits for those at work before it goes
+    on, so they are told.
+
+    Args:
+        runner: Name of Kedro's runner.
+    """
+    from ttc_bench.pipelines.generate.nodes import begin_again, end_at_once
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -86,13 +96,24 @@ def _terminable() -> Iterator[None]:
     def end(_number: int, _frame: object) -> None:
         # A second one, of an impatient manager, must not break off the closing.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        end_at_once()
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, end)
+    def interrupt(_number: int, _frame: object) -> None:
+        end_at_once()
+        raise KeyboardInterrupt
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
+    # In one thread asyncio takes the signal over from Python's own handler, and from no other.
+    has_threads = (runner or "").endswith("ThreadRunner")
+    if has_threads and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        begin_again()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _spare_collections() -> None:

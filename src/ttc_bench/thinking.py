@@ -12,8 +12,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 _NAMES = r"(?:seed:)?think|thinking|thoughts?|reasoning|scratchpad"
+_ADDRESS = r"(?:[^<]|<\|constrain\|>)*"
+"""What Harmony may say of a message before it begins: whom it goes to, and its format."""
+
 _VISIBLE = re.compile(
-    r"(?:<\|start\|>assistant)?<\|channel\|>final[^<]*<\|message\|>|<\|(?:return|end)\|>\s*\Z"
+    r"(?:<\|start\|>assistant)?<\|channel\|>final"
+    + _ADDRESS
+    + r"<\|message\|>|<\|(?:return|end)\|>\s*\Z"
     r"|<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_solution\|>",
     re.IGNORECASE,
 )
@@ -31,7 +36,7 @@ _TAG = re.compile(
     | <\|(?P<apertus>inner_prefix)\|>   | <\|(?P<apertus_end>inner_suffix)\|>
     | <\|(?P<gemma>channel)>thought\b   | <(?P<gemma_end>channel)\|>
     | <(?P<med>unused94)>(?:thought\b)? | <(?P<med_end>unused95)>
-    | (?:<\|start\|>assistant)?<\|channel\|>(?P<harmony>analysis|commentary)[^<]*<\|message\|>
+    | (?:<\|start\|>assistant)?<\|channel\|>(?P<harmony>analysis|commentary){_ADDRESS}<\|message\|>
     | (?P<harmony_end><\|end\|>)
     # gpt-oss where its server left the special tokens out
     | \A\s*(?P<bare>analysis)(?=(?s:.)*assistantfinal) | (?P<bare_end>assistantfinal)
@@ -151,7 +156,7 @@ def _within_line(text: str, tag: re.Match[str]) -> bool:
 
 
 def _is_talked_about(text: str, tag: re.Match[str], end: str) -> bool:
-    """Return whether a beginning is only mentioned: in a listing, or amid a line and never ended."""
+    """Return whether a beginning is only mentioned: in a listing, or in a line and never ended."""
     if len(_FENCE.findall(text, 0, tag.start())) % 2:
         return True
     if not _within_line(text, tag):

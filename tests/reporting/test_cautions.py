@@ -34,3 +34,14 @@ def test_samples_that_never_vary_are_told_and_agreement_alone_is_not() -> None:
     assert line.startswith("self_consistency.majority on crm_sim: the samples of each of 5")
     assert len(cautions(collect_scores(base, sampled([1, 1, 1, 1, 2])))) == 1
     assert len(cautions(sampled([1, 1, 1]))) == 1, "three questions may be chance"
+
+
+def test_what_was_odd_about_calls_is_told_with_its_number() -> None:
+    notes = json.dumps(["usage: estimated by us", "prompt_cut: the server read 9 of about 99"])
+    table = scores("baseline", "greedy", [1.0, 1.0, 0.0]).assign(notes=[notes, None, notes])
+    _, cut, usage = cautions(table)
+    assert cut == (
+        "2 of 3 responses answer a prompt of which the server read a part (baseline.greedy)."
+    )
+    assert usage.startswith("2 of 3 responses have no token counts from their server")
+    assert len(cautions(table.drop(columns="notes"))) == 1, "scores of an earlier version"

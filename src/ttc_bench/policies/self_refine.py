@@ -114,7 +114,5 @@ class BudgetForcing(Variant):
                 return thinking, waits
             # The model may have ended its turn: "Wait" opens it again.
             text = f"{text.rstrip()}\n{self.wait}\n"
-            thinking = PartialAnswer(
-                text, thinking.tokens, first_shown_s=thinking.first_shown_s
-            )
+            thinking = PartialAnswer(text, thinking.tokens, first_shown_s=thinking.first_shown_s)
             waits += 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 
 import pytest
+from tests.conftest import generated, ingested
 from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, failure, one
 
@@ -13,6 +16,8 @@ from ttc_bench.engines.hosted import HostedModels
 from ttc_bench.engines.hosting.failures import from_status, retry_after_s
 from ttc_bench.engines.hosting.reported import duration_s
 from ttc_bench.errors import UserError
+from ttc_bench.pipelines.generate.nodes import begin_again, end_at_once
+from ttc_bench.policies.journal import Journal
 
 AT_MOST_S = 30
 """What tells waits of hours or for ever from those of seconds, on a machine that others use."""
@@ -187,3 +192,31 @@ def test_how_much_a_model_thinks_is_a_parameter(
 def test_a_budget_that_a_provider_is_not_known_to_take_is_refused(server: FaultServer) -> None:
     with pytest.raises(UserError, match=r"model\.thinking_budget.*model\.extra_body"):
         server.engine(thinking_budget=5)
+
+
+def test_a_run_in_threads_ends_when_it_is_told_to(server: FaultServer) -> None:
+    """A signal reaches the main thread, which waits for the others."""
+    server.plan(ttft_s=60.0)
+    jobs, ends = ingested("crm_sim", 2), list[BaseException]()
+
+    def work() -> None:
+        try:
+            generated("baseline.greedy", jobs, server.engine(), Journal(), {}, seed=0)
+        except BaseException as end:
+            ends.append(end)
+
+    at_work, next_one = threading.Thread(target=work), threading.Thread(target=work)
+    at_work.start()
+    while len(server.log()) < 2:
+        time.sleep(0.02)
+    next_one.start()
+    end_at_once()
+    try:
+        at_work.join(timeout=20)
+        next_one.join(timeout=20)
+    finally:
+        begin_again()
+    assert [type(end) for end in ends] == [asyncio.CancelledError, KeyboardInterrupt]
+    assert len(server.log()) == 2, "what waits for its turn does not begin"
+    server.plan()
+    generated("baseline.greedy", jobs, server.engine(), Journal(), {}, seed=0)

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import generated, ingested
 from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, failure, one
 
 from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.hosting.answer import Answer
 from ttc_bench.engines.hosting.shapes import finish_of
+from ttc_bench.metrics.base import ScoreParams
+from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies.journal import Journal
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
@@ -437,3 +440,30 @@ def test_a_prompt_of_which_the_server_read_a_part_is_told(
     warnings = [line for line in caplog.messages if "prompt tokens" in line]
     assert len(warnings) == is_told, "once, not at every call"
     assert all((f"read {read} of about" in (text or "")) == is_told for text in cut), cut
+
+
+LONG = {"prompt_tokens": 90, "completion_tokens": 3, "total_tokens": 93}
+ENDED = {**END, "usage": LONG}
+
+
+@pytest.mark.parametrize(
+    ("events", "fact"),
+    [
+        ([delta("lone \udce9 half"), ENDED], "sanitised"),
+        ([delta("yes"), {**ENDED, "usage": None}], "usage"),
+        ([delta("yes"), choices({"delta": {}, "finish_reason": "because"}, usage=LONG)], "finish"),
+        ([delta("yes", logprobs=listed(-0.5)), ENDED], "logprobs_of"),
+        ([delta("yes"), {**ENDED, "usage": {**LONG, "completion_tokens": 999}}], "past_max_tokens"),
+        ([delta("yes"), {**ENDED, "usage": {**LONG, "prompt_tokens": 9}}], "prompt_cut"),
+    ],
+)
+def test_what_was_odd_about_an_answer_stands_in_its_row_and_its_score(
+    server: FaultServer, events: list[dict[str, Any]], fact: str
+) -> None:
+    jobs = ingested("crm_sim", 1)
+    server.plan(body=stream(*events))
+    frame = generated("baseline.greedy", jobs, server.engine(), Journal(), {}, seed=0)
+    assert [note.partition(":")[0] for note in frame["notes"][0]] == [fact]
+    assert fact in json.loads(score_responses(frame, jobs, ScoreParams())["notes"][0])[0]
+    is_counted = fact != "usage"
+    assert frame["completion_tokens"].notna()[0] == is_counted, "an estimate is no count"

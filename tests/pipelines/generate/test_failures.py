@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from tests.conftest import generated
+from tests.metrics.support import run
 
 from ttc_bench.engines.base import Engine
+from ttc_bench.metrics.base import Null, ScoreParams, ScoringBatch
 from ttc_bench.pipelines.generate.nodes import respond
 from ttc_bench.policies import VARIANTS, Outcome, Session
 from ttc_bench.policies.journal import Journal
+from ttc_bench.policies.responses import to_frame
 from ttc_bench.types import Job
 
 
@@ -91,3 +94,67 @@ def test_an_answer_that_is_read_before_it_is_shown_starts_when_it_is_whole(
     row = respond("x", VARIANTS[name](), session, outcome).to_row()
     assert (row["ttft_s"] < row["latency_s"]) == streams
     assert streams or row["ttft_s"] == row["latency_s"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("self_refine.budget_forcing", {"waits": 1}),
+        ("early_exit.consistency", {"interval": 8}),
+        ("speculative.step", {"threshold": 0.0}),
+        ("speculative.step", {"threshold": 1.01}),
+    ],
+)
+def test_an_answer_that_grows_over_calls_starts_with_its_first_token(
+    answer: Any, marked_jobs: list[Job], name: str, settings: dict[str, Any]
+) -> None:
+    outcome, session = answer(name, marked_jobs[0], Journal(), **settings)
+    row = respond("x", VARIANTS[name](), session, outcome).to_row()
+    calls = session.ledger.calls
+    if name != "speculative.step":
+        first_s = calls[0].ttft_s
+    elif settings["threshold"]:
+        first_s = calls[0].latency_s + calls[1].latency_s + calls[2].ttft_s
+    else:
+        first_s = calls[0].latency_s + calls[1].latency_s
+    assert len(calls) > 1
+    assert row["ttft_s"] == pytest.approx(first_s)
+    assert row["ttft_s"] < row["latency_s"]
+    assert (row["answer_tokens"], row["itl_s"]) == (None, []), "no single call wrote it"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("best_of_n.likelihood", {"n": 2}),
+        ("best_of_n.verifier", {"n": 1}),
+        ("self_consistency.majority", {"n": 2}),
+        ("self_consistency.adaptive", {"n": 2}),
+        ("tree_search.beam", {"depth": 2}),
+        ("tree_search.dvts", {"depth": 2}),
+        ("cascade.agreement", {"threshold": 0.0, "k": 2}),
+        ("cascade.confidence", {"threshold": 0.0}),
+    ],
+)
+def test_a_chosen_answer_is_seen_at_once_and_has_no_time_per_token(
+    answer: Any, jobs: list[Job], name: str, settings: dict[str, Any]
+) -> None:
+    outcome, session = answer(name, jobs[0], Journal(), **settings)
+    frame = to_frame([respond("x", VARIANTS[name](), session, outcome)])
+    assert frame["ttft_s"][0] == frame["latency_s"][0]
+    metrics = run("latency", ScoringBatch.of(frame, jobs[:1], ScoreParams()))
+    assert metrics["ttft_s"] == [frame["latency_s"][0]]
+    for figure in ("tpot_s", "itl_mean_s", "itl_p95_s", "itl_max_s"):
+        (value,) = metrics[figure]
+        assert isinstance(value, Null), figure
+        assert "chosen when all of it was there" in value.reason or figure == "tpot_s"
+
+
+def test_an_empty_answer_has_no_first_token(engine: Engine, jobs: list[Job]) -> None:
+    session = Session(engine, Journal(), jobs[0])
+    (completion,) = asyncio.run(session.complete(session.request(max_tokens=2)))
+    frame = to_frame(
+        [respond("greedy", VARIANTS["baseline.greedy"](), session, Outcome(" ", completion))]
+    )
+    metrics = run("latency", ScoringBatch.of(frame, jobs[:1], ScoreParams()))
+    assert all("is empty" in metrics[name][0].reason for name in ("ttft_s", "tpot_s"))

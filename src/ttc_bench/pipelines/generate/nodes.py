@@ -32,6 +32,24 @@ from ttc_bench.types import DataFrame, Job
 
 logger = logging.getLogger(__name__)
 
+_ENDED = threading.Event()
+_AT_WORK: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+"""The event loop that has its turn: a signal reaches the main thread alone."""
+
+
+def end_at_once() -> None:
+    """End what runs in other threads, and let nothing begin that waits for its turn."""
+    _ENDED.set()
+    for loop, task in list(_AT_WORK):
+        # One that has just finished needs no end.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(task.cancel)
+
+
+def begin_again() -> None:
+    """Let variants run again, in a process that goes on after a run that was ended."""
+    _ENDED.clear()
+
 
 def generate(
     points: Points,
@@ -113,9 +131,29 @@ def _measured(
         one_by_one = sessions[0].engine.concurrency == 1
         for control in (session.control for session in sessions if session.control):
             control.apart = monitor.left_out if one_by_one else monitor.mixed
-        responses = asyncio.run(_run(label, variant, sessions, events))
+        responses = asyncio.run(_in_turn(label, variant, sessions, events))
     readings = asdict(monitor.reading)
     return [replace(response, resources=readings) for response in responses]
+
+
+async def _in_turn(
+    label: str, variant: Variant, sessions: Sequence[Session], events: Events
+) -> list[Response]:
+    """Run one sweep point so that `end_at_once` reaches it.
+
+    Raises:
+        KeyboardInterrupt: If the run was ended before its turn came.
+    """
+    if _ENDED.is_set():
+        raise KeyboardInterrupt
+    task = asyncio.current_task()
+    assert task is not None
+    here = (asyncio.get_running_loop(), task)
+    _AT_WORK.append(here)
+    try:
+        return await _run(label, variant, sessions, events)
+    finally:
+        _AT_WORK.remove(here)
 
 
 async def _run(
@@ -199,7 +237,7 @@ def respond(
     thought, source = split_thinking(outcome.text), outcome.source
     # The clock of a text that mixes both does not tell where its answer begins, unless it says so.
     is_mixed = thought.reasoning is not None and not (source and source.timing.reasoning_s)
-    ttft_s = _ttft_s(session, outcome) if thought.answer and not is_mixed else None
+    ttft_s = _ttft_s(session, outcome) if thought.answer.strip() and not is_mixed else None
     is_seen_growing = ttft_s is not None and ttft_s < session.elapsed_s
     return Response(
         **identity,
