@@ -7,7 +7,7 @@ its own; models that run by themselves write it between markers.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -141,6 +141,31 @@ def thinking_blocks(text: str) -> list[Block]:
         closing = _CLOSING[family].format(opening[family])
         blocks.append(Block(opening.start(), opening.end(), len(text), len(text), closing))
     return _with_final_turns(text, blocks)
+
+
+def opening_at_end(text: str) -> str:
+    """Return the beginning of a block with which a text ends, blanks included; else nothing."""
+    tags = list(_TAG.finditer(text))
+    if not tags or str(tags[-1].lastgroup).endswith("_end") or text[tags[-1].end() :].strip():
+        return ""
+    return text[tags[-1].start() :]
+
+
+def answer_start(text: str, blocks: Sequence[Block], after: int = 0) -> int | None:
+    """Return where the first letter of the answer stands; ``None`` if all is reasoning.
+
+    Args:
+        text: What the model wrote.
+        blocks: Its parts that are reasoning.
+        after: Where to begin to look.
+    """
+    at = after
+    for block in (*blocks, Block(len(text), 0, 0, len(text))):
+        shown = text[at : block.start]
+        if shown.strip():
+            return at + len(shown) - len(shown.lstrip())
+        at = max(block.end, after)
+    return None
 
 
 def _with_final_turns(text: str, blocks: list[Block]) -> list[Block]:

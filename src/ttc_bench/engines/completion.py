@@ -15,6 +15,7 @@ NOTED: Mapping[str, str] = {
     "sanitised": "hold characters or numbers that nothing can store, and had them replaced",
     "prompt_cut": "answer a prompt of which the server read a part",
     "usage": "have no token counts from their server: their tokens and dollars are null",
+    "thinking": "had their reasoning ended by the budget",
     "finish": "ended without a reason that is known",
     "choices": "are the first of several that came",
     "past_max_tokens": "went on past the tokens that they were allowed",

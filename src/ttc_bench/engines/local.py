@@ -9,6 +9,7 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ttc_bench.engines.runtime.runner import Runner
     from ttc_bench.engines.runtime.source import ModelSource
 
-ANSWERS_VERSION = "2"
+ANSWERS_VERSION = "3"
 """Raised whenever a change of the runtime could change what every decoding answers; what changes
 one decoding alone raises its own `Decoding.version`."""
 
@@ -54,6 +55,9 @@ class LocalModels(EngineParams):
         threads: CPU threads of every pass; null gives large passes all of them and small ones one.
         enable_thinking: Whether chat templates that know it (Qwen3 and others) ask for reasoning
             before the answer; null leaves it to the template.
+        reasoning_effort: How hard chat templates that know it (gpt-oss) ask to reason.
+        thinking_budget: Most tokens of marked reasoning; where they are used up, its end is put
+            into the text and the model goes on behind it. Samples are then drawn one by one.
     """
 
     target: str = Field(min_length=1)
@@ -64,6 +68,8 @@ class LocalModels(EngineParams):
     precision: Literal["fast", "exact"] = "fast"
     threads: int | None = Field(default=None, ge=1)
     enable_thinking: bool | None = None
+    reasoning_effort: str | None = None
+    thinking_budget: int | None = Field(default=None, ge=0)
 
     def build(self) -> LocalEngine:
         """Return the engine, with every path checked and no weights loaded.
@@ -136,14 +142,15 @@ class LocalEngine(Engine):
 
     def fingerprint(self, role: ModelRole = "target") -> str:
         """Return a hash over weights, tokenizer, configuration, number type and engine."""
-        place = self._placement
-        thinking = self.models.enable_thinking
+        place, models = self._placement, self.models
+        names = ("enable_thinking", "reasoning_effort", "thinking_budget")
+        thinking = {name: getattr(models, name) for name in names}
         identity = (
             self._source(role).digest,
             ANSWERS_VERSION,
             str(place.dtype),
             place.device.type,
-            *([] if thinking is None else [f"enable_thinking={thinking}"]),
+            *(f"{name}={value}" for name, value in thinking.items() if value is not None),
         )
         return hashlib.sha256("/".join(identity).encode()).hexdigest()
 
@@ -156,6 +163,8 @@ class LocalEngine(Engine):
             able.add(Capability.DRAFT)
         if str(self._placement.dtype) == "torch.float32":
             able.add(Capability.FLOAT32)
+        if self.models.thinking_budget is not None:
+            able.discard(Capability.BATCH)
         return frozenset(able)
 
     def shortcoming(self, role: ModelRole, capability: Capability) -> str:
@@ -164,6 +173,8 @@ class LocalEngine(Engine):
             return ""
         if capability == Capability.DRAFT:
             return self._foreign_tokens
+        if capability == Capability.BATCH and self.models.thinking_budget is not None:
+            return "the parameter model.thinking_budget ends reasoning sample by sample"
         return self._architecture(role).shortcoming(capability)
 
     def prompt_text(self, messages: Sequence[Message], role: ModelRole = "target") -> str:
@@ -192,10 +203,10 @@ class LocalEngine(Engine):
             if self._shares_prompt(request):
                 decode_together(contexts)
             else:
-                for context in contexts:
-                    if context is not contexts[0]:
+                for place, context in enumerate(contexts):
+                    if place:
                         context.out.restart()
-                    request.decoding.run(context)
+                    contexts[place] = self._decode(request, context)
         return tuple(
             self._completion(request, request.first_index + i, context)
             for i, context in enumerate(contexts)
@@ -278,7 +289,10 @@ class LocalEngine(Engine):
             )
         if role not in self._loaded:
             self._loaded[role] = LanguageModel(
-                self._source(role), self._placement, self.models.enable_thinking
+                self._source(role),
+                self._placement,
+                self.models.enable_thinking,
+                self.models.reasoning_effort,
             )
         model = self._loaded[role]
         assert isinstance(model, LanguageModel)
@@ -289,7 +303,8 @@ class LocalEngine(Engine):
 
         A subclass of `Plain` has a loop of its own, and is not equal to it.
         """
-        return request.n > 1 and request.decoding == PLAIN
+        is_plain = request.decoding == PLAIN and self.models.thinking_budget is None
+        return request.n > 1 and is_plain
 
     def _batch(self, requests: Sequence[Request]) -> ElasticBatch:
         """Return the decoding of requests that can run together.
@@ -323,6 +338,7 @@ class LocalEngine(Engine):
         prompt = model.encode(request.messages)
         room = min(request.max_tokens, model.runner.max_positions - len(prompt))
         extra = {} if model.prompter.has_template else {"chat_template": "plain"}
+        prior = model.prompter.prior(request.messages)
         return [
             DecodeContext(
                 prompt=prompt,
@@ -331,21 +347,36 @@ class LocalEngine(Engine):
                 out=TokenStream(model.tokenizer, model.end_tokens, request.stop, room, start_s),
                 load_draft=self._draft_runner,
                 extra=dict(extra),
+                prior=prior,
             )
             for index in range(request.first_index, request.first_index + request.n)
         ]
 
+    def _decode(self, request: Request, context: DecodeContext) -> DecodeContext:
+        """Decode one sample; return what it was decoded with."""
+        from ttc_bench.engines.runtime.reasoning import ThinkingBudget
+
+        if (budget := self.models.thinking_budget) is not None:
+            return ThinkingBudget(budget).run(request.decoding, context)
+        request.decoding.run(context)
+        return context
+
     def _completion(self, request: Request, index: int, context: DecodeContext) -> Completion:
+        from ttc_bench.engines.runtime.reasoning import reasoning_of
+
         assert context.out.finish_reason is not None
+        reasoning = reasoning_of(context.out, context.prior)
+        # Where the template has opened a thinking block, the text begins with it all the same.
+        opening = "" if request.messages[-1].role == "assistant" else context.prior
         return Completion(
             index=index,
-            text=context.out.text(),
+            text=opening + context.out.text(),
             token_ids=tuple(context.out.tokens),
             logprobs=tuple(context.out.logprobs),
             finish_reason=context.out.finish_reason,
             model=self.model_name(request.role),
-            usage=context.usage(),
-            timing=context.out.timing(),
+            usage=replace(context.usage(), reasoning_tokens=reasoning.tokens),
+            timing=context.out.timing(reasoning.first),
             shared_prefill=self._shares_prompt(request),
             extra={**context.extra, "stop_reason": context.out.stop_string},
         )

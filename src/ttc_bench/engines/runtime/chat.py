@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from ttc_bench.thinking import opening_at_end
 from ttc_bench.types import Message
+
+_LONGEST_OPENING = 16
+"""Tokens that hold the beginning of a thinking block, and the line breaks behind it."""
 
 PROMPTS = 64
 """Prompts whose tokens are remembered: a policy that writes in steps asks with the same again."""
@@ -23,10 +27,17 @@ class Prompter:
         tokenizer: The model's tokenizer.
         enable_thinking: What the template's variable of that name is set to; ``None`` leaves it
             to the template, and one that does not know it is not changed by it.
+        reasoning_effort: The same for the variable ``reasoning_effort`` (gpt-oss).
     """
 
-    def __init__(self, tokenizer: Any, enable_thinking: bool | None = None) -> None:
-        self._options = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
+    def __init__(
+        self,
+        tokenizer: Any,
+        enable_thinking: bool | None = None,
+        reasoning_effort: str | None = None,
+    ) -> None:
+        options = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
+        self._options = {name: value for name, value in options.items() if value is not None}
         self._tokenizer = tokenizer
         self.has_template = getattr(tokenizer, "chat_template", None) is not None
         self._head = lru_cache(PROMPTS)(self._templated if self.has_template else self._plain)
@@ -42,7 +53,9 @@ class Prompter:
         head = list(self._head(tuple(messages[:-1] if continued else messages)))
         if not continued:
             return head
-        tail = self._tokenizer(messages[-1].content, add_special_tokens=False)["input_ids"]
+        # A thinking block that the template has opened is not opened twice.
+        text = messages[-1].content.removeprefix(self.opening(head))
+        tail = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return head + list(tail)
 
     def text(self, messages: Sequence[Message]) -> str:
@@ -50,7 +63,23 @@ class Prompter:
         continued = bool(messages) and messages[-1].role == "assistant"
         head = tuple(messages[:-1] if continued else messages)
         text = self._in_template(head) if self.has_template else _plain_text(head)
-        return text + (messages[-1].content if continued else "")
+        turn = messages[-1].content if continued else ""
+        return text + turn.removeprefix(opening_at_end(text))
+
+    def prior(self, messages: Sequence[Message]) -> str:
+        """Return what of the model's turn stands in a prompt: its text so far, or an open block."""
+        if messages and messages[-1].role == "assistant":
+            return messages[-1].content
+        return self.opening(self._head(tuple(messages)))
+
+    def opening(self, head: Sequence[int]) -> str:
+        """Return the beginning of a thinking block with which a prompt ends; empty without one.
+
+        Args:
+            head: Token ids of a prompt up to where the model writes.
+        """
+        end = self._tokenizer.decode(list(head[-_LONGEST_OPENING:]), skip_special_tokens=False)
+        return opening_at_end(end)
 
     def _templated(self, messages: tuple[Message, ...]) -> list[int]:
         # The template writes the special tokens itself.

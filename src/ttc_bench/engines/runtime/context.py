@@ -35,6 +35,7 @@ class DecodeContext:
         draft_tokens: Tokens proposed by speculation.
         accepted_tokens: Of these, tokens that the target accepted.
         extra: Facts worth keeping with the completion; JSON-ready.
+        prior: What of the model's turn stands in the prompt.
     """
 
     prompt: list[int]
@@ -47,6 +48,7 @@ class DecodeContext:
     draft_tokens: int = 0
     accepted_tokens: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
+    prior: str = ""
 
     @property
     def capacity(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import copy
 import itertools
 import time
 from collections.abc import Sequence
@@ -47,6 +49,8 @@ class TokenStream:
         self._matcher = StopMatcher(tokenizer, stop) if any(stop) else None
         self._start_s = start_s
         self._times: list[float] = []
+        self._stop = tuple(stop)
+        self._head = ""
 
     @property
     def done(self) -> bool:
@@ -94,14 +98,69 @@ class TokenStream:
     def text(self) -> str:
         """Return the decoded text, without special tokens and cut at a stop string."""
         if self._matcher is not None and self._matcher.cut is not None:
-            return self._matcher.cut
+            return self._head + self._matcher.cut
         return decode(self._tokenizer, self.tokens)
 
-    def timing(self) -> Timing:
-        """Return the clock readings, in seconds since the request's turn came."""
+    def timing(self, first: int | None = 0) -> Timing:
+        """Return the clock readings, in seconds since the request's turn came.
+
+        Args:
+            first: Place of the answer's first token, behind its reasoning; ``None`` if it has none.
+        """
         stamps = [t - self._start_s - self.queue_s for t in self._times]
-        gaps = tuple(b - a for a, b in itertools.pairwise(stamps))
-        return Timing(queue_s=self.queue_s, ttft_s=stamps[0], latency_s=stamps[-1], itl_s=gaps)
+        own = [] if first is None else stamps[first:]
+        return Timing(
+            queue_s=self.queue_s,
+            ttft_s=own[0] if own else None,
+            latency_s=stamps[-1],
+            itl_s=tuple(b - a for a, b in itertools.pairwise(own)),
+            reasoning_s=(own[0] if own else stamps[-1]) - stamps[0],
+        )
+
+    def token_at(self, place: int) -> int:
+        """Return which token holds the letter at ``place`` of the text."""
+        counts = range(1, len(self.tokens) + 1)
+        return bisect.bisect_right(
+            counts, place, key=lambda count: len(decode(self._tokenizer, self.tokens[:count]))
+        )
+
+    def encoded(self, text: str) -> list[int]:
+        """Return the tokens of a text of ours."""
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def limited(self, max_tokens: int, is_new: bool = False) -> TokenStream:
+        """Return an empty stream of the same kind.
+
+        Args:
+            max_tokens: Most tokens.
+            is_new: Its clock starts now.
+        """
+        start_s = time.perf_counter() if is_new else self._start_s
+        kind = (self._tokenizer, self._end_tokens, self._stop)
+        return TokenStream(*kind, max_tokens, start_s)
+
+    def joined(self, more: TokenStream, forced: Sequence[int]) -> TokenStream:
+        """Return this stream with tokens that were put behind it, and the stream behind those.
+
+        What is put there is of no moment of its own, and nobody has chosen it: it has no
+        log-probability.
+
+        Args:
+            more: The stream behind them.
+            forced: The token ids.
+        """
+        whole = copy.copy(more)
+        whole._head = decode(self._tokenizer, [*self.tokens, *forced])
+        whole.tokens = [*self.tokens, *forced, *more.tokens]
+        whole.logprobs = [*self.logprobs, *more.logprobs]
+        now = self._times[-1] if self._times else more._start_s
+        whole._times = [*self._times, *[now] * len(forced), *more._times]
+        whole.max_tokens, whole.queue_s, whole._start_s = (
+            self.max_tokens,
+            self.queue_s,
+            self._start_s,
+        )
+        return whole
 
     def _end(self, token: int) -> FinishReason | None:
         if token in self._end_tokens:

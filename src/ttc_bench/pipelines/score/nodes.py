@@ -77,7 +77,7 @@ def _beside_metrics(
     identity = {name: responses[name].to_list() for name in (*IDENTITY, "replayed")}
     identity["lossless"] = list(lossless)
     told = responses["notes"] if "notes" in responses else [None] * len(answered)
-    identity["notes"] = [json.dumps(list(notes)) if _any(notes) else None for notes in told]
+    identity["notes"] = [_as_json(notes) for notes in told]
     rules = [REWARD_RULES[job.reward_metric].figure for job in answered]
     if "judge_refused" in responses:
         said = responses["judge_refused"].notna() | responses["judge_refusal_error"].notna()
@@ -92,8 +92,8 @@ def _beside_metrics(
     return {**identity, **encoders, "reward_rule": rules, **asked, **digests}
 
 
-def _any(notes: Sequence[str] | None) -> bool:
-    return notes is not None and len(notes) > 0
+def _as_json(notes: Sequence[str] | None) -> str | None:
+    return None if notes is None or not len(notes) else json.dumps(list(notes))
 
 
 def question_of(job: Job) -> str:
