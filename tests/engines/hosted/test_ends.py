@@ -196,7 +196,7 @@ def test_a_budget_that_a_provider_is_not_known_to_take_is_refused(server: FaultS
 
 def test_a_run_in_threads_ends_when_it_is_told_to(server: FaultServer) -> None:
     """A signal reaches the main thread, which waits for the others."""
-    server.plan(ttft_s=60.0)
+    server.plan(ttft_s=5.0)
     jobs, ends = ingested("crm_sim", 2), list[BaseException]()
 
     def work() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import shutil
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
