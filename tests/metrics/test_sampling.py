@@ -84,8 +84,10 @@ def test_calibration_of_a_perfect_and_of_a_wrong_oracle() -> None:
     assert expected_calibration_error([1.0, 1.0], [0.0, 0.0]) == 1.0
 
 
-def test_the_pool_is_noted_for_later_stages() -> None:
-    info = {"pool": {"temperature": 0.8}, "scores": [0.5, -inf, 0.25], "scored_by": "verifier"}
+@pytest.mark.parametrize("unanswered", [-inf, None], ids=["as scored", "as stored"])
+def test_the_pool_is_noted_for_later_stages(unanswered: float | None) -> None:
+    scores = [0.5, unanswered, 0.25]
+    info = {"pool": {"temperature": 0.8}, "scores": scores, "scored_by": "verifier"}
     (note,) = sampled("b", "a", "b", info=info)["samples"]
     assert json.loads(str(note)) == {
         "pool": {"temperature": 0.8},

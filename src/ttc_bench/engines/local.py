@@ -172,7 +172,7 @@ class LocalEngine(Engine):
         if role == "verifier":
             return ""
         if capability == Capability.DRAFT:
-            return self._foreign_tokens
+            return self._foreign_tokens if role == "draft" else ""
         if capability == Capability.BATCH and self.models.thinking_budget is not None:
             return "the parameter model.thinking_budget ends reasoning sample by sample"
         return self._architecture(role).shortcoming(capability)

@@ -153,7 +153,10 @@ def pool_note(
     if "pool" not in noted or not candidates.rewards:
         return None
     numbers: dict[Hashable, int] = {}
-    scores = [score if isfinite(score) else None for score in noted.get("scores", ())]
+    # A stored response has null where a sample without an answer scored minus infinity.
+    scores = [
+        None if score is None or not isfinite(score) else score for score in noted.get("scores", ())
+    ]
     note = {
         "pool": noted["pool"],
         "rewards": candidates.rewards,
