@@ -115,6 +115,7 @@ class Job(Record):
         reading: How answers are read, for a question of one's own; ``None`` for those of a
             registered benchmark.
         grading: Options of the scoring rule.
+        population: Samples and task types of the source that the job was drawn from.
         metadata: Carried over from the sample.
     """
 
@@ -129,6 +130,7 @@ class Job(Record):
     max_tokens: int = Field(gt=0)
     prompting: dict[str, Any] = Field(default_factory=dict)
     question: str | None = None
+    population: tuple[int, int] | None = None
     reading: Reading | None = None
     grading: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)

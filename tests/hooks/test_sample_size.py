@@ -25,6 +25,7 @@ def test_the_least_gain_is_that_of_the_questions_and_of_every_sweep_point(limit:
     assert f"{limit} questions, 3 variants" in line
     assert f"a gain of {least_gain(limit, 3):.2f} and more" in line
     assert f"({least_gain(limit):.2f} by a variant alone)" in line
+    assert f"by 100 questions one of {least_gain(100, 3):.2f}" in line
 
 
 def test_one_variant_is_compared_alone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.conftest import ingested
 from tests.metrics.support import make_job
 
 from ttc_bench.benchmarks import BENCHMARKS, Prompting
@@ -12,6 +13,7 @@ from ttc_bench.benchmarks.selection import stratified
 from ttc_bench.metrics.benchmark import score_texts
 from ttc_bench.reporting.budgets import ALL
 from ttc_bench.reporting.floors import floors, gold_answer
+from ttc_bench.reporting.table import coverage_line
 from ttc_bench.types import Job
 
 
@@ -50,6 +52,12 @@ def test_the_floor_of_the_whole_lies_between_those_that_know_less_and_more() -> 
     whole = table.set_index("task").loc[ALL]
     assert whole["constant"] <= whole["constant_by_task"]
     assert whole["n_jobs"] == table[table["task"] != ALL]["n_jobs"].sum()
+
+
+def test_the_table_says_what_of_a_source_is_covered() -> None:
+    line = coverage_line(floors(ingested("crm_sim", 24)), "crm_sim")
+    assert line == "24 questions of 10 task types, of 480 of 10 in the source."
+    assert coverage_line(floors([make_job()]), "crmarena") == "", "jobs of an older file"
 
 
 def test_one_sentence_scores_a_quarter_of_crmarena(shared: Path) -> None:

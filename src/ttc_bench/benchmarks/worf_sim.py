@@ -5,7 +5,6 @@ Requests are generated and paraphrased; the gold plan comes from code. Scored by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from ttc_bench.benchmarks.base import BENCHMARKS, Planning
@@ -30,10 +29,6 @@ class WorfSim(Planning[SimParams]):
     def examples(self, sample: Sample, count: int, params: SimParams) -> list[Sample]:
         """Return generated examples of the train side, of the same domain first."""
         return samples.examples(WORF_TASKS, sample, count, params.seed)
-
-    def chance(self, samples_: Sequence[Sample]) -> float | None:
-        """Return 0: no blind guess names the subtasks of a request."""
-        return 0.0
 
 
 BENCHMARKS.register(WorfSim.name)(WorfSim())

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MANY = 100
+"""Questions of which it is told, too, what they show."""
+
 DIFFERING = 0.02
 """Share of questions on which a variant that is as good may be right where the baseline is wrong,
 or the other way round, for the questions that showing it takes."""
@@ -83,6 +86,8 @@ def sample_lines(
         )
         if variants > 1:
             line += f" ({least_gain(questions):.2f} by a variant alone)"
+        if questions < MANY:
+            line += f", by {MANY} questions one of {least_gain(MANY, variants):.2f}"
         least, more = pairs_to_exclude(margin), pairs_for_margin(margin, DIFFERING)
         yield (
             f"{line}; that at most {margin:.0%} of answers differ takes {least} identical ones,"

@@ -21,6 +21,9 @@ COLUMNS = {
     "benchmark": "string",
     "task": "string",
     "n_jobs": "Int64",
+    "n_tasks": "Int64",
+    "source_jobs": "Int64",
+    "source_tasks": "Int64",
     "constant": "Float64",
     "constant_answer": "string",
     "constant_by_task": "Float64",
@@ -28,7 +31,8 @@ COLUMNS = {
 }
 """``constant`` is the mean reward of the best answer that is the same for all jobs of the row,
 ``constant_by_task`` of the best one of each task, ``shuffled`` of the gold answer of another job
-of the task; null where no task has two jobs."""
+of the task; null where no task has two jobs. ``n_tasks``, ``source_jobs`` and ``source_tasks`` say
+what of the source a whole benchmark covers."""
 
 UNIVERSAL = ("Answer: None", REFUSAL)
 """Constants that need no gold answer: they suit questions without an answer, and private ones."""
@@ -77,6 +81,9 @@ def _floors(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     rewards |= _rewards([(job, text) for job in jobs for text in best])
     everything = [pair for pairs in shifted.values() for pair in pairs]
     whole = _row(ALL, jobs, best, everything, rewards)
+    whole["n_tasks"] = len(tasks)
+    if (population := jobs[0].population) is not None:
+        whole["source_jobs"], whole["source_tasks"] = population
     whole["constant_by_task"] = sum(row["constant"] * row["n_jobs"] for row in rows) / len(jobs)
     return [whole, *rows]
 

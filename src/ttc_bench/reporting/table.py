@@ -25,6 +25,10 @@ LEFT_OUT = "All columns, {n} more than fit here, are in summary.txt."
 
 FAILED = "{name}: {n_failed} of {n} failed: {failures}."
 
+COVERED = (
+    "{n_jobs} questions of {n_tasks} task types, of {source_jobs} of {source_tasks} in the source."
+)
+
 FLOORS = (
     "Floors: {constant:.2f} one answer to everything, {constant_by_task:.2f} the best one of each"
     " task, {shuffled} the answer to another question of the task."
@@ -75,6 +79,7 @@ def render(
         before = [*_warnings(title, entries), absent.get((model, benchmark), "")]
         behind = [
             *_failures(entries),
+            coverage_line(floors, str(benchmark)),
             floor_line(floors, str(benchmark), entries),
             refusal_line(intervals, benchmark),
         ]
@@ -135,6 +140,12 @@ def _decisions(decision: DataFrame, summary: DataFrame, width: int | None) -> It
         title = f"Decision, {model}:" if len(models) > 1 else "Decision:"
         told = lines(decision, model) or [headline(decision, model, None, part)]
         yield "\n".join([title, *(wrapped(f"  {line}", width, "    ") for line in told)])
+
+
+def coverage_line(floors: DataFrame, benchmark: str) -> str:
+    """Return what of its source a benchmark covers; nothing where the jobs do not tell."""
+    rows = (r for r in row_dicts(floors) if (r["benchmark"], r["task"]) == (benchmark, ALL))
+    return next((COVERED.format(**row) for row in rows if known(row["source_jobs"])), "")
 
 
 def floor_line(floors: DataFrame, benchmark: str, entries: Sequence[Entry]) -> str:

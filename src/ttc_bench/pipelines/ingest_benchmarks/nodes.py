@@ -79,17 +79,20 @@ def _ingest(
     if not scored:
         raise DataError(f"{name}: the source holds no sample.")
     samples = stratified(scored, limit, seed)
-    logger.info("%s: %s", name, _coverage(samples, scored))
+    logger.info("%s: %s", name, _coverage(samples, scored, benchmark.chance(samples)))
     if prompting.shots:
         shown = [e for s in samples for e in benchmark.examples(s, prompting.shots, source)]
         _check_examples(name, shown, scored)
-    return [benchmark.render(sample, prompting, source) for sample in samples]
+    population = (len(scored), len({sample.task for sample in scored}))
+    jobs = (benchmark.render(sample, prompting, source) for sample in samples)
+    return [job.model_copy(update={"population": population}) for job in jobs]
 
 
-def _coverage(samples: Sequence[Sample], scored: Sequence[Sample]) -> str:
-    """Return how many samples and task types are asked, of how many there are."""
+def _coverage(samples: Sequence[Sample], scored: Sequence[Sample], chance: float | None) -> str:
+    """Return how many samples and task types are asked, of how many; what blind guesses score."""
     tasks, every = ({sample.task for sample in part} for part in (samples, scored))
-    return f"{len(samples)} of {len(scored)} samples, {len(tasks)} of {len(every)} task types"
+    line = f"{len(samples)} of {len(scored)} samples, {len(tasks)} of {len(every)} task types"
+    return line if chance is None else f"{line}; a blind guess is right on {chance:.0%}"
 
 
 def _check_examples(name: str, shown: Sequence[Sample], scored: Sequence[Sample]) -> None:
