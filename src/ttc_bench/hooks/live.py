@@ -9,12 +9,14 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from ttc_bench.policies.events import Events
+from ttc_bench.policies.telemetry import Telemetry
 
 
 class Live:
     """Writes the first and the last event of a run that generates responses."""
 
     _events: Events | None = None
+    _telemetry: Telemetry | None = None
 
     @hook_impl(trylast=True)
     def before_pipeline_run(
@@ -31,6 +33,9 @@ class Live:
         title = ", ".join(run_params.get("pipeline_names") or ()) or "__default__"
         self._events = catalog.load("events")
         self._events.plan(title, sorted(map(str, variants)), limits)
+        self._telemetry = catalog.load("params:telemetry").build(catalog.load("engine").name)
+        if self._telemetry is not None:
+            self._events.watch(self._telemetry)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -46,3 +51,6 @@ class Live:
         if self._events is not None:
             self._events.end(error)
             self._events = None
+        if self._telemetry is not None:
+            self._telemetry.close()
+            self._telemetry = None

@@ -235,6 +235,7 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     from ttc_bench.engines import engine_params
     from ttc_bench.metrics.base import METRICS
+    from ttc_bench.policies.telemetry import TelemetryParams
 
     annotated = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
     stages = {name: model for name, model in annotated.items() if "." not in name}
@@ -244,6 +245,9 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
     models = {
         **own,
         "model": faults.parse(engine_params, _group(settings, "model")),
+        "telemetry": faults.parse(
+            parse_params, TelemetryParams, _group(settings, "telemetry"), "telemetry"
+        ),
         **_of_benchmarks(settings, faults),
         **_of_policies(settings, faults),
         **{

@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ JOB_FACTS = ("benchmark", "task", "status", "error_type", "latency_s", "prompt_t
              "spent_usd", "spent_calls", "retries", "measured")  # fmt: skip
 """What is told of a job, by the names of its row."""
 
+Watcher = Callable[[str, Mapping[str, Any]], None]
+"""Takes the kind of an event and its facts."""
+
 
 class Events:
     """Appends what happens to a file of this run.
@@ -44,6 +47,11 @@ class Events:
         self._folder = folder
         self._file: int | None = None
         self._plan: Mapping[str, Any] = {}
+        self._watchers: list[Watcher] = []
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell a function, too, of every event from now on."""
+        self._watchers.append(watcher)
 
     def plan(self, pipeline: str, variants: list[str], limits: Mapping[str, Any]) -> None:
         """Tell what the run is going to do, once it does any of it.
@@ -75,6 +83,8 @@ class Events:
             self._file = None
 
     def _emit(self, kind: str, **facts: Any) -> None:
+        for watcher in self._watchers:
+            watcher(kind, facts)
         if self._folder is None:
             return
         try:

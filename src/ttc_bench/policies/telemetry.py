@@ -1,0 +1,165 @@
+"""A run for those who watch services: spans and metrics by OpenTelemetry's GenAI conventions.
+
+Off unless ``OTEL_EXPORTER_OTLP_ENDPOINT`` is set (OTLP over HTTP) or Prometheus is given a port.
+Prompts and answers are never exported. The names are those of the semantic conventions for
+generative AI and change with them: they stand here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from ttc_bench.errors import UserError
+from ttc_bench.params import Params
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricReader
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+MODEL = "gen_ai.request.model"
+INPUT_TOKENS = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+TOKEN_TYPE = "gen_ai.token.type"
+ERROR = "error.type"
+TOKEN_USAGE = "gen_ai.client.token.usage"
+DURATION = "gen_ai.client.operation.duration"
+FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
+
+JOBS = "ttc_bench.jobs"
+COST = "ttc_bench.cost"
+VARIANT = "ttc_bench.variant"
+ROLE = "ttc_bench.role"
+PURPOSE = "ttc_bench.purpose"
+
+
+class TelemetryParams(Params):
+    """What is told to those who watch services.
+
+    Attributes:
+        prometheus_port: Port of this machine at which Prometheus reads; null opens none.
+    """
+
+    prometheus_port: int | None = Field(default=None, ge=1, le=65535)
+
+    def build(self, engine: str) -> Telemetry | None:
+        """Return what takes the events of a run; ``None`` where nobody asked for it.
+
+        Args:
+            engine: The kind of engine that runs the models, told as their provider.
+
+        Raises:
+            UserError: If the port is taken.
+        """
+        if not os.environ.get(ENDPOINT) and self.prometheus_port is None:
+            return None
+        return Telemetry(engine, self.prometheus_port)
+
+
+class Telemetry:
+    """Takes the events of a run (`ttc_bench.policies.events`) and exports them.
+
+    Args:
+        provider: What provides the models.
+        port: Port for Prometheus, or ``None``.
+    """
+
+    def __init__(self, provider: str, port: int | None) -> None:
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+
+        resource = Resource.create(
+            {"service.name": os.environ.get("OTEL_SERVICE_NAME", "ttc-bench")}
+        )
+        self._provider = provider
+        self._server = _served(port) if port is not None else None
+        self._meters = MeterProvider(_readers(port), resource)
+        self._tracers = TracerProvider(resource=resource)
+        if os.environ.get(ENDPOINT):
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+            self._tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self._tracers.get_tracer("ttc_bench")
+        meter = self._meters.get_meter("ttc_bench")
+        self._tokens = meter.create_histogram(TOKEN_USAGE, "{token}", "Tokens of a call.")
+        self._duration = meter.create_histogram(DURATION, "s", "Time of a call.")
+        self._first = meter.create_histogram(FIRST_CHUNK, "s", "Time to the first token.")
+        self._jobs = meter.create_counter(JOBS, "{job}", "Jobs that are done, by their status.")
+        self._cost = meter.create_counter(COST, "USD", "Dollars of calls whose price is known.")
+
+    def __call__(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Take an event; a replayed call was made by an earlier run and is not told again."""
+        if kind == "call" and not facts["replayed"]:
+            self._call(facts)
+        elif kind == "job":
+            error = {ERROR: facts["error_type"]} if facts["error_type"] else {}
+            names = {VARIANT: facts["variant"], "status": facts["status"]}
+            self._jobs.add(1, names | error)
+
+    def close(self) -> None:
+        """Export what is left and stop."""
+        self._tracers.shutdown()
+        self._meters.shutdown()
+        if self._server is not None:
+            self._server.shutdown()
+
+    def _call(self, facts: Mapping[str, Any]) -> None:
+        model = str(facts["model"])
+        names = {OPERATION: "chat", PROVIDER: self._provider, MODEL: model}
+        counts = {INPUT_TOKENS: facts["prompt_tokens"], OUTPUT_TOKENS: facts["completion_tokens"]}
+        for name, count in counts.items():
+            if count is not None:
+                side = {TOKEN_TYPE: name.rpartition(".")[2].removesuffix("_tokens")}
+                self._tokens.record(count, names | side)
+        if facts["usd"] is not None:
+            self._cost.add(facts["usd"], names)
+        if facts["ttft_s"] is not None:
+            self._first.record(facts["ttft_s"], names)
+        latency_s = facts["latency_s"]
+        if latency_s is not None:
+            self._duration.record(latency_s, names)
+        own = {VARIANT: facts["variant"], ROLE: facts["role"], PURPOSE: facts["purpose"], **counts}
+        end_ns = time.time_ns()
+        span = self._tracer.start_span(
+            f"chat {model}",
+            attributes=names | {name: value for name, value in own.items() if value is not None},
+            start_time=end_ns - int((latency_s or 0.0) * 1e9),
+        )
+        span.end(end_ns)
+
+
+def _readers(port: int | None) -> list[MetricReader]:
+    readers: list[MetricReader] = []
+    if os.environ.get(ENDPOINT):
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
+    if port is not None:
+        from opentelemetry.exporter.prometheus import PrometheusMetricReader
+
+        readers.append(PrometheusMetricReader())
+    return readers
+
+
+def _served(port: int) -> Any:
+    """Return a server at the port that Prometheus reads; others on the network do not reach it."""
+    from prometheus_client import start_http_server
+
+    try:
+        server, _ = start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        raise UserError(
+            f"parameter telemetry.prometheus_port: port {port} cannot be opened:"
+            f" {error.strerror}. Give another one, or null."
+        ) from error
+    return server

@@ -1,0 +1,143 @@
+"""What is exported is what was billed, by the names of the conventions, and no text of anybody."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
+
+from ttc_bench.engines.base import Engine
+from ttc_bench.errors import UserError
+from ttc_bench.pipelines.generate.nodes import generate
+from ttc_bench.pipelines.generate.params import TimingParams
+from ttc_bench.policies import VARIANTS, telemetry
+from ttc_bench.policies.events import Events
+from ttc_bench.policies.journal import Journal
+from ttc_bench.policies.telemetry import TelemetryParams
+from ttc_bench.types import DataFrame, Job
+
+REQUESTS = {
+    "/v1/traces": ExportTraceServiceRequest,
+    "/v1/metrics": ExportMetricsServiceRequest,
+}
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """A receiver of OTLP over HTTP, and what it was sent."""
+    received: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            received.append(REQUESTS[self.path].FromString(body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv(telemetry.ENDPOINT, f"http://127.0.0.1:{server.server_port}")
+    yield received
+    server.shutdown()
+
+
+def ran(engine: Engine, jobs: list[Job], journal: Journal, params: TelemetryParams) -> DataFrame:
+    """Answer some jobs while the telemetry listens."""
+    events, listening = Events(), params.build(engine.name)
+    assert listening is not None
+    events.watch(listening)
+    points = [("greedy", VARIANTS["baseline.greedy"]())]
+    try:
+        return generate(points, jobs, engine, journal, 0, TimingParams(jobs=0), events)
+    finally:
+        listening.close()
+
+
+def spans_of(received: list[Any]) -> list[Any]:
+    requests = [each for each in received if isinstance(each, ExportTraceServiceRequest)]
+    return [
+        span
+        for request in requests
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+def test_every_call_is_a_span_with_its_tokens_and_no_text(
+    collector: list[Any], engine: Engine, jobs: list[Job]
+) -> None:
+    journal = Journal()
+    frame = ran(engine, jobs[:3], journal, TelemetryParams())
+    spans = spans_of(collector)
+    assert len(spans) == 3
+    for span, (_, row) in zip(spans, frame.iterrows(), strict=True):
+        told = {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
+        assert told[telemetry.INPUT_TOKENS] == row["prompt_tokens"]
+        assert told[telemetry.OUTPUT_TOKENS] == row["completion_tokens"]
+        assert told[telemetry.VARIANT] == "baseline.greedy"
+        took_s = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9
+        assert took_s == pytest.approx(row["latency_s"], abs=1e-3)
+    sent = b"".join(each.SerializeToString() for each in collector)
+    assert not any(str(text).encode() in sent for text in frame["text"] if len(str(text)) > 8)
+    collector.clear()
+    ran(engine, jobs[:3], journal, TelemetryParams())
+    assert not spans_of(collector), "replayed calls were made by an earlier run"
+
+
+def test_prometheus_reads_what_was_billed(engine: Engine, jobs: list[Job]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    events, listening = Events(), TelemetryParams(prometheus_port=port).build(engine.name)
+    assert listening is not None
+    events.watch(listening)
+    points = [("greedy", VARIANTS["baseline.greedy"]())]
+    frame = generate(points, jobs[:3], engine, Journal(), 0, TimingParams(jobs=0), events)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+        lines = response.read().decode().splitlines()
+    sums = {
+        side: float(line.split()[-1])
+        for line in lines
+        for side in ("input", "output")
+        if line.startswith("gen_ai_client_token_usage_sum") and f'"{side}"' in line
+    }
+    assert sums == {
+        "input": frame["prompt_tokens"].sum(), "output": frame["completion_tokens"].sum()
+    }  # fmt: skip
+    with pytest.raises(UserError, match=rf"port {port} cannot be opened"):
+        TelemetryParams(prometheus_port=port).build(engine.name)
+    listening.close()
+
+
+def test_names_are_those_of_the_conventions() -> None:
+    own = {
+        getattr(telemetry, name)
+        for name in ("OPERATION", "PROVIDER", "MODEL", "INPUT_TOKENS", "OUTPUT_TOKENS",
+                     "TOKEN_TYPE")
+    }  # fmt: skip
+    assert own <= {value for value in vars(gen_ai_attributes).values() if isinstance(value, str)}
+    metrics = {value for value in vars(gen_ai_metrics).values() if isinstance(value, str)}
+    assert {telemetry.TOKEN_USAGE, telemetry.DURATION, telemetry.FIRST_CHUNK} <= metrics
+
+
+def test_nobody_is_told_anything_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(telemetry.ENDPOINT, raising=False)
+    assert TelemetryParams().build("local") is None
