@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pytest
 from kedro.io import DatasetError, MemoryDataset
+from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 from sqlalchemy import create_engine, text
+from tests.conftest import full_after
 
+from ttc_bench.datasets import LinesDataset, TableDataset
 from ttc_bench.errors import DataError, UserError, told
 
 
@@ -91,3 +95,25 @@ def test_any_other_error_keeps_its_traceback() -> None:
     assert told(OSError("no number")) is None
     assert told(None) is None
     assert told(UserError("x")) is not None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "data"),
+    [
+        (TableDataset, pd.DataFrame({"a": range(1000)})),
+        (LinesDataset, "text\n" * 1000),
+        (JSONDataset, {"key": "value" * 1000}),
+    ],
+)
+def test_a_disk_that_fills_up_while_a_dataset_is_written_is_told(
+    dataset: type[Any], data: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"")
+    own = dataset(filepath=str(path))
+    with full_after(path, 100):
+        error = raised(lambda: own.save(data))
+    line = told(error)
+    assert line is not None
+    assert "File too large" in line.message
+    assert "\n" not in line.message

@@ -107,3 +107,20 @@ def test_the_store_of_a_newer_mlflow_is_told_in_a_line(empty_store: Path, tmp_pa
         connection.execute("update alembic_version set version_num = 'fffffffffff1'")
     with pytest.raises(UserError, match="newer MLflow"):
         settle_store(store, "ttc-bench", tmp_path, PLACE)
+
+
+@pytest.mark.parametrize("length", [100, 5_000, -1])
+def test_a_store_that_is_cut_off_is_told_in_a_line(
+    empty_store: Path, kedro_run: KedroRun, project: Path, length: int
+) -> None:
+    """As one that was copied while it was written."""
+    whole = empty_store.read_bytes()
+    store = project / "data" / "mlflow" / "mlflow.db"
+    store.write_bytes(whole[:length] if length >= 0 else b"no database" + whole[11:])
+    result = kedro_run(*TRACKED)
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert line.startswith(f"Error: {store} cannot be read (")
+    assert "move it away" in line
+    assert "Traceback" not in result.output
+    assert not (project / "data" / "05_model_input").exists(), "before the first node"

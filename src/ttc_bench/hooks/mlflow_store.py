@@ -35,7 +35,7 @@ def settle_store(store: Path, experiment: str, project: Path, artifacts: str | N
             MLflow keeps them by itself.
 
     Raises:
-        UserError: If a newer MLflow wrote the database.
+        UserError: If a newer MLflow wrote the database, or it cannot be read.
     """
     if not store.exists():
         return
@@ -43,9 +43,14 @@ def settle_store(store: Path, experiment: str, project: Path, artifacts: str | N
         _upgrade(store)
         if artifacts and not Path(artifacts).is_absolute():
             _readdress(store, experiment, project, Path(artifacts))
-    except sqlite3.DatabaseError as error:
-        # MLflow opens it next, and is the one that cannot do without it.
+    except sqlite3.OperationalError as error:
+        # It may be locked for a moment. MLflow opens it next, and cannot do without it.
         logger.warning("%s cannot be checked: %s", store, error)
+    except sqlite3.DatabaseError as error:
+        raise UserError(
+            f"{store} cannot be read ({error}): move it away, and a new one begins with the next"
+            " run. Tables, reports and the runs to compare are not in it."
+        ) from error
 
 
 def _readdress(store: Path, experiment: str, project: Path, artifacts: Path) -> None:
