@@ -170,3 +170,34 @@ def test_one_number_has_one_vote_however_it_is_written() -> None:
 )
 def test_a_list_goes_on_from_bullet_to_bullet(text: str, span: str) -> None:
     assert answer_span(text) == span
+
+
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        (r"\boxed{1{,}000}", "1000"),
+        ("1_000", "1000"),
+        ("1'000'000", "1000000"),
+        ("1\u202f000", "1000"),
+        (r"\$1,000.00", "1000"),
+        ("+42", "42"),
+        ("\u221242", "-42"),
+        ("\uff14\uff12", "42"),
+        ("4\u200b2", "42"),
+        (r"50\%", "50%"),
+        (r"\frac12", "1/2"),
+        (r"\boxed{\frac{\sqrt{2}}{2}}", r"\sqrt{2}/2"),
+        (r"\boxed{42", "42"),
+        (r"\boxed 42", "42"),
+        ("42\u2028so it is", "42"),
+        ("[42]", "42"),
+        ("Smith (east)", "Smith (east)"),
+        ("SKU_001", "SKU_001"),
+        ("O'000", "O'000"),
+        ("12_34", "12_34"),
+    ],
+)
+def test_what_looks_alike_is_one_answer_and_what_does_not_is_left(
+    written: str, answer: str
+) -> None:
+    assert parse_answer(f"Answer: {written}") == (answer,)

@@ -21,14 +21,27 @@ _MARKER = re.compile(
 )
 _RESPOND = re.compile(r"<(/?)respond>", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*(?:[,;\n]\s*(?:(?:and\b|&)\s*)?|\s(?:and|&)\s)\s*", re.IGNORECASE)
-_THOUSANDS = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(?:,\d{3})+(?!\w|,\S)")
+_THOUSANDS = re.compile(
+    r"(?<![\w.,])[1-9]\d{0,2}(?:(?:,\d{3})+(?!\w|,\S)|(?:[_'\u2019]\d{3})+(?!\w|'\w))"
+)
+_APART = re.compile(r"[,_'\u2019]")
+_THIN_SPACE = re.compile(r"(?<=\d)[\u2009\u202f\xa0](?=\d{3}(?!\d))")
+_INVISIBLE = re.compile(r"[\u200b-\u200d\u2060\ufeff]")
+_TYPED = str.maketrans({"\u2212": "-", **{chr(0xFF10 + digit): str(digit) for digit in range(10)}})
+"""Signs that look like those on a keyboard, and stand for them."""
 _ZEROS = re.compile(r"(?<=\d)\.0+$|(?<=\.\d)0+$")
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+$")
 _MATHS = re.compile(r"\\[()\[\]]|\\[,;! ]|\$\$|\$(?!\d)|(?<!\w)\$(?=[\d.,]+\$)")
-_WRAPPED = re.compile(r"\\(?:boxed|fbox|text(?:bf|it|rm|tt)?|math(?:rm|bf|it|tt))\s*\{([^{}]*)\}")
-_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_WRAPPER = r"\\(?:boxed|fbox|text(?:bf|it|rm|tt)?|math(?:rm|bf|it|tt))\s*"
+_IN_BRACES = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
+"""LaTeX's braces, with others inside."""
+_WRAPPED = re.compile(_WRAPPER + _IN_BRACES)
+_CUT_SHORT = re.compile(_WRAPPER + r"(?:\{|(?=\w))")
+"""A wrapper whose end is missing, or that has no braces."""
+_FRACTION = re.compile(rf"\\[dt]?frac\s*(?:{_IN_BRACES}\s*{_IN_BRACES}|(\d)(\d))")
+_LATEX_SIGNS = re.compile(r"\{(,)\}|\\([%$&#_])")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
-_LINE_END = re.compile(r"\r\n?")
+_LINE_END = re.compile(r"\r\n?|[\u2028\u2029\x85]")
 _BLANKS = re.compile(r"[^\S\n]+")
 _BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+")
 _GOES_ON = re.compile(r"[,;&:]$|\band$", re.IGNORECASE)
@@ -107,8 +120,9 @@ def parse_answer(text: str) -> tuple[str, ...] | None:
 
 def split_answers(span: str) -> tuple[str, ...] | None:
     """Return the sorted, cleaned answers that an answer span lists; ``None`` if it is empty."""
-    body = _BLANKS.sub(" ", unwrapped(span)).strip().strip("[](){}")
-    body = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), body)
+    typed = _INVISIBLE.sub("", unwrapped(span)).translate(_TYPED)
+    body = _without_brackets(_BLANKS.sub(" ", _THIN_SPACE.sub("", typed)).strip())
+    body = _THOUSANDS.sub(lambda number: _APART.sub("", number[0]), body)
     parts = (_clean(part) for part in _SEPARATOR.split(body))
     answers = tuple(sorted(part for part in parts if part))
     if not answers:
@@ -118,9 +132,18 @@ def split_answers(span: str) -> tuple[str, ...] | None:
 
 def unwrapped(span: str) -> str:
     """Return an answer span without the LaTeX around its answers, however deep it is nested."""
-    while (inner := _WRAPPED.sub(r"\1", _FRACTION.sub(r"\1/\2", span))) != span:
+    while (inner := _WRAPPED.sub(r"\1", _FRACTION.sub(r"\1\3/\2\4", span))) != span:
         span = inner
+    span = _LATEX_SIGNS.sub(r"\1\2", _CUT_SHORT.sub("", span))
     return _MATHS.sub("", span)
+
+
+def _without_brackets(body: str) -> str:
+    """Return a list without what encloses it; a bracket that belongs to a part of it stays."""
+    inner = body.strip("[](){}")
+    is_whole = all(inner.count(left) == inner.count(right) for left, right in ("[]", "()", "{}"))
+    was_whole = all(body.count(left) == body.count(right) for left, right in ("[]", "()", "{}"))
+    return body if was_whole and not is_whole else inner
 
 
 def _clean(part: str) -> str:
@@ -128,7 +151,7 @@ def _clean(part: str) -> str:
     # A full stop ends the sentence, not the answer; "3.5" keeps its point.
     part = part[:-1].strip(_QUOTES + " \t") if part.endswith(".") else part
     # 1000, $1,000 and 1000.0 are one answer, and have one vote.
-    number = part.removeprefix("$")
+    number = part.removeprefix("$").removeprefix("+")
     if not number.lstrip("+-")[:1].isdigit():
         return part
     return _ZEROS.sub("", number) if _DECIMAL.match(number) else number
