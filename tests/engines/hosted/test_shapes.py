@@ -467,3 +467,132 @@ def test_what_was_odd_about_an_answer_stands_in_its_row_and_its_score(
     assert fact in json.loads(score_responses(frame, jobs, ScoreParams())["notes"][0])[0]
     is_counted = fact != "usage"
     assert frame["completion_tokens"].notna()[0] == is_counted, "an estimate is no count"
+
+
+def lines(*events: Any, before: str = "data: ", after: str = "\n\n") -> str:
+    return "".join(f"{before}{json.dumps(event)}{after}" for event in events)
+
+
+SAID = [*map(delta, WORDS), END]
+STREAMS = {
+    "named events": lines(*SAID, before="event: message\ndata: ") + "event: done\ndata: [DONE]\n\n",
+    "no blank behind the colon": lines(*SAID, before="data:") + "data:[DONE]\n\n",
+    "a blank behind the end": lines(*SAID) + "data: [DONE] \n\n",
+    "carriage returns": lines(*SAID, after="\r\n\r\n") + "data: [DONE]\r\n\r\n",
+    "events of several lines": "".join(
+        "".join(f"data: {line}\n" for line in json.dumps(event, indent=1).splitlines()) + "\n"
+        for event in SAID
+    ),
+    "events of no data": "data:\n\n" + lines(*SAID) + "data:\n\n",
+    "events of null": "data: null\n\n" + lines(*SAID),
+    "no blank lines": lines(*SAID, after="\n") + "data: [DONE]\n\n",
+    "no blank line, no end": lines(*SAID, after="\n"),
+    "an array": json.dumps(SAID),
+    "retry and id": "retry: 3000\nid: 1\n" + lines(*SAID, before="id: 7\ndata: "),
+    "the marker of a byte order": "\ufeff" + lines(*SAID),
+}
+
+
+@pytest.mark.parametrize("shape", STREAMS)
+def test_a_stream_is_read_however_its_lines_are_set(server: FaultServer, shape: str) -> None:
+    completion = answered(server, STREAMS[shape])
+    assert (completion.text, completion.usage.completion_tokens) == ("one two three", 3)
+
+
+ENDS: dict[str, dict[str, Any]] = {
+    "camel case": {"finishReason": "STOP", "finish_reason": "stop"},
+    "an object": {"finish_reason": {"type": "stop"}},
+    "a number": {"finish_reason": 1},
+    "with the last text": {"finish_reason": "stop"},
+}
+
+
+@pytest.mark.parametrize("shape", ENDS)
+def test_an_end_of_any_shape_keeps_the_answer(server: FaultServer, shape: str) -> None:
+    *first, last = WORDS
+    end = choices({"index": 0, "delta": {"content": last}, **ENDS[shape]})
+    completion = answered(server, stream(*map(delta, first), end, choices(usage=USAGE)))
+    assert (completion.text, completion.finish_reason) == ("one two three", "stop")
+
+
+COUNTS: dict[str, tuple[dict[str, Any], int | None]] = {
+    "texts of decimals": ({"prompt_tokens": "9.0", "completion_tokens": "3"}, 3),
+    "a sum alone": ({"prompt_tokens": 9, "total_tokens": 12}, 3),
+    "cohere": (
+        {"billed_units": {"input_tokens": 7}, "tokens": {"input_tokens": 9, "output_tokens": 3}},
+        3,
+    ),
+    "watsonx": ({"input_token_count": 9, "generated_token_count": 3}, 3),
+    "details of another shape": ({**USAGE, "prompt_tokens_details": [{"cached_tokens": 4}]}, 3),
+    "reasoning outside": ({**USAGE, "reasoning_tokens": 2, "total_tokens": 14}, 5),
+    "nulls": ({**USAGE, "completion_tokens_details": {"reasoning_tokens": None}}, 3),
+    "a negative": ({"prompt_tokens": -1, "completion_tokens": 3}, None),
+    "none for an answer": ({"prompt_tokens": 9, "completion_tokens": 0}, None),
+    "a fraction": ({"prompt_tokens": 9, "completion_tokens": 2.5}, None),
+    "a sum below its part": ({"prompt_tokens": 9, "total_tokens": 8}, None),
+}
+
+
+@pytest.mark.parametrize("shape", COUNTS)
+def test_counts_that_can_be_true_are_counts_and_others_are_none(shape: str) -> None:
+    usage, expected = COUNTS[shape]
+    answer = Answer(most_tokens=1000)
+    answer.take(delta("yes", finish_reason="stop"), 1.0)
+    answer.take(choices(usage=usage), 1.1)
+    counts = answer.counts()
+    assert (counts.completion_tokens if counts else None) == expected
+    assert counts is None or counts.prompt_tokens == 9
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {"thought": "so"},
+        {"thinking_content": "so"},
+        {"thinking_blocks": [{"type": "thinking", "thinking": "so"}]},
+        {"provider_specific_fields": {"reasoning_content": "so"}},
+        {"reasoning": {"content": "so"}},
+        {"content": "", "reasoning_content": "so"},
+    ],
+)
+def test_hidden_reasoning_is_told_from_the_answer_in_further_fields(
+    server: FaultServer, hidden: dict[str, Any]
+) -> None:
+    completion = answered(server, stream(choices({"delta": hidden}), *SAID))
+    assert (completion.text, completion.extra["reasoning"]) == ("one two three", "so")
+
+
+FAULTS: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "an error by type": ([delta("one"), {"type": "error", "message": "boom"}], "boom"),
+    "an error by object": ([{"object": "error", "message": "boom", "code": 500}], "boom"),
+    "a detail": ([{"detail": "boom"}], "boom"),
+    "an error of a choice": (
+        [choices({"error": {"message": "x"}, "finish_reason": "error"})],
+        "error",
+    ),
+    "a text for an error": ([delta("one"), {"error": "boom"}], "boom"),
+    "a tool in place of an answer": (
+        [choices({"delta": {"tool_calls": [{}]}, "finish_reason": "tool_calls"}, usage=USAGE)],
+        "calls a tool",
+    ),
+    "anthropic's protocol": (
+        [{"type": "content_block_delta", "delta": {"type": "text_delta", "text": "one"}}],
+        "does not speak OpenAI's protocol",
+    ),
+    "gemini's protocol": ([{"candidates": [{"content": {}}]}], "does not speak OpenAI's protocol"),
+    "ollama's protocol": ([{"message": {"content": "one"}}], "does not speak OpenAI's protocol"),
+    "the protocol of responses": (
+        [{"type": "response.output_text.delta", "delta": "one"}],
+        "does not speak OpenAI's protocol",
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", FAULTS)
+def test_what_is_no_answer_fails_with_what_it_says(server: FaultServer, shape: str) -> None:
+    events, words = FAULTS[shape]
+    server.plan(body=stream(*events))
+    error = failure(server.engine(attempts=2), ask("hello"))
+    assert words in str(error)
+    if "protocol" in words or "tool" in words:
+        assert len(server.log()) == 1, "asking again would only be paid again"

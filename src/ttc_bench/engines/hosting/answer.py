@@ -86,6 +86,7 @@ class Answer:
         usage: The provider's token counts.
         ended: The stream said that it is over.
         cut_off: We broke it off, because it went on past ``most_tokens``.
+        is_foreign: An event was of another protocol.
     """
 
     most_tokens: int = 0
@@ -99,6 +100,7 @@ class Answer:
     usage: UsageReader = field(default_factory=UsageReader)
     ended: bool = False
     cut_off: bool = False
+    is_foreign: bool = False
     _choices: dict[int, Choice] = field(default_factory=dict)
     _pieces: int = 0
     _bytes: int = 0
@@ -111,6 +113,9 @@ class Answer:
         """
         if event.get("error"):
             raise EventError(event["error"])
+        if shapes.is_error(event):
+            raise EventError(dict(event))
+        self.is_foreign = self.is_foreign or shapes.is_foreign(event)
         for index, choice in shapes.choices(event):
             self._take_choice(index, choice, now)
         if self.is_whole or not event.keys() <= reported.PLAIN:

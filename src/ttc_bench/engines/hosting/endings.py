@@ -16,6 +16,13 @@ def finish_of_answer(answer: Answer, request: Request) -> FinishReason:
         TryError: If it did not, or is none.
     """
     choice = answer.choice
+    if not answer.choices_seen and answer.is_foreign:
+        raise TryError(
+            "bad_response",
+            "it does not speak OpenAI's protocol: check the provider before the first slash of"
+            " model.target, and model.api_base",
+            fatal=True,
+        )
     if not answer.choices_seen:
         raise TryError("empty_answer", "the answer has no choice", retryable=True)
     if answer.cut_off:
@@ -35,6 +42,8 @@ def finish_of_answer(answer: Answer, request: Request) -> FinishReason:
     if finish is None:
         answer.facts["finish"] = f"unknown reason {choice.finish!r}"
         return "length" if _is_used_up(answer, request) else "stop"
+    if shapes.is_tool_call(choice.finish) and not choice.text:
+        raise TryError("bad_response", "it calls a tool, and none was offered")
     _check_empty(answer, request)
     return finish
 

@@ -69,12 +69,36 @@ _BY_WORD = {word: finish for finish, words in _FINISHES.items() for word in word
 
 _HIDDEN = ("thinking", "reasoning", "thought", "redacted_thinking")
 _TEXTS = ("text", "content", "output_text", "refusal", "value")
-_REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "reasoning_text")
+_REASONING = (
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "reasoning_details",
+    "reasoning_text",
+    "thinking_content",
+    "thinking_blocks",
+    "thought",
+)
+_VENDORS = ("provider_specific_fields", "extra_content")
+"""Where LiteLLM and Gemini's compatible address put what OpenAI has no field for."""
+_FOREIGN = frozenset({"candidates", "delta", "message", "response", "token", "generated_text"})
+"""Fields in which Gemini, Anthropic, OpenAI's Responses, Ollama and TGI put their text."""
+_TOOLS = frozenset({"tool_calls", "function_call", "tool_use"})
 
 
 def finish_of(word: str) -> Finish | None:
     """Return what a provider's finish reason means; ``None`` if nobody knows the word."""
     return _BY_WORD.get(word.strip().lower().rsplit(".", 1)[-1])
+
+
+def is_foreign(event: Mapping[str, Any]) -> bool:
+    """Return whether an event is of a protocol that is not OpenAI's chat completions."""
+    return "choices" not in event and not _FOREIGN.isdisjoint(event)
+
+
+def is_tool_call(word: str) -> bool:
+    """Return whether a finish reason says that the model called a tool."""
+    return word.strip().lower() in _TOOLS
 
 
 def choices(event: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -103,10 +127,19 @@ def texts(body: Mapping[str, Any]) -> tuple[str, str]:
     visible, hidden = _split(body.get("content"))
     if not visible:
         visible = _plain(body.get("refusal"))
-    for name in _REASONING:
-        if not hidden and name in body:
-            hidden = _plain(body[name])
+    for holder in (body, *(body[name] for name in _VENDORS if isinstance(body.get(name), dict))):
+        for name in _REASONING:
+            if not hidden and name in holder:
+                hidden = _plain(holder[name])
     return visible, hidden
+
+
+def is_error(event: Mapping[str, Any]) -> bool:
+    """Return whether an event is an error that does not stand in a field ``error``."""
+    if event.get("choices"):
+        return False
+    is_called_one = "error" in (event.get("type"), event.get("object"))
+    return is_called_one or isinstance(event.get("detail"), str | list)
 
 
 def logprobs_of(choice: Mapping[str, Any]) -> list[float | None]:
@@ -129,6 +162,8 @@ def _split(content: Any) -> tuple[str, str]:
     """Return visible and hidden text of content: a string, a part or a list of parts."""
     if isinstance(content, str):
         return content, ""
+    if isinstance(content, int | float) and not isinstance(content, bool):
+        return str(content), ""
     visible: list[str] = []
     hidden: list[str] = []
     for part in content if isinstance(content, list) else [content]:

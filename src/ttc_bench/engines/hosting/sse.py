@@ -6,6 +6,8 @@ stream by another content type: what comes decides, not its name.
 
 from __future__ import annotations
 
+import json
+
 from ttc_bench.engines.hosting.failures import no_stream
 
 
@@ -43,8 +45,9 @@ class EventReader:
     def rest(self) -> list[bytes]:
         """Return the data of a last event whose end is missing, if it is a whole object."""
         last = self._rest.strip().removeprefix(b"data:").strip()
-        self._rest = b""
-        return [last] if last.startswith(b"{") and last.endswith(b"}") else []
+        whole = b"\n".join([*self._data, last] if last else self._data)
+        self._rest, self._data = b"", []
+        return [whole] if whole.startswith(b"{") and whole.endswith((b"}", b"[DONE]")) else []
 
 
 def _plain(chunk: bytes) -> list[bytes] | None:
@@ -99,10 +102,22 @@ class BodyReader:
             return []
         if start.startswith(b"{"):
             return _objects(start)
+        if start.startswith(b"[") and (listed := _listed(start)):
+            return listed
         raise no_stream(self._content_type, start.decode(errors="replace"))
 
     def _start(self) -> bytes:
         return self._whole.removeprefix(_BYTE_ORDER_MARK).lstrip()
+
+
+def _listed(body: bytes) -> list[bytes]:
+    """Return the objects of a JSON array, if it is one of objects alone."""
+    try:
+        values = json.loads(body)
+    except ValueError:
+        return []
+    are_objects = all(isinstance(value, dict) for value in values)
+    return [json.dumps(value).encode() for value in values] if are_objects else []
 
 
 def _objects(body: bytes) -> list[bytes]:

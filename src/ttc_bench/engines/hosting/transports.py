@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _DECODER = json.JSONDecoder()
 _CONNECT_S = 15.0
+_END, _LONGEST_END = b"[DONE]", 16
 _END_S = 1.0
 """How long a connection may take to close the stream after its last event."""
 
@@ -148,15 +149,17 @@ class Direct(Transport):
         loop, reader = asyncio.get_running_loop(), BodyReader(response.content_type)
         while chunk := await content.readany():
             for data in reader.feed(chunk):
-                if data == b"[DONE]":
+                if _is_end(data):
                     answer.ended = True
                     break
-                answer.take(_event(data, answer), time.perf_counter())
+                for event in _events(data, answer):
+                    answer.take(event, time.perf_counter())
             if answer.ended or answer.cut_off:
                 break
             limit.reschedule(loop.time() + self._timeouts.next_s(answer))
         for data in reader.rest():
-            answer.take(_event(data, answer), time.perf_counter())
+            for event in _events(data, answer):
+                answer.take(event, time.perf_counter())
         if answer.ended:
             await _drain(content)
 
@@ -274,6 +277,25 @@ class ByLiteLLM(Transport):
         if closing is not None:
             with contextlib.suppress(Exception):  # best effort: nothing of ours depends on it
                 await closing()
+
+
+def _is_end(data: bytes) -> bool:
+    return len(data) < _LONGEST_END and data.strip() == _END
+
+
+def _events(data: bytes, answer: Answer) -> Iterator[Mapping[str, Any]]:
+    """Yield the events in the data of one: several where no blank line stood between them."""
+    if not data.strip() or data.strip() == b"null":
+        return  # It keeps the connection open.
+    lines = data.split(b"\n")
+    if len(lines) == 1 or not all(line.startswith(b"{") or _is_end(line) for line in lines):
+        yield _event(data, answer)
+        return
+    for line in lines:
+        if not _is_end(line):
+            yield _event(line, answer)
+        else:
+            answer.ended = True
 
 
 def _event(data: bytes, answer: Answer) -> Mapping[str, Any]:

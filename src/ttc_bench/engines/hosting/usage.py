@@ -11,10 +11,12 @@ Sources: OpenAI's Chat Completions and Responses, Anthropic's Messages, Gemini's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+_WHOLE = re.compile(r"[0-9]{1,15}(?:\.0{1,9})?")
 _MOST = 10**12
 """No call takes this many tokens: what is beyond cannot be true, nor be stored as 64 bits."""
 
@@ -26,6 +28,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "prompt_token_count",
         "inputTokens",
         "inputTokenCount",
+        "input_token_count",
+        "tokens.input_tokens",
         "prompt_eval_count",
     ),
     "completion": (
@@ -36,6 +40,9 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "outputTokens",
         "outputTokenCount",
         "generated_tokens",
+        "generated_token_count",
+        "output_token_count",
+        "tokens.output_tokens",
         "eval_count",
     ),
     "total": ("total_tokens", "totalTokenCount", "total_token_count", "totalTokens"),
@@ -113,9 +120,11 @@ class UsageReader:
     def counts(self) -> Counts | None:
         """Return the counts in one wording; ``None`` unless prompt and answer are both known."""
         prompt, completion = self._largest.get("prompt"), self._largest.get("completion")
+        total, cached = self._largest.get("total") or None, self._largest.get("cached")
+        if prompt and completion is None and total is not None and total >= prompt:
+            completion = total - prompt
         if not prompt or completion is None:
             return None
-        total, cached = self._largest.get("total") or None, self._largest.get("cached")
         reasoning = self._largest.get("reasoning")
         completion = _with_reasoning(prompt, completion, reasoning or 0, total)
         written = self._largest.get("cache_write", 0)
@@ -134,8 +143,8 @@ class UsageReader:
 
 def count(value: Any) -> int | None:
     """Return a token count as a number, whatever type it came in; ``None`` if it cannot be one."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
-        value = int(value)
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        value = int(value.partition(".")[0])
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MOST:
         return None
     return int(value) if int(value) == value else None
