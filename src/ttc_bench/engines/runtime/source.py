@@ -76,11 +76,13 @@ class ModelSource:
         role: The role.
         location: Path or hub id as the user gave it.
         named_by: What names the location, for messages; empty for the role's own parameter.
+        made_by: Command that makes the folder, if there is one.
     """
 
     role: ModelRole
     location: str
     named_by: str = ""
+    made_by: str | None = None
 
     def check(self) -> None:
         """Raise unless this is a model that can play its role.
@@ -115,6 +117,10 @@ class ModelSource:
             if path.suffix == ".gguf":
                 raise self.fault(gguf(path))
             raise self.fault("it is a file; give the folder that holds config.json")
+        if self.made_by:
+            raise UserError(
+                f"{self.parameter}: there is no folder {self.location!r} yet: {self.made_by}"
+            )
         if not HUB_ID.fullmatch(self.location) or self.location.startswith("."):
             raise self.fault("there is no such folder")
         return self._fetch()
@@ -314,9 +320,8 @@ class ModelSource:
 def gguf(path: Path) -> str:
     """Say that a file is in llama.cpp's format, and how it becomes a folder."""
     return (
-        f"weights in GGUF ({path.name}), which are converted once: pip install gguf accelerate,"
-        " then save_pretrained(other) of AutoModelForCausalLM and of AutoTokenizer, each loaded by"
-        f" from_pretrained({str(path.parent)!r}, gguf_file={path.name!r}), and give that folder"
+        f"weights in GGUF ({path.name}), which are converted once:"
+        f' pip install -e ".[smollm]" && kedro gguf {path} <new folder>, and give that folder'
     )
 
 
