@@ -306,7 +306,7 @@ FAULTS = {
     "encoder": "'bert' is an encoder",
     "quantised": r"quantised (aqlm), which takes packages that are not installed here: aqlm",
     "adapter": "an adapter (LoRA) for owner/base",
-    "model.Q4.gguf": "from_pretrained(",
+    "model.Q4.gguf": "kedro gguf ",
     "model_index.json": "a diffusers pipeline",
     "consolidated.00.pth": "their authors' own layout",
     "checkpoint-5/config.json": "no config.json; folders within it do: checkpoint-5",

@@ -183,8 +183,8 @@ class LocalEngine(Engine):
         """Return chat messages in the model's chat template; weights are not loaded."""
         from ttc_bench.engines.runtime.chat import Prompter
 
-        prompter = Prompter(self._source(role).tokenizer, self.models.enable_thinking)
-        return prompter.text(messages)
+        options = (self.models.enable_thinking, self.models.reasoning_effort)
+        return Prompter(self._source(role).tokenizer, *options).text(messages)
 
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return ``request.n`` completions; log-probabilities are the model's own, untempered.
