@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import click
 from kedro.framework.context import KedroContext
@@ -77,7 +77,7 @@ def _tracked(config: Any, experiment: str, run: str) -> Iterator[tuple[str, str]
 
 
 def comparison_link(address: str, experiment: str, run: str) -> str:
-    """Return where MLflow shows the nested runs of a run side by side.
+    """Return where MLflow shows the nested runs of a run side by side; a login is left out.
 
     Args:
         address: That of the user interface.
@@ -91,5 +91,6 @@ def comparison_link(address: str, experiment: str, run: str) -> str:
         "orderByAsc": "false",
         "compareRunsMode": "CHART",
     }
-    place = f"{address.rstrip('/')}/#/experiments/{experiment}/runs"
-    return f"{place}?{urlencode(asked, quote_via=quote)}"
+    parts = urlsplit(address)
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl().rstrip("/")
+    return f"{shown}/#/experiments/{experiment}/runs?{urlencode(asked, quote_via=quote)}"
