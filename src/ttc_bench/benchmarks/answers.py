@@ -141,9 +141,11 @@ def unwrapped(span: str) -> str:
 def _without_brackets(body: str) -> str:
     """Return a list without what encloses it; a bracket that belongs to a part of it stays."""
     inner = body.strip("[](){}")
-    is_whole = all(inner.count(left) == inner.count(right) for left, right in ("[]", "()", "{}"))
-    was_whole = all(body.count(left) == body.count(right) for left, right in ("[]", "()", "{}"))
-    return body if was_whole and not is_whole else inner
+    return body if _is_balanced(body) and not _is_balanced(inner) else inner
+
+
+def _is_balanced(text: str) -> bool:
+    return all(text.count(pair[0]) == text.count(pair[1]) for pair in ("[]", "()", "{}"))
 
 
 def _clean(part: str) -> str:

@@ -13,6 +13,8 @@ if __name__ == "__main__":
     settings = xllamacpp.CommonParams()
     settings.model.path = sys.argv[1]
     settings.n_ctx, settings.n_parallel = 8192, 2
+    # Threads that wait for each other by spinning take minutes where others use the cores.
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
     settings.warmup = False
     settings.endpoint_metrics = True
     server = xllamacpp.Server(settings)

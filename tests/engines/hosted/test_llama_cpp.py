@@ -143,11 +143,15 @@ def test_the_bill_of_a_policy_is_the_servers_own_count(
     def rise(counter: str) -> float:
         return after[counter] - before[counter]
 
-    assert frame["completion_tokens"].sum() == rise("tokens_predicted_total")
-    fresh = frame["prompt_tokens"].sum() - frame["cached_tokens"].sum()
+    # A step that is judged twice is asked for once: the bill has it twice, once as replayed.
+    calls = [call for bill in frame["bill"] for call in json.loads(bill) if not call["replayed"]]
+    assert sum(c["completion_tokens"] for c in calls) == rise("tokens_predicted_total")
+    fresh = sum(c["prompt_tokens"] - c["cached_tokens"] for c in calls)
     assert fresh == rise("prompt_tokens_total")
-    assert (frame["provider_s"] > 0).all()
-    assert (frame["provider_s"] <= frame["latency_s"] * frame["calls"]).all()
+    for call in (call for call in calls if call["role"] != "verifier"):
+        # The server's clock goes on to the end of the turn, a token without text.
+        end_s = 2 * call["latency_s"] / max(call["completion_tokens"], 1)
+        assert 0 < call["provider_s"] <= call["latency_s"] + end_s
 
 
 def test_text_and_logprobs_are_those_of_a_plain_call(address: str, served: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -596,3 +597,40 @@ def test_what_is_no_answer_fails_with_what_it_says(server: FaultServer, shape: s
     assert words in str(error)
     if "protocol" in words or "tool" in words:
         assert len(server.log()) == 1, "asking again would only be paid again"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "ttft_s", "reasoning_s"),
+    [
+        (["<think>", "so it", " is", "</think>", "\n\n", "42", "!"], 0.6, 0.5),
+        (["so it is", "</think>", "42", "!"], 0.3, 0.2),
+        (["<th", "ink>so</thi", "nk>4", "2"], 0.3, 0.2),
+        (["<think>", "never", " ending"], None, 0.2),
+        (["4", "2"], 0.1, 0.0),
+    ],
+)
+def test_reasoning_that_a_server_sends_as_text_has_its_own_time(
+    pieces: list[str], ttft_s: float | None, reasoning_s: float
+) -> None:
+    answer = Answer(most_tokens=99, sent_s=100.0)
+    for place, piece in enumerate(pieces, start=1):
+        answer.take(delta(piece), 100.0 + 0.1 * place)
+    timing = answer.timing(0.0, 100.0)
+    assert timing.ttft_s == (None if ttft_s is None else pytest.approx(ttft_s))
+    assert timing.reasoning_s == pytest.approx(reasoning_s)
+    assert timing.latency_s == pytest.approx(0.1 * len(pieces))
+    shown = 0 if ttft_s is None else len(pieces) - round(10 * ttft_s) + 1
+    assert len(timing.itl_s) == max(shown - 1, 0)
+
+
+def test_a_row_whose_reasoning_came_as_text_tells_its_times_and_no_count(
+    server: FaultServer,
+) -> None:
+    jobs = ingested("crm_sim", 1)
+    events = [delta("<think>so</think>"), delta("42"), delta("!"), ENDED]
+    server.plan(body=stream(*events))
+    frame = generated("baseline.greedy", jobs, server.engine(), Journal(), {}, seed=0)
+    (row,) = frame.to_dict("records")
+    assert (row["text"], row["reasoning"]) == ("42!", "so")
+    assert row["completion_tokens"] == 3, "what was billed, reasoning included"
+    assert pd.isna(row["answer_tokens"]), "the server did not count them apart"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 from ttc_bench.engines.completion import Timing, Usage
 from ttc_bench.engines.hosting import reported, shapes
 from ttc_bench.engines.hosting.usage import UsageReader
+from ttc_bench.thinking import answer_start, thinking_blocks
 
 _LONGEST_TOKEN_BYTES = 128
 """No token of a usual vocabulary is longer."""
@@ -102,6 +104,7 @@ class Answer:
     cut_off: bool = False
     is_foreign: bool = False
     _choices: dict[int, Choice] = field(default_factory=dict)
+    _lengths: list[int] = field(default_factory=list)
     _pieces: int = 0
     _bytes: int = 0
 
@@ -159,7 +162,7 @@ class Answer:
             queue_s: Seconds in our own limiter before its first try left.
             started_s: When its first try left.
         """
-        marks, hidden = self.marks, self.hidden_marks
+        marks, hidden = self._marks_apart()
         came = marks or hidden
         end = came[-1] if came else time.perf_counter()
         provider_s, provider_queue_s = reported.times(self.facts)
@@ -169,7 +172,7 @@ class Answer:
             latency_s=end - started_s,
             retry_s=self.sent_s - started_s,
             itl_s=tuple(b - a for a, b in itertools.pairwise(marks)),
-            reasoning_s=self._reasoning_s(),
+            reasoning_s=self._reasoning_s(marks, hidden),
             provider_s=provider_s,
             provider_queue_s=provider_queue_s,
         )
@@ -220,6 +223,8 @@ class Answer:
             came = [now] * max(listed, 1)
             if text:
                 self.marks += came
+                length = (self._lengths[-1] if self._lengths else 0) + len(text)
+                self._lengths += [length] * len(came)
             elif reasoning:
                 self.hidden_marks += came
 
@@ -246,10 +251,23 @@ class Answer:
             del chosen.logprobs[len(chosen.logprobs) - listed :]
         return True
 
-    def _reasoning_s(self) -> float | None:
+    def _marks_apart(self) -> tuple[list[float], list[float]]:
+        """Return when the answer's pieces came, and when reasoning did, marked in the text or not.
+
+        A server without a parser for a model's reasoning sends it as text.
+        """
+        text = "".join(self.choice.text)
+        blocks = thinking_blocks(text)
+        if not blocks:
+            return self.marks, self.hidden_marks
+        start = answer_start(text, blocks)
+        first = len(self.marks) if start is None else bisect.bisect_right(self._lengths, start)
+        return self.marks[first:], [*self.hidden_marks, *self.marks[:first]]
+
+    def _reasoning_s(self, marks: list[float], hidden: list[float]) -> float | None:
         """Return how long the hidden reasoning took that was seen, to the answer's first token."""
-        if self.hidden_marks:
-            until = self.marks[0] if self.marks else self.hidden_marks[-1]
-            return max(until - self.hidden_marks[0], 0.0)
+        if hidden:
+            until = marks[0] if marks else hidden[-1]
+            return max(until - hidden[0], 0.0)
         counts = self.usage.counts()
         return None if counts is not None and counts.reasoning else 0.0

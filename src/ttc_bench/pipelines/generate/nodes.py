@@ -238,6 +238,7 @@ def respond(
     thought, source = split_thinking(outcome.text), outcome.source
     # The clock of a text that mixes both does not tell where its answer begins, unless it says so.
     is_mixed = thought.reasoning is not None and not (source and source.timing.reasoning_s)
+    is_counted = thought.reasoning is None or bool(source and source.usage.reasoning_tokens)
     ttft_s = _ttft_s(session, outcome) if thought.answer.strip() and not is_mixed else None
     is_seen_growing = ttft_s is not None and ttft_s < session.elapsed_s
     return Response(
@@ -247,7 +248,7 @@ def respond(
         finish_reason=source.finish_reason if source else None,
         ttft_s=ttft_s,
         itl_s=source.timing.itl_s if source and is_seen_growing else (),
-        answer_tokens=source.answer_tokens if source and not is_mixed else None,
+        answer_tokens=source.answer_tokens if source and is_counted else None,
         reasoning=_reasoning(thought, source),
         samples=tuple(split_thinking(text).answer for text in outcome.samples),
         info=outcome.info,
