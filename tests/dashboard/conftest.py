@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from tests.conftest import generated, ingested, make_project
+from tests.conftest import ingested, make_project
 from tests.reporting.support import PARAMS, marts_of
 
 from ttc_bench.datasets import JobsDataset
 from ttc_bench.engines.base import Engine
 from ttc_bench.metrics.base import ScoreParams
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, confidence, name_run
+from ttc_bench.pipelines.generate.nodes import respond_all
+from ttc_bench.pipelines.generate.params import TimingParams, sweep
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies.journal import Journal
+from ttc_bench.policies.responses import to_frame, to_traces
 from ttc_bench.reporting.scaling import scaling
 from ttc_bench.reporting.scopes import verdicts_on
 from ttc_bench.types import DataFrame
@@ -24,6 +27,7 @@ from ttc_bench.types import DataFrame
 RUN = {
     "baseline.greedy": {},
     "speculative.draft_model": {},
+    "early_exit.confidence": {},
     "self_consistency.majority": {"n": 4},
     "self_refine.feedback": {},
     "tree_search.beam": {},
@@ -52,7 +56,11 @@ def measured(
     JobsDataset(str(folder / "data/05_model_input/jobs.jsonl")).save(jobs)
     own = []
     for name, settings in RUN.items():
-        table = generated(name, jobs, engine, journal, settings, seed=0, timed=2)
+        responses = respond_all(
+            sweep(name, settings), jobs, engine, journal, 0, TimingParams(jobs=2)
+        )
+        table = to_frame(responses)
+        _write(to_traces(responses), folder / f"data/07_model_output/traces/{name}.parquet")
         marks = score_responses(table, jobs, ScoreParams())
         _write(table, folder / f"data/07_model_output/responses/{name}.parquet")
         _write(marks, folder / f"data/07_model_output/scores/{name}.parquet")

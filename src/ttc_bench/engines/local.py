@@ -380,7 +380,11 @@ class LocalEngine(Engine):
             usage=replace(context.usage(), reasoning_tokens=reasoning.tokens),
             timing=context.out.timing(reasoning.first),
             shared_prefill=self._shares_prompt(request),
-            extra={**context.extra, "stop_reason": context.out.stop_string},
+            extra={
+                **context.extra,
+                **context.read_trace(),
+                "stop_reason": context.out.stop_string,
+            },
         )
 
     def _source(self, role: ModelRole) -> ModelSource:

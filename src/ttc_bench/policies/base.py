@@ -26,6 +26,7 @@ from ttc_bench.engines.base import (
     check_requirements,
 )
 from ttc_bench.engines.completion import Completion
+from ttc_bench.engines.trace import TraceRecord
 from ttc_bench.params import Params
 from ttc_bench.policies.session import Session
 from ttc_bench.registry import Registry
@@ -47,6 +48,7 @@ class Outcome:
             read first, by a vote, a score or a threshold.
         first_shown_s: When its first token could be shown, in seconds of the session's clock, where
             it is put together of several calls and shown as it grows.
+        trace: The steps or rounds on the way; without any it is that of ``source``.
     """
 
     text: str
@@ -55,6 +57,7 @@ class Outcome:
     info: Mapping[str, Any] = field(default_factory=dict)
     streams: bool = True
     first_shown_s: float | None = None
+    trace: Sequence[TraceRecord] = ()
 
     def __post_init__(self) -> None:
         """Raise `TypeError` for what is no answer: it would count as one."""

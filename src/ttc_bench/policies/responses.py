@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from ttc_bench.engines.ledger import COLUMNS, Ledger
+from ttc_bench.engines.trace import TraceRecord
 from ttc_bench.metrics.resources import Reading
 from ttc_bench.metrics.stored import as_of_now
 from ttc_bench.storable import REPLACEMENT, storable
@@ -22,8 +23,9 @@ logger = logging.getLogger(__name__)
 Status = Literal["ok", "failed"]
 
 
-NESTED = ("ledger", "resources", "control", "is_timed")
-"""Fields of a response whose parts are columns, or that decide what these hold."""
+NESTED = ("ledger", "resources", "control", "is_timed", "trace")
+"""Fields of a response whose parts are columns or rows of another table, or that decide what these
+hold."""
 
 RESOURCES = tuple(reading.name for reading in fields(Reading))
 """Readings of the machine, of the whole run of a variant; see `metrics.resources`."""
@@ -68,6 +70,7 @@ class Response:
         ledger: The bill.
         control: The bill of the baseline's decoding that was timed beside it.
         control_first: Whether that ran first.
+        trace: What became of tokens, steps or rounds; empty where it is not told.
         is_timed: Whether the bill's clock holds all that the user waited for; not where a call came
             to nothing, no try of which is billed.
         lossless: Whether the answer is the baseline's by construction, on this model.
@@ -102,6 +105,7 @@ class Response:
     control_first: bool | None = None
     lossless: bool | None = None
     is_timed: bool = True
+    trace: Sequence[TraceRecord] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -167,6 +171,32 @@ def response_schema() -> pa.Schema:
             ("bill", pa.string()),
         ]
     )
+
+
+TRACED = ("job_id", "model", "benchmark", "policy", "variant")
+"""Columns that name the response of a trace."""
+
+
+def to_traces(responses: Sequence[Response]) -> pd.DataFrame:
+    """Return the traces of responses, a row per record.
+
+    Columns: `TRACED`, ``place`` from 0 within a response, and those of `TraceRecord`.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    kinds = {name: pa.int64() for name in ("place", "parent", "layer")} | {"score": pa.float64()}
+    rows = [
+        {**{name: getattr(one, name) for name in TRACED}, "place": place, **vars(record)}
+        for one in responses
+        for place, record in enumerate(one.trace)
+    ]
+    names = (*TRACED, "place", *(f.name for f in fields(TraceRecord)))
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
+    table = pa.Table.from_pylist([storable(row) for row in rows], schema=schema)
+    frame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    assert isinstance(frame, pd.DataFrame)
+    return frame
 
 
 def to_frame(responses: Sequence[Response]) -> pd.DataFrame:

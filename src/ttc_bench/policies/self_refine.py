@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ttc_bench.benchmarks.sim import formats
 from ttc_bench.engines.base import Capability
+from ttc_bench.engines.trace import TraceRecord
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
 from ttc_bench.policies.continuation import PartialAnswer, extend, force_answer
 from ttc_bench.thinking import split_thinking
@@ -36,21 +37,26 @@ class Feedback(Variant):
         """Return the last revision."""
         (draft,) = await session.complete(session.request())
         texts, passed = [draft.text], False
+        trace = [TraceRecord("round", draft.text, "draft")]
         for _ in range(self.rounds):
             turns = [draft.text, self.critique_prompt]
             (critique,) = await session.complete(session.continuing(*turns, purpose="critique"))
+            trace.append(TraceRecord("round", critique.text, "critique"))
             passed = self._passes(critique.text) and session.parse(draft.text) is not None
             if passed:
                 break
             turns += [critique.text, self.revise_prompt]
             (draft,) = await session.complete(session.continuing(*turns, purpose="revise"))
             texts.append(draft.text)
+            trace.append(TraceRecord("round", draft.text, "revision"))
             if draft.text in texts[:-1]:
                 break
         info = {"rounds": len(texts) - 1, "passed": passed}
         # One that may be the last only if it comes again is known to be so when it is whole.
         is_last = len(texts) - 1 == self.rounds
-        return Outcome(draft.text, draft, samples=tuple(texts), info=info, streams=is_last)
+        return Outcome(
+            draft.text, draft, samples=tuple(texts), info=info, streams=is_last, trace=trace
+        )
 
     def _passes(self, critique: str) -> bool:
         return (

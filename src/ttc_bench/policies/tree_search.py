@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from pydantic import Field
 
 from ttc_bench.benchmarks.sim.formats import STEP_SEPARATOR
 from ttc_bench.engines.base import Capability
+from ttc_bench.engines.trace import TraceRecord
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
 from ttc_bench.policies.continuation import PartialAnswer, extend
 from ttc_bench.policies.voting import scores_of_answers
@@ -17,10 +18,41 @@ from ttc_bench.policies.voting import scores_of_answers
 
 @dataclass(frozen=True)
 class Branch:
-    """A partial solution and the verifier's score of it."""
+    """A partial solution, the verifier's score of it, and its place in the tree."""
 
     partial: PartialAnswer
     score: float
+    place: int | None = None
+
+
+class Tree:
+    """Every step that a search drew, and which ones it went on from."""
+
+    def __init__(self) -> None:
+        self._steps: list[TraceRecord] = []
+
+    def grow(
+        self, root: Branch, partials: Sequence[PartialAnswer], scores: Sequence[float]
+    ) -> list[Branch]:
+        """Return branches that go on from another one; as yet all are dropped."""
+        branches = []
+        for partial, score in zip(partials, scores, strict=True):
+            branches.append(Branch(partial, score, len(self._steps)))
+            text = partial.text.removeprefix(root.partial.text)
+            self._steps.append(TraceRecord("step", text, "dropped", root.place, score))
+        return branches
+
+    def keep(self, branches: list[Branch]) -> list[Branch]:
+        """Note that a search goes on from these branches, and return them."""
+        for branch in branches:
+            assert branch.place is not None
+            self._steps[branch.place] = replace(self._steps[branch.place], state="kept")
+        return branches
+
+    @property
+    def trace(self) -> Sequence[TraceRecord]:
+        """The steps, in the order in which they were drawn."""
+        return self._steps
 
 
 class _Search(Variant):
@@ -53,12 +85,12 @@ class _Search(Variant):
     separator: str = Field(default=STEP_SEPARATOR, min_length=1)
 
     async def _expand(
-        self, session: Session, partial: PartialAnswer, count: int, step: int, place: int = 0
+        self, session: Session, tree: Tree, root: Branch, count: int, step: int, place: int = 0
     ) -> list[Branch]:
         """Return ``count`` scored continuations, by step ``step``, of the branch at ``place``."""
         partials = await extend(
             session,
-            partial,
+            root.partial,
             stop=None if step == self.depth else self.separator,
             n=count,
             first_index=place * self.width,
@@ -66,10 +98,11 @@ class _Search(Variant):
             purpose="step",
         )
         scores = await session.verify([each.text for each in partials])
-        return [Branch(each, score) for each, score in zip(partials, scores, strict=True)]
+        return tree.grow(root, partials, scores)
 
-    async def _first_steps(self, session: Session) -> list[Branch]:
-        return await self._expand(session, PartialAnswer(), self.beams * self.width, 1)
+    async def _first_steps(self, session: Session, tree: Tree) -> list[Branch]:
+        root = Branch(PartialAnswer(), 0.0)
+        return await self._expand(session, tree, root, self.beams * self.width, 1)
 
 
 @variant("tree_search", "beam")
@@ -81,7 +114,8 @@ class Beam(_Search):
 
     async def answer(self, session: Session) -> Outcome:
         """Return the best solution found."""
-        branches = _best(await self._first_steps(session), self.beams)
+        tree = Tree()
+        branches = tree.keep(_best(await self._first_steps(session, tree), self.beams))
         for step in range(2, self.depth + 1):
             if all(branch.partial.is_ended for branch in branches):
                 break
@@ -90,11 +124,9 @@ class Beam(_Search):
                 if branch.partial.is_ended:
                     candidates.append(branch)
                 else:
-                    candidates += await self._expand(
-                        session, branch.partial, self.width, step, place
-                    )
-            branches = _best(candidates, self.beams)
-        return _outcome(session, branches)
+                    candidates += await self._expand(session, tree, branch, self.width, step, place)
+            branches = tree.keep(_best(candidates, self.beams))
+        return _outcome(session, branches, tree)
 
 
 @variant("tree_search", "dvts")
@@ -107,20 +139,24 @@ class DiverseVerifierTreeSearch(_Search):
 
     async def answer(self, session: Session) -> Outcome:
         """Return the best solution of all subtrees."""
-        first = await self._first_steps(session)
+        tree = Tree()
+        first = await self._first_steps(session, tree)
         subtrees = [first[i :: self.beams] for i in range(self.beams)]
         descents = [
-            await self._descend(session, tree, place) for place, tree in enumerate(subtrees)
+            await self._descend(session, tree, subtree, place)
+            for place, subtree in enumerate(subtrees)
         ]
-        return _outcome(session, descents)
+        return _outcome(session, descents, tree)
 
-    async def _descend(self, session: Session, subtree: list[Branch], place: int) -> Branch:
-        (branch,) = _best(subtree, 1)
+    async def _descend(
+        self, session: Session, tree: Tree, subtree: list[Branch], place: int
+    ) -> Branch:
+        (branch,) = tree.keep(_best(subtree, 1))
         for step in range(2, self.depth + 1):
             if branch.partial.is_ended:
                 break
-            steps = await self._expand(session, branch.partial, self.width, step, place)
-            (branch,) = _best(steps, 1)
+            steps = await self._expand(session, tree, branch, self.width, step, place)
+            (branch,) = tree.keep(_best(steps, 1))
         return branch
 
 
@@ -132,11 +168,12 @@ def _best(branches: Sequence[Branch], count: int) -> list[Branch]:
     return [ranked[place] for place in order[:count]]
 
 
-def _outcome(session: Session, finalists: Sequence[Branch]) -> Outcome:
+def _outcome(session: Session, finalists: Sequence[Branch], tree: Tree) -> Outcome:
     """Return the best finalist that holds an answer."""
     texts = tuple(branch.partial.text for branch in finalists)
     scores = scores_of_answers(
         [session.parse(text) for text in texts], [branch.score for branch in finalists]
     )
     best = max(range(len(texts)), key=lambda i: scores[i])
-    return Outcome(texts[best], samples=texts, info={"score": scores[best], "scores": scores})
+    info = {"score": scores[best], "scores": scores}
+    return Outcome(texts[best], samples=texts, trace=tree.trace, info=info)

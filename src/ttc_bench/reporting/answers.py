@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import Any
 
 from ttc_bench.benchmarks import benchmark_of
@@ -140,3 +141,77 @@ def calls(response: Row) -> DataFrame:
     import pandas as pd
 
     return pd.DataFrame(json.loads(response["bill"] or "[]"), columns=list(CALL_COLUMNS))
+
+
+LOOKS = {
+    "accepted": ("background:rgba(15,180,17,.30)", "drafted and accepted"),
+    "rejected": ("background:rgba(215,14,60,.30);text-decoration:line-through",
+                 "drafted and rejected"),
+    "own": ("", "chosen by the target"),
+}  # fmt: skip
+"""How tokens look by their state, on light and on dark, and what it means."""
+
+
+def tokens_html(trace: Sequence[Row]) -> str:
+    """Return the tokens of a trace as HTML, coloured by what became of them.
+
+    The text of each is escaped. A token that left the stack early is the bluer the earlier.
+    """
+    deepest = max((row["layer"] for row in trace if known(row["layer"])), default=1)
+    spans = (
+        f'<span title="{escape(_told_of(row))}" style="{_look(row, deepest)}">'
+        f"{escape(row['text'])}</span>"
+        for row in trace
+    )
+    style = "white-space:pre-wrap;font-family:monospace;overflow-wrap:anywhere"
+    return f'<div style="{style}">{"".join(spans)}</div>'
+
+
+def _look(row: Row, deepest: int) -> str:
+    if known(row["layer"]):
+        return f"background:rgba(1,140,239,{0.75 * (1 - row['layer'] / deepest):.2f})"
+    return LOOKS[row["state"]][0]
+
+
+def _told_of(row: Row) -> str:
+    return f"{row['layer']} layers" if known(row["layer"]) else LOOKS[row["state"]][1]
+
+
+def legend(trace: Sequence[Row]) -> str:
+    """Return what the colours of tokens mean, with how many there are of each."""
+    if any(known(row["layer"]) for row in trace):
+        layers = Counter(int(row["layer"]) for row in trace if known(row["layer"]))
+        counts = ", ".join(f"{n} after {layer} layers" for layer, n in sorted(layers.items()))
+        return f"Tokens by where they left the stack, the bluer the earlier: {counts}."
+    states = Counter(str(row["state"]) for row in trace)
+    counts = ", ".join(f"{states[name]} {told}" for name, (_, told) in LOOKS.items())
+    return f"Tokens: {counts} (green: accepted, red: rejected)."
+
+
+def tree_text(trace: Sequence[Row]) -> str:
+    """Return the steps of a search as lines, each below the step that it goes on from."""
+    below: dict[int | None, list[Row]] = {}
+    for row in trace:
+        below.setdefault(int(row["parent"]) if known(row["parent"]) else None, []).append(row)
+    lines: list[str] = []
+
+    def grow(parent: int | None, depth: int) -> None:
+        for row in below.get(parent, ()):
+            mark = "+" if row["state"] == "kept" else "-"
+            text = " ".join(str(row["text"]).split())
+            lines.append(f"{mark} {number(row['score'], '{:.3f}')} {'  ' * depth}{text}")
+            grow(int(row["place"]), depth + 1)
+
+    grow(None, 0)
+    return "\n".join(lines)
+
+
+def rounds(trace: Sequence[Row]) -> list[tuple[str, str]]:
+    """Return each round with its text: a revision as its difference to the draft before it."""
+    told, draft = list[tuple[str, str]](), ""
+    for row in trace:
+        text = str(row["text"])
+        is_revision = row["state"] == "revision"
+        told.append((str(row["state"]), difference(draft, text) if is_revision else text))
+        draft = draft if row["state"] == "critique" else text
+    return told

@@ -185,7 +185,7 @@ def _minutes(calls: Sequence[Event], jobs: Sequence[Event]) -> list[dict[str, An
     for event in jobs:
         counts[int(event["at"] // 60)]["rate_limited"] += event["error_type"] == RATE_LIMIT
     return [
-        {"minute": datetime.fromtimestamp(60 * minute, UTC).isoformat(), **{
+        {"minute": f"{datetime.fromtimestamp(60 * minute, UTC):%H:%M}", **{
             name: counts[minute][name] for name in ("calls", "retries", "rate_limited")}}
         for minute in sorted(counts)
     ]  # fmt: skip

@@ -115,10 +115,38 @@ def _side(store: Store, scope: Scope, job: Job, name: str) -> None:
     _text("(none)" if text is None else text)
     st.caption("Why it has its score")
     st.text("\n".join(answers.why(job, score, text)))
+    _trace(row_dicts(_traced(store, where)))
     _candidates(response, job, name)
     with st.expander("Calls, and what the policy noted"):
         st.dataframe(answers.calls(response), hide_index=True)
         st.json(answers.noted(response), expanded=False)
+
+
+def _traced(store: Store, where: dict[str, str]) -> DataFrame:
+    """Return the trace of a response; where none is stored, an empty one."""
+    import pandas as pd
+
+    if not store.parts("stored_traces"):
+        return pd.DataFrame()
+    return store.table("stored_traces", where=where).sort_values("place")
+
+
+def _trace(trace: list[dict[str, Any]]) -> None:
+    """Show what became of tokens, steps or rounds."""
+    import streamlit as st
+
+    kinds = {row["kind"] for row in trace}
+    if "token" in kinds:
+        st.caption(answers.legend(trace))
+        st.html(answers.tokens_html(trace))
+    if "step" in kinds:
+        st.caption("Steps with their scores, each below the one it goes on from: + kept, - dropped")
+        st.code(answers.tree_text(trace), language="diff", wrap_lines=True)
+    if "round" in kinds:
+        st.caption("Rounds; a revision as its difference to the draft before it")
+        for state, text in answers.rounds(trace):
+            st.caption(state)
+            st.code(text, language="diff" if state == "revision" else None, wrap_lines=True)
 
 
 def _figures(score: Row) -> None:

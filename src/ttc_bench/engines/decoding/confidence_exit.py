@@ -49,10 +49,12 @@ class ConfidenceExit(Decoding):
         cache = target.new_cache(context.capacity, [context.meter])
         exits, checks = Counter[int](), self._checks(target.n_layers)
         token = context.step(target.forward(context.tensor(context.prompt), cache)[0])
+        context.trace.append((context.out.tokens[-1], "exit", target.n_layers))
         while token is not None:
             logits, depth = target.climb(context.tensor([token]), cache, checks, self._is_sure)
             exits[depth] += 1
             token = context.step(logits)
+            context.trace.append((context.out.tokens[-1], "exit", depth))
         context.extra["exit_layers"] = {str(k): exits[k] for k in sorted(exits)}
 
     def _checks(self, n_layers: int) -> list[int]:

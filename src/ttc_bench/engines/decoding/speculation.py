@@ -50,7 +50,9 @@ class Drafter(Protocol):
 def speculate(context: DecodeContext, drafter: Drafter, k: int) -> None:
     """Decode one sample with drafts of up to ``k`` tokens."""
     cache = context.target.new_cache(context.capacity + k, [context.meter])
-    if context.step(context.target.forward(context.tensor(context.prompt), cache)[0]) is None:
+    first = context.step(context.target.forward(context.tensor(context.prompt), cache)[0])
+    context.trace += [(token, "own", None) for token in context.out.tokens]
+    if first is None:
         return
     cache.allow_crop()
     done = False
@@ -86,7 +88,11 @@ def accept(context: DecodeContext, proposal: Proposal, logits: Tensor) -> bool:
     done = context.out.emit(tokens, token_logprobs(logits[: len(tokens)], tokens))
     emitted = len(context.out.tokens) - before
     context.draft_tokens += len(proposal.tokens)
-    context.accepted_tokens += min(emitted, len(tokens) - 1)
+    accepted = min(emitted, len(tokens) - 1)
+    context.accepted_tokens += accepted
+    context.trace += [(token, "accepted", None) for token in proposal.tokens[:accepted]]
+    context.trace += [(token, "rejected", None) for token in proposal.tokens[accepted:]]
+    context.trace += [(token, "own", None) for token in tokens[accepted:emitted]]
     return done
 
 

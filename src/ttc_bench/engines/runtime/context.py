@@ -14,6 +14,7 @@ from ttc_bench.engines.runtime.cache import Meter
 from ttc_bench.engines.runtime.runner import Runner, WhiteBox
 from ttc_bench.engines.runtime.sampler import Sampler, token_logprobs
 from ttc_bench.engines.runtime.stream import TokenStream
+from ttc_bench.engines.trace import TokenTrace
 
 
 @dataclass
@@ -36,6 +37,7 @@ class DecodeContext:
         accepted_tokens: Of these, tokens that the target accepted.
         extra: Facts worth keeping with the completion; JSON-ready.
         prior: What of the model's turn stands in the prompt.
+        trace: What became of each token, where the decoding tells.
     """
 
     prompt: list[int]
@@ -49,6 +51,7 @@ class DecodeContext:
     accepted_tokens: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
     prior: str = ""
+    trace: list[TokenTrace] = field(default_factory=list)
 
     @property
     def capacity(self) -> int:
@@ -76,6 +79,17 @@ class DecodeContext:
         token = self.sampler.choose(logits)
         done = self.out.emit([token], token_logprobs(logits.unsqueeze(0), [token]))
         return None if done else token
+
+    def read_trace(self) -> dict[str, list[tuple[str, str, int | None]]]:
+        """Return the trace by its name in ``extra``, with the texts of its tokens, if there is one.
+
+        There is none where it does not tell of just the tokens of the sample, as of one that was
+        put together. The clock has stopped by now: reading the texts costs no answer any time.
+        """
+        told = [token for token, state, _ in self.trace if state != "rejected"]
+        if not told or told != list(self.out.tokens):
+            return {}
+        return {"trace": [(self.out.read(token), s, layer) for token, s, layer in self.trace]}
 
     def usage(self) -> Usage:
         """Return the bill of the sample."""

@@ -101,6 +101,10 @@ class TokenStream:
             return self._head + self._matcher.cut
         return decode(self._tokenizer, self.tokens)
 
+    def read(self, token: int) -> str:
+        """Return the text of one token, special ones as what they are called."""
+        return decode_part(self._tokenizer, (token,), skip_special=False)
+
     def timing(self, first: int | None = 0) -> Timing:
         """Return the clock readings, in seconds since the request's turn came.
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ttc_bench.engines.base import Capability, Engine
 from ttc_bench.engines.completion import CallError, Completion
+from ttc_bench.engines.trace import of_completion
 from ttc_bench.errors import CapabilityError, DataError, UserError
 from ttc_bench.metrics.resources import TURN, Monitor
 from ttc_bench.pipelines.generate.params import Points, TimingParams
@@ -27,7 +28,7 @@ from ttc_bench.policies import (
 from ttc_bench.policies.control import sessions, timed_jobs
 from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
-from ttc_bench.policies.responses import Response, to_frame
+from ttc_bench.policies.responses import Response, to_frame, to_traces
 from ttc_bench.thinking import Thought, split_thinking
 from ttc_bench.types import DataFrame, Job
 
@@ -61,7 +62,20 @@ def generate(
     timing: TimingParams,
     events: Events | None = None,
 ) -> DataFrame:
-    """Return the responses of one policy variant, one row per job and sweep point.
+    """Return the responses of one policy variant as a table; see `respond_all`."""
+    return to_frame(respond_all(points, jobs, engine, journal, seed, timing, events))
+
+
+def respond_all(
+    points: Points,
+    jobs: Sequence[Job],
+    engine: Engine,
+    journal: Journal,
+    seed: int,
+    timing: TimingParams,
+    events: Events | None = None,
+) -> list[Response]:
+    """Return the responses of one policy variant, one per job and sweep point.
 
     Jobs of a benchmark that the variant does not suit are left out, and the log says so.
 
@@ -94,12 +108,12 @@ def generate(
             own = sessions(name, variant, suited, engine, journal, seed, timed)
             responses += _measured(label, variant, own, events or Events())
     journal.tell_damage()
-    return to_frame(responses)
+    return responses
 
 
 def generate_node(
     name: str,
-) -> Callable[[Points, list[Job], Engine, Journal, int, TimingParams, Events], DataFrame]:
+) -> Callable[..., tuple[DataFrame, DataFrame]]:
     """Return the node function of one policy variant; see `generate`.
 
     A variant that the model cannot execute leaves its table empty, and preflight says so. It stops
@@ -115,10 +129,11 @@ def generate_node(
         seed: int,
         timing: TimingParams,
         events: Events,
-    ) -> DataFrame:
+    ) -> tuple[DataFrame, DataFrame]:
         if any(point.lacking(engine) for _, point in points):
-            return to_frame([])  # Preflight has said so.
-        return generate(points, jobs, engine, journal, seed, timing, events)
+            return to_frame([]), to_traces([])  # Preflight has said so.
+        responses = respond_all(points, jobs, engine, journal, seed, timing, events)
+        return to_frame(responses), to_traces(responses)
 
     node_function.__name__ = f"generate_{name.replace('.', '_')}"
     return node_function
@@ -251,6 +266,7 @@ def respond(
         answer_tokens=source.answer_tokens if source and is_counted else None,
         reasoning=_reasoning(thought, source),
         samples=tuple(split_thinking(text).answer for text in outcome.samples),
+        trace=outcome.trace or of_completion(source.extra.get("trace") if source else None),
         info=outcome.info,
         mean_logprob=source.mean_logprob if source else None,
     )

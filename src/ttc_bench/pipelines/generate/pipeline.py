@@ -40,7 +40,7 @@ def _variant_pipeline(policy: str, variant: str) -> Pipeline:
                     "params:timing",
                     "events",
                 ],
-                outputs="responses",
+                outputs=["responses", "traces"],
                 name="generate",
                 tags="generate",
             ),
