@@ -163,7 +163,7 @@ class Store:
         except duckdb.BinderException as error:
             raise DataError(
                 f"{self._short(place.path)} lacks a column that is shown here; it was written by"
-                f" another version: make it anew by `kedro run --pipeline=aggregate`."
+                f" another version: make it anew by `kedro run`, which replays what is computed."
             ) from error
         except duckdb.Error as error:
             raise DataError(

@@ -1,0 +1,147 @@
+"""The dashboard as it is served, in a real browser; skipped where there is no chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import aiohttp
+import pytest
+from tests.conftest import ROOT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to drive")
+
+PATIENCE_S = 120.0
+
+
+@pytest.fixture
+def served(copied: Path) -> Iterator[tuple[str, Path]]:
+    """The dashboard of a project, started as a user does."""
+    shutil.copytree(ROOT / ".streamlit", copied / ".streamlit")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "kedro", "dashboard", f"--port={port}"]
+    server = subprocess.Popen(command, cwd=copied, stdout=subprocess.DEVNULL)
+    address = f"http://localhost:{port}"
+    try:
+        _wait_for(lambda: urlopen(f"{address}/_stcore/health").status == 200)
+        yield address, copied
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_for(is_so: Any) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        with contextlib.suppress(OSError):
+            if is_so():
+                return
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+class Tab:
+    """A tab of the browser, by its DevTools protocol."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket, self._ids = socket, itertools.count(1)
+
+    async def call(self, method: str, **params: Any) -> dict[str, Any]:
+        number = next(self._ids)
+        await self._socket.send_str(json.dumps({"id": number, "method": method, "params": params}))
+        while True:
+            answer = json.loads((await self._socket.receive()).data)
+            if answer.get("id") == number:
+                return dict(answer.get("result", {}))
+
+    async def text(self) -> str:
+        answer = await self.call("Runtime.evaluate", expression="document.body.innerText")
+        return str(answer["result"].get("value"))
+
+    async def shows(self, *words: str) -> str:
+        """Wait until the page says all of these words; nothing went wrong by then."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            text = await self.text()
+            assert "Traceback" not in text
+            assert "could not be made" not in text
+            if all(word in text for word in words):
+                return text
+            assert time.monotonic() < end, text
+            await asyncio.sleep(0.3)
+
+    async def click(self, text: str) -> None:
+        """Click what bears just this text."""
+        script = f"""[...document.querySelectorAll('button, a, p, span, li')].filter(
+            one => one.innerText && one.innerText.trim() === {json.dumps(text)}).pop().click()"""
+        answer = await self.call("Runtime.evaluate", expression=script)
+        assert "exceptionDetails" not in answer, f"nothing says {text!r}"
+
+
+@contextlib.asynccontextmanager
+async def browser(folder: Path) -> AsyncIterator[Tab]:
+    command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu",
+               "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    try:
+        line = next(line for line in process.stderr if "DevTools listening" in line)
+        port = re.search(r":(\d+)/", line)
+        assert port
+        with urlopen(f"http://127.0.0.1:{port[1]}/json") as pages:
+            address = next(p for p in json.load(pages) if p["type"] == "page")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(address["webSocketDebuggerUrl"], max_msg_size=0) as opened,
+        ):
+            yield Tab(opened)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+async def _visit(address: str, project: Path, folder: Path) -> None:
+    from ttc_bench.policies.events import Events
+
+    async with browser(folder) as tab:
+        await tab.call("Page.navigate", url=f"{address}/?benchmark=crm_sim")
+        await tab.shows("Quality against cost", "Mean reward, at least", "baseline.greedy")
+        await tab.click("Difficulty")
+        await tab.shows("easy:", "hard:")
+        await tab.click("Compare")
+        await tab.shows("Metrics", "Policies")
+        await tab.click("Plots")
+        await tab.shows("Each point is a variant")
+        await tab.click("Answers")
+        await tab.shows("What was asked", "Why it has its score")
+        events = Events(project / "data/07_model_output/events")
+        events.begin("baseline.greedy", 3)
+        await tab.click("Live")
+        await tab.shows("at work", "0 of 3")
+        events.end()
+        # By itself: nobody reloads the page.
+        await tab.shows("The run is done")
+
+
+def test_every_page_is_shown_and_a_run_is_seen_to_end(
+    served: tuple[str, Path], tmp_path: Path
+) -> None:
+    asyncio.run(_visit(*served, tmp_path / "browser"))
