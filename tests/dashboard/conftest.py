@@ -30,7 +30,7 @@ RUN = {
     "early_exit.confidence": {},
     "self_consistency.majority": {"n": 4},
     "self_refine.feedback": {},
-    "tree_search.beam": {},
+    "tree_search.beam": {"depth": 3},
 }
 """What ran, at which settings."""
 
