@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from ttc_bench.engines.runtime.runner import Runner
     from ttc_bench.engines.runtime.source import ModelSource
 
-ANSWERS_VERSION = "3"
+BORDER_TOKENS = 8
+"""Tokens of a continued text that are decoded with what follows: enough for any character."""
+
+ANSWERS_VERSION = "4"
 """Raised whenever a change of the runtime could change what every decoding answers; what changes
 one decoding alone raises its own `Decoding.version`."""
 
@@ -341,12 +344,14 @@ class LocalEngine(Engine):
         room = min(request.max_tokens, model.runner.max_positions - len(prompt))
         extra = {} if model.prompter.has_template else {"chat_template": "plain"}
         prior = model.prompter.prior(request.messages)
+        before = prompt[-BORDER_TOKENS:] if request.messages[-1].role == "assistant" else []
+        kind = (model.tokenizer, model.end_tokens, request.stop, room, start_s, before)
         return [
             DecodeContext(
                 prompt=prompt,
                 target=model.runner,
                 sampler=Sampler(request.sampling, index),
-                out=TokenStream(model.tokenizer, model.end_tokens, request.stop, room, start_s),
+                out=TokenStream(*kind),
                 load_draft=self._draft_runner,
                 extra=dict(extra),
                 prior=prior,

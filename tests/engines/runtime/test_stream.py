@@ -36,3 +36,38 @@ def test_a_stop_string_of_special_tokens_is_seen(
     stream.emit(tokens, [0.0] * len(tokens))
     assert (stream.finish_reason, stream.stop_string, stream.text()) == ("stop", stop, text)
     assert len(stream.tokens) < len(tokens), "what comes behind it is not taken"
+
+
+@pytest.fixture(scope="module")
+def sentencepiece() -> Any:
+    """A tokenizer that writes blanks as Llama 2's, Mistral's and Gemma's do."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["\u2581rc", "/", "t", "\u2581model", "\u2581is", "\u2581", "s", ".", "\u2581t"]
+    pieces = [("<unk>", 0.0), *((word, -1.0) for word in words)]
+    inner = Tokenizer(models.Unigram(pieces, unk_id=0))
+    inner.pre_tokenizer = pre_tokenizers.Metaspace()
+    inner.decoder = decoders.Metaspace()
+    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>")
+
+
+TEXT = "rc/t model is  t."
+
+
+@pytest.mark.parametrize("stop", [(), ("no such text",), (" t",)])
+@pytest.mark.parametrize("kind", ["sentencepiece", "tokenizer"])
+def test_a_text_goes_on_at_every_border_as_it_was_written(
+    kind: str, stop: tuple[str, ...], request: pytest.FixtureRequest
+) -> None:
+    """The blank of a word that begins a continuation is not lost, nor is one invented."""
+    own: Any = request.getfixturevalue(kind)
+    tokens = own(TEXT, add_special_tokens=False)["input_ids"]
+    whole = TEXT.rpartition(" t")[0] if stop == (" t",) else TEXT
+    for border in range(1, len(tokens)):
+        head = own.decode(tokens[:border])
+        stream = TokenStream(own, frozenset(), stop, 99, 0.0, tokens[max(0, border - 3) : border])
+        stream.emit(tokens[border:], [0.0] * (len(tokens) - border))
+        if len(head) <= len(whole):
+            assert head + stream.text() == whole, border
+            assert stream.stop_string == (" t" if stop == (" t",) else None)

@@ -26,6 +26,7 @@ class TokenStream:
         stop: Strings that end a sample; a match may span tokens.
         max_tokens: Most tokens.
         start_s: Moment of the request on the ``time.perf_counter`` clock.
+        before: Last tokens of the text that is continued, if one is; see `decode_behind`.
 
     Attributes:
         queue_s: Seconds that the request waited before its turn came.
@@ -38,6 +39,7 @@ class TokenStream:
         stop: Sequence[str],
         max_tokens: int,
         start_s: float,
+        before: Sequence[int] = (),
     ) -> None:
         self.tokens: list[int] = []
         self.logprobs: list[float] = []
@@ -46,7 +48,8 @@ class TokenStream:
         self.queue_s = 0.0
         self._tokenizer = tokenizer
         self._end_tokens = end_tokens
-        self._matcher = StopMatcher(tokenizer, stop) if any(stop) else None
+        self._matcher = StopMatcher(tokenizer, stop, before) if any(stop) else None
+        self._before = tuple(before)
         self._start_s = start_s
         self._times: list[float] = []
         self._stop = tuple(stop)
@@ -99,7 +102,7 @@ class TokenStream:
         """Return the decoded text, without special tokens and cut at a stop string."""
         if self._matcher is not None and self._matcher.cut is not None:
             return self._head + self._matcher.cut
-        return decode(self._tokenizer, self.tokens)
+        return decode_behind(self._tokenizer, self._before, self.tokens)
 
     def read(self, token: int) -> str:
         """Return the text of one token, special ones as what they are called."""
@@ -124,9 +127,10 @@ class TokenStream:
     def token_at(self, place: int) -> int:
         """Return which token holds the letter at ``place`` of the text."""
         counts = range(1, len(self.tokens) + 1)
-        return bisect.bisect_right(
-            counts, place, key=lambda count: len(decode(self._tokenizer, self.tokens[:count]))
-        )
+        return bisect.bisect_right(counts, place, key=lambda count: len(self._decoded(count)))
+
+    def _decoded(self, count: int) -> str:
+        return decode_behind(self._tokenizer, self._before, self.tokens[:count])
 
     def encoded(self, text: str) -> list[int]:
         """Return the tokens of a text of ours."""
@@ -141,7 +145,7 @@ class TokenStream:
         """
         start_s = time.perf_counter() if is_new else self._start_s
         kind = (self._tokenizer, self._end_tokens, self._stop)
-        return TokenStream(*kind, max_tokens, start_s)
+        return TokenStream(*kind, max_tokens, start_s, () if is_new else self._before)
 
     def joined(self, more: TokenStream, forced: Sequence[int]) -> TokenStream:
         """Return this stream with tokens that were put behind it, and the stream behind those.
@@ -154,7 +158,8 @@ class TokenStream:
             forced: The token ids.
         """
         whole = copy.copy(more)
-        whole._head = decode(self._tokenizer, [*self.tokens, *forced])
+        whole._before = self._before
+        whole._head = decode_behind(self._tokenizer, self._before, [*self.tokens, *forced])
         whole.tokens = [*self.tokens, *forced, *more.tokens]
         whole.logprobs = [*self.logprobs, *more.logprobs]
         now = self._times[-1] if self._times else more._start_s
@@ -184,13 +189,14 @@ class StopMatcher:
     Args:
         tokenizer: The model's tokenizer.
         stop: The strings.
+        before: Last tokens of the text that is continued; they are not searched.
 
     Attributes:
         cut: The text up to the match; ``None`` before there is one.
         matched: The string that matched.
     """
 
-    def __init__(self, tokenizer: Any, stop: Sequence[str]) -> None:
+    def __init__(self, tokenizer: Any, stop: Sequence[str], before: Sequence[int] = ()) -> None:
         self.cut: str | None = None
         self.matched: str | None = None
         self._tokenizer = tokenizer
@@ -198,11 +204,11 @@ class StopMatcher:
         self._longest = max(map(len, self._stop))
         special = special_texts(tokenizer)
         self._special = special if any(s in stop for stop in self._stop for s in special) else ()
-        self._tokens: list[int] = []
+        self._tokens: list[int] = list(before)
         self._text = ""
         self._window = 0
-        self._complete = 0
-        self._before = ""
+        self._complete = len(before)
+        self._before = self._decoded_window() if before else ""
 
     def push(self, token: int) -> bool:
         """Take one token; return whether a stop string is there now (then `cut` is set)."""
@@ -225,6 +231,23 @@ class StopMatcher:
 
     def _decoded_window(self) -> str:
         return decode_part(self._tokenizer, tuple(self._tokens[self._window :]), not self._special)
+
+
+def decode_behind(tokenizer: Any, before: Sequence[int], tokens: Sequence[int]) -> str:
+    """Return the text that tokens add to the text of those before them.
+
+    A SentencePiece tokenizer writes a blank as the first sign of the word behind it, and leaves it
+    out at the beginning of a text: behind "rc/t" its token for " model" is that, alone "model".
+
+    Args:
+        tokenizer: The tokenizer.
+        before: Some tokens before them, none where a text begins.
+        tokens: The tokens.
+    """
+    head = decode(tokenizer, before) if before else ""
+    if not head or head.endswith(UNFINISHED):
+        return decode(tokenizer, tokens)
+    return decode(tokenizer, [*before, *tokens])[len(head) :]
 
 
 @lru_cache(2**16)
