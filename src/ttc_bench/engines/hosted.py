@@ -296,11 +296,31 @@ def _connect(
     from ttc_bench.engines.hosting.client import EndpointClient
     from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
     from ttc_bench.engines.hosting.counters import Counters
+    from ttc_bench.engines.hosting.tokenizer import Tokenizer
+    from ttc_bench.engines.hosting.transports import ByLiteLLM, Direct, Timeouts
+
+    endpoint = _endpoint(models, name, api_base)
+    first_s = models.first_token_timeout_s or models.timeout_s
+    timeouts = Timeouts(models.timeout_s, models.idle_timeout_s, first_s)
+    transport = (Direct if endpoint.is_direct else ByLiteLLM)(endpoint, timeouts)
+    limiter = ConcurrencyLimiter(models.most_at_once, name)
+    schedule = RetrySchedule(models.attempts, models.max_wait_s)
+    counters = Counters(endpoint.address) if models.counters and endpoint.address else None
+    tokenizer = Tokenizer(models.tokenizer) if models.tokenizer else None
+    return EndpointClient(
+        endpoint, transport, _throttle(models), limiter, budget, schedule, counters, tokenizer
+    )
+
+
+def _endpoint(models: HostedModels, name: str, api_base: str | None) -> Endpoint:
+    """Return where and how a model is reached, with what every request says beside its own.
+
+    Raises:
+        UserError: If it cannot be resolved, or a field to add looks like a key.
+    """
     from ttc_bench.engines.hosting.endpoint import resolve
     from ttc_bench.engines.hosting.secrets import name_of_secret
     from ttc_bench.engines.hosting.thinking import fields as thinking_fields
-    from ttc_bench.engines.hosting.tokenizer import Tokenizer
-    from ttc_bench.engines.hosting.transports import ByLiteLLM, Direct, Timeouts
 
     if secret := name_of_secret(models.extra_body):
         raise UserError(
@@ -311,7 +331,7 @@ def _connect(
     thinking = thinking_fields(
         provider, models.enable_thinking, models.reasoning_effort, models.thinking_budget
     )
-    endpoint = resolve(
+    return resolve(
         name,
         api_base,
         transport=models.transport,
@@ -320,16 +340,6 @@ def _connect(
         price=models.prices.get(name),
         extra_body={**thinking, **models.extra_body},
         headers=models.headers,
-    )
-    first_s = models.first_token_timeout_s or models.timeout_s
-    timeouts = Timeouts(models.timeout_s, models.idle_timeout_s, first_s)
-    transport = (Direct if endpoint.is_direct else ByLiteLLM)(endpoint, timeouts)
-    limiter = ConcurrencyLimiter(models.most_at_once, name)
-    schedule = RetrySchedule(models.attempts, models.max_wait_s)
-    counters = Counters(endpoint.address) if models.counters and endpoint.address else None
-    tokenizer = Tokenizer(models.tokenizer) if models.tokenizer else None
-    return EndpointClient(
-        endpoint, transport, _throttle(models), limiter, budget, schedule, counters, tokenizer
     )
 
 

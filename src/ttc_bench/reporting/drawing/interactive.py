@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ttc_bench.reporting.colours import SEQUENTIAL, on_dark
@@ -50,12 +50,7 @@ def draw(figure: Figure, title: str) -> Any:
             drawn.add_trace(trace, **place)
             choices.append(panel.choice)
         if panel.choice == 0:
-            drawn.update_xaxes(**_axis(panel.x), **place)
-            drawn.update_yaxes(**_axis(panel.y), **place)
-            if panel.y.names:
-                drawn.update_yaxes(autorange="reversed", **place)
-            elif panel.column:
-                drawn.update_yaxes(title=None, **place)
+            _axes(drawn, panel, place)
     _once_in_legend(drawn)
     _menu(drawn, figure, choices)
     drawn.update_layout(
@@ -71,6 +66,16 @@ def draw(figure: Figure, title: str) -> Any:
             coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": bar}
         )
     return drawn
+
+
+def _axes(drawn: Any, panel: Panel, place: Mapping[str, int]) -> None:
+    """Draw the axes of a panel; names go from the top down, a title stands in the first column."""
+    drawn.update_xaxes(**_axis(panel.x), **place)
+    drawn.update_yaxes(**_axis(panel.y), **place)
+    if panel.y.names:
+        drawn.update_yaxes(autorange="reversed", **place)
+    elif panel.column:
+        drawn.update_yaxes(title=None, **place)
 
 
 def darkened(drawn: Any) -> Any:
