@@ -39,6 +39,19 @@ def storable(value: Any, depth: int = 0) -> Any:
     return None if is_beyond else value
 
 
+def is_changed(value: Any) -> bool:
+    """Return whether `storable` changes a value; a number that is not finite may be meant so.
+
+    Args:
+        value: Text, number, list, tuple or mapping; anything else stays as it is.
+    """
+    if isinstance(value, Mapping):
+        return any(map(is_changed, value)) or any(map(is_changed, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(is_changed, value))
+    return not isinstance(value, float) and storable(value) != value
+
+
 def _text(text: str) -> str:
     try:
         text.encode()

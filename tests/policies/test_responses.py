@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.metrics.support import make_job, make_response
 
 from ttc_bench.engines.columns import summed
 from ttc_bench.engines.ledger import COLUMNS, Call, Ledger
@@ -114,3 +116,19 @@ def test_a_row_that_parquet_cannot_hold_is_stored_and_told(
         "completion_tokens, error_message, samples, spent_tokens, spent_usd, text, usd of j cannot"
         in caplog.text
     )
+
+
+@pytest.mark.parametrize(
+    ("info", "is_noted"),
+    [
+        ({"why": "lone \ud800 half"}, True),
+        ({"\udfff": 1}, True),
+        ({"count": 2**70}, True),
+        ({"scores": [0.5, -math.inf]}, False),
+        ({"why": "plain \u2603"}, False),
+    ],
+)
+def test_what_a_policy_noted_is_not_changed_in_silence(info: Any, is_noted: bool) -> None:
+    row = make_response(make_job(), info=info).to_row()
+    json.loads(row["info"])
+    assert row["notes"] == (["sanitised: info"] if is_noted else [])

@@ -12,7 +12,7 @@ from ttc_bench.engines.ledger import COLUMNS, Ledger
 from ttc_bench.engines.trace import TraceRecord
 from ttc_bench.metrics.resources import Reading
 from ttc_bench.metrics.stored import as_of_now
-from ttc_bench.storable import REPLACEMENT, storable
+from ttc_bench.storable import REPLACEMENT, is_changed, storable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,26 +120,29 @@ class Response:
     def to_row(self) -> dict[str, Any]:
         """Return the Parquet row: identity, answer, totals of the bill, and the bill itself."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NESTED}
+        info, bill = dict(self.info), [call.to_json() for call in self.ledger.calls]
         control = self.control.totals() if self.control.calls else {}
         row: dict[str, Any] = {
             **own,
             **{name: self.resources.get(name) for name in RESOURCES},
             "itl_s": list(self.itl_s),
             "samples": list(self.samples),
-            "info": json.dumps(storable(self.info), sort_keys=True),
+            "info": json.dumps(storable(info), sort_keys=True),
             **self.ledger.totals(),
             **{f"control_{name}": control.get(name) for name in CONTROL},
             "replayed": bool(self.ledger.calls) and all(c.replayed for c in self.ledger.calls),
             "measured": self.is_measured,
             "notes": list(self.notes),
-            "bill": json.dumps([storable(call.to_json()) for call in self.ledger.calls]),
+            "bill": json.dumps(storable(bill)),
         }
         if not (self.is_measured and self.is_timed):
             row |= {**dict.fromkeys(TIMES), "itl_s": []}
         kept = {name: storable(value) for name, value in row.items()}
         same = {n for n, value in row.items() if kept[n] is value or kept[n] == value}
-        changed = sorted(row.keys() - same)
+        within = [name for name, value in (("bill", bill), ("info", info)) if is_changed(value)]
+        changed = [*within, *sorted(row.keys() - same)]
         if changed:
+            kept["notes"] = [*kept["notes"], f"sanitised: {', '.join(changed)}"]
             logger.warning(
                 "%s: %s of %s cannot be stored as they came: lone surrogates are now %s, numbers"
                 " beyond 64 bits or not finite null.",
