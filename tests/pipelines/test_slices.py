@@ -57,7 +57,9 @@ def test_the_group_of_a_policy_needs_only_what_is_stored_and_parameters(policy: 
     needed = {name for name in own.inputs() if not name.startswith("params:")}
     assert needed == {"jobs", "engine", "journal", "events"}
     assert {node.namespace.split(".")[0] for node in own.nodes if node.namespace} == {policy}
-    assert all(output.endswith((".responses", ".traces", ".scores")) for output in own.all_outputs())
+    assert all(
+        output.endswith((".responses", ".traces", ".scores")) for output in own.all_outputs()
+    )
 
 
 def test_the_group_of_a_policy_runs_in_a_fresh_process(
