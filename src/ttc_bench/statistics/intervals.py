@@ -112,8 +112,10 @@ class Means(NamedTuple):
         skew = self.skew * np.sign(self.centre)
         with np.errstate(all="ignore"):
             student = np.abs(self.centre) / self.error
-            hall = ((1 + skew * student / 3) ** 3 - 1) / skew + skew / 6
-        hall = np.where(skew == 0, student, hall)
+            # ((1 + third) ** 3 - 1) / skew, which loses all digits where skew is a rounding error.
+            third = skew * student / 3
+            hall = student * (1 + third + third**2 / 3) + skew / 6
+        hall = np.where(np.isinf(student), student, hall)
         tail = 2 * t.sf(np.maximum(0.0, np.minimum(student, hall)), self.df)
         least = np.where(self.padded, 0.0, 2.0 ** (1 - self.clusters))
         same = (self.centre == 0) & (self.error == 0)
@@ -206,9 +208,10 @@ def _hall_inverse(point: Floats, skew: Floats) -> Floats:
     """Return which t statistic Hall's transformation takes to a point."""
     import numpy as np
 
-    with np.errstate(all="ignore"):
-        moved = 3 / skew * (np.cbrt(1 + skew * (point - skew / 6)) - 1)
-    inverse: Floats = np.where(skew == 0, point, moved)
+    distance = point - skew / 6
+    root = np.cbrt(1 + skew * distance)
+    # 3 (root - 1) / skew, which loses all digits where skew is a rounding error.
+    inverse: Floats = 3 * distance / (root**2 + root + 1)
     return inverse
 
 
