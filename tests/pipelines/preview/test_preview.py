@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import ROOT, ingested
+from tests.conftest import REFERENCE, ROOT, ingested
 
 from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.benchmarks.questions import QuestionsParams
 from ttc_bench.engines.base import Engine
+from ttc_bench.engines.local import LocalModels
 from ttc_bench.hooks.parameters import with_sources
 from ttc_bench.pipelines.ingest_benchmarks.nodes import ingest_questions
 from ttc_bench.pipelines.ingest_benchmarks.params import QuestionSet, prompting_of
@@ -34,16 +35,18 @@ def questions(path: Path, **settings: Any) -> list[Job]:
 
 
 def test_the_table_of_the_readme_is_shown_as_the_model_gets_it(
-    tmp_path: Path, engine: Engine, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs = questions(table_of_the_readme(tmp_path))
+    # One that no other test has let load its weights.
+    engine = LocalModels(target=str(REFERENCE / "target")).build()
     text = preview(jobs, engine, PreviewParams(prompts=2))
     assert text == capsys.readouterr().out
     assert text.count("===") == 4
     assert "<|user|>What is 17 + 25?<|end|><|assistant|>" in text
     assert "Answer: 42  ->  reward 1.00, vote '42'" in text
     assert "I do not know.  ->  reward 0.00, no vote" in text
-    assert not engine._loaded  # type: ignore[attr-defined]
+    assert not engine._loaded
 
 
 def test_sample_answers_are_right_but_the_last_two(tmp_path: Path, engine: Engine) -> None:
