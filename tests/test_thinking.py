@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -141,3 +142,9 @@ def test_reasoning_is_set_apart_in_every_familys_words(text: str, reasoning: str
     assert parse_answer(text) == ("7",)
     assert "42" not in thought.answer
     assert reasoning in (thought.reasoning or "")
+
+
+def test_a_text_of_many_markers_takes_no_time() -> None:
+    started = time.monotonic()
+    split_thinking("a <think> b " * 8000)
+    assert time.monotonic() - started < 10, "in one pass; it took minutes"

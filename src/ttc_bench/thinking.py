@@ -7,6 +7,7 @@ its own; models that run by themselves write it between markers.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -126,10 +127,13 @@ def thinking_blocks(text: str) -> list[Block]:
         text: What the model wrote.
     """
     blocks, family, opening = list[Block](), None, None
-    for tag in _TAG.finditer(text):
+    tags = list(_TAG.finditer(text))
+    ends, fences = _next_ends(tags), [fence.start() for fence in _FENCE.finditer(text)]
+    for place, tag in enumerate(tags):
         group = str(tag.lastgroup)
         if family is None and not group.endswith("_end"):
-            if not _is_talked_about(text, tag, f"{group}_end"):
+            in_listing = bisect_left(fences, tag.start()) % 2 == 1
+            if not in_listing and not _is_talked_about(text, tag, ends[place]):
                 family, opening = group, tag
         elif family is None and group not in _NEVER_ALONE and not blocks:
             if not (_within_line(text, tag) and _GOES_ON.match(text, tag.end())):
@@ -180,15 +184,21 @@ def _within_line(text: str, tag: re.Match[str]) -> bool:
     return bool(text[text.rfind("\n", 0, tag.start()) + 1 : tag.start()].strip())
 
 
-def _is_talked_about(text: str, tag: re.Match[str], end: str) -> bool:
-    """Return whether a beginning is only mentioned: in a listing, or in a line and never ended."""
-    if len(_FENCE.findall(text, 0, tag.start())) % 2:
-        return True
+def _next_ends(tags: Sequence[re.Match[str]]) -> list[re.Match[str] | None]:
+    """Return for each marker the next one that would end it, in one pass from the last."""
+    later: dict[str, re.Match[str]] = {}
+    ends: list[re.Match[str] | None] = []
+    for tag in reversed(tags):
+        ends.append(later.get(f"{tag.lastgroup}_end"))
+        later[str(tag.lastgroup)] = tag
+    return ends[::-1]
+
+
+def _is_talked_about(text: str, tag: re.Match[str], end: re.Match[str] | None) -> bool:
+    """Return whether a beginning is only mentioned: in a line, and never ended as a block is."""
     if not _within_line(text, tag):
         return False
-    ends = (later for later in _TAG.finditer(text, tag.end()) if later.lastgroup == end)
-    last = next(ends, None)
-    return last is None or bool(_GOES_ON.match(text, last.end()))
+    return end is None or bool(_GOES_ON.match(text, end.end()))
 
 
 def marker_texts(special: Iterable[str]) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -141,3 +142,13 @@ def test_names_are_those_of_the_conventions() -> None:
 def test_nobody_is_told_anything_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(telemetry.ENDPOINT, raising=False)
     assert TelemetryParams().build("local") is None
+
+
+def test_a_receiver_that_is_gone_holds_up_no_run(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, jobs: list[Job]
+) -> None:
+    monkeypatch.setenv(telemetry.ENDPOINT, "http://127.0.0.1:9")
+    started = time.monotonic()
+    frame = ran(engine, jobs[:1], Journal(), TelemetryParams())
+    assert frame["status"].eq("ok").all()
+    assert time.monotonic() - started < 30, "not the minute of its retries"

@@ -79,14 +79,17 @@ def test_a_table_without_privacy_tasks_has_no_word_on_them() -> None:
 
 
 @pytest.mark.parametrize(("private", "named"), [(0.0, None), (1.0, "cascade")])
-def test_what_leaks_is_best_nowhere_over_all(private: float, named: str | None) -> None:
+def test_what_leaks_is_named_neither_on_its_benchmark_nor_over_all(
+    private: float, named: str | None
+) -> None:
     second = both(1.0).query("reward_rule == 'exact_match'").assign(benchmark="other")
     table = name_run(collect_scores(both(private), second), "run", "digest", PARAMS)
     told = decide(verdicts(table, speeds(table, PARAMS), PARAMS), DecideParams())
     best = told[told["aim"] == "best at any price"].set_index("benchmark")["policy"]
     assert set(best.index) == {"crm_sim", "crm_sim.privacy", "other", EVERYWHERE}
-    assert best["crm_sim"] == best["other"] == "cascade"
-    assert pd.isna(best[EVERYWHERE]) if named is None else best[EVERYWHERE] == named
+    assert best["other"] == "cascade"
+    for benchmark in ("crm_sim", EVERYWHERE):
+        assert pd.isna(best[benchmark]) if named is None else best[benchmark] == named
 
 
 def jobs_with_private_ones() -> list[Job]:

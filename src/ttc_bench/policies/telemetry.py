@@ -7,7 +7,9 @@ generative AI and change with them: they stand here and nowhere else.
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,12 @@ from ttc_bench.params import Params
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
 
+logger = logging.getLogger(__name__)
+
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+CLOSING_S = 5.0
+"""Longest wait for a receiver at the end of a run, in seconds."""
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
@@ -81,8 +88,8 @@ class Telemetry:
         )
         self._provider = provider
         self._server = _served(port) if port is not None else None
-        self._meters = MeterProvider(_readers(port), resource)
-        self._tracers = TracerProvider(resource=resource)
+        self._meters = MeterProvider(_readers(port), resource, shutdown_on_exit=False)
+        self._tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
         if os.environ.get(ENDPOINT):
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -106,11 +113,18 @@ class Telemetry:
             self._jobs.add(1, names | error)
 
     def close(self) -> None:
-        """Export what is left and stop."""
-        self._tracers.shutdown()
-        self._meters.shutdown()
+        """Export what is left and stop; nobody waits long for a receiver that is gone."""
+        closing = threading.Thread(target=self._shut_down, daemon=True)
+        closing.start()
+        closing.join(CLOSING_S)
+        if closing.is_alive():
+            logger.warning("%s takes no telemetry; what is left is given up", os.environ[ENDPOINT])
         if self._server is not None:
             self._server.shutdown()
+
+    def _shut_down(self) -> None:
+        self._tracers.shutdown()
+        self._meters.shutdown()
 
     def _call(self, facts: Mapping[str, Any]) -> None:
         model = str(facts["model"])

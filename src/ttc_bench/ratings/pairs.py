@@ -63,10 +63,11 @@ def questions_of(responses: DataFrame) -> list[Question]:
 def choices_of(rated: DataFrame, variants: Sequence[str]) -> list[Choice]:
     """Return the comparisons of some variants, by their numbers among ``variants``."""
     number = {name: place for place, name in enumerate(variants)}
-    jobs = {job: place for place, job in enumerate(dict.fromkeys(rated["job_id"]))}
+    asked = list(zip(rated["benchmark"], rated["job_id"], strict=True))
+    jobs = {job: place for place, job in enumerate(dict.fromkeys(asked))}
     return [
         Choice(number[row["left"]], number[row["right"]], SHARE[row["preference"]],
-               jobs[row["job_id"]])
+               jobs[row["benchmark"], row["job_id"]])
         for row in row_dicts(rated)
         if row["left"] in number and row["right"] in number
     ]  # fmt: skip
@@ -90,7 +91,7 @@ def next_pair(
     variants = sorted({name for question in questions for name in question.answers})
     worth = _worth(rated, variants)
     seen = {
-        (row["job_id"], row["model"], frozenset((row["left"], row["right"])))
+        (row["benchmark"], row["job_id"], row["model"], frozenset((row["left"], row["right"])))
         for row in row_dicts(rated[rated["rater"] == rater])
     }
     dice, best, most = random.Random(f"{seed}/{rater}/{len(seen)}"), None, -math.inf
@@ -98,7 +99,8 @@ def next_pair(
         for one, other in _differing(question.answers):
             pair = frozenset((one, other))
             value = worth[pair]
-            if value > most and (question.job_id, question.model, pair) not in seen:
+            shown = (question.benchmark, question.job_id, question.model, pair)
+            if value > most and shown not in seen:
                 best, most = (question, one, other), value
     if best is None:
         return None
@@ -123,12 +125,12 @@ def next_answer(
     """
     counts = graded["variant"].value_counts().to_dict()
     own = graded[graded["rater"] == rater]
-    seen = set(zip(own["model"], own["job_id"], own["variant"], strict=True))
+    seen = set(zip(own["model"], own["benchmark"], own["job_id"], own["variant"], strict=True))
     open_ones = [
         (question, name)
         for question in questions
         for name in sorted(question.answers)
-        if (question.model, question.job_id, name) not in seen
+        if (question.model, question.benchmark, question.job_id, name) not in seen
     ]
     random.Random(f"{seed}/{rater}/{len(seen)}").shuffle(open_ones)
     return min(open_ones, key=lambda one: counts.get(one[1], 0), default=None)

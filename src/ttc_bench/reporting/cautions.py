@@ -63,7 +63,8 @@ def _noted(all_scores: DataFrame) -> Iterator[str]:
             variants.setdefault(fact, []).append(name)
     for fact in sorted(variants):
         where = ", ".join(sorted(set(variants[fact])))
-        yield f"{len(variants[fact])} of {len(all_scores)} responses {NOTED[fact]} ({where})."
+        what = NOTED.get(fact, f"have the note {fact}")
+        yield f"{len(variants[fact])} of {len(all_scores)} responses {what} ({where})."
 
 
 def _are_copies(pool: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from ttc_bench.reporting.candidates import candidate, change, paid_cost, ratio_of, times
 from ttc_bench.reporting.limits import limits_of
 from ttc_bench.reporting.params import DecideParams
-from ttc_bench.reporting.privacy import is_privacy
+from ttc_bench.reporting.privacy import SUFFIX, is_privacy
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
 from ttc_bench.reporting.verdicts import ENDS, SPENT, ratio_word, word_of
@@ -50,7 +50,8 @@ def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
 
     Where there are several benchmarks, `EVERYWHERE` is one more: what holds there holds on each of
     them, and figures are means of equal weights (of ratios, the geometric ones). Privacy tasks,
-    which have a decision of their own, are in none of these. Columns: `COLUMNS`.
+    which have a decision of their own, are in none of these; but what is shown to be worse on them
+    is named for no aim of its benchmark. Columns: `COLUMNS`.
 
     Args:
         verdicts: See `ttc_bench.reporting.verdicts`.
@@ -66,7 +67,8 @@ def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
         if sum(not is_privacy(name) for name in parts) > 1:
             parts[EVERYWHERE] = everywhere(list(parts.values()))
         for benchmark, part in parts.items():
-            rows += [(str(model), benchmark, *row) for row in _of_benchmark(part, params)]
+            told = _demoted(part, _leaking([parts.get(f"{benchmark}{SUFFIX}", ())]))
+            rows += [(str(model), benchmark, *row) for row in _of_benchmark(told, params)]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype("string")
 
 
@@ -90,13 +92,21 @@ def everywhere(parts: Sequence[Sequence[Row]]) -> list[Row]:
 
     Privacy tasks are in none of the figures; what is shown to be worse on them is worse.
     """
-    worse = (row for part in parts for row in part if row["verdict"] == "worse")
-    leaking = {full_name(row) for row in worse if is_privacy(row["benchmark"])}
     rest = [part for part in parts if not is_privacy(part[0]["benchmark"])] or parts
     by_name = [{full_name(row): row for row in part} for part in rest]
     shared = [name for name in by_name[0] if all(name in part for part in by_name)]
     rows = {name: _together([part[name] for part in by_name]) for name in shared}
-    return [row | ({"verdict": "worse"} if name in leaking else {}) for name, row in rows.items()]
+    return _demoted(list(rows.values()), _leaking(parts))
+
+
+def _leaking(parts: Sequence[Sequence[Row]]) -> set[str]:
+    """Return the variants that are shown to be worse on privacy tasks."""
+    worse = (row for part in parts for row in part if row["verdict"] == "worse")
+    return {full_name(row) for row in worse if is_privacy(row["benchmark"])}
+
+
+def _demoted(rows: Sequence[Row], leaking: set[str]) -> list[Row]:
+    return [{**row, "verdict": "worse"} if full_name(row) in leaking else row for row in rows]
 
 
 def _together(rows: Sequence[Row]) -> dict[str, Any]:
