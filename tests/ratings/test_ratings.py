@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pandas as pd
@@ -28,8 +29,12 @@ def rating(rater: str, number: int, preference: Preference = "left", **sides: st
     )
 
 
-def rate(address: str, rater: str, count: int) -> None:
-    ratings = Ratings(address)
+def rate(folder: Path, rater: str, count: int, start: Barrier) -> None:
+    """Rate in one database, after entering many new ones at the same moment as others."""
+    for number in range(20):
+        start.wait(60)
+        Ratings(f"sqlite:///{folder}/{number}.db").add(rating(rater, number))
+    ratings = Ratings(f"sqlite:///{folder}/deep/ratings.db")
     for number in range(count):
         ratings.add(rating(rater, number))
 
@@ -55,13 +60,19 @@ def questions() -> list[Question]:
     return questions_of(pd.DataFrame(rows))
 
 
-def test_raters_at_the_same_time_lose_nothing(address: str) -> None:
+def test_raters_at_the_same_time_lose_nothing(tmp_path: Path, address: str) -> None:
     context = multiprocessing.get_context("spawn")
-    raters = [context.Process(target=rate, args=(address, name, 40)) for name in ("ann", "bo")]
+    start = context.Barrier(2)
+    raters = [
+        context.Process(target=rate, args=(tmp_path, name, 40, start)) for name in ("ann", "bo")
+    ]
     for process in raters:
         process.start()
     for process in raters:
-        process.join(120)
+        process.join(300)
+    assert [process.exitcode for process in raters] == [0, 0]
+    entered = [len(Ratings(f"sqlite:///{tmp_path}/{number}.db").rows()) for number in range(20)]
+    assert entered == [2] * 20
     rows = Ratings(address).rows()
     assert Counter(rows["rater"]) == {"ann": 40, "bo": 40}
     assert rows["id"].is_unique
@@ -167,7 +178,9 @@ def test_the_pipeline_sums_up_what_is_there(kedro_run: KedroRun, project: Path) 
     result = kedro_run("--pipeline=human_evaluation")
     assert result.exit_code == 0, result.output
     assert "No pair has been rated yet" in result.output
-    rate(f"sqlite:///{project}/data/ratings.db", "ann", 12)
+    ratings = Ratings(f"sqlite:///{project}/data/ratings.db")
+    for number in range(12):
+        ratings.add(rating("ann", number))
     result = kedro_run("--pipeline=human_evaluation")
     assert result.exit_code == 0, result.output
     assert "12 comparisons by 1 raters" in result.output

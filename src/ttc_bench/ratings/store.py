@@ -14,7 +14,7 @@ from ttc_bench.errors import UserError
 from ttc_bench.types import DataFrame
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine, Table
+    from sqlalchemy import Engine, MetaData, Table
 
 Preference = Literal["left", "right", "tie", "both bad"]
 """What a rater says of two answers, by the side they were shown on."""
@@ -157,7 +157,7 @@ class Ratings:
     def _tables(self) -> dict[str, Table]:
         from sqlalchemy import Column, DateTime, Integer, MetaData, Table, func
         from sqlalchemy import types as kinds
-        from sqlalchemy.exc import OperationalError
+        from sqlalchemy.exc import DatabaseError
 
         metadata, tables = MetaData(), {}
         for name, record in KINDS.items():
@@ -169,13 +169,29 @@ class Ratings:
             key = Column("id", Integer(), primary_key=True)
             tables[name] = Table(f"{name}_rated", metadata, key, *columns, stamp)
         try:
-            metadata.create_all(self._engine)
-        except OperationalError as error:
+            self._create(metadata)
+        except DatabaseError as error:
             raise UserError(
                 f"parameter human_evaluation.database: {error.orig}; the database must be there"
                 " and may be written by this user."
             ) from error
         return tables
+
+    def _create(self, metadata: MetaData) -> None:
+        """Make the tables that are not there yet, while others may be making them too."""
+        from sqlalchemy.exc import DatabaseError
+        from sqlalchemy.schema import CreateTable
+
+        for table in metadata.sorted_tables:
+            statement = CreateTable(table, if_not_exists=True)
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(statement)
+            except DatabaseError:
+                # PostgreSQL checks and makes in two steps: who comes second between them fails,
+                # and finds the table at the next try.
+                with self._engine.begin() as connection:
+                    connection.execute(statement)
 
 
 def _kind(rating: PairRating | Grading) -> str:
@@ -184,5 +200,6 @@ def _kind(rating: PairRating | Grading) -> str:
 
 def _wait_for_others(connection: Any, _: object) -> None:
     """Let one writer wait for another, and readers for none."""
-    connection.execute("pragma journal_mode = wal")
+    # The wait first: changing the mode of a database takes its lock, too.
     connection.execute("pragma busy_timeout = 30000")
+    connection.execute("pragma journal_mode = wal")
