@@ -199,7 +199,9 @@ def _kind(rating: PairRating | Grading) -> str:
 
 
 def _wait_for_others(connection: Any, _: object) -> None:
-    """Let one writer wait for another, and readers for none."""
-    # The wait first: changing the mode of a database takes its lock, too.
+    """Let one writer wait for another.
+
+    A write-ahead log would let readers go on meanwhile, but the change to it fails at once, waiting
+    for nobody, where two enter a new database at the same moment.
+    """
     connection.execute("pragma busy_timeout = 30000")
-    connection.execute("pragma journal_mode = wal")
