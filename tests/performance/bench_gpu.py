@@ -3,9 +3,10 @@
     python tests/performance/bench_gpu.py
     python tests/performance/bench_gpu.py --only rates --sizes 1B
 
-Three parts: the lossless decodings against plain ones in float32 (where they must be equal) and
-in bfloat16 (where the share of equal answers is a finding), what the monitor reads, and decode
-rates of random models of common sizes against the time that reading their weights takes.
+Four parts: the lossless decodings against plain ones in float32 (where they must be equal) and
+in bfloat16 (where the share of equal answers is a finding), how near the two best tokens were
+wherever an answer in bfloat16 became another one, what the monitor reads, and decode rates of
+random models of common sizes against the time that reading their weights takes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,15 @@ SHAPES: dict[str, dict[str, int]] = {
     "8B": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32},
 }
 ROLES = ("target", "draft", "verifier")
+LOSSLESS: list[Decoding] = [
+    DraftModel(),
+    PromptLookup(),
+    ElasticBatch(),
+    ElasticBatch(order="sorted"),
+    FixedLayer(layers=1.0),
+    StaticKV(budget=1.0),
+    CosineKV(budget_end=1.0),
+]
 
 
 def main() -> None:
@@ -77,21 +87,12 @@ def answers(engine: LocalEngine, requests: list[Request], decoding: Decoding) ->
 def identity(options: argparse.Namespace) -> None:
     """Answers equal to plain decoding of the same precision, and plain ones to the CPU's."""
     requests = test_requests(options.jobs)
-    lossless: list[Decoding] = [
-        DraftModel(),
-        PromptLookup(),
-        ElasticBatch(),
-        ElasticBatch(order="sorted"),
-        FixedLayer(layers=1.0),
-        StaticKV(budget=1.0),
-        CosineKV(budget_end=1.0),
-    ]
     on_cpu = answers(reference("float32", "cpu"), requests, PLAIN)
     for dtype in ("float32", "bfloat16"):
         engine = reference(dtype)
         plain = answers(engine, requests, PLAIN)
         print(f"  {dtype}: plain, equal to float32 on the CPU: {equal(plain, on_cpu)}")
-        for decoding in lossless:
+        for decoding in LOSSLESS:
             print(f"    {decoding.label}: {equal(answers(engine, requests, decoding), plain)}")
         sampled = [replace(r, sampling=Sampling(temperature=0.7, seed=1)) for r in requests]
         alone = [run(engine, replace(r, first_index=1))[0].token_ids for r in sampled]
@@ -102,6 +103,39 @@ def identity(options: argparse.Namespace) -> None:
 def equal(ours: list[Any], theirs: list[Any]) -> str:
     """Return how many are equal, as text."""
     return f"{sum(a == b for a, b in zip(ours, theirs, strict=True))} of {len(ours)}"
+
+
+def ties(options: argparse.Namespace) -> None:
+    """Where bfloat16 parts from plain decoding: logit of the best token above that of the next."""
+    requests, engine = test_requests(options.jobs), reference("bfloat16")
+    model, exact = engine.language_model(), reference("float32").language_model().model
+    prompts = [model.encode(request.messages) for request in requests]
+    plain = answers(engine, requests, PLAIN)
+    usual = [lead(exact, p, a, len(a) // 2) for p, a in zip(prompts, plain, strict=True)]
+    print(f"  halfway through an answer: median {statistics.median(usual):.3f}")
+    for decoding in LOSSLESS:
+        others = answers(engine, requests, decoding)
+        leads = [
+            lead(exact, prompt, one, parting(one, other))
+            for prompt, one, other in zip(prompts, plain, others, strict=True)
+            if one != other
+        ]
+        largest = f", at most {max(leads):.3f}" if leads else ""
+        print(f"    {decoding.label}: {len(leads)} of {len(others)} part{largest}")
+
+
+def parting(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return the place of the first token that differs."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def lead(model: Any, prompt: Sequence[int], answer: Sequence[int], place: int) -> float:
+    """Return by how much the best logit is above the next one, before a token of an answer."""
+    ids = torch.tensor([[*prompt, *answer[:place]]], device="cuda")
+    with torch.inference_mode():
+        best, second = model(ids).logits[0, -1].float().topk(2).values.tolist()
+    return float(best - second)
 
 
 def resources(options: argparse.Namespace) -> None:
@@ -216,6 +250,7 @@ def report(size: str, ways: dict[str, Callable[[], int]], read_s: float, rounds:
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "identity": identity,
+    "ties": ties,
     "resources": resources,
     "rates": rates,
 }
