@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from scipy import stats
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, confidence
 from ttc_bench.reporting.comparisons import COLUMNS, INTERVAL_METRICS, comparisons
 from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.statistics.decision import Word
 
 PARAMS = AggregateParams()
 BASELINE = "baseline.greedy"
@@ -77,7 +78,7 @@ def test_better_rewards_and_higher_costs() -> None:
     assert table.loc["reward", "difference"] == pytest.approx(0.6)
     assert dict(table["verdict"]) == {
         "reward": "better",
-        "flops": "worse",
+        "flops": "dearer",
         "total_tokens": "undecided",
     }
     assert table.loc["reward", "test"] == "padded_t"
@@ -219,15 +220,18 @@ def test_any_table_gets_an_answer_without_contradiction(
     labels = [BASELINE if with_baseline and n == 0 else f"p{n}.x" for n in range(len(rewards))]
     table = compared(*(scores(n, r) for n, r in zip(labels, rewards, strict=True)))
     assert len(table) == len(INTERVAL_METRICS) * len(rewards) * (len(rewards) - 1) // 2
-    assert table["verdict"].isin(["better", "worse", "equal", "undecided"]).all()
+    costs = table["metric"] != "reward"
+    assert table.loc[~costs, "verdict"].isin([*get_args(Word)]).all()
+    assert table.loc[costs, "verdict"].isin(["cheaper", "dearer", "as good", "undecided"]).all()
     assert (table["p_adjusted"].dropna() >= table["p_value"].dropna()).all()
     decided = table[table["verdict"] != "undecided"]
     assert decided["n_needed"].isna().all()
     open_ = table[table["n_needed"].notna()]
     assert (open_["n_needed"] > open_["n_pairs"]).all()
     known = table.dropna(subset=["difference_low"])
-    better, worse = (table["verdict"] == word for word in ("better", "worse"))
-    costs = table["metric"] != "reward"
+    better, worse = (
+        table["verdict"].isin(words) for words in (["better", "cheaper"], ["worse", "dearer"])
+    )
     above, below = table["difference_low"] > 0, table["difference_high"] < 0
     assert (better == above.where(~costs, below).fillna(value=False)).all()
     assert (worse == below.where(~costs, above).fillna(value=False)).all()

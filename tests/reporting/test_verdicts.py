@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 from tests.reporting.support import PARAMS, scores
 
-from ttc_bench.reporting.decision import sentences
-from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.decision import decide, lines, sentences
+from ttc_bench.reporting.limits import all_limits, answer
+from ttc_bench.reporting.params import AggregateParams, DecideParams
+from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.verdicts import verdicts, word_of
 
@@ -77,6 +79,63 @@ def test_a_failed_answer_is_neither_the_same_nor_another() -> None:
     table = pd.concat([base, rival], ignore_index=True)
     rows = verdicts(table, speeds(table, PARAMS), PARAMS).set_index("policy")
     assert rows.loc["cascade", "same_share"] == 1.0
+
+
+def verdicts_on(*tables: pd.DataFrame, params: AggregateParams = PARAMS) -> pd.DataFrame:
+    table = pd.concat(tables, ignore_index=True)
+    return verdicts(table, speeds(table, params), params)
+
+
+@pytest.mark.parametrize("n", [1, 24, 400])
+def test_where_nothing_was_answered_that_is_what_is_told(n: int) -> None:
+    table = verdicts_on(
+        scores("baseline", "greedy", [None] * n), scores("cascade", "confidence", [None] * n)
+    )
+    row = table.set_index("policy").loc["cascade"]
+    assert (row["verdict"], row["n_answered"]) == ("undecided", 0)
+    assert row["n_needed"] is pd.NA
+    told = "undecided, as neither side answered anything"
+    assert sentences(table) == [f"cascade.confidence: {told}."]
+    decided = lines(decide(table, DecideParams()), "target")
+    assert len(decided) == 3
+    assert all("nothing yet (neither side answered anything)" in line for line in decided)
+    assert "No response is valid" in answer(row_dicts(table), all_limits(DecideParams()))
+
+
+def test_what_both_failed_on_shows_no_equality_and_more_questions_are_lost_likewise() -> None:
+    few = [*[1.0, 0.0] * 10, *[None] * 180]
+    table = verdicts_on(scores("baseline", "greedy", few), scores("cascade", "confidence", few))
+    row = table.set_index("policy").loc["cascade"]
+    assert (row["verdict"], row["n_pairs"], row["n_answered"]) == ("undecided", 200, 20)
+    assert row["n_needed"] == 590, "59 that are answered, one in ten"
+    whole = [1.0, 0.0] * 100
+    assert told(scores("cascade", "confidence", whole[:24]))["n_answered"] == 24
+    both = verdicts_on(scores("baseline", "greedy", whole), scores("cascade", "confidence", whole))
+    assert both.set_index("policy").loc["cascade", "verdict"] == "as good"
+
+
+def test_models_and_clusters_of_several_tasks_are_told_apart() -> None:
+    """Equal answers of 22 task types say less of further ones than as many questions would."""
+    tables = []
+    for model, tasks, fails in (("wide", 22, False), ("narrow", 2, False), ("down", 22, True)):
+        for policy, variant in (("baseline", "greedy"), ("cascade", "confidence")):
+            rewards: list[float | None] = [None if fails else 1.0] * 88
+            table = scores(policy, variant, rewards).assign(
+                model=model,
+                task=[f"task {n % tasks}" for n in range(88)],
+                answer=None if fails else "x",
+            )
+            tables.append(table)
+    rows = verdicts_on(*tables, params=AggregateParams(min_clusters=20))
+    rows = rows[rows["policy"] == "cascade"].set_index("model")
+    assert dict(rows["verdict"]) == {
+        "down": "undecided",
+        "narrow": "identical",
+        "wide": "identical",
+    }
+    assert rows.loc["narrow", "differ_high"] == pytest.approx(1 - 0.05 ** (1 / 88))
+    assert rows.loc["wide", "differ_high"] == pytest.approx(1 - 0.05 ** (1 / 22))
+    assert rows.loc["down", "differ_high"] is pd.NA
 
 
 def test_times_that_were_not_taken_side_by_side_have_no_ratio() -> None:

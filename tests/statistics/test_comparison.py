@@ -132,9 +132,10 @@ def test_verdicts() -> None:
     base = rng.random(200)
     assert verdict(one((base + 0.3).tolist(), base.tolist())) == "better"
     assert verdict(one((base - 0.3).tolist(), base.tolist())) == "worse"
-    assert judge(one((base - 0.3).tolist(), base.tolist()), 1.0, False) == "better"
+    assert judge(one((base - 0.3).tolist(), base.tolist()), 1.0, False) == "cheaper"
+    assert judge(one((base + 0.3).tolist(), base.tolist()), 1.0, False) == "dearer"
     noise = rng.normal(0, 0.1, 200)
-    assert verdict(one((base + noise - noise.mean()).tolist(), base.tolist())) == "equal"
+    assert verdict(one((base + noise - noise.mean()).tolist(), base.tolist())) == "as good"
     wild = rng.normal(0, 3, 200)
     assert verdict(one((base + wild - wild.mean()).tolist(), base.tolist())) == "undecided"
 
@@ -155,12 +156,16 @@ def test_pairs_without_a_difference_are_equal_once_there_are_enough() -> None:
     assert few.low == pytest.approx(-(few.high or 0))
     assert few.high is not None
     assert 0.1 < few.high < 0.13, "up to 12% may still differ"
-    assert (verdict(few), verdict(many)) == ("undecided", "equal")
+    assert (verdict(few), verdict(many)) == ("undecided", "as good")
     assert pairs_needed(few, 1.0) == 59
-    for count, word in ((24, "undecided"), (59, "equal")):
+    for count, word in ((24, "undecided"), (59, "as good")):
         costs = compare(np.ones((count, 1)), np.ones((count, 1)))[0]
         assert (costs.low, costs.high) == (0.0, 0.0)
         assert judge(costs, 100.0, False) == word
+    # Four to a cluster, which may be copies of each other.
+    alike = compare(np.ones((60, 1)), np.ones((60, 1)), np.arange(60) // 4)[0]
+    assert judge(alike, 100.0, False) == "undecided"
+    assert pairs_needed(alike, 100.0) == 4 * 59
 
 
 def test_no_pair_at_all_is_undecided() -> None:

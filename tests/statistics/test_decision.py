@@ -19,6 +19,8 @@ from ttc_bench.statistics.decision import (
     best_within,
     cheapest,
     fastest,
+    interval_alone,
+    least_for,
     pairs_for_margin,
     quality,
     ratio_of_totals,
@@ -191,6 +193,54 @@ def test_identical_says_what_may_still_differ() -> None:
     assert verdict.differ_high == pytest.approx(0.117, abs=0.001)
 
 
+@pytest.mark.parametrize(("clusters", "high"), [(60, 0.049), (30, 0.095), (12, 0.221), (1, 0.95)])
+def test_identical_clusters_are_no_more_than_their_number(clusters: int, high: float) -> None:
+    base, codes = np.array([1.0, 0.0] * 30), np.arange(60) % clusters
+    (versus,) = compare(base[:, None], base[:, None], codes, SETTINGS, 1.0)
+    verdict = quality(base, base, True, versus, SETTINGS, codes)
+    assert (verdict.word, verdict.differ_high) == ("identical", pytest.approx(high, abs=0.001))
+    assert verdict.alone == pytest.approx(tango(0, 0, clusters))
+
+
+@pytest.mark.parametrize(("share", "sizes"), [(0.05, (5, 5)), (0.1, (1, 9)), (0.2, (2, 10))])
+def test_what_may_still_differ_holds_where_clusters_differ_as_a_whole(
+    share: float, sizes: tuple[int, int]
+) -> None:
+    """Of draws without a difference, the bound is too low in at most 5 of 100 draws, all told."""
+    rng, missed, called = np.random.default_rng(4), 0, 0
+    for _ in range(400):
+        codes = np.repeat(np.arange(40), rng.integers(sizes[0], sizes[1] + 1, 40))
+        own = (rng.random(40) >= share).astype(float)[codes]
+        base, same = np.ones(len(codes)), bool(own.all())
+        (versus,) = compare(own[:, None], base[:, None], codes, SETTINGS, 1.0)
+        verdict = quality(own, base, same, versus, SETTINGS, codes)
+        missed += same and verdict.differ_high < share
+        called += quality(own, base, False, versus, SETTINGS, codes).word in EQUAL
+    # 5% by the level; 400 draws of it read above 8.5% in one of 1,000.
+    assert missed <= 34
+    assert called <= 34
+
+
+@pytest.mark.parametrize("values", [[], [0.3], [1.0], [0.3, 0.1], [1.0, 0.0, 1.0]])
+def test_one_cluster_bounds_a_difference_by_what_it_can_be(values: list[float]) -> None:
+    differences, codes = np.array(values), np.zeros(len(values), int)
+    low, high = interval_alone(differences, 0.95, codes)
+    assert -1 <= low <= high <= 1
+    assert high - low > 1.5
+    if len(values) < 2 and not set(values) & {1.0}:
+        assert interval_alone(differences, 0.95) == (low, high) == (-1.0, 1.0)
+
+
+def test_numbers_that_are_no_counts_are_refused() -> None:
+    assert tango(0, 0, 0) == (-1.0, 1.0)
+    for counts in ((1, 1, 1), (-1, 0, 2), (math.nan, 0, 2), (1, 0, 0)):
+        with pytest.raises(ValueError, match="are no counts"):
+            tango(*counts)
+    for margin, disagreement in ((0.0, 0.1), (math.nan, 0.1), (0.05, 1.1)):
+        with pytest.raises(ValueError, match="no number shows"):
+            pairs_for_margin(margin, disagreement)
+
+
 def suite(rng: np.random.Generator, n: int, gains: list[float]) -> list[Candidate]:
     """Variants on one baseline's questions, with costs and speeds as equal as the baseline's."""
     base = (rng.random(n) < 0.5).astype(float)
@@ -275,5 +325,19 @@ def test_named_are_only_those_that_are_no_worse() -> None:
     assert best_within(everyone, baseline, {"usd": 1.0}) is baseline
     assert best_within(everyone, baseline, {"usd": 0.5}) is equal
     assert best_within(everyone, baseline, {"usd": 0.1}) is None
+    nan = math.nan
+    blind = Candidate("blind", "better", 0.3, costs=cheap, spends={"usd": nan}, reward_low=0.9)
+    good = Candidate("good", "as good", 0.0, spends={"usd": 0.3}, reward_low=0.6)
+    bad = Candidate("bad", "worse", -0.1, spends={"usd": 0.2}, reward_low=0.5)
+    assert best_within([blind], baseline, {"usd": 3.0}) is baseline
+    assert least_for([blind, good], "usd", 0.5) is good
+    assert least_for([good, blind], "usd", 0.5) is good
+    assert least_for([blind], "usd", 0.5) is None
+    assert best_within([bad, good], baseline, {}, 0.5) is good
+    assert best_within([bad], baseline, {}, 0.5) is None
+    assert best_within([bad, good], baseline, {"usd": 1.0}, 0.5) is good
+    assert best_within([bad], baseline, {"usd": 0.5}, 0.5) is bad, "the baseline is too dear"
+    untold = Candidate("baseline", "undecided", 0.0, reward_low=nan)
+    assert best_within([bad], untold, {}) is untold
     assert fastest([worse, unknown, slow]) is None
     assert cheapest([worse, unknown, slow], "tokens") is None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ttc_bench.statistics.gate import (
+    UNKNOWN,
+    Ruling,
     Word,
     loss_at_most,
     mean_at_most,
@@ -68,6 +73,36 @@ def test_values_that_all_keep_a_limit_decide_after_their_rule_of_three(
     # The least n with share ** n <= 0.025.
     assert share**n <= 0.025 < share ** (n - 1)
     assert values_needed(1.0, share, 0.95) == n
+
+
+RULES: dict[str, Callable[[np.ndarray, float, np.ndarray | None], Ruling]] = {
+    "loss": lambda values, limit, codes: loss_at_most(1 - values, values, limit, 0.95, codes),
+    "mean": lambda values, limit, codes: mean_at_most(values, limit, 0.95, codes),
+    "share": lambda values, limit, codes: share_at_most(values, limit, 0.95, codes),
+    "quantile": lambda values, limit, codes: quantile_at_most(values, 0.95, limit, 0.95, codes),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("size", [None, 1, 2, 1000])
+def test_what_is_missing_is_left_out_and_nothing_tells_nothing(
+    rule: Callable[..., Ruling], size: int | None
+) -> None:
+    def codes(n: int) -> np.ndarray | None:
+        return None if size is None else np.arange(n) // size
+
+    for nothing in (np.array([]), np.array([np.nan] * 5)):
+        assert rule(nothing, 0.1, codes(len(nothing))) == UNKNOWN
+    values, gaps = np.array([0.0, 1.0] * 20), np.full(200, np.nan)
+    gaps[::5] = values
+    whole = None if size is None else np.arange(200)[::5] // size
+    # As text, since an end that is not bounded is NaN.
+    assert str(rule(gaps, 0.1, codes(200))) == str(rule(values, 0.1, whole))
+    for limit in (-1.0, 0.0, 1.0, 2.0, math.inf):
+        for some in (values, values[:1], values[1:2], np.zeros(30), np.full(30, 0.3)):
+            assert rule(some, limit, codes(len(some))).n == len(some)
+    with pytest.raises(ValueError, match="no number limits nothing"):
+        rule(values, math.nan, None)
 
 
 def test_what_is_said_to_be_needed_does_decide() -> None:

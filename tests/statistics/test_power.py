@@ -85,7 +85,9 @@ def test_design_effect_of_copies_is_their_number() -> None:
     assert design_effect(means_of(values, codes), alone)[0] == pytest.approx(5, rel=0.01)
     assert design_effect(alone, alone)[0] == 1.0
     flat = np.ones((10, 1))
-    assert design_effect(means_of(flat, np.arange(10) // 2), means_of(flat))[0] == 1.0
+    # Equal values do not tell whether clusters are alike: they are taken to be copies.
+    assert design_effect(means_of(flat, np.arange(10) // 2), means_of(flat))[0] == 2.0
+    assert design_effect(means_of(flat, np.zeros(10, int)), means_of(flat))[0] == 10.0
 
 
 GAINS = {

@@ -14,9 +14,10 @@ from ttc_bench.reporting.pairing import (
     range_of,
     spec_of,
     values_by_variant,
+    with_an_answer,
 )
 from ttc_bench.reporting.params import AggregateParams
-from ttc_bench.statistics import Comparison, Settings, compare, judge, pairs_needed
+from ttc_bench.statistics import Comparison, compare, judge, pairs_needed
 from ttc_bench.statistics.decision import quality
 from ttc_bench.types import BASELINE, DataFrame
 
@@ -64,7 +65,9 @@ def comparisons(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     family whose intervals hold at once; then all others, a second family. Columns: ``model,
     benchmark, metric, policy_a, variant_a, policy_b, variant_b, cluster, n_pairs, n_clusters,
     difference, difference_low, difference_high, p_value, p_adjusted, test, effect_size, effect,
-    n_needed, verdict``; see `ttc_bench.statistics.Comparison`.
+    n_needed, verdict``; see `ttc_bench.statistics.Comparison`. A reward is identical, as good,
+    better or worse (`ttc_bench.statistics.decision.quality`), a cost cheaper, dearer or as good
+    (`ttc_bench.statistics.judge`), and either may be undecided.
     """
     import pandas as pd
 
@@ -112,25 +115,25 @@ def compare_pairs(
         first, second = (np.column_stack([table[pair[side]] for pair in pairs]) for side in (0, 1))
         low, high = range_of(metric)
         family = compare(first, second, jobs.codes, settings, high - low)
-        for pair, comparison in zip(pairs, family, strict=True):
-            own, base = (table[name] for name in pair)
+        heard = with_an_answer(part, jobs, pairs, first) if metric == "reward" else first
+        spreads = compare(heard, second, jobs.codes, settings, high - low)
+        for place, (pair, comparison) in enumerate(zip(pairs, family, strict=True)):
+            own, base = heard[:, place], second[:, place]
             scale, higher_is_better = _scale(metric, base)
             if metric == "reward":
                 same = are_identical(answers, *pair)
                 word: str = quality(own, base, same, comparison, settings, jobs.codes).word
             else:
                 word = judge(comparison, scale, higher_is_better, settings)
+            needed = pairs_needed(spreads[place], scale, settings, comparison.n_pairs)
             named = dict(zip(SIDES, (*pair[0], *pair[1]), strict=True))
-            figures = _figures(comparison, word, scale, settings)
+            figures = _figures(comparison, word, needed)
             rows.append({"metric": metric, "cluster": jobs.cluster, **named, **figures})
     return rows
 
 
-def _figures(
-    comparison: Comparison, verdict: str, scale: float, settings: Settings
-) -> dict[str, Any]:
+def _figures(comparison: Comparison, verdict: str, needed: int | None) -> dict[str, Any]:
     """Return what a comparison says, as columns."""
-    undecided = verdict == "undecided"
     return {
         "n_pairs": comparison.n_pairs,
         "n_clusters": comparison.n_clusters,
@@ -142,7 +145,7 @@ def _figures(
         "test": comparison.test if comparison.n_pairs else None,
         "effect_size": comparison.effect_size,
         "effect": comparison.effect if comparison.effect_size is not None else None,
-        "n_needed": pairs_needed(comparison, scale, settings) if undecided else None,
+        "n_needed": needed if verdict == "undecided" else None,
         "verdict": verdict,
     }
 

@@ -14,7 +14,14 @@ from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.privacy import SUFFIX, is_privacy
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
-from ttc_bench.reporting.verdicts import ENDS, SPENT, ratio_word, word_of
+from ttc_bench.reporting.verdicts import (
+    ENDS,
+    SPENT,
+    UNANSWERED,
+    is_unanswered,
+    ratio_word,
+    word_of,
+)
 from ttc_bench.statistics.decision import EQUAL, Candidate, best, cheapest, fastest
 from ttc_bench.types import BASELINE, GROUP, DataFrame
 
@@ -26,7 +33,7 @@ NOTHING = "nothing yet"
 COLUMNS = ("model", "benchmark", "aim", "policy", "variant", "reason")
 """Columns of the decision, all text; policy and variant are null where nothing is named."""
 
-COUNTS = ("n_pairs", "n_questions")
+COUNTS = ("n_pairs", "n_answered", "n_questions")
 """Columns of the verdicts that add up over benchmarks."""
 
 
@@ -117,7 +124,7 @@ def _together(rows: Sequence[Row]) -> dict[str, Any]:
     columns = [name for name in rows[0] if name not in (*GROUP, "verdict", *COUNTS)]
     merged = {name: _merged(name, [row[name] for row in rows]) for name in columns}
     identity = {name: rows[0][name] for name in GROUP}
-    counts = {name: _sum([row[name] for row in rows]) for name in COUNTS}
+    counts = {name: _sum([row.get(name) for row in rows]) for name in COUNTS}
     return {**identity, **merged, "verdict": word, **counts}
 
 
@@ -153,6 +160,8 @@ def aims(baseline: Row, params: DecideParams) -> Iterator[Aim]:
 
 def _lack(rows: Sequence[Row]) -> str:
     """Return why nothing is named: no variant is shown to be no worse, or none is for less."""
+    if all(is_unanswered(row) for row in rows if known(row["verdict"])):
+        return UNANSWERED
     if not any(known(row["verdict"]) and row["verdict"] != "undecided" for row in rows):
         needs = [int(row["n_needed"]) for row in rows if known(row["n_needed"])]
         if needs:
@@ -228,6 +237,8 @@ def _gain(row: Row) -> float:
 
 
 def _sentence(row: Row) -> str:
+    if is_unanswered(row):
+        return f"{full_name(row)}: {word_of(row)}."
     line = f"{full_name(row)}: {word_of(row)}, reward {change(row)}"
     if known(row["n_needed"]):
         line += (

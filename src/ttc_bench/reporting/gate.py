@@ -14,8 +14,16 @@ from pydantic import Field, model_validator
 
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params, parse_params, unknown
-from ttc_bench.reporting.pairing import Jobs, Name, jobs_of, values_by_variant
+from ttc_bench.reporting.pairing import (
+    Jobs,
+    Name,
+    answered_by_variant,
+    jobs_of,
+    values_by_variant,
+    with_an_answer,
+)
 from ttc_bench.statistics.gate import (
+    UNKNOWN,
     Ruling,
     Word,
     loss_at_most,
@@ -54,7 +62,7 @@ class Rule(Params):
         flops: Most floating point operations of an answer, on average.
         total_tokens: Most tokens of an answer, on average.
         failure_share: Largest share of failed responses.
-        samples: Least responses.
+        samples: Least answers.
     """
 
     variant: str
@@ -91,7 +99,7 @@ class Policy(Params):
 
 @dataclass(frozen=True)
 class Answers:
-    """The responses of one variant on one benchmark.
+    """The responses of one variant on one benchmark; where it did not run there, none.
 
     Attributes:
         part: Scores of the benchmark, of all variants.
@@ -103,13 +111,9 @@ class Answers:
     jobs: Jobs
     name: Name
 
-    def known(self, metric: str) -> tuple[Any, Any]:
-        """Return the values of a metric that are known, and their clusters."""
-        import numpy as np
-
-        values = values_by_variant(self.part, metric, self.jobs)[self.name]
-        known = ~np.isnan(values)
-        return values[known], None if self.jobs.codes is None else self.jobs.codes[known]
+    def values(self, metric: str) -> Any:
+        """Return a metric by job; NaN where it is not known."""
+        return values_by_variant(self.part, metric, self.jobs)[self.name]
 
 
 Criterion = Callable[[Answers, float, float], Ruling]
@@ -117,9 +121,6 @@ Criterion = Callable[[Answers, float, float], Ruling]
 
 CRITERIA: dict[str, Criterion] = {}
 """By the name that a rule has for it."""
-
-UNKNOWN = Ruling("INCONCLUSIVE", math.nan, math.nan, math.nan, 0)
-"""Of a figure that no response has, or of a bill with a gap."""
 
 
 def criterion(name: str) -> Callable[[Criterion], Criterion]:
@@ -134,26 +135,22 @@ def criterion(name: str) -> Callable[[Criterion], Criterion]:
 
 @criterion("reward_loss")
 def _reward_loss(answers: Answers, limit: float, confidence: float) -> Ruling:
-    import numpy as np
-
     rewards = values_by_variant(answers.part, "reward", answers.jobs)
     if BASELINE not in rewards:
         return UNKNOWN
-    own, base, codes = rewards[answers.name], rewards[BASELINE], answers.jobs.codes
-    both = ~np.isnan(own + base)
-    clusters = None if codes is None else codes[both]
-    return loss_at_most(own[both], base[both], limit, confidence, clusters)
+    base, pairs = rewards[BASELINE], [(answers.name, BASELINE)]
+    own = with_an_answer(answers.part, answers.jobs, pairs, rewards[answers.name][:, None])[:, 0]
+    return loss_at_most(own, base, limit, confidence, answers.jobs.codes)
 
 
 @criterion("p95_latency_s")
 def _p95_latency_s(answers: Answers, limit: float, confidence: float) -> Ruling:
-    values, clusters = answers.known("latency_s")
-    return quantile_at_most(values, 0.95, limit, confidence, clusters) if len(values) else UNKNOWN
+    values = answers.values("latency_s")
+    return quantile_at_most(values, 0.95, limit, confidence, answers.jobs.codes)
 
 
 def _mean(metric: str, answers: Answers, limit: float, confidence: float) -> Ruling:
-    values, clusters = answers.known(metric)
-    return mean_at_most(values, limit, confidence, clusters) if len(values) else UNKNOWN
+    return mean_at_most(answers.values(metric), limit, confidence, answers.jobs.codes)
 
 
 for _metric in ("usd", "flops", "total_tokens"):
@@ -164,13 +161,13 @@ for _metric in ("usd", "flops", "total_tokens"):
 def _failure_share(answers: Answers, limit: float, confidence: float) -> Ruling:
     failed = answers.part["status"].ne("ok").astype("Float64")
     rows = answers.part.assign(failed=failed, status="ok")
-    values, clusters = Answers(rows, answers.jobs, answers.name).known("failed")
-    return share_at_most(values, limit, confidence, clusters)
+    values = Answers(rows, answers.jobs, answers.name).values("failed")
+    return share_at_most(values, limit, confidence, answers.jobs.codes)
 
 
 @criterion("samples")
 def _samples(answers: Answers, limit: float, _confidence: float) -> Ruling:
-    n = len(answers.known("reward")[0])
+    n = int(answered_by_variant(answers.part, answers.jobs)[answers.name].sum())
     enough = n >= limit
     return Ruling("GO" if enough else "INCONCLUSIVE", n, n, n, n, None if enough else int(limit))
 
@@ -201,22 +198,42 @@ def gate(
 ) -> list[Verdict]:
     """Return a verdict for every limit of the policy, in its order.
 
+    Of a variant that did not run on a benchmark of its rule, and of a run without a response,
+    nothing is known, and every limit stays open.
+
     Raises:
         UserError: If a rule is malformed or names what the run does not have; all faults at once.
     """
     rules = parse_params(Policy, policy, params.policy).rules
+    if all_scores.empty:
+        limits = [(rule, limit) for rule in rules for limit in rule.limits().items()]
+        return [
+            Verdict("-", rule.benchmark, rule.variant, *limit, UNKNOWN) for rule, limit in limits
+        ]
     _check_names(all_scores, rules, params.policy)
-    verdicts = []
-    for rule in rules:
-        for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True):
-            name = (rule.variant.partition(".")[0], rule.variant.partition(".")[2])
-            if rule.benchmark in (EVERY, benchmark) and _has(part, name):
-                answers = Answers(part, jobs_of(part, min_clusters), name)
-                for what, limit in rule.limits().items():
-                    ruling = CRITERIA[what](answers, limit, params.confidence)
-                    place = (str(model), str(benchmark), rule.variant)
-                    verdicts.append(Verdict(*place, what, limit, ruling))
-    return verdicts
+    parts = [(key, part) for key, part in all_scores.groupby(["model", "benchmark"], sort=True)]
+    return [
+        Verdict(str(model), str(benchmark), rule.variant, what, limit, ruling)
+        for rule in rules
+        for (model, benchmark), part in parts
+        if rule.benchmark in (EVERY, benchmark)
+        for what, limit, ruling in _rulings(part, rule, params, min_clusters)
+    ]
+
+
+def _rulings(
+    part: DataFrame, rule: Rule, params: GateParams, min_clusters: int
+) -> Iterator[tuple[str, float, Ruling]]:
+    """Yield what a rule limits, the limit, and the ruling, on one model and benchmark."""
+    policy, _, variant = rule.variant.partition(".")
+    answers = Answers(part, jobs_of(part, min_clusters), (policy, variant))
+    for what, limit in rule.limits().items():
+        is_there = _has(part, answers.name)
+        yield (
+            what,
+            limit,
+            CRITERIA[what](answers, limit, params.confidence) if is_there else UNKNOWN,
+        )
 
 
 def _has(part: DataFrame, name: Name) -> bool:
@@ -259,13 +276,18 @@ def lines(verdicts: list[Verdict]) -> Iterator[str]:
 def _seen(verdict: Verdict) -> str:
     ruling, limit = verdict.ruling, f"{verdict.limit:.6g}"
     if verdict.criterion == "samples":
-        return f"{ruling.n}, at least {limit} are asked for"
+        return f"{ruling.n} answers, at least {limit} are asked for"
     if math.isnan(ruling.figure):
-        return f"at most {limit} is asked for, and not all responses have it, or no baseline"
+        return (
+            f"at most {limit} is asked for, and it is not known: nothing was answered, an answer"
+            " lacks it, or there is no baseline"
+        )
     ends = ", ".join("-" if math.isnan(end) else f"{end:.4g}" for end in (ruling.low, ruling.high))
     needed = f"; {ruling.needed} would decide at this figure" if ruling.needed else ""
     if ruling.word == "INCONCLUSIVE" and not ruling.needed:
         needed = "; it lies on its limit, and no number of samples is likely to decide"
+        if math.isnan(ruling.low) and math.isnan(ruling.high):
+            needed = "; so few do not bound it"
     return f"{ruling.figure:.4g} [{ends}] of {ruling.n}, at most {limit} is asked for{needed}"
 
 

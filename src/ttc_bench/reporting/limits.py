@@ -11,7 +11,7 @@ from ttc_bench.reporting.candidates import candidate, change, paid_cost
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.row_dicts import Row, full_name
 from ttc_bench.reporting.sheet import known
-from ttc_bench.reporting.verdicts import word_of
+from ttc_bench.reporting.verdicts import is_unanswered, word_of
 from ttc_bench.statistics.decision import Candidate, best, best_within, least_for
 from ttc_bench.types import BASELINE
 
@@ -112,7 +112,8 @@ def answer(rows: Sequence[Row], limits: Limits) -> str:
     by_name = {full_name(row): row for row in rows}
     baseline = by_name.get(".".join(BASELINE))
     answered = [row for row in rows if known(row["reward_mean"])]
-    if not answered:
+    ruled = [row for row in rows if known(row["verdict"])]
+    if not answered or (ruled and all(map(is_unanswered, ruled))):
         return "No response is valid, so nothing can be decided."
     if baseline is None:
         return "There is no baseline, so no variant can be called better or worse."

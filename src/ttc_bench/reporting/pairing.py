@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ttc_bench.statistics import clusters_of
@@ -99,6 +99,37 @@ def values_by_variant(part: DataFrame, metric: str, jobs: Jobs) -> dict[Name, An
         for name in _with_gaps(part, values):
             by_variant[name] = np.full(len(jobs.ids), np.nan)
     return by_variant
+
+
+def answered_by_variant(part: DataFrame, jobs: Jobs) -> dict[Name, Any]:
+    """Return whether each variant has an answer, by job: arrays of shape (jobs,)."""
+    answered = part["status"].eq("ok").astype("Float64")
+    table = values_by_variant(part.assign(answered=answered, status="ok"), "answered", jobs)
+    return {name: flags == 1.0 for name, flags in table.items()}
+
+
+def with_an_answer(
+    part: DataFrame, jobs: Jobs, pairs: Sequence[tuple[Name, Name]], values: Any
+) -> Any:
+    """Return values without those of pairs that both failed, which say nothing of a difference.
+
+    They count as equal in a mean over all jobs, as the means themselves have them; but that a
+    variant is as good is shown by answers alone.
+
+    Args:
+        part: Scores of one model and benchmark.
+        jobs: Its jobs.
+        pairs: Which variants are compared.
+        values: Shape (jobs, pairs).
+
+    Returns:
+        The same, NaN where neither side has an answer.
+    """
+    import numpy as np
+
+    answered = answered_by_variant(part, jobs)
+    either = np.column_stack([answered[one] | answered[other] for one, other in pairs])
+    return np.where(either, values, np.nan)
 
 
 def _with_gaps(part: DataFrame, values: Any) -> set[Name]:

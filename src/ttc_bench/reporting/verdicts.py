@@ -14,6 +14,7 @@ from ttc_bench.reporting.pairing import (
     range_of,
     same_share,
     values_by_variant,
+    with_an_answer,
 )
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row, row_dicts
@@ -40,6 +41,7 @@ COLUMNS = {
     **dict.fromkeys(GROUP, "string"),
     "verdict": "string",
     "n_pairs": "Int64",
+    "n_answered": "Int64",
     **{f"difference{end}": "Float64" for end in ENDS},
     "alone_low": "Float64",
     "alone_high": "Float64",
@@ -54,7 +56,8 @@ COLUMNS = {
     **{f"reward_{part}": "Float64" for part in ("mean", "low", "high")},
     "n_questions": "Int64",
 }
-"""``verdict``: see `ttc_bench.statistics.decision.quality`. ``difference`` is of the reward, its
+"""``verdict``: see `ttc_bench.statistics.decision.quality`. ``n_answered``: pairs of which a side
+has an answer, which alone can show that a variant is as good. ``difference`` is of the reward, its
 ends hold at once for all variants; ``alone_low`` and ``alone_high`` are the variant's own.
 ``differ_high``: share of further answers that may differ where none did; ``same_share``: share of
 answers that are the baseline's, letter by letter; ``lossless``: whether all are by construction.
@@ -117,12 +120,21 @@ def verdicts_of(
     rewards, ratios = values_by_variant(part, "reward", jobs), _Ratios(part, jobs, params, pairs)
     answers = answers_by_variant(part)
     first, second = (np.column_stack([rewards[pair[side]] for pair in pairs]) for side in (0, 1))
+    heard = with_an_answer(part, jobs, pairs, first)
+    families = [compare(own, second, jobs.codes, settings, 1.0) for own in (first, heard)]
     rows = []
-    for place, versus in enumerate(compare(first, second, jobs.codes, settings, 1.0)):
+    for place, (versus, spread) in enumerate(zip(*families, strict=True)):
         pair, same = pairs[place], are_identical(answers, *pairs[place])
-        verdict = quality(first[:, place], second[:, place], same, versus, settings, jobs.codes)
-        difference = _difference(versus, params, verdict.word == "undecided")
-        told = {**_told(verdict), "same_share": same_share(answers, *pair)}
+        verdict = quality(heard[:, place], second[:, place], same, versus, settings, jobs.codes)
+        difference = _difference(versus, params)
+        if verdict.word == "undecided":
+            needed = pairs_needed(spread, 1.0, settings, versus.n_pairs)
+            difference["n_needed"] = needed
+        told = {
+            **_told(verdict),
+            "n_answered": spread.n_pairs,
+            "same_share": same_share(answers, *pair),
+        }
         rows.append({**told, **difference, **ratios.of(*pair)})
     return rows
 
@@ -136,7 +148,7 @@ def _told(verdict: Quality) -> dict[str, Any]:
     }
 
 
-def _difference(versus: Comparison, params: AggregateParams, undecided: bool) -> dict[str, Any]:
+def _difference(versus: Comparison, params: AggregateParams) -> dict[str, Any]:
     return {
         "n_pairs": versus.n_pairs,
         "difference": versus.difference,
@@ -144,7 +156,7 @@ def _difference(versus: Comparison, params: AggregateParams, undecided: bool) ->
         "difference_high": versus.high,
         "p_adjusted": versus.p_adjusted,
         "margin": params.equal_within,
-        "n_needed": pairs_needed(versus, 1.0, params.comparing()) if undecided else None,
+        "n_needed": None,
     }
 
 
@@ -248,4 +260,13 @@ def word_of(row: Row) -> str:
         )
     if row["verdict"] == "as good":
         return f"as good within {row['margin']:g}"
-    return str(row["verdict"])
+    return f"{row['verdict']}, as {UNANSWERED}" if is_unanswered(row) else str(row["verdict"])
+
+
+UNANSWERED = "neither side answered anything"
+
+
+def is_unanswered(row: Row) -> bool:
+    """Return whether neither a variant nor the baseline has an answer to anything."""
+    n = row.get("n_answered")
+    return known(n) and n == 0

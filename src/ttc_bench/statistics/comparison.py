@@ -10,7 +10,7 @@ from ttc_bench.statistics.clusters import Floats, Integers
 from ttc_bench.statistics.intervals import Flags, means_of
 from ttc_bench.statistics.power import design_effect, pairs_for_power, pairs_to_exclude
 
-Verdict = Literal["better", "worse", "equal", "undecided"]
+Verdict = Literal["better", "worse", "cheaper", "dearer", "as good", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -164,15 +164,16 @@ def judge(
 ) -> Verdict:
     """Return what the interval of a comparison allows one to say of its first side.
 
-    It is better or worse exactly where the interval excludes 0, and equal where all of it lies
-    within the margin (``equal_within`` times ``scale``). Costs that do not differ at all have an
-    interval of no width, however few they are: they are equal once there are enough pairs to rule
-    out that a share ``equal_within`` of them differs (rule of three). All else is undecided.
+    It is better or worse, of a cost cheaper or dearer, exactly where the interval excludes 0, and
+    as good where all of it lies within the margin (``equal_within`` times ``scale``). Costs that do
+    not differ at all have an interval of no width, however few they are: they are as good once
+    there are enough clusters to rule out that a share ``equal_within`` of them differs (rule of
+    three). All else is undecided.
 
     Args:
         comparison: What `compare` says.
         scale: Width of the metric's range; for one without a range, the size of its values.
-        higher_is_better: Direction of the metric.
+        higher_is_better: Direction of the metric; of a cost it is false.
         settings: How sure to be.
     """
     chosen = settings or Settings()
@@ -180,16 +181,21 @@ def judge(
     if low is None or high is None:
         return "undecided"
     if low > 0 or high < 0:
-        return "better" if (low > 0) == higher_is_better else "worse"
+        if higher_is_better:
+            return "better" if low > 0 else "worse"
+        return "dearer" if low > 0 else "cheaper"
     if low == high:
         enough = pairs_to_exclude(chosen.equal_within, chosen.confidence)
-        return "equal" if comparison.n_pairs >= enough else "undecided"
+        return "as good" if comparison.n_clusters >= enough else "undecided"
     margin = chosen.equal_within * scale
-    return "equal" if -margin <= low and high <= margin else "undecided"
+    return "as good" if -margin <= low and high <= margin else "undecided"
 
 
 def pairs_needed(
-    comparison: Comparison, scale: float, settings: Settings | None = None
+    comparison: Comparison,
+    scale: float,
+    settings: Settings | None = None,
+    asked: int | None = None,
 ) -> int | None:
     """Return how many pairs would show a difference of the margin, at the spread that was seen.
 
@@ -200,6 +206,8 @@ def pairs_needed(
         comparison: What `compare` says.
         scale: As for `judge`.
         settings: How sure to be.
+        asked: Pairs that were asked for, if more than are compared: so large a share of further
+            ones is taken to be lost, too.
 
     Returns:
         More pairs than there are; ``None`` where too few tell the spread, or there is no scale.
@@ -215,4 +223,5 @@ def pairs_needed(
     )
     if pairs is None:
         return None
-    return max(math.ceil(pairs * comparison.design), comparison.n_pairs + 1)
+    needed = max(math.ceil(pairs * comparison.design), comparison.n_pairs + 1)
+    return math.ceil(needed * (asked or comparison.n_pairs) / comparison.n_pairs)

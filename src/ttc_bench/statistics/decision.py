@@ -44,11 +44,18 @@ def tango(
         confidence: Level of the interval.
 
     Returns:
-        Its ends, in [-1, 1].
+        Its ends, in [-1, 1]: these themselves where there is no pair.
+
+    Raises:
+        ValueError: If a count is negative, or more pairs differ than there are.
     """
     from scipy.optimize import brentq
     from scipy.stats import norm
 
+    if not (gains >= 0 and losses >= 0 and gains + losses <= pairs * (1 + 1e-9)):
+        raise ValueError(f"of {pairs:g} pairs, {gains:g} gains and {losses:g} losses are no counts")
+    if not pairs:
+        return -1.0, 1.0
     z, observed = float(norm.isf((1 - confidence) / 2)), (gains - losses) / pairs
 
     def score(difference: float) -> float:
@@ -92,10 +99,15 @@ def pairs_for_margin(
 
     Args:
         margin: Least difference that matters, in (0, 1).
-        disagreement: Share of the questions on which the two differ, in (0, 1).
+        disagreement: Share of the questions on which the two differ, in [0, 1].
         confidence: Level of the interval.
         power: Chance of showing it.
+
+    Raises:
+        ValueError: If the margin is not in (0, 1), or the disagreement not in [0, 1].
     """
+    if not (0 < margin < 1 and 0 <= disagreement <= 1):
+        raise ValueError(f"no number shows a margin of {margin:g} at {disagreement:g} disagreement")
     low, high = 1, 2
     while shown_as_good(high, margin, disagreement, confidence) < power:
         low, high = high, 2 * high
@@ -163,8 +175,8 @@ class Quality:
 
     Attributes:
         word: The verdict.
-        differ_high: Share of further answers that may differ although none here does; 0 where
-            one does.
+        differ_high: Share of further answers that may differ although none here does, those of a
+            cluster being as alike as can be; 0 where one does.
         alone: Interval of the difference by itself, which "as good" rests on.
     """
 
@@ -197,14 +209,15 @@ def quality(
     """
     import numpy as np
 
-    if versus.low is None or versus.high is None:
-        return Quality("undecided", 1.0, (-1.0, 1.0))
     known = ~np.isnan(own + base)
     codes = None if clusters is None else clusters[known]
     alone = interval_alone((own - base)[known], settings.confidence, codes)
-    if same:
-        high = 1 - (1 - settings.confidence) ** (1 / versus.n_pairs)
+    if same and versus.n_clusters:
+        # Where clusters differ wholly or not at all, none of theirs differs as rarely as this.
+        high = 1 - (1 - settings.confidence) ** (1 / versus.n_clusters)
         return Quality("identical", high, alone)
+    if versus.low is None or versus.high is None:
+        return Quality("undecided", 1.0, alone)
     if versus.low > 0 or versus.high < 0:
         return Quality("better" if versus.low > 0 else "worse", 0.0, alone)
     margin = settings.equal_within
@@ -218,7 +231,7 @@ def interval_alone(
     """Return the interval of the mean of paired differences of rewards, by itself.
 
     Tango's where rewards are 0 or 1, with the counts over the design effect of clusters; else that
-    of the mean.
+    of the mean. Too few jobs or clusters for any leave what a difference can be at all: (-1, 1).
 
     Args:
         differences: Shape (jobs,), in [-1, 1].
@@ -227,12 +240,15 @@ def interval_alone(
     """
     import numpy as np
 
+    if not len(differences):
+        return -1.0, 1.0
     if np.isin(differences, (-1.0, 0.0, 1.0)).all():
         gains, losses = float((differences > 0).sum()), float((differences < 0).sum())
         design = design_of(differences, clusters)
         return tango(gains / design, losses / design, len(differences) / design, confidence)
     ends = mean_intervals(differences[:, None], clusters, confidence, (-1.0, 1.0))
-    return float(ends.low[0]), float(ends.high[0])
+    low, high = float(ends.low[0]), float(ends.high[0])
+    return (-1.0, 1.0) if math.isnan(low) else (low, high)
 
 
 def design_of(values: Floats, clusters: Integers | None) -> float:
@@ -265,9 +281,15 @@ class Candidate:
     spends: Mapping[str, float] = field(default_factory=dict)
     reward_low: float = -math.inf
 
+    def spend(self, cost: str) -> float:
+        """Return the mean of a cost; infinite where it is not known."""
+        mean = self.spends.get(cost, math.nan)
+        return math.inf if math.isnan(mean) else mean
+
     def is_within(self, budgets: Mapping[str, float]) -> bool:
         """Return whether its means are known and none is over its budget."""
-        return all(self.spends.get(cost, math.inf) <= most for cost, most in budgets.items())
+        spends = [(self.spend(cost), most) for cost, most in budgets.items()]
+        return all(math.isfinite(mean) and mean <= most for mean, most in spends)
 
 
 def fastest(candidates: Sequence[Candidate]) -> Candidate | None:
@@ -296,7 +318,8 @@ def best_within(
 ) -> Candidate | None:
     """Return the best that budgets pay: one shown to be better, else the least that is as good.
 
-    Where a least reward is asked for, who is shown to reach it is as good as is needed.
+    Where a least reward is asked for, who is shown to reach it is as good as is needed; but what is
+    shown to be worse than the baseline is named only where a budget rules that out.
 
     Args:
         candidates: The variants.
@@ -309,14 +332,19 @@ def best_within(
     """
 
     def fits(one: Candidate) -> bool:
-        return one.is_within(budgets) and one.reward_low >= least_reward
+        is_worth_it = one.reward_low >= least_reward or least_reward == -math.inf
+        return is_worth_it and one.is_within(budgets)
 
     fit = [c for c in candidates if fits(c)]
     winner = best(fit)
     if winner or fits(baseline):
         return winner or baseline
-    enough = [c for c in fit if c.word in EQUAL or math.isfinite(least_reward)]
-    return min(enough, key=lambda c: [c.spends[cost] for cost in budgets], default=None)
+    is_enough = math.isfinite(least_reward)
+    excluded = "worse" if baseline.is_within(budgets) else None
+    enough = [c for c in fit if c.word in EQUAL or (is_enough and c.word != excluded)]
+    return min(
+        enough, key=lambda c: ([c.spend(cost) for cost in budgets], -c.difference), default=None
+    )
 
 
 def least_for(
@@ -329,5 +357,5 @@ def least_for(
         cost: Name of the cost; who does not tell it is not named.
         least_reward: What the interval of the mean reward must not go below.
     """
-    fit = [c for c in candidates if c.reward_low >= least_reward and cost in c.spends]
-    return min(fit, key=lambda c: c.spends[cost], default=None)
+    fit = [c for c in candidates if c.reward_low >= least_reward and c.spend(cost) < math.inf]
+    return min(fit, key=lambda c: c.spend(cost), default=None)

@@ -1,7 +1,9 @@
 """Whether a limit is shown to be kept, shown to be broken, or neither yet.
 
 Functions of numbers alone. A limit is kept where the whole interval of the figure keeps it, and
-broken where the whole interval breaks it, so that a sample too small to tell says so. All limits
+broken where the whole interval breaks it, so that a sample too small to tell says so. A value that
+is NaN is missing; where all are, nothing is told (`UNKNOWN`), and a limit that is NaN is a
+`ValueError`. All limits
 have to be kept for a release, and each is tested at its own level: that all of them are kept is
 then wrongly said no more often than one of them would be (an intersection-union test: Berger,
 "Multiparameter hypothesis testing and acceptance sampling", Technometrics 24, 1982).
@@ -48,6 +50,10 @@ class Ruling:
     needed: int | None = None
 
 
+UNKNOWN = Ruling("INCONCLUSIVE", math.nan, math.nan, math.nan, 0)
+"""Of a figure that no response has, or of a bill with a gap."""
+
+
 def overall(words: Iterable[Word]) -> Word:
     """Return the verdict over all limits: one that is broken ends it, one that is open holds it."""
     given, order = set(words), get_args(Word)
@@ -60,7 +66,7 @@ def loss_at_most(
     """Rule on how much worse rewards are than the baseline's: a test of non-inferiority.
 
     Args:
-        own: Rewards of the variant in [0, 1], of shape (jobs,).
+        own: Rewards of the variant in [0, 1], of shape (jobs,); NaN is missing.
         base: Those of the baseline on the same jobs.
         limit: Most that the mean may be below the baseline's.
         confidence: Level of the interval, see `ttc_bench.statistics.decision.interval_alone`.
@@ -68,7 +74,9 @@ def loss_at_most(
     """
     import numpy as np
 
-    losses = base - own
+    losses, clusters = _known(base - own, clusters)
+    if not len(losses):
+        return UNKNOWN
     ruling = _ruled(losses, interval_alone(losses, confidence, clusters), limit)
     if ruling.word != "INCONCLUSIVE" or not np.isin(losses, (-1.0, 0.0, 1.0)).all():
         return ruling
@@ -91,6 +99,9 @@ def mean_at_most(
     top: float = math.inf,
 ) -> Ruling:
     """Rule on a mean of values in [0, ``top``], such as a cost or a share."""
+    values, clusters = _known(values, clusters)
+    if not len(values):
+        return UNKNOWN
     ends = mean_intervals(values[:, None], clusters, confidence, (0.0, top))
     return _ruled(values, (float(ends.low[0]), float(ends.high[0])), limit)
 
@@ -100,9 +111,9 @@ def share_at_most(
 ) -> Ruling:
     """Rule on a share of hits, each 0 or 1."""
     ruling = mean_at_most(hits, limit, confidence, clusters, top=1.0)
-    if ruling.word != "INCONCLUSIVE":
+    if ruling.word != "INCONCLUSIVE" or not ruling.n or not 0 < limit < 1:
         return ruling
-    needed = values_needed(1 - ruling.figure, 1 - limit, confidence, len(hits) + 1)
+    needed = values_needed(1 - ruling.figure, 1 - limit, confidence, ruling.n + 1)
     return replace(ruling, needed=needed)
 
 
@@ -112,6 +123,9 @@ def quantile_at_most(
     """Rule on a quantile by its interval of ranks; ``needed`` counts independent values."""
     import numpy as np
 
+    values, clusters = _known(values, clusters)
+    if not len(values):
+        return UNKNOWN
     low, high = quantile_interval(values, share, clusters, confidence)
     ruling = Ruling(_word(low, high, limit), float(np.quantile(values, share)), low, high,
                     len(values))  # fmt: skip
@@ -156,7 +170,17 @@ def _least(decides: Callable[[int], bool], least: int) -> int | None:
     return high
 
 
+def _known(values: Floats, clusters: Integers | None) -> tuple[Floats, Integers | None]:
+    """Return the values that are not missing, and their clusters."""
+    import numpy as np
+
+    known = ~np.isnan(values)
+    return values[known], None if clusters is None else clusters[known]
+
+
 def _word(low: float, high: float, limit: float) -> Word:
+    if math.isnan(limit):
+        raise ValueError("a limit that is no number limits nothing")
     if high <= limit:
         return "GO"
     return "NO-GO" if low > limit else "INCONCLUSIVE"

@@ -73,12 +73,20 @@ def pairs_to_exclude(share: float, confidence: float = 0.95) -> int:
     Args:
         share: Share of pairs that may differ unseen, in (0, 1).
         confidence: Level of the statement.
+
+    Raises:
+        ValueError: If the share is not in (0, 1).
     """
+    if not 0 < share < 1:
+        raise ValueError(f"a share of {share:g} is not between 0 and 1")
     return math.ceil(math.log(1 - confidence) / math.log(1 - share))
 
 
 def design_effect(clustered: Means, alone: Means) -> Floats:
     """Return by how much clusters widen the variance of the mean, at least 1, by column.
+
+    Values that do not vary, or are all of one cluster, do not tell how alike those of a cluster
+    are: then it is the most that it can be with clusters of equal size, which is that size.
 
     Source: Kish, "Survey Sampling" (1965); the variance of the mean is the cluster-robust one.
 
@@ -90,7 +98,9 @@ def design_effect(clustered: Means, alone: Means) -> Floats:
 
     known = (alone.error > 0) & (clustered.error > 0)
     ratio = np.divide(clustered.error, alone.error, out=np.ones_like(alone.error), where=known)
-    effect: Floats = np.maximum(1.0, ratio**2)
+    untold = ~(alone.error > 0) | np.isnan(clustered.error)
+    size = alone.clusters / np.maximum(clustered.clusters, 1)
+    effect: Floats = np.maximum(1.0, np.where(untold, size, ratio**2))
     return effect
 
 

@@ -51,6 +51,8 @@ def bradley_terry(
     as half of a win for each. Intervals are percentiles over resampled questions, since several
     raters on one question say little more than one.
 
+    Without a comparison all strengths are 0, and nothing bounds them.
+
     Args:
         choices: Comparisons.
         sides: How many sides there are.
@@ -60,6 +62,8 @@ def bradley_terry(
     """
     import numpy as np
 
+    if not choices:
+        return Strengths(*(np.full(sides, end) for end in (0.0, -np.inf, np.inf)))
     numbers = sorted({choice.question for choice in choices})
     place = {question: row for row, question in enumerate(numbers)}
     wins = np.zeros((len(numbers), sides, sides))

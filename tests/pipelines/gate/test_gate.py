@@ -18,6 +18,7 @@ from ttc_bench.errors import UserError
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
 from ttc_bench.pipelines.gate.nodes import rule_on
 from ttc_bench.reporting.gate import CRITERIA, GateParams, Rule
+from ttc_bench.reporting.params import AggregateParams
 
 RUN = collect_scores(
     scores("baseline", "greedy", [1.0, 0.0] * 60),
@@ -67,6 +68,70 @@ def test_what_is_not_known_opens_no_gate(rule: Any) -> None:
     assert (latency["n"], latency["high"]) == (1, None)
     assert latency["needed"] >= 72
     assert samples["needed"] == 121
+
+
+def ruled(run: pd.DataFrame, **limits: Any) -> tuple[dict[str, Any], str]:
+    policy = {"rules": [{"variant": "cascade.same", **limits}]}
+    verdicts, _, text = rule_on(run, policy, GateParams(), PARAMS)
+    return verdicts, text
+
+
+EVERY = {
+    "reward_loss": 0.9, "p95_latency_s": 99.0, "usd": 9.0, "flops": 9e15, "total_tokens": 1e6,
+    "failure_share": 0.5, "samples": 1,
+}  # fmt: skip
+
+
+def test_a_run_that_answered_nothing_opens_no_gate() -> None:
+    nothing: list[float | None] = [None] * 120
+    failed = collect_scores(
+        scores("baseline", "greedy", nothing), scores("cascade", "same", nothing)
+    )
+    verdicts, text = ruled(failed, **EVERY)
+    open_ = dict.fromkeys(EVERY, "INCONCLUSIVE") | {"failure_share": "NO-GO"}
+    assert words(verdicts) == open_
+    assert "nothing was answered" in text
+    del open_["failure_share"]
+    assert ruled(failed, **{name: EVERY[name] for name in open_})[0]["verdict"] == "INCONCLUSIVE"
+    for none in (RUN.iloc[:0], failed.assign(reward=pd.NA, status="ok").assign(latency_s=np.nan)):
+        verdicts, text = ruled(none, reward_loss=0.9, p95_latency_s=99.0)
+        assert verdicts["verdict"] == "INCONCLUSIVE"
+        assert text.splitlines()[-1].startswith("INCONCLUSIVE: 2 of 2")
+
+
+def test_what_both_sides_failed_on_shows_no_lack_of_loss() -> None:
+    few: list[float | None] = [*[1.0, 0.0] * 4, *[None] * 192]
+    run = collect_scores(scores("baseline", "greedy", few), scores("cascade", "same", few))
+    (row,) = ruled(run, reward_loss=0.05)[0]["rules"]
+    assert (row["word"], row["n"]) == ("INCONCLUSIVE", 8)
+
+
+def test_a_benchmark_that_the_variant_did_not_run_on_holds_the_gate() -> None:
+    other = scores("baseline", "greedy", [1.0, 0.0] * 60).assign(benchmark="worf_sim")
+    run = collect_scores(RUN, other)
+    assert ruled(run, benchmark="crm_sim", flops=3e9)[0]["verdict"] == "GO"
+    for benchmark in ("all", "worf_sim"):
+        assert ruled(run, benchmark=benchmark, flops=3e9)[0]["verdict"] == "INCONCLUSIVE"
+
+
+def test_several_models_and_clusters_of_tasks_are_ruled_on_by_themselves() -> None:
+    tasks = [f"task {n // 30}" for n in range(120)]
+    good, bad = (
+        scores("cascade", "same", [reward, 0.0] * 60).assign(task=tasks, model=model)
+        for model, reward in (("one", 1.0), ("two", 0.0))
+    )
+    bases = [
+        scores("baseline", "greedy", [1.0, 0.0] * 60).assign(task=tasks, model=model)
+        for model in ("one", "two")
+    ]
+    run = collect_scores(good, bad, *bases)
+    verdicts, text = ruled(run, reward_loss=0.1)
+    assert [row["word"] for row in verdicts["rules"]] == ["GO", "NO-GO"]
+    assert "one crm_sim" in text
+    policy = {"rules": [{"variant": "cascade.same", "reward_loss": 0.1}]}
+    few = AggregateParams(min_clusters=4)
+    verdicts, _, _ = rule_on(run, policy, GateParams(), few)
+    assert verdicts["rules"][0]["word"] == "INCONCLUSIVE", "four task types that may be alike"
 
 
 def test_all_faults_of_a_policy_are_told_at_once() -> None:
