@@ -23,7 +23,7 @@ from ttc_bench.datasets import (
     TableDataset,
 )
 from ttc_bench.errors import told
-from ttc_bench.types import Job, Message
+from ttc_bench.types import Job, Message, Reading
 
 JOB = Job(
     id="b/1",
@@ -61,6 +61,33 @@ def test_malformed_record_names_file_line_and_field(tmp_path: Path) -> None:
     path.write_text(JOB.model_dump_json() + "\n" + broken + "\n")
     with pytest.raises(DatasetError, match=r"jobs\.jsonl, line 2, field 'max_tokens'"):
         JobsDataset(str(path)).load()
+
+
+@pytest.mark.parametrize("place", ["tools", "messages.0.images", "reading.language"])
+def test_jobs_of_another_version_are_refused_or_read_as_far_as_they_go(
+    place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "jobs.jsonl"
+    job = JOB.model_copy(update={"reading": Reading(is_marked=True)})
+    newer = json.loads(job.model_dump_json())
+    *way, name = place.split(".")
+    part = newer
+    for step in way:
+        part = part[int(step) if step.isdigit() else step]
+    part[name] = ["x"]
+    path.write_text(f"{json.dumps(newer)}\n{job.model_dump_json()}\n{json.dumps(newer)}\n")
+    with pytest.raises(DatasetError, match=rf"2 of 3 jobs hold .*\({place}\)") as raised:
+        JobsDataset(str(path)).load()
+    line = told(raised.value)
+    assert line is not None
+    assert "\n" not in line.message
+    assert "kedro run --pipeline=ingest_benchmarks" in line.message
+    assert JobsDataset(str(path), allow_missing=True).load() == [job] * 3
+    assert f"2 of 3 jobs are of another version, {place} left out" in caplog.text
+    broken = {**newer, "max_tokens": 0}
+    path.write_text(json.dumps(broken))
+    with pytest.raises(DatasetError, match=r"line 1, field"):
+        JobsDataset(str(path), allow_missing=True).load()
 
 
 def test_line_that_is_not_json_is_told(tmp_path: Path) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from html import escape
 from itertools import islice
+from operator import getitem
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -25,6 +29,8 @@ from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job
 
+logger = logging.getLogger(__name__)
+
 
 class JobsDataset(AbstractDataset[list[Job], list[Job]]):
     """Jobs as JSONL, one job a line, so that any run can be replayed on identical inputs.
@@ -33,7 +39,8 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
         filepath: The file.
         allow_empty: Whether a file without jobs is acceptable (a benchmark that the run does
             not select), or an error.
-        allow_missing: Whether there may be no file, and so no jobs.
+        allow_missing: Whether the jobs are of use as far as they are known: there may be no file,
+            and so no jobs, and what another version has told of them beside is left out.
         metadata: Anything for tools such as kedro-viz.
     """
 
@@ -62,7 +69,7 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
             raise DataError(
                 f"no job file {self._filepath}: run `kedro run --pipeline=ingest_benchmarks` first."
             )
-        jobs = list(self._jobs())
+        jobs = self._read()
         if not jobs and not self._allow_empty:
             raise DataError(
                 f"job file {self._filepath} holds no job:"
@@ -96,15 +103,38 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
                 *(job.id, job.task, job.difficulty, job.messages[-1].content),
                 *(" | ".join(map(str, job.references)), job.max_tokens),
             ]
-            for job in islice(self._jobs(), nrows)
+            for job in islice(self._jobs(Counter()), nrows)
         ]
         return _preview(columns, rows)
 
-    def _jobs(self) -> Iterator[Job]:
+    def _read(self) -> list[Job]:
+        """Return all jobs.
+
+        Raises:
+            DataError: If one is malformed, or of another version: what a field asks for that this
+                one does not know would not be asked.
+        """
+        partial: Counter[str] = Counter()
+        jobs = list(self._jobs(partial))
+        if not partial:
+            return jobs
+        names = ", ".join(sorted(partial))
+        count = f"{max(partial.values())} of {len(jobs)} jobs"
+        if not self._allow_missing:
+            raise DataError(
+                f"{self._filepath}: {count} hold what this version does not know ({names}), so that"
+                " another one wrote them: make the file anew by"
+                " `kedro run --pipeline=ingest_benchmarks`."
+            )
+        logger.warning("%s: %s are of another version, %s left out", self._filepath, count, names)
+        return jobs
+
+    def _jobs(self, partial: Counter[str]) -> Iterator[Job]:
+        """Yield the jobs; count the fields that this version does not know, and leave them out."""
         with self._filepath.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    yield Job.model_validate(json.loads(line))
+                    yield _job_of(json.loads(line), partial)
                 except ValidationError as error:
                     first = error.errors()[0]
                     field = ".".join(str(part) for part in first["loc"])
@@ -121,6 +151,24 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+def _job_of(record: Any, partial: Counter[str]) -> Job:
+    """Return a record as a job, without the fields that a job does not have, which are counted.
+
+    Raises:
+        ValidationError: If anything else is wrong.
+    """
+    try:
+        return Job.model_validate(record)
+    except ValidationError as error:
+        unknown = {fault["loc"] for fault in error.errors() if fault["type"] == "extra_forbidden"}
+        if not unknown:
+            raise
+        for *way, name in unknown:
+            del reduce(getitem, way, record)[name]
+        partial.update({".".join(map(str, loc)) for loc in unknown})
+        return Job.model_validate(record)
 
 
 class TableDataset(ParquetDataset):  # type: ignore[misc]

@@ -207,6 +207,7 @@ DAMAGES = {
     "no JSON": lambda line: line.replace(b'"text":', b'"te\x00t":'),
     "no UTF-8": lambda line: line.replace(b'"text":"', b'"text":"\xff'),
     "half a line": lambda line: line[: len(line) // 2] + b"\n",
+    "other names": lambda line: line.replace(b'"usd":', b'"eur":'),
     "without its answer": lambda line: line.replace(b'"text":', b'"txet":'),
     "zeros": lambda line: b"\0" * (len(line) - 1) + b"\n",
 }
@@ -229,3 +230,19 @@ def test_a_damaged_record_is_computed_anew_and_told(
     assert re.search(r"\b1 (damaged records|lines that cannot be read)", caplog.text)
     whole = generated("baseline.greedy", short, engine, Journal(path), {}, seed=0)
     assert whole["replayed"].all(), "what was computed anew is in the journal"
+
+
+@pytest.mark.parametrize("place", [b'"usd":', b'"prompt_tokens":', b'"latency_s":'])
+def test_a_record_with_more_than_this_version_knows_is_replayed_and_told(
+    place: bytes, engine: Engine, jobs: list[Job], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "j.jsonl"
+    short = [job.model_copy(update={"max_tokens": 4}) for job in jobs]
+    first = generated("baseline.greedy", short, engine, Journal(path), {}, seed=0)
+    path.write_bytes(path.read_bytes().replace(place, b'"joules":7,' + place))
+    caplog.clear()
+    again = generated("baseline.greedy", short, engine, Journal(path), {}, seed=0)
+    assert again["replayed"].all()
+    assert again["text"].tolist() == first["text"].tolist()
+    assert f"{len(jobs)} records of another version" in caplog.text
+    assert "(joules)" in caplog.text

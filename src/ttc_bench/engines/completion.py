@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from ttc_bench.engines.columns import counted, counter, last, peak, reported, slowest
@@ -149,10 +149,29 @@ def _fields(record: Any) -> dict[str, Any]:
     return {**vars(record), "usage": {**vars(record.usage)}, "timing": {**vars(record.timing)}}
 
 
-def _restored(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields with their usage and timing as what they were before `asdict`."""
+def _restored(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record, its usage and timing as what they were before `asdict`.
+
+    Raises:
+        ValueError: If the record has other fields in the place of its own.
+    """
     timing = {**data["timing"], "itl_s": tuple(data["timing"]["itl_s"])}
-    return {**data, "usage": Usage(**data["usage"]), "timing": Timing(**timing)}
+    usage = Usage(**_known(Usage, data["usage"]))
+    return {**_known(cls, data), "usage": usage, "timing": Timing(**_known(Timing, timing))}
+
+
+def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of this version; one that has added some wrote all of these, too."""
+    names = {each.name for each in fields(cls)}
+    if (more := data.keys() - names) and (lacking := names - data.keys()):
+        raise ValueError(f"{', '.join(sorted(more))} in place of {', '.join(sorted(lacking))}")
+    return {name: value for name, value in data.items() if name in names}
+
+
+def unknown_fields(kind: type[Completion | Reading], record: Mapping[str, Any]) -> set[str]:
+    """Return the fields of a record that this version does not have, by name."""
+    parts = ((kind, record), (Usage, record["usage"]), (Timing, record["timing"]))
+    return {name for cls, part in parts for name in part.keys() - {f.name for f in fields(cls)}}
 
 
 @dataclass(frozen=True)
@@ -176,7 +195,7 @@ class BrokenCall:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BrokenCall:
         """Restore what ``dataclasses.asdict`` made."""
-        return cls(**_restored(data))
+        return cls(**_restored(cls, data))
 
 
 @dataclass(frozen=True)
@@ -245,7 +264,7 @@ class Completion:
         """Restore a completion written by `to_json`."""
         return cls(
             **{
-                **_restored(data),
+                **_restored(cls, data),
                 "token_ids": tuple(data["token_ids"]),
                 "logprobs": None if data["logprobs"] is None else tuple(data["logprobs"]),
                 "broken": tuple(BrokenCall.from_json(b) for b in data.get("broken", ())),
@@ -302,7 +321,7 @@ class Reading:
     def from_json(cls, data: Mapping[str, Any]) -> Reading:
         """Restore what `to_json` made, marked as taken from the journal."""
         scores, tokens = tuple(data["scores"]), tuple(TokenLogprob(**t) for t in data["tokens"])
-        return cls(**{**_restored(data), "scores": scores, "tokens": tokens, "replayed": True})
+        return cls(**{**_restored(cls, data), "scores": scores, "tokens": tokens, "replayed": True})
 
 
 class CallError(Exception):

@@ -195,8 +195,13 @@ def with_sources(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> Mappi
         settings: All parameters.
         asked: Those of the command line; if they name benchmarks, those are run.
     """
-    paths = [name for name, source in _group(asked, "sources").items() if "path" in (source or {})]
+    own = _group(asked, "sources")
+    paths = [name for name, source in own.items() if "path" in (source or {})]
+    selected = settings.get("benchmarks")
     if not paths or "benchmarks" in asked:
+        for name in own:
+            if isinstance(selected, list) and name not in selected:
+                logger.warning("%s: not among the selected benchmarks, skipped", name)
         return settings
     logger.info("benchmarks: %s, by the path on the command line", ", ".join(paths))
     return {**settings, "benchmarks": paths}

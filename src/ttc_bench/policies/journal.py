@@ -20,7 +20,7 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -61,7 +61,9 @@ class Journal:
         """Where the first line begins that was not read."""
         self._file: int | None = None
         self._turn = Lock()
-        self._passed_over = self._outdated = self._damaged = 0
+        self._passed_over = self._outdated = self._damaged = self._partial = 0
+        self._left_out: set[str] = set()
+        """Fields of another version in the records that were read."""
         if path is not None:
             self._open(path)
 
@@ -88,14 +90,32 @@ class Journal:
             self._records.pop(key, None)
             self._damaged += 1
 
+    def note_left_out(self, names: Collection[str]) -> None:
+        """Count a record that holds more than this version knows, if it does."""
+        if names:
+            with self._turn:
+                self._partial += 1
+                self._left_out.update(names)
+
     def tell_damage(self) -> None:
-        """Log how many records could not be read since this was last told, if any."""
-        damaged, self._damaged = self._damaged, 0
+        """Log how many records could not be read, or not whole, since this was last told."""
+        with self._turn:
+            damaged, self._damaged = self._damaged, 0
+            partial, self._partial = self._partial, 0
+            names, self._left_out = sorted(self._left_out), set()
         if damaged:
             logger.warning(
                 "%s: %d damaged records could not be read and were computed anew",
                 self.path,
                 damaged,
+            )
+        if partial:
+            logger.warning(
+                "%s: %d records of another version are replayed without what this one does not"
+                " know (%s)",
+                self.path,
+                partial,
+                ", ".join(names),
             )
 
     def put(self, key: str, record: Mapping[str, Any], identity: Mapping[str, Any]) -> None:

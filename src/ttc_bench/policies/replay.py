@@ -9,7 +9,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ttc_bench.engines.base import Capability, Engine, ReadRequest, Request, key_of
-from ttc_bench.engines.completion import BrokenCall, CallError, Completion, Reading
+from ttc_bench.engines.completion import (
+    BrokenCall,
+    CallError,
+    Completion,
+    Reading,
+    unknown_fields,
+)
 from ttc_bench.errors import UserError
 from ttc_bench.policies.journal import Journal
 
@@ -97,10 +103,12 @@ class Replay:
         if record is None:
             return None
         try:
-            return kind.from_json(record)
-        except (KeyError, TypeError, ValueError):
+            restored = kind.from_json(record)
+        except (AttributeError, KeyError, TypeError, ValueError):
             self._journal.discard(key)
             return None
+        self._journal.note_left_out(unknown_fields(kind, record))
+        return restored
 
     def _models(self, request: Request) -> str:
         """Return the fingerprints of every model that shapes the completion."""

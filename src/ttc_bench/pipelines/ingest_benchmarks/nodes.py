@@ -40,7 +40,6 @@ def ingest(
         UserError: If a few-shot example is itself scored.
     """
     if name not in selected:
-        logger.info("%s: not among the selected benchmarks, skipped", name)
         return []
     return _ingest(BENCHMARKS[name], name, limit, prompting, source, seed)
 
