@@ -3,7 +3,9 @@
 Names are chosen for the views of MLflow, which sort by name: the comparison of runs opens with the
 first parameters that differ and the first metric, and charts are grouped by what stands before the
 slash. So ``policy``, ``variant`` and the variant's settings (``variant.n``) follow each other, and
-the key figures come first (``key/reward``), then rewards, ``summary/`` and ``usage/``.
+the key figures come first (``key/reward``), then rewards, means (``summary/``) and ``usage/``. All
+other figures, some hundreds of a variant, are rows of a table (`FIGURES`): nobody would find one
+among their names.
 """
 
 from __future__ import annotations
@@ -51,6 +53,9 @@ BEST_FIRST = f"{SECTION}/reward"
 
 SCORES = "scores.parquet"
 """Artifact of a nested run: its responses with all metrics."""
+
+FIGURES = "figures.csv"
+"""Artifact of a nested run: all its figures, those that are metrics of MLflow among them."""
 
 
 @dataclass(frozen=True)
@@ -204,15 +209,18 @@ def _log(
     words = {"verdict": verdicts[0]} if verdicts and known(verdicts[0]) else {}
     engine = str(scores["engine"].iloc[0])
     tags = {KEY: key, **group, **words, "engine": engine, COMMIT: commit()}
-    _log_batch(tags, _settings(group, parameters), _metrics(row, figures, group))
+    metrics = _metrics(row, figures, group)
+    shown = {name: value for name, value in metrics.items() if _is_shown(name)}
+    _log_batch(tags, _settings(group, parameters), shown)
     mlflow.log_input(
         _questions(str(group["benchmark"]), scores, figures.files), context="benchmark"
     )
     mlflow.log_input(_responses(key, scores, figures.files), context="scores")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / SCORES
-        scores.to_parquet(path)
-        mlflow.log_artifact(str(path))
+        scores.to_parquet(Path(folder) / SCORES)
+        lines = (f"{name},{value!r}\n" for name, value in sorted(metrics.items()))
+        (Path(folder) / FIGURES).write_text("".join(["figure,value\n", *lines]), encoding="utf-8")
+        mlflow.log_artifacts(folder)
 
 
 def _log_batch(
@@ -327,6 +335,11 @@ def _shown(name: str) -> str:
         return name
     is_usage = any(name.startswith(f"{metric}_") for metric in USAGE)
     return f"{'usage' if is_usage else 'summary'}/{name}"
+
+
+def _is_shown(name: str) -> bool:
+    """Return whether a figure is a metric of MLflow, not only a row of `FIGURES`."""
+    return not name.startswith("summary/") or name.endswith("_mean")
 
 
 def _is_figure(value: Any) -> bool:

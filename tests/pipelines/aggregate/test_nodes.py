@@ -217,16 +217,23 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(
     assert tag.startswith("baseline.greedy: ")
     summary = marts["bench_summary"].set_index("policy").loc["speculative"]
     intervals = confidence(run, PARAMS).set_index(["policy", "metric"]).loc["speculative"]
+    figures = pd.read_csv(
+        mlflow.artifacts.download_artifacts(run_id=own["run_id"], artifact_path="figures.csv"),
+        index_col="figure",
+        float_precision="round_trip",
+    )["value"]
+    shown = {name.removeprefix("metrics."): own[name] for name in own.index if "metrics." in name}
+    assert shown == {name: figures[name] for name in shown}
     for metric, row in intervals.iterrows():
-        prefix = next(p for p in ("", "usage/", "summary/") if f"metrics.{p}{metric}_mean" in own)
+        prefix = next(p for p in ("", "usage/", "summary/") if f"{p}{metric}_mean" in shown)
         for name in ("mean", "p50", "p95", "p99"):
-            logged = own[f"metrics.{prefix}{metric}_{name}"]
+            logged = figures[f"{prefix}{metric}_{name}"]
             assert logged == pytest.approx(summary[f"{metric}_{name}"])
             for end in ("low", "high"):
-                bound = own.get(f"metrics.{prefix}{metric}_{name}_{end}", np.nan)
+                bound = figures.get(f"{prefix}{metric}_{name}_{end}", np.nan)
                 assert bound == pytest.approx(row[f"{name}_{end}"], nan_ok=True)
     artifacts = mlflow.MlflowClient().list_artifacts(own["run_id"])
-    assert [file.path for file in artifacts] == ["scores.parquet"]
+    assert [file.path for file in artifacts] == ["figures.csv", "scores.parquet"]
     inputs = mlflow.get_run(own["run_id"]).inputs.dataset_inputs
     names = {one.dataset.name for one in inputs}
     assert names == {"crm_sim", "target/crm_sim/speculative/draft_model"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ttc_bench.reporting.colours import SEQUENTIAL, on_dark
@@ -138,14 +139,22 @@ def _once_in_legend(drawn: Any) -> None:
             shown.add(trace.name)
 
 
-def _dots(_: Panel, mark: Dots) -> list[Any]:
-    places = sorted(dot.x for dot in mark.dots if not isinstance(dot.x, str))
-    middle = places[len(places) // 2] if places else 0.0
+def _dots(panel: Panel, mark: Dots) -> list[Any]:
+    middle = _middle(panel.x, [dot.x for dot in mark.dots if not isinstance(dot.x, str)])
     return [
         # The important ones on top; names go where there is room, to the middle.
         _dot(dot, mark, "left" if isinstance(dot.x, str) or dot.x > middle else "right")
         for dot in reversed(mark.dots)
     ]
+
+
+def _middle(axis: Axis, places: Sequence[float]) -> float:
+    """Return where the axis has as much room to the left as to the right."""
+    if not places:
+        return 0.0
+    low, high = min(places), max(places)
+    is_log = axis.scale != "linear" and low > 0
+    return math.sqrt(low * high) if is_log else (low + high) / 2
 
 
 def _dot(dot: Dot, mark: Dots, side: str) -> Any:
@@ -165,6 +174,7 @@ def _dot(dot: Dot, mark: Dots, side: str) -> Any:
         mode="markers+text" if mark.named and dot.strong else "markers",
         text=[dot.name],
         textposition=f"top {side}",
+        cliponaxis=False,
         marker={
             "color": dot.colour,
             "size": 1.5 * dot.size,
