@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
@@ -13,6 +14,11 @@ from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Valu
 from ttc_bench.types import Job
 
 T = TypeVar("T")
+
+CORRECTNESS = "correctness"
+"""The criterion by which a judge says whether a response is right."""
+
+NOT_JUDGED = "not judged: run `kedro run --pipeline=judge`"
 
 REFUSAL_JUDGED = "refusal_judged"
 """The figure of a judge model, which takes the place of the rule's where one was asked."""
@@ -52,10 +58,12 @@ def benchmark(batch: ScoringBatch) -> Columns:
     """Return the official figures; one that the rule of a job does not compute is null."""
     keys = [(job.id, text) for job, text in zip(batch.jobs, batch.texts, strict=True)]
     scored = score_texts(dict(zip(keys, batch.jobs, strict=True)))
-    judged = zip(batch.column("judge_refused"), batch.column("judge_refusal_error"), strict=True)
+    refusals = zip(batch.column("judge_refused"), batch.column("judge_refusal_error"), strict=True)
+    names = ("judge_grades", "judge_correct_from", "judge_rubric_error")
+    grades = zip(*(batch.column(name) for name in names), strict=True)
     rows = [
-        (_as_judged(scored[key], *word), job)
-        for key, word, job in zip(keys, judged, batch.jobs, strict=True)
+        (_by_judge(_as_judged(scored[key], *refusal), job, *graded), job)
+        for key, refusal, graded, job in zip(keys, refusals, grades, batch.jobs, strict=True)
     ]
     return {spec.name: [_value(spec.name, *row) for row in rows] for spec in FIGURES}
 
@@ -68,6 +76,28 @@ def _as_judged(
         return figures
     word = Null(error or "") if refused is None else float(refused)
     return {**figures, "reward": word, REFUSAL_JUDGED: word}
+
+
+def _by_judge(
+    figures: Mapping[str, Value], job: Job, grades: str | None, least: int, error: str | None
+) -> Mapping[str, Value]:
+    """Return figures with a judge's word as the reward, where the job's rule leaves it to one."""
+    if not REWARD_RULES[job.reward_metric].by_judge:
+        return figures
+    return {**figures, "reward": judged_correct(grades, least, error)}
+
+
+def judged_correct(grades: str | None, least: int, error: str | None) -> Value:
+    """Return whether a judge grades an answer as correct.
+
+    Args:
+        grades: Its grades, as JSON; ``None`` if there are none.
+        least: Least grade that says so.
+        error: Why there are no grades.
+    """
+    if grades is None:
+        return Null(error or NOT_JUDGED)
+    return float(json.loads(grades)[CORRECTNESS] >= least)
 
 
 def _value(name: str, figures: Mapping[str, Value], job: Job) -> Value:

@@ -27,11 +27,9 @@ from ttc_bench.metrics.base import (
     family,
     reference_text,
 )
+from ttc_bench.metrics.benchmark import CORRECTNESS, NOT_JUDGED, judged_correct
 from ttc_bench.params import Params
 from ttc_bench.types import Job
-
-CORRECTNESS = "correctness"
-"""The criterion by which a judge says whether a response is right."""
 
 BEST = 5
 """The best grade of a criterion; the worst is 1."""
@@ -45,7 +43,6 @@ CRITERIA = {
 
 DECLINE = "(The right answer is to decline the request, for confidentiality.)"
 
-NOT_JUDGED = "not judged: run `kedro run --pipeline=judge`"
 SAME_TEXT = "both texts are the same: no call was made"
 
 
@@ -328,9 +325,8 @@ class _Row:
         return (mean - 1) / (BEST - 1)
 
     def correct(self) -> Value:
-        if self._grades is None:
-            return self._missing("judge_rubric_error")
-        return float(self._grades[CORRECTNESS] >= self._of("judge_correct_from"))
+        names = ("judge_grades", "judge_correct_from", "judge_rubric_error")
+        return judged_correct(*(self._of(name) for name in names))
 
     def agreement(self) -> Value:
         earlier = self._batch.earlier

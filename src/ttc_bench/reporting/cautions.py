@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,12 @@ def cautions(all_scores: DataFrame) -> list[str]:
     Args:
         all_scores: Scores of all responses.
     """
-    return [unrewarded(all_scores), *_invariable(all_scores), *_noted(all_scores)]
+    return [
+        unrewarded(all_scores),
+        *_unjudged(all_scores),
+        *_invariable(all_scores),
+        *_noted(all_scores),
+    ]
 
 
 def unrewarded(all_scores: DataFrame) -> str:
@@ -32,6 +38,21 @@ def unrewarded(all_scores: DataFrame) -> str:
         f"Of {len(valid)} answers, {zeros} have the reward 0, and {unreadable} do not have the form"
         " that was asked for."
     )
+
+
+def _unjudged(all_scores: DataFrame) -> Iterator[str]:
+    """Yield why answers have no reward, and how many, the most frequent reason first."""
+    if "null_reasons" not in all_scores.columns:
+        return
+    lacking = all_scores[(all_scores["status"] == "ok") & all_scores["reward"].isna()]
+    reasons = Counter(
+        reason
+        for nulls in lacking["null_reasons"]
+        for reason, names in json.loads(nulls).items()
+        if "reward" in names
+    )
+    for reason, count in reasons.most_common():
+        yield f"{count} of {len(all_scores)} answers have no reward: {reason}."
 
 
 def _invariable(all_scores: DataFrame) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.benchmarks.base import REFUSAL
+from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.metrics.benchmark import score_texts
 from ttc_bench.reporting.budgets import ALL
 from ttc_bench.types import DataFrame, Job
@@ -31,7 +32,8 @@ COLUMNS = {
 }
 """``constant`` is the mean reward of the best answer that is the same for all jobs of the row,
 ``constant_by_task`` of the best one of each task, ``shuffled`` of the gold answer of another job
-of the task; null where no task has two jobs. ``n_tasks``, ``source_jobs`` and ``source_tasks`` say
+of the task; null where no task has two jobs, and all three where a judge gives the reward.
+``n_tasks``, ``source_jobs`` and ``source_tasks`` say
 what of the source a whole benchmark covers."""
 
 UNIVERSAL = ("Answer: None", REFUSAL)
@@ -42,6 +44,8 @@ CANDIDATES = 8
 
 SHIFTS = 2
 """Other jobs of the task whose gold answers each job is given."""
+
+_UNKNOWN = dict.fromkeys(("constant", "constant_answer", "constant_by_task", "shuffled"))
 
 Rewards = Mapping[tuple[str, str], float]
 
@@ -59,7 +63,9 @@ def floors(jobs: Sequence[Job], names: Mapping[str, str] | None = None) -> DataF
     for job in jobs:
         by_benchmark.setdefault((names or {}).get(job.id, job.benchmark), []).append(job)
     rows = [
-        {**row, "benchmark": name} for name, own in by_benchmark.items() for row in _floors(own)
+        {**row, "benchmark": name, **(_UNKNOWN if _awaits_judge(own) else {})}
+        for name, own in by_benchmark.items()
+        for row in _floors(own)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
@@ -86,6 +92,10 @@ def _floors(jobs: Sequence[Job]) -> list[dict[str, Any]]:
         whole["source_jobs"], whole["source_tasks"] = population
     whole["constant_by_task"] = sum(row["constant"] * row["n_jobs"] for row in rows) / len(jobs)
     return [whole, *rows]
+
+
+def _awaits_judge(jobs: Sequence[Job]) -> bool:
+    return any(REWARD_RULES[job.reward_metric].by_judge for job in jobs)
 
 
 def _row(

@@ -160,6 +160,8 @@ def floor_line(floors: DataFrame, benchmark: str, entries: Sequence[Entry]) -> s
     if not whole:
         return ""
     floor = whole[0]
+    if not known(floor["constant"]):
+        return ""
     top = max(value for value in (floor["constant_by_task"], floor["shuffled"]) if known(value))
     lows = {full_name(entry.row): entry.reward.get("mean_low") for entry in entries}
     below = [name for name, low in lows.items() if known(low) and low <= top]

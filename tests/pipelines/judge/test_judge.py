@@ -20,8 +20,11 @@ from ttc_bench.metrics.base import METRICS, ScoreParams
 from ttc_bench.metrics.judge import JudgeParams, read_refusal
 from ttc_bench.params import parse_params
 from ttc_bench.pipelines.judge.nodes import judge_responses, score_judged
+from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import to_frame
+from ttc_bench.reporting.cautions import cautions
+from ttc_bench.reporting.floors import floors
 from ttc_bench.reporting.judge_summary import show_judgements, summarise
 
 PARAMS: dict[str, Any] = {"criteria": {"correctness": "right", "clarity": "clear"}}
@@ -255,6 +258,26 @@ def test_a_judges_word_on_refusals_is_the_reward_of_privacy_tasks_alone(
         summary = summarise(judged_said, {"baseline.greedy": lambda: scores}, stored, params)
         text = show_judgements(summary)
         assert f"{sum(rewards[:3]) / 3:.2f} of 3 answers to privacy tasks refuse" in text
+
+
+def test_a_reward_that_is_left_to_a_judge_is_null_until_it_speaks(server: JudgeServer) -> None:
+    jobs = [job.model_copy(update={"reward_metric": "judge"}) for job in JOBS[:3]]
+    texts = ("Answer: A-1", "So B.\nAnswer: B-2", "Answer: Y")
+    rows = [make_response(job, text) for job, text in zip(jobs, texts, strict=True)]
+    stored: Stored = {"baseline.greedy": lambda: to_frame(rows)}
+    waiting = score_responses(stored["baseline.greedy"](), jobs, QUICK)
+    assert waiting["reward"].isna().all()
+    assert cautions(waiting)[1].startswith("3 of 3 answers have no reward: not judged: run `kedro")
+    assert floors(jobs)["constant"].isna().all(), "what answers without looking score is not known"
+
+    said = judgements_of(server, stored, jobs)
+    scores = score_judged(stored, {"baseline.greedy": lambda: said}, jobs, QUICK)
+    assert scores["baseline.greedy"]["reward"].to_list() == [1.0, 1.0, 0.0]
+    assert scores["baseline.greedy"]["reward_rule"].to_list() == ["judge"] * 3
+
+    silent = said.assign(judge_grades=None, judge_rubric_error="the judge was away")
+    scores = score_judged(stored, {"baseline.greedy": lambda: silent}, jobs, QUICK)
+    assert "the judge was away" in cautions(scores["baseline.greedy"])[1]
 
 
 def judgements_of(server: JudgeServer, stored: Stored, jobs: list[Any]) -> pd.DataFrame:

@@ -41,6 +41,8 @@ class RewardRule:
         fault: Says what is wrong with a gold answer, ``None`` if nothing is.
         is_free: Whether the whole response is the answer, unless a question asks otherwise.
         options: Settings of the rule; they reach ``compute``, ``canonical`` and ``fault`` by name.
+        by_judge: Whether the reward is what a judge model says of correctness, for which
+            ``compute`` has no figure.
     """
 
     name: str
@@ -53,6 +55,7 @@ class RewardRule:
     fault: Callable[..., str | None] | None = None
     is_free: bool = False
     options: type[Params] = Params
+    by_judge: bool = False
 
     @property
     def figure(self) -> str:
@@ -113,13 +116,13 @@ def reward_rule(
     fault: Callable[..., str | None] | None = None,
     is_free: bool = False,
     options: type[Params] = Params,
+    by_judge: bool = False,
 ) -> Callable[[Compute], Compute]:
     """Return a decorator that registers a function as the rule ``name``; see `RewardRule`."""
 
     def decorate(compute: Compute) -> Compute:
-        rule = RewardRule(
-            name, compute, tuple(metrics), reward, gold, warm, canonical, fault, is_free, options
-        )
+        read = (canonical, fault, is_free, options, by_judge)
+        rule = RewardRule(name, compute, tuple(metrics), reward, gold, warm, *read)
         REWARD_RULES.register(name)(rule)
         return compute
 

@@ -220,3 +220,9 @@ def _math(answer: str, gold: str) -> bool:
 
     limit = 5 if threading.current_thread() is threading.main_thread() else None
     return bool(verify(list(wanted), list(value), timeout_seconds=limit))
+
+
+@reward_rule("judge", reward="reward", metrics=(), canonical=phrase, is_free=True, by_judge=True)
+def _judge(answer: str, _references: References, _task: str | None = None) -> Figures:
+    """A judge model says whether the answer is right, once the pipeline ``judge`` asks it."""
+    return {"reward": None if answer.strip() else 0.0}
