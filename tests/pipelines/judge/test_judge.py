@@ -270,13 +270,16 @@ def test_a_reward_that_is_left_to_a_judge_is_null_until_it_speaks(server: JudgeS
     assert cautions(waiting)[1].startswith("3 of 3 answers have no reward: not judged: run `kedro")
     assert floors(jobs)["constant"].isna().all(), "what answers without looking score is not known"
 
-    said = judgements_of(server, stored, jobs)
+    params = parse_params(JudgeParams, {**PARAMS, "pairwise": False}, "judge")
+    engine = server.engine("fair", prices=PRICES)
+    said = judge_responses(stored, jobs, engine, Journal(), params)["baseline.greedy"]
     scores = score_judged(stored, {"baseline.greedy": lambda: said}, jobs, QUICK)
     assert scores["baseline.greedy"]["reward"].to_list() == [1.0, 1.0, 0.0]
     assert scores["baseline.greedy"]["reward_rule"].to_list() == ["judge"] * 3
 
     silent = said.assign(judge_grades=None, judge_rubric_error="the judge was away")
     scores = score_judged(stored, {"baseline.greedy": lambda: silent}, jobs, QUICK)
+    assert scores["baseline.greedy"]["reward"].isna().all()
     assert "the judge was away" in cautions(scores["baseline.greedy"])[1]
 
 
