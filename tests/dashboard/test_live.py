@@ -14,11 +14,12 @@ import pytest
 from tests.conftest import ingested
 from tests.dashboard.conftest import Open, words
 
-from ttc_bench.engines.base import Engine
+from ttc_bench.engines.base import CallLimits, Engine
 from ttc_bench.pipelines.generate.nodes import generate
 from ttc_bench.pipelines.generate.params import TimingParams, sweep
 from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
+from ttc_bench.policies.steering import orders_in
 from ttc_bench.reporting.live import duration, is_alive, progress, read
 
 RUN = {"at": 1000.0, "kind": "run", "pid": 1, "created": 0.0, "host": "elsewhere"}
@@ -146,3 +147,50 @@ def test_old_runs_make_room(tmp_path: Path) -> None:
 
 def test_durations_are_told_in_two_parts() -> None:
     assert [duration(s) for s in (0.2, 61, 3700)] == ["0 s", "1 min 1 s", "1 h 1 min"]
+
+
+def test_a_run_is_paused_and_limited_from_the_page(copied: Path, open_page: Open) -> None:
+    events = Events(copied / "data/07_model_output/events")
+    events.plan("baseline", ["baseline.greedy"], {"max_usd": 5.0, "concurrency": 50})
+    events.begin("baseline.greedy", 4)
+    place = events.steering.place
+    assert place is not None
+    page = open_page(copied, "live")
+    page.button(key="pause").click().run()
+    assert not page.exception
+    assert orders_in(place) == CallLimits(paused=True)
+    assert page.button(key="pause").label == "Resume"
+    page.number_input(key="concurrency").set_value(3)
+    page.number_input(key="max_usd").set_value(1.5)
+    next(one for one in page.button if one.label == "Change").click().run()
+    assert orders_in(place) == CallLimits(paused=True, concurrency=3, max_usd=1.5)
+    events.steered(change="paused, concurrency 3", paused=True, concurrency=3, max_usd=None)
+    page = open_page(copied, "live")
+    assert "paused, process" in words(page)
+    assert "paused, concurrency 3" in words(page)
+    assert {metric.label: metric.value for metric in page.metric}["US$"] == "0 of 5"
+    page.button(key="pause").click().run()
+    assert orders_in(place) == CallLimits(concurrency=3, max_usd=1.5)
+    place.write_text("no orders at all")
+    page = open_page(copied, "live")
+    assert not page.exception
+    assert "no orders, such as" in words(page)
+    assert "jobs done" in [metric.label for metric in page.metric], "the rest is shown"
+    events.end()
+    assert not open_page(copied, "live").button, "what is over is not steered"
+
+
+def test_who_comes_in_without_a_password_from_elsewhere_steers_nothing(
+    copied: Path, open_page: Open
+) -> None:
+    from streamlit import config
+
+    Events(copied / "data/07_model_output/events").begin("baseline.greedy", 4)
+    before = config.get_option("server.address")
+    config.set_option("server.address", "0.0.0.0")
+    try:
+        page = open_page(copied, "live")
+    finally:
+        config.set_option("server.address", before)
+    assert not page.button
+    assert "without a password" in words(page)

@@ -16,10 +16,10 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from ttc_bench.engines.completion import CallError, Completion, Reading
-from ttc_bench.errors import CapabilityError
+from ttc_bench.errors import CapabilityError, UserError
 from ttc_bench.params import Params
 from ttc_bench.types import Message
 
@@ -274,6 +274,28 @@ def _identity_of(messages: tuple[Message, ...]) -> Mapping[str, str]:
     }
 
 
+class CallLimits(Params):
+    """What can be changed of how a run calls its models, while it goes on.
+
+    What is ``None`` stays as the run was started.
+
+    Attributes:
+        paused: Whether no call may leave.
+        concurrency: Most calls in flight at once.
+        max_usd: Dollars that the run never passes.
+        max_requests: Requests that it never passes.
+        requests_per_minute: Most requests in any minute.
+        tokens_per_minute: Most tokens, of prompts and answers, in any minute.
+    """
+
+    paused: StrictBool = False
+    concurrency: int | None = Field(default=None, ge=1)
+    max_usd: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    max_requests: int | None = Field(default=None, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+
+
 class Engine(ABC):
     """Runs requests on one or several models, addressed by their role.
 
@@ -332,6 +354,16 @@ class Engine(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Release what is bound to the running event loop; the engine stays usable."""
+
+    def limit(self, limits: CallLimits) -> None:
+        """Go by other limits from now on; called on the event loop that makes the calls.
+
+        Raises:
+            UserError: Naming those that this engine has none of; then none is changed.
+        """
+        asked = limits.model_dump(exclude={"paused"}, exclude_none=True)
+        if asked:
+            raise UserError(f"the {self.name} engine has no {' and no '.join(asked)} to change.")
 
     def prompt_text(self, messages: Sequence[Message], role: ModelRole = "target") -> str | None:
         """Return chat messages as the model in ``role`` reads them, by its chat template.

@@ -20,6 +20,7 @@ NOTED: Mapping[str, str] = {
     "choices": "are the first of several that came",
     "past_max_tokens": "went on past the tokens that they were allowed",
     "logprobs": "have a token without a log-probability: they have none",
+    "steered": "were at work when the run was paused or called otherwise: their times are null",
     "logprobs_of": "have other numbers of log-probabilities than of tokens",
 }
 """Facts about a call (`Completion.extra`) that bear on its figures, and what a response has that

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from ttc_bench.engines.base import Capability, Engine, ModelRole, Request, Sampling
+from ttc_bench.engines.base import CallLimits, Capability, Engine, ModelRole, Request, Sampling
 from ttc_bench.engines.completion import Completion, Reading
 from ttc_bench.engines.hosting.money import Budget, Price
 from ttc_bench.engines.selection import ENGINES, EngineParams
@@ -164,7 +165,9 @@ class HostedEngine(Engine):
 
     def __init__(self, models: HostedModels) -> None:
         self.models = models
-        self._clients = _clients(models)
+        self._budget = Budget(models.max_usd, models.max_requests)
+        self._clients = _clients(models, self._budget)
+        self._most_at_once = models.most_at_once
         self.is_paid = True
 
     @property
@@ -176,7 +179,7 @@ class HostedEngine(Engine):
     @property
     def concurrency(self) -> int:
         """Calls in flight at once."""
-        return self.models.most_at_once
+        return self._most_at_once
 
     def roles(self) -> frozenset[ModelRole]:
         """Return the model roles that are configured."""
@@ -248,6 +251,24 @@ class HostedEngine(Engine):
             "a hosted model does not report prompt logprobs: set model.draft to local/<path>."
         )
 
+    def limit(self, limits: CallLimits) -> None:
+        """Go by other limits from now on; see `Engine.limit`.
+
+        Jobs that run one by one go on so until the next variant begins.
+        """
+        asked = limits.model_dump(exclude={"paused"}, exclude_none=True)
+        if self.models.counters and limits.concurrency not in (None, 1):
+            raise UserError("model.counters lets one call run at a time: concurrency stays 1.")
+        # What the run was started with is checked already; `self.models` stays what that was.
+        now = HostedModels.model_validate({**self.models.model_dump(), **asked})
+        _check_prices(now, self._clients)
+        self._most_at_once = now.most_at_once
+        self._budget.limit(now.max_usd, now.max_requests)
+        for client in self._clients.values():
+            client.limit(
+                now.most_at_once, now.requests_per_minute, now.tokens_per_minute, limits.paused
+            )
+
     async def close(self) -> None:
         """Close the connections of the running event loop."""
         for client in self._clients.values():
@@ -261,18 +282,23 @@ class HostedEngine(Engine):
         return self._clients[role]
 
 
-def _clients(models: HostedModels) -> dict[ModelRole, EndpointClient]:
-    budget = Budget(models.max_usd, models.max_requests)
-    clients: dict[ModelRole, EndpointClient] = {}
-    for role, name, api_base in _addresses(models):
-        clients[role] = _connect(models, name, api_base, budget)
-        price = clients[role].endpoint.price
-        if models.max_usd is not None and price is None:
-            raise UserError(
-                f"parameter model.max_usd: no price is known for {name}. Set it under"
-                " model.prices, or limit the run by model.max_requests."
-            )
+def _clients(models: HostedModels, budget: Budget) -> dict[ModelRole, EndpointClient]:
+    clients: dict[ModelRole, EndpointClient] = {
+        role: _connect(models, name, api_base, budget)
+        for role, name, api_base in _addresses(models)
+    }
+    _check_prices(models, clients)
     return clients
+
+
+def _check_prices(models: HostedModels, clients: Mapping[ModelRole, EndpointClient]) -> None:
+    """Raise where dollars are limited and what a model costs is not known."""
+    for client in clients.values():
+        if models.max_usd is not None and client.endpoint.price is None:
+            raise UserError(
+                f"parameter model.max_usd: no price is known for {client.endpoint.name}. Set it"
+                " under model.prices, or limit the run by model.max_requests."
+            )
 
 
 def _addresses(models: HostedModels) -> list[tuple[ModelRole, str, str | None]]:
@@ -344,14 +370,13 @@ def _endpoint(models: HostedModels, name: str, api_base: str | None) -> Endpoint
 
 
 def _throttle(models: HostedModels) -> Throttle:
-    from ttc_bench.engines.hosting.limits import SlidingWindow, Throttle
+    from ttc_bench.engines.hosting.limits import MINUTE_S, SlidingWindow, Throttle
 
-    requests = ((models.requests_per_s, 1.0), (models.requests_per_minute, 60.0))
-    tokens = ((models.tokens_per_minute, 60.0),)
-    return Throttle(
-        tuple(SlidingWindow(limit, span_s) for limit, span_s in requests if limit),
-        tuple(SlidingWindow(limit, span_s) for limit, span_s in tokens if limit),
-    )
+    requests = [SlidingWindow(models.requests_per_s, 1.0)] if models.requests_per_s else []
+    # Those of a minute count without a limit too: one that comes later holds for what has left.
+    per_minute = (models.requests_per_minute, models.tokens_per_minute)
+    of_requests, of_tokens = (SlidingWindow(most or math.inf, MINUTE_S) for most in per_minute)
+    return Throttle((*requests, of_requests), (of_tokens,))
 
 
 def _seed(sampling: Sampling, index: int) -> int:

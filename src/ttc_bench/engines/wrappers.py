@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from ttc_bench.engines.base import Capability, Engine, ModelRole, Request
+from ttc_bench.engines.base import CallLimits, Capability, Engine, ModelRole, Request
 from ttc_bench.engines.completion import Completion, Reading
 from ttc_bench.errors import CapabilityError
 from ttc_bench.types import Message
@@ -75,6 +75,10 @@ class EngineWrapper(Engine):
     async def prompt_logprobs(self, text: str, role: ModelRole = "draft") -> Reading:
         """Return the prompt logprobs of the engine of ``role``; see `Engine.prompt_logprobs`."""
         return await self.of(role).prompt_logprobs(text, role)
+
+    def limit(self, limits: CallLimits) -> None:
+        """Let the engine that gives the name go by other limits; see `Engine.limit`."""
+        self._engine.limit(limits)
 
     async def close(self) -> None:
         """Release what the engine holds."""

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
-from ttc_bench.policies.events import Events
+from ttc_bench.policies.events import Events, Watcher
 from ttc_bench.policies.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+
+def _to_mlflow() -> Watcher:
+    """Return what notes in the MLflow run that is open now, if one is, how a run was steered."""
+    import mlflow
+
+    run, changes = mlflow.active_run(), list[Mapping[str, Any]]()
+
+    def note(kind: str, facts: Mapping[str, Any]) -> None:
+        if run is not None and kind == "steered":
+            changes.append({"at": time.time(), **facts})
+            told = "; ".join(str(one["change"]) for one in changes if "change" in one)
+            try:
+                client = mlflow.MlflowClient()
+                client.log_dict(run.info.run_id, {"changes": changes}, "steered.json")
+                client.set_tag(run.info.run_id, "steered", told[-MOST_SIGNS:])
+            except Exception as error:  # It raises many classes where a server is away.
+                logger.warning("MLflow took no note of how the run was steered: %s", error)
+
+    return note
+
+
+MOST_SIGNS = 5000
+"""No tag of MLflow may be longer."""
 
 
 class Live:
@@ -36,6 +65,7 @@ class Live:
         self._telemetry = catalog.load("params:telemetry").build(catalog.load("engine").name)
         if self._telemetry is not None:
             self._events.watch(self._telemetry)
+        self._events.watch(_to_mlflow())
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -72,6 +72,7 @@ _UNREAD = ("bill",)  # the bill of every call is long, and its totals are column
 
 NOT_REPORTED = "not reported by the model or the engine"
 
+STEERED = Null("the run was paused, or its calls were limited otherwise, while it was answered")
 REPLAYED = Null("a call was replayed from the journal: its time is of another run")
 
 
@@ -164,9 +165,17 @@ class ScoringBatch:
         return self.columns.get(name) or [None] * len(self)
 
     def times(self, name: str) -> Sequence[Any]:
-        """Return a column of seconds; null with `REPLAYED` where the row was not measured."""
-        rows = zip(self.column("measured"), self.column(name), strict=True)
-        return [REPLAYED if measured is False else value for measured, value in rows]
+        """Return a column of seconds; null with its reason where the row was not measured."""
+        rows = zip(self.column("measured"), self.steered, self.column(name), strict=True)
+        return [
+            value if measured is not False else STEERED if steered else REPLAYED
+            for measured, steered, value in rows
+        ]
+
+    @cached_property
+    def steered(self) -> Sequence[bool]:
+        """Whether the run was called otherwise while each response was made."""
+        return [any(n.startswith("steered:") for n in own or ()) for own in self.column("notes")]
 
     @property
     def texts(self) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
+from ttc_bench.metrics.base import STEERED, Columns, MetricSpec, Null, ScoringBatch, Value, family
 
 _NO_CONTROL = Null("no control ran beside it")
 _SOURCE = "control, in a bill of its own"
@@ -29,9 +29,13 @@ _SOURCE = "control, in a bill of its own"
 def control(batch: ScoringBatch) -> Columns:
     """Return the figures of the control, and the ratio of the two times."""
     taken = {f"control_{name}": batch.column(f"control_{name}") for name in _TAKEN}
+    missing = [STEERED if steered else _NO_CONTROL for steered in batch.steered]
     return {
         "speed": list(_speeds(batch)),
-        **{name: [_NO_CONTROL if v is None else v for v in own] for name, own in taken.items()},
+        **{
+            name: [why if value is None else value for value, why in zip(own, missing, strict=True)]
+            for name, own in taken.items()
+        },
     }
 
 

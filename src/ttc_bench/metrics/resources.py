@@ -161,6 +161,9 @@ class Monitor:
     @contextmanager
     def left_out(self) -> Iterator[None]:
         """What runs in the block, alone, is not the variant's: nothing of it is read."""
+        if self._is_paused:  # It is within another such block.
+            yield
+            return
         start, self._is_paused = self._spending(), True
         try:
             yield

@@ -67,6 +67,31 @@ class Outcome:
             raise TypeError(f"the samples of an outcome are {self.samples!r}: no texts.")
 
 
+class Places:
+    """Room for as many jobs at a time as the engine takes, which may become more or fewer.
+
+    Args:
+        engine: The engine.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._inside = 0
+        self._left = asyncio.Condition()
+
+    async def __aenter__(self) -> None:
+        """Wait for a place."""
+        async with self._left:
+            await self._left.wait_for(lambda: self._inside < self._engine.concurrency)
+            self._inside += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave it to another one, or to several where there is more room now."""
+        async with self._left:
+            self._inside -= 1
+            self._left.notify(max(0, self._engine.concurrency - self._inside))
+
+
 class Variant(Params):
     """One configuration of a policy: its fields are the settings, `answer` the algorithm.
 
@@ -130,15 +155,14 @@ class Variant(Params):
         """
         if not sessions:
             return
-        concurrency = sessions[0].engine.concurrency
-        if concurrency == 1:
+        if sessions[0].engine.concurrency == 1:
             # An engine that computes in this process never yields to the event loop:
             # one after another, each outcome is seen as soon as it is there.
             for session in sessions:
                 yield await self._attempt(session)
             return
-        limit = asyncio.Semaphore(concurrency)
-        tasks = [asyncio.ensure_future(self._attempt(session, limit)) for session in sessions]
+        places = Places(sessions[0].engine)
+        tasks = [asyncio.ensure_future(self._attempt(session, places)) for session in sessions]
         try:
             for done in asyncio.as_completed(tasks):
                 yield await done
@@ -147,9 +171,9 @@ class Variant(Params):
                 task.cancel()
 
     async def _attempt(
-        self, session: Session, limit: asyncio.Semaphore | None = None
+        self, session: Session, places: Places | None = None
     ) -> tuple[Session, Outcome | Exception]:
-        async with limit or contextlib.nullcontext():
+        async with places or contextlib.nullcontext():
             try:
                 async with session.beside_control():
                     return session, await self.answer(session)

@@ -31,12 +31,13 @@ class Control:
         done: Called once it has run.
 
     Attributes:
+        session: The same.
         goes_first: The same.
         apart: Makes the block in which it runs, so that what it takes is not read as the variant's.
     """
 
     def __init__(self, session: Session, goes_first: bool, done: Callable[[], None]) -> None:
-        self._session = session
+        self.session = session
         self._done = done
         self.goes_first = goes_first
         self.apart: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
@@ -44,7 +45,7 @@ class Control:
     @property
     def ledger(self) -> Ledger:
         """The bill, without calls as long as the control has not run."""
-        return self._session.ledger
+        return self.session.ledger
 
     @contextlib.asynccontextmanager
     async def beside(self) -> AsyncIterator[None]:
@@ -64,7 +65,7 @@ class Control:
         """
         try:
             with self.apart():
-                await self._session.complete(self._session.request(purpose="control"))
+                await self.session.complete(self.session.request(purpose="control"))
         except CallError as error:
             if error.fatal:
                 raise

@@ -62,6 +62,7 @@ class _ElasticBatch(Variant):
         async with contextlib.AsyncExitStack() as controls:
             for session in sessions:
                 await controls.enter_async_context(session.beside_control())
+                await session.enter()
             async for place, result in sessions[0].engine.complete_many(requests):
                 session = sessions[place]
                 if isinstance(result, CallError):
@@ -69,6 +70,8 @@ class _ElasticBatch(Variant):
                     continue
                 session.record(requests[place], result)
                 yield session, Outcome(result.text, result)
+                # All decode together: while the run stands still, so does the batch.
+                await session.enter()
 
 
 @variant("elastic_batch", "greedy")

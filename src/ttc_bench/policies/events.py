@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ttc_bench.engines.ledger import Call
+from ttc_bench.policies.steering import Steering, place_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ class Events:
 
     Args:
         folder: Where the files of runs are; ``None`` tells nobody.
+
+    Attributes:
+        steering: Follows what the run is asked for meanwhile, in a file beside its own.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -48,6 +52,7 @@ class Events:
         self._file: int | None = None
         self._plan: Mapping[str, Any] = {}
         self._watchers: list[Watcher] = []
+        self.steering = Steering(self.steered)
 
     def watch(self, watcher: Watcher) -> None:
         """Tell a function, too, of every event from now on."""
@@ -75,12 +80,18 @@ class Events:
         """Tell that a job is done, by what its row says."""
         self._emit("job", variant=variant, **{name: row[name] for name in JOB_FACTS})
 
+    def steered(self, **facts: Any) -> None:
+        """Tell that the run goes otherwise from now on, or that orders were refused."""
+        self._emit("steered", **facts)
+
     def end(self, error: str | None = None) -> None:
         """Tell that the run is over, and what ended it if that was a fault."""
         if self._file is not None:
             self._emit("end", error=error)
             os.close(self._file)
             self._file = None
+            if self.steering.place is not None:
+                self.steering.place.unlink(missing_ok=True)
 
     def _emit(self, kind: str, **facts: Any) -> None:
         for watcher in self._watchers:
@@ -89,7 +100,8 @@ class Events:
             return
         try:
             if self._file is None:
-                self._file = _opened(self._folder)
+                path, self._file = _opened(self._folder)
+                self.steering.place = place_of(path)
                 self._write("run", _process())
                 if self._plan:
                     self._write("plan", self._plan)
@@ -104,13 +116,14 @@ class Events:
         os.write(self._file, line.encode() + b"\n")
 
 
-def _opened(folder: Path) -> int:
+def _opened(folder: Path) -> tuple[Path, int]:
     """Return a new file of the folder, and leave the newest of the older ones there."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob("*.jsonl"))[: -(MOST_RUNS - 1)]:
         old.unlink(missing_ok=True)
-    name = f"{time.strftime('%Y-%m-%dT%H.%M.%S', time.gmtime())}-{os.getpid()}.jsonl"
-    return os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        place_of(old).unlink(missing_ok=True)
+    path = folder / f"{time.strftime('%Y-%m-%dT%H.%M.%S', time.gmtime())}-{os.getpid()}.jsonl"
+    return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
 def _process() -> dict[str, Any]:

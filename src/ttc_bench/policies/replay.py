@@ -28,11 +28,15 @@ class Replay:
     Args:
         engine: The engine.
         journal: The journal of completions.
+        enter: Waits until a call may be made.
     """
 
-    def __init__(self, engine: Engine, journal: Journal) -> None:
+    def __init__(
+        self, engine: Engine, journal: Journal, enter: Callable[[], Awaitable[None]]
+    ) -> None:
         self._engine = engine
         self._journal = journal
+        self._enter = enter
 
     def recall(self, request: Request) -> dict[int, Completion]:
         """Return the samples of a request that the journal holds, by seed index."""
@@ -79,6 +83,7 @@ class Replay:
         self, request: Request, completions: dict[int, Completion], broken: list[BrokenCall]
     ) -> None:
         """Run a request as one call, and keep what comes back."""
+        await self._enter()
         try:
             samples = await self._engine.complete(request)
         except CallError as error:
@@ -93,6 +98,7 @@ class Replay:
         identity = request.identity(self._engine.fingerprint(request.role))
         if (kept := self._read(key_of(identity), Reading)) is not None:
             return kept
+        await self._enter()
         reading = await read()
         self._journal.put(key_of(identity), reading.to_json(), identity)
         return reading

@@ -12,6 +12,7 @@ from ttc_bench.engines.ledger import COLUMNS, Ledger
 from ttc_bench.engines.trace import TraceRecord
 from ttc_bench.metrics.resources import Reading
 from ttc_bench.metrics.stored import as_of_now
+from ttc_bench.policies.steering import STEERED
 from ttc_bench.storable import REPLACEMENT, is_changed, storable
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 Status = Literal["ok", "failed"]
 
 
-NESTED = ("ledger", "resources", "control", "is_timed", "trace")
+NESTED = ("ledger", "resources", "control", "is_timed", "trace", "steered")
 """Fields of a response whose parts are columns or rows of another table, or that decide what these
 hold."""
 
@@ -74,6 +75,7 @@ class Response:
         is_timed: Whether the bill's clock holds all that the user waited for; not where a call came
             to nothing, no try of which is billed.
         lossless: Whether the answer is the baseline's by construction, on this model.
+        steered: What changed in how the run calls its models while this was answered.
 
     The column ``notes`` holds what a reader has to know of the calls of the bill: see
     `ttc_bench.engines.completion.NOTED`.
@@ -106,16 +108,18 @@ class Response:
     lossless: bool | None = None
     is_timed: bool = True
     trace: Sequence[TraceRecord] = ()
+    steered: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know of its calls, each thing once."""
-        return tuple(dict.fromkeys(note for call in self.ledger.calls for note in call.notes))
+        own = [note for call in self.ledger.calls for note in call.notes]
+        return tuple(dict.fromkeys([*own, *(f"{STEERED}: {one}" for one in self.steered)]))
 
     @property
     def is_measured(self) -> bool:
-        """Whether every call was made in this run, so that its times are this variant's."""
-        return not any(call.replayed for call in self.ledger.calls)
+        """Whether every call was made in this run, as it is, so that times are this variant's."""
+        return not self.steered and not any(call.replayed for call in self.ledger.calls)
 
     def to_row(self) -> dict[str, Any]:
         """Return the Parquet row: identity, answer, totals of the bill, and the bill itself."""
@@ -137,6 +141,8 @@ class Response:
         }
         if not (self.is_measured and self.is_timed):
             row |= {**dict.fromkeys(TIMES), "itl_s": []}
+        if self.steered:
+            row["control_latency_s"] = None
         kept = {name: storable(value) for name, value in row.items()}
         same = {n for n, value in row.items() if kept[n] is value or kept[n] == value}
         within = [name for name, value in (("bill", bill), ("info", info)) if is_changed(value)]

@@ -23,6 +23,7 @@ from ttc_bench.engines.ledger import Ledger
 from ttc_bench.errors import UserError
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.replay import Replay
+from ttc_bench.policies.steering import Passage
 from ttc_bench.types import Job, Message, Role
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Session(JobRequests):
         engine: The engine.
         ledger: The bill.
         control: The control.
+        passage: The way of its calls past what the run is ordered meanwhile.
     """
 
     def __init__(
@@ -106,13 +108,24 @@ class Session(JobRequests):
         self.ledger = Ledger()
         self.control = control
         self._decodings = decodings
-        self._replay = Replay(engine, journal)
+        self.passage = Passage()
+        self._replay = Replay(engine, journal, self.enter)
         self._scores: dict[tuple[tuple[Message, ...], str], float] = {}
 
     @property
     def elapsed_s(self) -> float:
         """Seconds that all calls so far take, one request after the other."""
         return slowest(self.ledger.calls, "latency_s") or 0.0
+
+    def go_by(self, passage: Passage) -> None:
+        """Let its calls, and those of its control, take this way."""
+        self.passage = passage
+        if self.control is not None:
+            self.control.session.go_by(passage)
+
+    async def enter(self) -> None:
+        """Wait until a call may be made; whoever calls the engine by itself asks here first."""
+        await self.passage.enter()
 
     def beside_control(self) -> AbstractAsyncContextManager[None]:
         """Return the block in which the policy answers: the control runs before or after it."""

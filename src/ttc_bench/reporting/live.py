@@ -43,6 +43,7 @@ class Progress:
         limits: Its limits by name.
         latency_s: Quantiles of the calls of the last minutes by name.
         minutes: A row per minute: ``minute``, ``calls``, ``retries``, ``rate_limited``.
+        steered: What was changed of it meanwhile, and when, in words, the last first.
     """
 
     sentence: str
@@ -58,6 +59,7 @@ class Progress:
     limits: Mapping[str, Any] = field(default_factory=dict)
     latency_s: Mapping[str, float] = field(default_factory=dict)
     minutes: Sequence[Mapping[str, Any]] = ()
+    steered: Sequence[str] = ()
 
 
 def read(path: Path) -> list[Event]:
@@ -84,8 +86,8 @@ def progress(events: Sequence[Event], now: float) -> Progress:
     if not events:
         return Progress("The run has told nothing yet.", is_over=False)
     sentence, is_over, pid = _state(events, now)
-    jobs = [event for event in events if event["kind"] == "job"]
-    calls = [event for event in events if event["kind"] == "call" and not event["replayed"]]
+    jobs = _of(events, "job")
+    calls = [event for event in _of(events, "call") if not event["replayed"]]
     plan = next((event for event in events if event["kind"] == "plan"), None)
     rows = _variants(events, jobs, plan)
     left = sum(row["left"] for row in rows)
@@ -103,10 +105,27 @@ def progress(events: Sequence[Event], now: float) -> Progress:
         left_s=left / rate if rate and not is_over else None,
         calls=len(calls),
         usd=None if None in costs else math.fsum(costs),
-        limits=plan["limits"] if plan else {},
+        limits=_limits(plan, _of(events, "steered")),
         latency_s=_latencies(calls, last),
         minutes=_minutes(calls, jobs),
+        steered=[*map(_steered, _of(events, "steered"))][::-1],
     )
+
+
+def _of(events: Sequence[Event], kind: str) -> list[Event]:
+    return [event for event in events if event["kind"] == kind]
+
+
+def _limits(plan: Event | None, steered: Sequence[Event]) -> dict[str, Any]:
+    """Return the limits that hold now: those of the plan, but for what was changed since."""
+    changed = next((event for event in reversed(steered) if "change" in event), {})
+    own = plan["limits"] if plan else {}
+    return {name: changed.get(name) or limit for name, limit in own.items()}
+
+
+def _steered(event: Event) -> str:
+    refused = event.get("refused")
+    return f"{clock(event['at'])}: {event['change'] if refused is None else f'not done: {refused}'}"
 
 
 def _state(events: Sequence[Event], now: float) -> tuple[str, bool, int | None]:
@@ -125,7 +144,12 @@ def _state(events: Sequence[Event], now: float) -> tuple[str, bool, int | None]:
         return f"The run is at work on {begun['host']}; {silent}.", False, None
     if not is_alive(begun["pid"], begun["created"]):
         return f"The run has died: process {begun['pid']} is gone, {silent}.", True, None
-    return f"The run is at work, process {begun['pid']}; {silent}.", False, begun["pid"]
+    stands = "paused" if _is_paused(events) else "at work"
+    return f"The run is {stands}, process {begun['pid']}; {silent}.", False, begun["pid"]
+
+
+def _is_paused(events: Sequence[Event]) -> bool:
+    return bool(next((e["paused"] for e in reversed(events) if "paused" in e), False))
 
 
 def is_alive(pid: int, created: float) -> bool:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from ttc_bench.dashboard import parts
+from ttc_bench.dashboard.serving import warning_of
 from ttc_bench.dashboard.store import Place, Store
 from ttc_bench.dashboard.views import page
+from ttc_bench.engines.base import CallLimits
 from ttc_bench.errors import DataError, UserError
+from ttc_bench.params import parse_params
+from ttc_bench.policies.steering import order, orders_in, place_of
 from ttc_bench.reporting.live import Event, Progress, duration, progress, read
 from ttc_bench.reporting.metric_table import metric_table
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
@@ -41,6 +47,10 @@ def _show(store: Store, name: str) -> None:
         _numbers(now)
         if now.pid is not None:
             _machine(now.pid)
+            _steering(store.place("events", name).path, now)
+        if now.steered:
+            st.caption("How it was steered, the last first")
+            st.text("\n".join(now.steered))
         st.dataframe(_variants(store, now, events), hide_index=True)
         if now.minutes:
             st.caption("Calls, retries and answers of 429 that ended a job, by minute")
@@ -96,6 +106,76 @@ def _machine(pid: int) -> None:
         f" the machine is at {psutil.cpu_percent():.0f}% and has"
         f" {psutil.virtual_memory().available / 2**30:.1f} GiB left. {gpu_now()}"
     )
+
+
+LIMITS = {
+    "concurrency": "Calls at once",
+    "max_usd": "US$, at most",
+    "max_requests": "Requests, at most",
+    "requests_per_minute": "Requests a minute",
+    "tokens_per_minute": "Tokens a minute",
+}
+"""What can be changed of a run at work, and how it is called."""
+
+
+def _steering(events: Path, now: Progress) -> None:
+    """Offer to pause a run, to let it go on, and to call its models otherwise."""
+    import streamlit as st
+
+    if why_not := _unsteerable(now):
+        st.caption(why_not)
+        return
+    try:
+        _orders(events, orders_in(place_of(events)), bool(now.limits))
+    except UserError as error:
+        st.info(parts.plain(error.message))
+
+
+def _orders(events: Path, asked: CallLimits, has_limits: bool) -> None:
+    import streamlit as st
+
+    with st.container(horizontal=True):
+        if st.button("Resume" if asked.paused else "Pause", key="pause"):
+            order(events, asked.model_copy(update={"paused": not asked.paused}))
+            st.rerun()
+        st.caption("It takes effect between two calls; jobs at work then have no times.")
+    if has_limits:
+        _limits(events, asked)
+
+
+def _limits(events: Path, asked: CallLimits) -> None:
+    import streamlit as st
+
+    with st.expander("Change its limits"), st.form("limits", border=False):
+        with st.container(horizontal=True):
+            chosen = {
+                name: st.number_input(
+                    label,
+                    value=getattr(asked, name),
+                    min_value=0.0 if name == "max_usd" else 1,
+                    placeholder="as started",
+                    key=name,
+                )
+                for name, label in LIMITS.items()
+            }
+        if st.form_submit_button("Change"):
+            settings = {name: value for name, value in chosen.items() if value is not None}
+            order(events, parse_params(CallLimits, {**settings, "paused": asked.paused}, "limits"))
+            st.rerun()
+
+
+def _unsteerable(now: Progress) -> str:
+    """Return why the run cannot be steered from here; empty if it can be."""
+    import psutil
+    import streamlit as st
+
+    if warning_of(st.config.get_option("server.address")):
+        return "It cannot be steered here, where others come in without a password."
+    try:
+        owner = psutil.Process(now.pid).uids().effective
+    except psutil.Error:
+        return "It is ending."
+    return "" if owner == os.geteuid() else "It is another user's, who alone can steer it."
 
 
 def _variants(store: Store, now: Progress, events: list[Event]) -> list[dict[str, Any]]:

@@ -35,12 +35,14 @@ class Attempts:
         broken: Tries that broke off half-way and are billed.
         queue_s: Time in our own limiter before the first try.
         started_s: When the first try left; when it was admitted, if it could not leave.
+        held_s: How long the run was paused while it waited: no loss of this sample.
     """
 
     log: list[dict[str, Any]] = field(default_factory=list)
     broken: list[BrokenCall] = field(default_factory=list)
     queue_s: float = 0.0
     started_s: float = 0.0
+    held_s: float = 0.0
 
     def add(self, failure: TryError, left_s: float) -> None:
         """Note a failed try that left at ``left_s``."""
@@ -75,7 +77,7 @@ class Attempts:
     @property
     def lost_s(self) -> float:
         """Time since the first try left, and what the provider asks to wait yet."""
-        return time.perf_counter() - self.started_s + self.told_s
+        return time.perf_counter() - self.started_s - self.held_s + self.told_s
 
     @property
     def told_s(self) -> float:

@@ -141,6 +141,18 @@ class EndpointClient:
             error.broken = tuple(attempts.broken)
             raise
 
+    def limit(
+        self,
+        concurrency: int,
+        requests_per_minute: float | None,
+        tokens_per_minute: float | None,
+        is_held: bool,
+    ) -> None:
+        """Go by other limits from now on; while it is held, nothing leaves, retries included."""
+        self._limiter.resize(concurrency)
+        self._throttle.limit(requests_per_minute, tokens_per_minute)
+        self._throttle.hold(is_held)
+
     async def close(self) -> None:
         """Release what is bound to the running event loop."""
         await self._transport.close()
@@ -173,7 +185,7 @@ class EndpointClient:
     @asynccontextmanager
     async def _in_flight(self, request: Request, attempts: Attempts) -> AsyncIterator[InFlightCall]:
         """Wait for a place, the budget and the rate limits; book what was used in the end."""
-        asked_s = time.perf_counter()
+        asked_s, held_s = time.perf_counter(), self._throttle.held_s
         prompt_tokens = self._prompt_tokens(request)
         tokens = prompt_tokens + request.max_tokens
         async with self._limiter.enter() as entered_s:
@@ -182,6 +194,7 @@ class EndpointClient:
             try:
                 ticket = await self._throttle.admit(tokens)
                 admitted_s = time.perf_counter()
+                attempts.held_s += self._throttle.held_s - held_s
                 call = InFlightCall(ticket, entered_s, admitted_s, prompt_tokens, tokens)
                 if not attempts.log:
                     attempts.queue_s = admitted_s - asked_s

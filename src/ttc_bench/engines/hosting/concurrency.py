@@ -73,6 +73,12 @@ class ConcurrencyLimiter:
         self.limit = min(float(self._most), self.limit + 1 / self.limit)
         self._let_in()
 
+    def resize(self, most: int) -> None:
+        """Let so many in from now on; who is inside stays."""
+        if most != self._most:
+            self._most, self.limit = most, float(most)
+            self._let_in()
+
     async def _wait(self) -> None:
         if self._inside < int(self.limit) and not self._waiting:
             self._inside += 1

@@ -7,6 +7,7 @@ drains: twice its limit in its first window. A sliding window counts what really
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from typing import Generic, TypeVar
 GUARD_S = 0.03
 """Added to every window: requests reach the server after delays that differ by about this much.
 A limit of N per second is sustained at N / 1.03."""
+
+MINUTE_S = 60.0
 
 _POLL_S = 0.002
 _LOOK_AGAIN_S = 0.05
@@ -37,6 +40,7 @@ class SlidingWindow:
         self, limit: float, window_s: float, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self.limit = limit
+        self.window_s = window_s
         self._span_s = window_s + GUARD_S
         self._clock = clock
         self._slots: deque[Slot] = deque()
@@ -131,6 +135,8 @@ class Throttle:
     ) -> None:
         self._requests, self._tokens = requests, tokens
         self._paused_until_s = 0.0
+        self._held_since_s: float | None = None
+        self._held_s = 0.0
         self._turn = PerLoop(asyncio.Lock)
 
     async def admit(self, tokens: int) -> Ticket:
@@ -143,11 +149,32 @@ class Throttle:
                 tuple(window.take(tokens) for window in self._tokens),
             )
 
+    def limit(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
+        """Let so much leave in a minute from now on, what left before included; ``None``: any."""
+        both = ((self._requests, requests_per_minute), (self._tokens, tokens_per_minute))
+        for windows, most in both:
+            for window in windows:
+                if window.window_s == MINUTE_S:
+                    window.limit = most or math.inf
+
+    def hold(self, is_held: bool) -> None:
+        """Let nothing leave until told otherwise, or let it leave again."""
+        self._held_s, now = self.held_s, time.perf_counter()
+        self._held_since_s = now if is_held else None
+
+    @property
+    def held_s(self) -> float:
+        """Seconds for which it was held so far."""
+        since_s = self._held_since_s
+        return self._held_s + (0.0 if since_s is None else time.perf_counter() - since_s)
+
     def pause(self, seconds: float) -> None:
         """Let nothing leave for ``seconds``; a longer pause that is on stays."""
         self._paused_until_s = max(self._paused_until_s, time.perf_counter() + seconds)
 
     def _wait_s(self, tokens: int) -> float:
+        if self._held_since_s is not None:
+            return _LOOK_AGAIN_S
         waits = [self._paused_until_s - time.perf_counter()]
         waits += [window.delay_s(1) for window in self._requests]
         waits += [window.delay_s(tokens) for window in self._tokens]

@@ -164,6 +164,11 @@ class Budget:
         self._reservations: list[Reservation] = []
         self._settled = PerLoop(asyncio.Event)
 
+    def limit(self, max_usd: float | None, max_requests: int | None) -> None:
+        """Hold the run to other limits from now on; what is spent counts."""
+        self.max_usd, self.max_requests = max_usd, max_requests
+        self._settled.get().set()
+
     async def reserve(self, most_usd: float) -> Reservation:
         """Set aside what one try may cost at most.
 

@@ -29,6 +29,7 @@ from ttc_bench.policies.control import sessions, timed_jobs
 from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import Response, to_frame, to_traces
+from ttc_bench.policies.steering import Passage
 from ttc_bench.thinking import Thought, split_thinking
 from ttc_bench.types import DataFrame, Job
 
@@ -147,6 +148,7 @@ def _measured(
         one_by_one = sessions[0].engine.concurrency == 1
         for control in (session.control for session in sessions if session.control):
             control.apart = monitor.left_out if one_by_one else monitor.mixed
+        events.steering.apart = monitor.left_out
         responses = asyncio.run(_in_turn(label, variant, sessions, events))
     readings = asdict(monitor.reading)
     return [replace(response, resources=readings) for response in responses]
@@ -190,8 +192,10 @@ async def _run(
     events.begin(name, len(sessions))
     for session in sessions:
         session.ledger.on_call = partial(events.call, name)
+        session.go_by(Passage(events.steering, engine))
+    outcomes_of = contextlib.aclosing(_outcomes(name, variant, sessions))
     try:
-        async with contextlib.aclosing(_outcomes(name, variant, sessions)) as outcomes:
+        async with events.steering.watched(engine), outcomes_of as outcomes:
             async for session, outcome in outcomes:
                 response = done[session.job.id] = respond(label, variant, session, outcome)
                 measured = {"measured": response.is_measured}
@@ -245,6 +249,7 @@ def respond(
         "variant": label,
         "ledger": session.ledger,
         "lossless": variant.lossless and Capability.FLOAT32 in engine.capabilities(),
+        "steered": session.passage.changes,
     }
     if (control := session.control) is not None:
         identity |= {"control": control.ledger, "control_first": control.goes_first}
