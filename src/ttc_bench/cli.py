@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import gc
+import re
 import signal
 import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from kedro import KedroDeprecationWarning
@@ -24,6 +25,11 @@ from ttc_bench.errors import UserError, told
 from ttc_bench.hooks.progress import PROGRESS
 from ttc_bench.hooks.tracking import end_runs
 from ttc_bench.params import unknown
+
+if TYPE_CHECKING:
+    from ttc_bench.dashboard.store import Store
+    from ttc_bench.ratings.params import HumanEvaluationParams
+    from ttc_bench.ratings.store import Ratings
 
 SIGNALLED = 128
 """Exit status of a process that a signal ended, less the signal's number, as shells have it."""
@@ -293,6 +299,72 @@ def dashboard(host: str, port: int, env: str | None) -> None:
         click.echo(f"Warning: {warning}", err=True)
     with contextlib.chdir(_project_folder(None)):
         serve(host, port)
+
+
+@cli.group()
+def sheet() -> None:
+    """Pairs of answers as a CSV file, for raters without the dashboard."""
+
+
+@sheet.command()
+@click.option("--rater", required=True, help="Who judges.")
+@click.option("--pairs", default=20, show_default=True, type=click.IntRange(1), help="Most pairs.")
+@click.option("--to", type=click.Path(path_type=Path), help="The file; ./sheet-RATER.csv if none.")
+@click.option("--env", "-e", default=None, help="Environment of the configuration.")
+def export(rater: str, pairs: int, to: Path | None, env: str | None) -> None:
+    """Write pairs that a rater has not judged yet; nobody sees who made an answer."""
+    from ttc_bench.ratings.pairs import ANSWERED, questions_of
+    from ttc_bench.ratings.sheet import hand_out, write
+    from ttc_bench.ratings.store import rater_of
+
+    name = rater_of(rater)
+    in_file = re.sub(r"[^\w-]+", "-", name)
+    place = (to or Path(f"sheet-{in_file}.csv")).absolute()
+    if place.exists() or not place.parent.is_dir():
+        fault = "is there already" if place.exists() else "is in no folder that is there"
+        raise UserError(f"{place} {fault}: name another file by --to.")
+    ratings, params, store = _ratings(env)
+
+    def asked(job: str) -> str:
+        return "\n\n".join(message.content for message in store.job(job).messages)
+
+    questions = questions_of(store.table("stored_responses", ANSWERED))
+    handed = hand_out(ratings, questions, name, pairs, params.seed, asked)
+    if handed.empty:
+        raise UserError(f"there is no pair that {name} has not judged or been handed.")
+    write(handed, place)
+    click.echo(
+        f"{place}: {len(handed)} pairs for {name}. The column preference takes left, right, tie or"
+        f" both bad; `kedro sheet read {place.name}` then reads it."
+    )
+
+
+@sheet.command("read")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--env", "-e", default=None, help="Environment of the configuration.")
+def read_sheet(file: Path, env: str | None) -> None:
+    """Keep the ratings of a sheet that came back: all of them, or none where one is wrong."""
+    from ttc_bench.ratings.sheet import read, read_back
+
+    filled = read(file.absolute())
+    ratings, _, _ = _ratings(env)
+    new = read_back(ratings, filled)
+    ratings.add_all(new)
+    raters = ", ".join(sorted({one.rater for one in new})) or "anyone"
+    click.echo(f"{len(new)} new ratings by {raters}: kedro run --pipeline=human_evaluation")
+
+
+def _ratings(env: str | None) -> tuple[Ratings, HumanEvaluationParams, Store]:
+    """Return the project's database of ratings, its settings, and what was measured."""
+    from ttc_bench.dashboard.store import Store
+    from ttc_bench.params import parse_params
+    from ttc_bench.ratings.params import HumanEvaluationParams
+    from ttc_bench.ratings.store import Ratings
+
+    store = Store(_project_folder(None), env)
+    group = "human_evaluation"
+    params = parse_params(HumanEvaluationParams, store.parameters(group), group)
+    return Ratings(params.address(store.folder)), params, store
 
 
 @cli.command()

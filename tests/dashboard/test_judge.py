@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
 from tests.dashboard.conftest import RUN, Open, words
 
+from ttc_bench.cli import cli
 from ttc_bench.ratings.store import Ratings
 
 
@@ -49,3 +53,34 @@ def test_who_has_no_name_judges_nothing(copied: Path, open_page: Open) -> None:
     assert not page.exception
     assert "Who judges?" in words(page)
     assert not [button for button in page.button if button.key == "left"]
+
+
+def test_a_sheet_goes_out_and_comes_back_by_commands(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(copied)
+
+    def sheet(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["sheet", *arguments])
+
+    result = sheet("export", "--rater", "  Ann  Lee ", "--pairs", "4")
+    assert result.exit_code == 0, result.output
+    handed = pd.read_csv(copied / "sheet-Ann-Lee.csv", dtype=str, keep_default_na=False)
+    assert len(handed) == 4
+    assert not any(name in handed.to_csv() for name in RUN), "nobody sees who made an answer"
+    assert handed["question"].str.len().min() > 20
+    handed["preference"] = ["left", "both bad", "", "tie"]
+    handed.to_csv("filled.csv", index=False)
+    for kept in ("3 new ratings by Ann Lee", "0 new ratings"):
+        result = sheet("read", "filled.csv")
+        assert (result.exit_code, kept in result.output) == (0, True), result.output
+    assert ratings_of(copied).rows()["preference"].tolist() == ["left", "both bad", "tie"]
+    handed.assign(preference="lift").to_csv("wrong.csv", index=False)
+    for arguments in (
+        ("export", "--rater", "Ann Lee"), ("export", "--rater", " "), ("read", "away.csv"),
+        ("export", "--rater", "bo", "--to", "no/folder.csv"), ("read", "wrong.csv"),
+    ):  # fmt: skip
+        result = sheet(*arguments)
+        assert result.exit_code == 1
+        assert result.output.startswith("Error: ")
+        assert "Traceback" not in result.output

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
+import sqlite3
 from collections import Counter
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.conftest import KedroRun
 from tests.reporting.support import scores
 
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
 from ttc_bench.ratings.pairs import Question, next_pair, questions_of
-from ttc_bench.ratings.sheet import read_sheet, sheet
-from ttc_bench.ratings.store import Grading, PairRating, Preference, Ratings
+from ttc_bench.ratings.sheet import as_text, from_text, hand_out, read, read_back, write
+from ttc_bench.ratings.store import Grading, PairRating, Preference, Ratings, rater_of
 from ttc_bench.ratings.summary import agreement, grades, strengths
 
 VARIANTS = ("baseline.greedy", "cascade.agreement", "early_exit.fixed_layer")
@@ -90,11 +94,26 @@ def test_the_last_rating_of_a_rater_alone_is_taken_back(address: str) -> None:
     assert not Ratings(address).undo("carol")
 
 
-@pytest.mark.parametrize("bad", ["nosuch://x", "no address", "postgresql+nosuch://u@h/d"])
+@pytest.mark.parametrize(
+    "bad", ["nosuch://x", "no address", "", "postgresql+nosuch://u@h/d", "sqlite://h:p/d"]
+)
 def test_a_database_that_is_none_is_one_line(bad: str) -> None:
     with pytest.raises(UserError, match=r"human_evaluation\.database") as raised:
         Ratings(bad).rows()
     assert "\n" not in raised.value.message
+
+
+def test_a_file_that_is_no_database_or_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("this is a letter, and a long one, too " * 40)
+    (tmp_path / "other.db").touch()
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("create table pairs_rated (name text)")
+    for name in ("text", ".", "text/below/it.db", "other.db"):
+        ratings = Ratings(f"sqlite:///{tmp_path}/{name}")
+        for use in (lambda r: r.rows(), lambda r: r.add(rating("ann", 1)), lambda r: r.undo("a")):
+            with pytest.raises(UserError, match=r"human_evaluation\.database") as raised:
+                use(ratings)
+            assert "\n" not in raised.value.message
 
 
 def test_a_rater_sees_each_pair_that_differs_once_and_sides_by_chance(
@@ -115,26 +134,126 @@ def test_a_rater_sees_each_pair_that_differs_once_and_sides_by_chance(
     assert max(counts.values()) <= 4, "ratings are spread over pairs, not spent on one"
 
 
-def test_a_sheet_tells_no_name_and_comes_back_as_ratings(questions: list[Question]) -> None:
-    rated = Ratings("sqlite://").rows()
-    handed, key = sheet(questions, rated, "ann", 5, 0, lambda job: f"question {job}")
+def ask(job: str) -> str:
+    return f"question {job}"
+
+
+def test_a_sheet_tells_no_name_and_comes_back_as_ratings(
+    questions: list[Question], tmp_path: Path
+) -> None:
+    ratings = Ratings("sqlite://")
+    handed = hand_out(ratings, questions, "ann", 5, 0, ask)
     text = handed.drop(columns=["left", "right"]).to_csv()
     assert not any(name in text for name in VARIANTS)
-    handed["preference"] = ["left", "Right ", "tie", "both bad", ""]
-    back = read_sheet(handed, key, "ann")
+    write(handed, tmp_path / "sheet.csv")
+    filled = read(tmp_path / "sheet.csv")
+    assert filled.to_dict("list") == handed.to_dict("list")
+    filled["preference"] = ["left", "Right ", "tie", " Both  BAD", ""]
+    blank = pd.DataFrame([dict.fromkeys(filled.columns, " ")])
+    filled = pd.concat([blank, filled.iloc[:2], blank, filled.iloc[2:]], ignore_index=True)
+    back = read_back(ratings, filled)
     assert [one.preference for one in back] == ["left", "right", "tie", "both bad"]
+    key = ratings.rows("handed")
     for one, (_, row) in zip(back, key.iterrows(), strict=False):
         assert (one.left, one.right, one.job_id) == (row["left"], row["right"], row["job_id"])
+        assert one.rater == "ann"
+    ratings.add_all(back)
+    assert read_back(ratings, filled) == [], "what was read once is not counted twice"
+    filled.loc[filled["pair"] == handed["pair"][4], "preference"] = "left"
+    assert [one.preference for one in read_back(ratings, filled)] == ["left"]
+
+
+def test_a_second_sheet_holds_other_pairs_under_other_numbers(questions: list[Question]) -> None:
+    ratings = Ratings("sqlite://")
+    sheets = [hand_out(ratings, questions, "ann", 15, 0, ask) for _ in range(3)]
+    assert [len(one) for one in sheets] == [15, 6, 0]
+    rows = ratings.rows("handed")
+    pairs = [(row["job_id"], frozenset((row["left"], row["right"]))) for _, row in rows.iterrows()]
+    assert len(set(pairs)) == len(pairs) == 21
+    assert not set(sheets[0]["pair"]) & set(sheets[1]["pair"])
+    assert len(hand_out(ratings, questions, "bo", 30, 0, ask)) == 21
+
+
+def test_every_fault_of_a_sheet_is_told_with_its_row(questions: list[Question]) -> None:
+    ratings = Ratings("sqlite://")
+    handed = hand_out(ratings, questions, "ann", 5, 0, ask)
     handed["preference"] = ["leftt", "", "", "", ""]
-    handed.loc[4, "pair"] = "ann-0-9"
+    handed.loc[4, "pair"] = "17"
     handed.loc[3, "pair"] = handed.loc[2, "pair"]
     with pytest.raises(DataError) as raised:
-        read_sheet(handed, key, "ann")
+        read_back(ratings, handed)
     first, second, third = raised.value.message.splitlines()
     assert first.startswith("row 2: 'leftt' is no preference. Did you mean 'left'")
     assert "row 5" in second
     assert "twice" in second
-    assert "row 6: no pair 'ann-0-9'" in third
+    assert "row 6: no pair '17'" in third
+    with pytest.raises(DataError, match="no column preference"):
+        read_back(ratings, handed.drop(columns="preference"))
+
+
+@given(st.text())
+def test_no_cell_is_computed_and_each_comes_back_as_it_was(cell: str) -> None:
+    shown = as_text(cell)
+    assert shown[:1] not in tuple("=+-@\t\r")
+    assert from_text(shown) == cell
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8")), min_size=3))
+def test_what_models_wrote_passes_through_a_file(
+    tmp_path_factory: pytest.TempPathFactory, cells: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("sheet") / "sheet.csv"
+    handed = pd.DataFrame({"pair": [str(n) for n in range(len(cells))], "left": cells})
+    write(handed, path)
+    back = read(path)
+    assert back["pair"].tolist() == handed["pair"].tolist()
+
+
+def test_a_file_of_another_spreadsheet_is_read_and_what_is_none_is_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.csv"
+    for comma in ",;\t":
+        path.write_text(f"pair{comma}preference\r\n1{comma}NA\r\n", encoding="utf-8-sig")
+        assert read(path).to_dict("list") == {"pair": ["1"], "preference": ["NA"]}
+    for content in (b"\xff\xfe\x00\x01", b"", b'a,b\n"1', b"pair\n1,2,3\n4,5,6,7\n"):
+        path.write_bytes(content)
+        with pytest.raises(DataError) as raised:
+            read(path)
+        assert "\n" not in raised.value.message
+    with pytest.raises(DataError, match="is there already"):
+        write(pd.DataFrame(), path)
+    with pytest.raises(DataError, match="No such file"):
+        read(tmp_path / "away.csv")
+
+
+def test_one_rater_has_one_name() -> None:
+    assert rater_of("  Ann \t Lee ") == "Ann Lee"
+    for name in ("", " \n ", "a" * 61, "a\0b", "\ud800"):
+        with pytest.raises(UserError) as raised:
+            rater_of(name)
+        assert "\n" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rater", ""), ("rater", " ann"), ("preference", "Left"), ("preference", None),
+        ("right", VARIANTS[0]), ("seconds", math.nan), ("seconds", -1.0), ("seconds", math.inf),
+        ("seed", 2**70), ("seed", 1.5), ("seed", True), ("job_id", ""), ("model", "\ud800"),
+    ],
+)  # fmt: skip
+def test_what_is_no_rating_is_refused_before_it_is_kept(field: str, value: object) -> None:
+    with pytest.raises((ValueError, UserError)):
+        PairRating(**{**vars(rating("ann", 1)), field: value})  # type: ignore[arg-type]
+
+
+def test_all_ratings_of_a_sheet_are_kept_or_none(address: str) -> None:
+    ratings = Ratings(address)
+    broken = rating("ann", 2)
+    object.__setattr__(broken, "seed", None)
+    object.__setattr__(broken, "rater", object())
+    with pytest.raises(UserError):
+        ratings.add_all([rating("ann", 1), broken])
+    assert ratings.rows().empty
 
 
 def table(ratings: list[PairRating]) -> pd.DataFrame:

@@ -15,6 +15,10 @@ SHARE = {"left": 1.0, "right": 0.0, "tie": 0.5, "both bad": 0.5}
 """What the left side gets of a comparison."""
 
 
+ANSWERED = ("model", "benchmark", "job_id", "policy", "variant", "status", "text")
+"""Columns of the responses that `questions_of` reads."""
+
+
 class Question(NamedTuple):
     """A question with what variants answered, which are not all the same.
 
@@ -51,7 +55,7 @@ def questions_of(responses: DataFrame) -> list[Question]:
     """Return the questions on which two valid answers differ.
 
     Args:
-        responses: Columns ``model, benchmark, job_id, policy, variant, status, text``.
+        responses: Columns `ANSWERED`.
     """
     answers: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in row_dicts(responses[responses["status"] == "ok"]):

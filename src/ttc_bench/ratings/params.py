@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
+
 from ttc_bench.params import Params
 
 SQLITE = "sqlite:///"
@@ -19,7 +21,7 @@ class HumanEvaluationParams(Params):
     """
 
     database: str = "sqlite:///data/ratings.db"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
     def address(self, folder: Path) -> str:
         """Return the address of the database as seen from a project's folder."""

@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from ttc_bench.errors import DataError
 from ttc_bench.params import close_matches
 from ttc_bench.ratings.pairs import Question, next_pair
-from ttc_bench.ratings.store import CHOICES, PairRating
+from ttc_bench.ratings.store import CHOICES, Handed, PairRating, Ratings
 from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.types import DataFrame
 
 SHEET = ("pair", "question", "left", "right", "preference")
 """Columns of a sheet; the rater fills ``preference``."""
 
-KEY = ("pair", "model", "benchmark", "job_id", "left", "right", "seed")
-"""Columns of its key, which stays here."""
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""What a cell begins with that a spreadsheet would compute, or that `as_text` has marked."""
 
 
-def sheet(
+def as_text(cell: str) -> str:
+    """Return a cell that a spreadsheet shows as it is, whatever it begins with.
+
+    An apostrophe before ``=``, ``+``, ``-``, ``@`` keeps it from being computed (OWASP, "CSV
+    injection"); `from_text` takes it away again.
+    """
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def from_text(cell: str) -> str:
+    """Return what `as_text` was given."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def hand_out(
+    ratings: Ratings,
     questions: Sequence[Question],
-    rated: DataFrame,
     rater: str,
     pairs: int,
     seed: int,
     asked: Callable[[str], str],
-) -> tuple[DataFrame, DataFrame]:
-    """Return a sheet of pairs that a rater has not rated, and its key.
+) -> DataFrame:
+    """Return a sheet of pairs that a rater has neither rated nor been handed.
+
+    The database keeps who made which answer, by the number of the pair.
 
     Args:
+        ratings: The database.
         questions: See `ttc_bench.ratings.pairs.questions_of`.
-        rated: All ratings so far.
         rater: Whose sheet it is.
         pairs: Most pairs.
         seed: Seed of chance.
@@ -38,53 +59,118 @@ def sheet(
     """
     import pandas as pd
 
-    rows, keys, shown = [], [], rated
-    for number in range(pairs):
+    earlier = ratings.rows("handed").assign(preference="tie")
+    own = earlier[earlier["rater"] == rater]
+    shown = pd.concat([ratings.rows(), own], ignore_index=True)
+    handed, texts = list[Handed](), list[tuple[str, str, str]]()
+    for _ in range(pairs):
         pair = next_pair(questions, shown, rater, seed)
         if pair is None:
             break
-        name, (question, left, right, order) = f"{rater}-{seed}-{number + 1}", pair
-        texts = (question.answers[left], question.answers[right])
-        rows.append((name, asked(question.job_id), *texts, ""))
-        key = (question.model, question.benchmark, question.job_id, left, right)
-        keys.append((name, *key, order))
-        taken = PairRating(rater, *key, "tie", 0.0, order)
-        shown = pd.concat([shown, pd.DataFrame([vars(taken)])], ignore_index=True)
-    return pd.DataFrame(rows, columns=list(SHEET)), pd.DataFrame(keys, columns=list(KEY))
+        question, left, right, order = pair
+        place = (question.model, question.benchmark, question.job_id, left, right)
+        handed.append(Handed(rater, *place, order))
+        texts.append((asked(question.job_id), question.answers[left], question.answers[right]))
+        shown = pd.concat(
+            [shown, pd.DataFrame([{**vars(handed[-1]), "preference": "tie"}])], ignore_index=True
+        )
+    numbers = ratings.add_all(handed)
+    rows = [(str(number), *cells, "") for number, cells in zip(numbers, texts, strict=True)]
+    return pd.DataFrame(rows, columns=list(SHEET))
 
 
-def read_sheet(filled: DataFrame, key: DataFrame, rater: str) -> list[PairRating]:
-    """Return the ratings of a sheet that came back; a pair without a preference is left out.
+def read_back(ratings: Ratings, filled: DataFrame) -> list[PairRating]:
+    """Return the ratings of a sheet that came back, but for those that were read before.
+
+    A pair without a preference is left out, and so is a row without anything.
+
+    Args:
+        ratings: The database.
+        filled: Columns ``pair`` and ``preference``, as texts.
 
     Raises:
         DataError: Listing every fault with its row.
     """
     if missing := [name for name in ("pair", "preference") if name not in filled.columns]:
         raise DataError(f"the sheet has no column {' and no column '.join(missing)}.")
-    keys = {row["pair"]: row for row in row_dicts(key)}
-    faults, ratings, seen = list[str](), list[PairRating](), set[str]()
+    handed = {str(row["id"]): row for row in row_dicts(ratings.rows("handed"))}
+    before = {_of(row) for row in row_dicts(ratings.rows())}
+    faults, read, seen = list[str](), list[PairRating](), set[str]()
     for number, row in enumerate(row_dicts(filled.fillna("")), start=2):
-        pair, said = str(row["pair"]).strip(), str(row["preference"]).strip().casefold()
-        fault = _fault(pair, said, keys, seen)
-        seen.add(pair)
-        if fault:
+        if not any(str(value).strip() for value in row.values()):
+            continue
+        pair, said = (_plain(row[name]) for name in ("pair", "preference"))
+        if fault := _fault(pair, said, handed, seen):
             faults.append(f"row {number}: {fault}")
-        elif said:
-            own = keys[pair]
-            preference = next(choice for choice in CHOICES if choice == said)
-            place = {name: own[name] for name in KEY if name != "pair"}
-            ratings.append(PairRating(rater=rater, preference=preference, seconds=0.0, **place))
+        elif said and _of(handed[pair]) not in before:
+            read.append(_rating(handed[pair], said))
+        seen.add(pair)
     if faults:
         raise DataError("\n".join(faults))
-    return ratings
+    return read
 
 
-def _fault(pair: str, said: str, keys: Mapping[object, object], seen: set[str]) -> str:
-    if pair not in keys:
-        return f"no pair {pair!r} was handed out.{close_matches(pair, map(str, keys))}"
+def _plain(cell: Any) -> str:
+    """Return what a person wrote in a cell, whatever blanks and capitals it is written with."""
+    return " ".join(from_text(str(cell)).split()).casefold()
+
+
+def _of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what tells one showing of a pair from any other."""
+    names = ("rater", "model", "benchmark", "job_id", "left", "right", "seed")
+    return tuple(row[name] for name in names)
+
+
+def _rating(handed: Mapping[str, Any], said: str) -> PairRating:
+    place = {name: str(handed[name]) for name in ("rater", "model", "benchmark", "job_id",
+                                                  "left", "right")}  # fmt: skip
+    preference = next(choice for choice in CHOICES if choice == said)
+    return PairRating(**place, preference=preference, seconds=0.0, seed=int(handed["seed"]))
+
+
+def _fault(pair: str, said: str, handed: Mapping[str, object], seen: set[str]) -> str:
+    if pair not in handed:
+        return f"no pair {pair!r} was handed out.{close_matches(pair, handed)}"
     if pair in seen:
         return f"pair {pair!r} stands here twice."
     if said and said not in CHOICES:
         allowed = ", ".join(CHOICES)
         return f"{said!r} is no preference.{close_matches(said, CHOICES)} Allowed: {allowed}."
     return ""
+
+
+def write(sheet: DataFrame, path: Path) -> None:
+    """Write a sheet as CSV that spreadsheets open, in a file that is not there yet.
+
+    Raises:
+        DataError: If it is there, or cannot be written.
+    """
+    text = sheet.map(as_text).to_csv(index=False, quoting=csv.QUOTE_ALL)
+    try:
+        # Spreadsheets take UTF-8 for what it is only by its mark.
+        with path.open("x", encoding="utf-8-sig", newline="") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise DataError(f"{path} is there already: name another file by --to.") from error
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}.") from error
+
+
+def read(path: Path) -> DataFrame:
+    """Return the cells of a sheet as texts, whichever of comma, semicolon and tab parts them.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    import pandas as pd
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        heading = text.split("\n", 1)[0]
+        comma = max(",;\t", key=heading.count)
+        return pd.read_csv(io.StringIO(text), sep=comma, dtype=str, keep_default_na=False)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}.") from error
+    except (ValueError, pd.errors.ParserError) as error:
+        said = " ".join(str(error).split())
+        raise DataError(f"{path} is no sheet as CSV in UTF-8 ({said}): save it as one.") from error

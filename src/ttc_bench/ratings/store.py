@@ -5,12 +5,16 @@ SQLite by default, any other by SQLAlchemy's address, e.g. ``postgresql+psycopg:
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ttc_bench.errors import UserError
+from ttc_bench.storable import storable
 from ttc_bench.types import DataFrame
 
 if TYPE_CHECKING:
@@ -25,6 +29,45 @@ GRADES = (1, 5)
 """The lowest and the highest grade of a criterion."""
 
 CRITERIA = ("correct", "complete", "safe", "helpful")
+
+
+MOST_SIGNS = 60
+"""No name of a rater is longer."""
+
+
+def rater_of(name: str) -> str:
+    """Return the name under which a rater's ratings are kept: blanks around it are no part of it.
+
+    Raises:
+        UserError: If nothing is left, or it is no name.
+    """
+    rater = " ".join(name.split())
+    if not rater:
+        raise UserError("Who judges? Ratings are kept under a name.")
+    if len(rater) > MOST_SIGNS or not rater.isprintable():
+        raise UserError(
+            f"{storable(rater)[:MOST_SIGNS]!r} is no name of a rater: at most {MOST_SIGNS} signs,"
+            " all of which can be printed."
+        )
+    return rater
+
+
+def _check(rating: PairRating | Grading | Handed) -> None:
+    """Raise `ValueError` for what no database keeps, or what would be counted wrongly."""
+    values = asdict(rating)
+    rater = str(values["rater"])
+    if (name := rater_of(rater)) != rater:
+        raise ValueError(f"rater is {rater!r}: {name!r} is how it is kept")
+    for field, value in values.items():
+        if isinstance(value, str) and (not value.strip() or storable(value) != value):
+            raise ValueError(f"{field} is {value!r}: no text that can be kept")
+    if not 0 <= values.get("seconds", 0.0) < math.inf:
+        raise ValueError(f"seconds is {values['seconds']}: no time that was spent")
+    seed = values.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
+        raise ValueError(f"seed is {seed!r}: no whole number of 64 bits")
+    if "left" in values and values["left"] == values["right"]:
+        raise ValueError(f"left and right are both {values['left']}: nothing is compared")
 
 
 @dataclass(frozen=True)
@@ -52,6 +95,39 @@ class PairRating:
     preference: Preference
     seconds: float
     seed: int
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what is no rating."""
+        if self.preference not in CHOICES:
+            raise ValueError(f"preference is {self.preference!r}: allowed are {', '.join(CHOICES)}")
+        _check(self)
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A pair that was handed to a rater in a sheet; its number in the database is its name there.
+
+    Attributes:
+        rater: Who.
+        model: The model that answered.
+        benchmark: Benchmark of the question.
+        job_id: The question.
+        left: ``policy.variant`` of the answer on the left.
+        right: That on the right.
+        seed: Seed of the order of the sides.
+    """
+
+    rater: str
+    model: str
+    benchmark: str
+    job_id: str
+    left: str
+    right: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what is no pair."""
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -83,14 +159,18 @@ class Grading:
     seconds: float
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` for a grade that is none."""
+        """Raise `ValueError` for what is no grading."""
+        low, high = GRADES
         for name in CRITERIA:
             grade = getattr(self, name)
-            if grade is not None and not GRADES[0] <= grade <= GRADES[1]:
+            if grade is not None and (type(grade) is not int or not low <= grade <= high):
                 raise ValueError(f"{name} is {grade}: grades go from {GRADES[0]} to {GRADES[1]}")
+        _check(self)
 
 
-KINDS: dict[str, type[PairRating] | type[Grading]] = {"pairs": PairRating, "gradings": Grading}
+Record = PairRating | Grading | Handed
+
+KINDS: dict[str, type[Record]] = {"pairs": PairRating, "gradings": Grading, "handed": Handed}
 """Tables by the records that they hold."""
 
 _TYPES = {"float": "Float", "int": "Integer", "int | None": "Integer"}
@@ -106,31 +186,63 @@ class Ratings:
     def __init__(self, address: str) -> None:
         self._address = address
 
-    def add(self, rating: PairRating | Grading) -> int:
+    def add(self, rating: Record) -> int:
         """Store a rating and return its number."""
-        table = self._tables[_kind(rating)]
-        with self._engine.begin() as connection:
-            key = connection.execute(table.insert().values(**asdict(rating))).inserted_primary_key
-        return int(key[0]) if key else 0
+        (number,) = self.add_all([rating])
+        return number
+
+    def add_all(self, ratings: Sequence[Record]) -> list[int]:
+        """Store ratings, all or none, and return their numbers."""
+        numbers = []
+        with self._told():
+            inserts = [self._tables[_kind(one)].insert().values(**asdict(one)) for one in ratings]
+            with self._engine.begin() as connection:
+                for insert in inserts:
+                    key = connection.execute(insert).inserted_primary_key
+                    numbers.append(int(key[0]) if key else 0)
+        return numbers
 
     def undo(self, rater: str, kind: str = "pairs") -> bool:
         """Take back the last rating of a rater; return whether there was one."""
         from sqlalchemy import delete, func, select
 
-        table = self._tables[kind]
-        with self._engine.begin() as connection:
+        with self._told():
+            table = self._tables[kind]
             last = select(func.max(table.c.id)).where(table.c.rater == rater).scalar_subquery()
-            return bool(connection.execute(delete(table).where(table.c.id == last)).rowcount)
+            with self._engine.begin() as connection:
+                return bool(connection.execute(delete(table).where(table.c.id == last)).rowcount)
 
     def rows(self, kind: str = "pairs") -> DataFrame:
         """Return all ratings of a kind, in the order they came."""
         import pandas as pd
         from sqlalchemy import select
 
-        table = self._tables[kind]
-        with self._engine.connect() as connection:
-            result = connection.execute(select(table).order_by(table.c.id))
+        with self._told():
+            table = self._tables[kind]
+            with self._engine.connect() as connection:
+                result = connection.execute(select(table).order_by(table.c.id))
             return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell what the database cannot do in a line, whoever of its libraries says it.
+
+        Raises:
+            UserError: Naming the database, without its password.
+        """
+        import sqlite3
+
+        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            raise UserError(
+                f"parameter human_evaluation.database: {_shown(self._address)}:"
+                f" {' '.join(str(cause).split()).rstrip('.')}; it must be a database that is there,"
+                " made by this version, and may be written by this user."
+            ) from error
 
     @cached_property
     def _engine(self) -> Engine:
@@ -141,7 +253,7 @@ class Ratings:
         try:
             url = make_url(self._address)
             engine = create_engine(url)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
             raise UserError(
                 f"parameter human_evaluation.database: {error}. Allowed: an address of SQLAlchemy,"
                 " e.g. sqlite:///data/ratings.db or postgresql+psycopg://user@host/name, with its"
@@ -157,7 +269,6 @@ class Ratings:
     def _tables(self) -> dict[str, Table]:
         from sqlalchemy import Column, DateTime, Integer, MetaData, Table, func
         from sqlalchemy import types as kinds
-        from sqlalchemy.exc import DatabaseError
 
         metadata, tables = MetaData(), {}
         for name, record in KINDS.items():
@@ -168,13 +279,7 @@ class Ratings:
             stamp = Column("rated_at", DateTime(timezone=True), server_default=func.now())
             key = Column("id", Integer(), primary_key=True)
             tables[name] = Table(f"{name}_rated", metadata, key, *columns, stamp)
-        try:
-            self._create(metadata)
-        except DatabaseError as error:
-            raise UserError(
-                f"parameter human_evaluation.database: {error.orig}; the database must be there"
-                " and may be written by this user."
-            ) from error
+        self._create(metadata)
         return tables
 
     def _create(self, metadata: MetaData) -> None:
@@ -194,7 +299,14 @@ class Ratings:
                     connection.execute(statement)
 
 
-def _kind(rating: PairRating | Grading) -> str:
+def _shown(address: str) -> str:
+    """Return an address without its password."""
+    from sqlalchemy.engine import make_url
+
+    return make_url(address).render_as_string(hide_password=True)
+
+
+def _kind(rating: Record) -> str:
     return next(name for name, record in KINDS.items() if isinstance(rating, record))
 
 

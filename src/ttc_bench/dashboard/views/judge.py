@@ -8,9 +8,16 @@ from functools import lru_cache, partial
 from ttc_bench.dashboard import parts
 from ttc_bench.dashboard.store import Place, Store
 from ttc_bench.dashboard.views import page
-from ttc_bench.errors import DataError
+from ttc_bench.errors import DataError, UserError
 from ttc_bench.params import parse_params
-from ttc_bench.ratings.pairs import Pair, Question, next_answer, next_pair, questions_of
+from ttc_bench.ratings.pairs import (
+    ANSWERED,
+    Pair,
+    Question,
+    next_answer,
+    next_pair,
+    questions_of,
+)
 from ttc_bench.ratings.params import HumanEvaluationParams
 from ttc_bench.ratings.store import (
     CRITERIA,
@@ -19,6 +26,7 @@ from ttc_bench.ratings.store import (
     PairRating,
     Preference,
     Ratings,
+    rater_of,
 )
 from ttc_bench.ratings.summary import agreement, lines, strengths
 
@@ -29,8 +37,6 @@ KEYS: dict[Preference, tuple[str, str]] = {
     "both bad": ("Both bad", "4"),
 }
 """What the buttons say, and the keys that press them."""
-
-ANSWERED = ("model", "benchmark", "job_id", "policy", "variant", "status", "text")
 
 DONE = "You have judged all that there is. Thank you."
 
@@ -45,14 +51,13 @@ def judge(store: Store) -> None:
     )
     ratings = _database(params.address(store.folder))
     with st.container(horizontal=True):
-        rater = st.text_input("Your name", key="rater", bind="query-params", max_chars=60).strip()
+        name = st.text_input("Your name", key="rater", bind="query-params")
         mode = parts.choice("Judge", ["pairs", "single answers"], "mode", every=False)
-    if not rater:
-        st.info("Who judges? Ratings are kept under a name; nobody sees who made an answer.")
-    elif mode == "pairs":
-        _pairs(store, ratings, rater, params.seed)
-    else:
-        _gradings(store, ratings, rater, params.seed)
+    try:
+        judged = _pairs if mode == "pairs" else _gradings
+        judged(store, ratings, rater_of(name), params.seed)
+    except UserError as error:
+        st.info(parts.plain(error.message))
     if st.toggle("Show what all raters said so far: names of variants, no single rating"):
         _summary(store, ratings, params.seed)
 
