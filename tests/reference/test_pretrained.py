@@ -58,22 +58,30 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
     return [QUESTIONS.render(s, Prompting(), params) for s in QUESTIONS.load(params)]
 
 
+@pytest.fixture(scope="module")
+def plain(smollm: Engine, jobs: list[Job]) -> list[Any]:
+    """The answers that everything is compared with."""
+    return [answered(smollm, "baseline.greedy", job) for job in jobs]
+
+
 def answered(engine: Engine, name: str, job: Job, **settings: Any) -> Any:
     session = Session(engine, Journal(), job)
     return asyncio.run(VARIANTS[name](**settings).answer(session))
 
 
 @is_fetched
-def test_plain_decoding_is_generates(smollm: LocalEngine, jobs: list[Job]) -> None:
+def test_plain_decoding_is_generates(
+    smollm: LocalEngine, jobs: list[Job], plain: list[Any]
+) -> None:
     """Chat template, tokenizer and the tokens that end a turn are the model's own."""
     import torch
 
     model = smollm.language_model("target")
-    for job in jobs:
+    for job, answer in zip(jobs, plain, strict=True):
         prompt = torch.tensor([model.encode(job.messages)])
         out = model.model.generate(prompt, max_new_tokens=job.max_tokens, do_sample=False)
         text = model.tokenizer.decode(out[0, prompt.shape[1] :], skip_special_tokens=True)
-        assert answered(smollm, "baseline.greedy", job).text == text
+        assert answer.text == text
     prompt_text = smollm.prompt_text(jobs[0].messages)
     assert prompt_text.endswith(
         "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
@@ -82,21 +90,31 @@ def test_plain_decoding_is_generates(smollm: LocalEngine, jobs: list[Job]) -> No
 
 @is_fetched
 def test_it_knows_the_capital_of_france_and_ends_its_turn(
-    smollm: LocalEngine, jobs: list[Job]
+    jobs: list[Job], plain: list[Any]
 ) -> None:
-    outcome = answered(smollm, "baseline.greedy", jobs[0])
-    assert QUESTIONS.score(outcome.text, jobs[0])["reward"] == 1.0
-    assert outcome.source.finish_reason == "stop"
+    assert QUESTIONS.score(plain[0].text, jobs[0])["reward"] == 1.0
+    assert plain[0].source.finish_reason == "stop"
+
+
+@is_fetched
+def test_a_stop_string_ends_its_answer_where_it_begins(
+    smollm: LocalEngine, jobs: list[Job], plain: list[Any]
+) -> None:
+    """SmolLM2's tokens carry the blank before a word, which the stop string lacks."""
+    text = plain[0].text
+    stopped = answered(smollm, "baseline.greedy", jobs[0].model_copy(update={"stop": ("Paris",)}))
+    assert stopped.text == text[: text.index("Paris")]
+    assert stopped.source.finish_reason == "stop"
 
 
 @is_fetched
 @pytest.mark.parametrize(("name", "chosen"), LOSSLESS)
 def test_lossless_decodings_give_its_plain_answers(
-    name: str, chosen: dict[str, Any], smollm: Engine, jobs: list[Job]
+    name: str, chosen: dict[str, Any], smollm: Engine, jobs: list[Job], plain: list[Any]
 ) -> None:
-    for job in jobs:
-        own, plain = answered(smollm, name, job, **chosen), answered(smollm, "baseline.greedy", job)
-        assert own.source.token_ids == plain.source.token_ids
+    for job, answer in zip(jobs, plain, strict=True):
+        own = answered(smollm, name, job, **chosen)
+        assert own.source.token_ids == answer.source.token_ids
 
 
 def test_an_environment_says_how_to_fetch_what_is_missing(tmp_path: Path) -> None:
