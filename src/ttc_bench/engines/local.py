@@ -19,6 +19,7 @@ from ttc_bench.engines.base import PLAIN, Capability, Engine, ModelRole, Request
 from ttc_bench.engines.completion import CallError, Completion, Reading
 from ttc_bench.engines.selection import ENGINES, EngineParams
 from ttc_bench.errors import CapabilityError, UserError
+from ttc_bench.params import unknown
 from ttc_bench.types import Message
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class LocalModels(EngineParams):
         enable_thinking: Whether chat templates that know it (Qwen3 and others) ask for reasoning
             before the answer; null leaves it to the template.
         reasoning_effort: How hard chat templates that know it (gpt-oss) ask to reason.
+        template: Further variables of the models' chat templates, by name.
         thinking_budget: Most tokens of marked reasoning; where they are used up, its end is put
             into the text and the model goes on behind it. Samples are then drawn one by one.
         made_by: What makes the models' folders, told where one is missing.
@@ -73,8 +75,18 @@ class LocalModels(EngineParams):
     threads: int | None = Field(default=None, ge=1)
     enable_thinking: bool | None = None
     reasoning_effort: str | None = None
+    template: dict[str, Any] = Field(default_factory=dict)
     thinking_budget: int | None = Field(default=None, ge=0)
     made_by: str | None = None
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Variables that chat templates are given."""
+        named = {
+            "enable_thinking": self.enable_thinking,
+            "reasoning_effort": self.reasoning_effort,
+        }
+        return {**{k: v for k, v in named.items() if v is not None}, **self.template}
 
     def build(self) -> LocalEngine:
         """Return the engine, with every path checked and no weights loaded.
@@ -136,6 +148,19 @@ class LocalEngine(Engine):
                     f"its weights are quantised ({source.quantised_by}), so parameter"
                     " model.precision cannot be 'exact', which computes in float32"
                 )
+        if self.models.template:
+            self._check_template(self._source("target"))
+
+    def _check_template(self, source: ModelSource) -> None:
+        """Raise for a variable that the target's chat template does not read."""
+        from ttc_bench.engines.runtime.chat import template_variables
+
+        if (names := template_variables(source.tokenizer)) is None:
+            return
+        faults = [unknown("variable", n, names) for n in self.models.template if n not in names]
+        if faults:
+            head = f"parameter model.template: the chat template of {source.name}: "
+            raise UserError("\n".join(head + fault for fault in faults))
 
     def roles(self) -> frozenset[ModelRole]:
         """Return the model roles that are configured."""
@@ -156,6 +181,7 @@ class LocalEngine(Engine):
             str(place.dtype),
             place.device.type,
             *(f"{name}={value}" for name, value in thinking.items() if value is not None),
+            *(f"template.{name}={value!r}" for name, value in sorted(models.template.items())),
         )
         return hashlib.sha256("/".join(identity).encode()).hexdigest()
 
@@ -186,8 +212,7 @@ class LocalEngine(Engine):
         """Return chat messages in the model's chat template; weights are not loaded."""
         from ttc_bench.engines.runtime.chat import Prompter
 
-        options = (self.models.enable_thinking, self.models.reasoning_effort)
-        return Prompter(self._source(role).tokenizer, *options).text(messages)
+        return Prompter(self._source(role).tokenizer, self.models.variables).text(messages)
 
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return ``request.n`` completions; log-probabilities are the model's own, untempered.
@@ -296,8 +321,7 @@ class LocalEngine(Engine):
             self._loaded[role] = LanguageModel(
                 self._source(role),
                 self._placement,
-                self.models.enable_thinking,
-                self.models.reasoning_effort,
+                self.models.variables,
             )
         model = self._loaded[role]
         assert isinstance(model, LanguageModel)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
+import pytest
 from tests.conftest import REFERENCE
 from transformers import AutoTokenizer
 
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.runtime.chat import Prompter
+from ttc_bench.errors import UserError
 from ttc_bench.types import Message
 
 TEMPLATE = (
@@ -21,8 +26,8 @@ def test_the_template_knows_whether_to_think() -> None:
     tokenizer.chat_template = TEMPLATE
     question = (Message(role="user", content="answer"),)
     prompts = [
-        tokenizer.decode(Prompter(tokenizer, choice).encode(question))
-        for choice in (None, True, False)
+        tokenizer.decode(Prompter(tokenizer, variables).encode(question))
+        for variables in (None, {"enable_thinking": True}, {"enable_thinking": False})
     ]
     assert prompts == ["answer as it is", "answer thinking", "answer at once"]
 
@@ -31,6 +36,25 @@ def test_what_was_thought_is_not_replayed_for_what_was_not() -> None:
     path = {"engine": "local", "target": str(REFERENCE / "target"), "device": "cpu"}
     settings = [path, {**path, "enable_thinking": True}, {**path, "enable_thinking": False}]
     assert len({engine_params(chosen).build().fingerprint() for chosen in settings}) == 3
+
+
+def test_a_variable_that_the_template_reads_is_set_and_another_refused(tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(REFERENCE / "target")
+    tokenizer.chat_template = TEMPLATE + "{{ style }}"
+    target = shutil.copytree(REFERENCE / "target", tmp_path / "target")
+    (target / "chat_template.jinja").write_text(tokenizer.chat_template)
+    path = {"engine": "local", "target": str(target), "device": "cpu"}
+    kind, plain = (
+        engine_params({**path, "template": template}).build()
+        for template in ({"style": " kindly"}, {})
+    )
+    kind.check()
+    question = (Message(role="user", content="answer"),)
+    assert kind.prompt_text(question) == "answer as it is kindly"
+    assert plain.prompt_text(question) == "answer as it is"
+    assert kind.fingerprint() != plain.fingerprint()
+    with pytest.raises(UserError, match=r"model\.template.*'stile'\. Did you mean 'style'"):
+        engine_params({**path, "template": {"stile": "x"}}).build()
 
 
 STRICT = (

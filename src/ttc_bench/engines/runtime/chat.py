@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,19 +26,11 @@ class Prompter:
 
     Args:
         tokenizer: The model's tokenizer.
-        enable_thinking: What the template's variable of that name is set to; ``None`` leaves it
-            to the template, and one that does not know it is not changed by it.
-        reasoning_effort: The same for the variable ``reasoning_effort`` (gpt-oss).
+        variables: Variables of its chat template, by name.
     """
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        enable_thinking: bool | None = None,
-        reasoning_effort: str | None = None,
-    ) -> None:
-        options = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
-        self._options = {name: value for name, value in options.items() if value is not None}
+    def __init__(self, tokenizer: Any, variables: Mapping[str, Any] | None = None) -> None:
+        self._variables = dict(variables or {})
         self._tokenizer = tokenizer
         self.has_template = getattr(tokenizer, "chat_template", None) is not None
         self._head = lru_cache(PROMPTS)(self._templated if self.has_template else self._plain)
@@ -112,9 +105,34 @@ class Prompter:
                 [m.model_dump() for m in messages],
                 tokenize=False,
                 add_generation_prompt=True,
-                **self._options,
+                **self._variables,
             )
         )
+
+
+_GIVEN = {"messages", "add_generation_prompt", "continue_final_message"} | {
+    f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+}
+"""What the library itself gives every template."""
+
+
+def template_variables(tokenizer: Any) -> set[str] | None:
+    """Return the variables that may be set in a chat template; ``None`` where that is not known."""
+    from jinja2 import TemplateError, meta
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    template = getattr(tokenizer, "chat_template", None)
+    if template is None:
+        return set()
+    if not isinstance(template, str):
+        return None
+    environment = ImmutableSandboxedEnvironment(extensions=["jinja2.ext.loopcontrols"])
+    try:
+        # Marks of what a model itself wrote, a tag of the library's own.
+        marked = re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", template)
+        return meta.find_undeclared_variables(environment.parse(marked)) - _GIVEN
+    except TemplateError:
+        return None
 
 
 def with_system_in_user_turn(messages: Sequence[Message]) -> tuple[Message, ...]:

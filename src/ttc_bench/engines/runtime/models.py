@@ -102,23 +102,21 @@ class LanguageModel:
     Args:
         source: Where the model is.
         placement: Where and how it runs.
-        enable_thinking: Whether its chat template asks for reasoning; see `Prompter`.
-        reasoning_effort: How hard; see `Prompter`.
+        variables: Variables of its chat template; see `Prompter`.
     """
 
     def __init__(
         self,
         source: ModelSource,
         placement: Placement,
-        enable_thinking: bool | None = None,
-        reasoning_effort: str | None = None,
+        variables: Mapping[str, Any] | None = None,
     ) -> None:
         from transformers import AutoModelForCausalLM
 
         self.tokenizer = source.tokenizer
         model = load_weights(AutoModelForCausalLM, source, placement)
         self.model = model
-        self.prompter = Prompter(self.tokenizer, enable_thinking, reasoning_effort)
+        self.prompter = Prompter(self.tokenizer, variables)
         threads = placement.threads
         self.runner: Runner = (
             LlamaRunner(model, model.lm_head, threads)
