@@ -93,6 +93,25 @@ def test_reasoning_between_special_tokens_is_told_from_the_answer(
     assert (thought.reasoning or "").strip().endswith("forty")
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("</think></think>Answer: 3", "Answer: 3"),
+        ("</think>\n</think>\nAnswer: 3", "Answer: 3"),
+        ("<think>a</think></think>Answer: 3", "Answer: 3"),
+        ("<think><think>a</think></think>Answer: 3", "Answer: 3"),
+        ("<think>a<think>b</think>Answer: 4</think>Answer: 3", "Answer: 3"),
+        ("<think>a</think>Answer: 3</think>", "Answer: 3"),
+        ("<think>a<think>b</think>Answer: 3\n</think>", "Answer: 3"),
+        ("a</think>b</think>Answer: 3", "b\nAnswer: 3"),
+        ("[THINK]a[/THINK][/THINK]Answer: 3", "Answer: 3"),
+    ],
+)
+def test_one_end_too_many_hides_no_answer(text: str, answer: str) -> None:
+    assert split_thinking(text).answer == answer
+    assert parse_answer(text) == ("3",)
+
+
 MENTIONS = [
     "Models think between <think> and </think> tags.\nAnswer: 7",
     "The tag <think> opens a block.\nAnswer: 7",
@@ -101,6 +120,10 @@ MENTIONS = [
     "Write so:\n```\n<think>\nyour thoughts\n```\nAnswer: 7",
     "Answer: 7\n(No </think> here.)",
     "Open with \u201c<think>\u201d.\nAnswer: 7",
+    "<think> is the tag that opens it.\nAnswer: 7",
+    "<think> tags are left out.\nAnswer: 7",
+    "<think>: how a block begins.\nAnswer: 7",
+    "<think> opens, and </think> closes.\nAnswer: 7",
 ]
 
 

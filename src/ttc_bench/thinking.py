@@ -65,6 +65,14 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 _GOES_ON = re.compile(r"[ \t]+[a-z]|[,.;:)]")
 """How a sentence goes on behind a marker that it talks about."""
 
+_SAID_OF = re.compile(
+    r"[ \t]+(?:is|are|was|were|tags?|tokens?|markers?|blocks?|sections?|elements?|and|or|opens?"
+    r"|starts?|begins?|marks?|means|denotes|stands|must|should|may|can)\b|[,;:)]|\.(?!\.)"
+)
+"""How a sentence goes on that begins with a marker, as reasoning hardly does."""
+
+_FILLED = re.compile(r"\S")
+
 
 class Thought(NamedTuple):
     """A text, its reasoning apart.
@@ -98,6 +106,11 @@ class Block:
     end: int
     closing: str | None = None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is an end marker that ends nothing, within a text."""
+        return 0 < self.start == self.until
+
 
 def split_thinking(text: str) -> Thought:
     """Return a text with its reasoning apart; see `thinking_blocks`.
@@ -109,7 +122,9 @@ def split_thinking(text: str) -> Thought:
     if not blocks:
         return Thought(text)
     edges = [0, *(edge for block in blocks for edge in (block.start, block.end)), len(text)]
-    shown = "".join(text[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
+    breaks = ["\n" if block.is_alone else "" for block in blocks]
+    parts = zip(edges[::2], edges[1::2], [*breaks, ""], strict=True)
+    shown = "".join(text[a:b] + line_end for a, b, line_end in parts)
     hidden = (text[block.inner : block.until].strip() for block in blocks)
     return Thought(
         _VISIBLE.sub("", shown).strip(), "\n".join(filter(None, hidden)), blocks[-1].closing
@@ -120,13 +135,14 @@ def thinking_blocks(text: str) -> list[Block]:
     """Return the parts of a text that are reasoning, in their order.
 
     An open block runs to the end of the text. What stands before an end without a beginning is
-    reasoning too: many chat templates write the beginning into the prompt. A marker that a
-    sentence or a listing talks about is none.
+    reasoning too: many chat templates write the beginning into the prompt. Behind that, one more
+    end is a block of nothing, unless it ends a block around the last one. A marker that a sentence
+    or a listing talks about is none.
 
     Args:
         text: What the model wrote.
     """
-    blocks, family, opening = list[Block](), None, None
+    blocks, family, opening, nested = list[Block](), None, None, 0
     tags = list(_TAG.finditer(text))
     ends, fences = _next_ends(tags), [fence.start() for fence in _FENCE.finditer(text)]
     for place, tag in enumerate(tags):
@@ -134,10 +150,16 @@ def thinking_blocks(text: str) -> list[Block]:
         if family is None and not group.endswith("_end"):
             in_listing = bisect_left(fences, tag.start()) % 2 == 1
             if not in_listing and not _is_talked_about(text, tag, ends[place]):
-                family, opening = group, tag
-        elif family is None and group not in _NEVER_ALONE and not blocks:
-            if not (_within_line(text, tag) and _GOES_ON.match(text, tag.end())):
-                blocks.append(Block(0, 0, tag.start(), tag.end()))
+                family, opening, nested = group, tag, 0
+        elif family is None and group not in _NEVER_ALONE:
+            after = blocks[-1].end if blocks else 0
+            if not (_within_line(text, tag, after) and _GOES_ON.match(text, tag.end())):
+                is_more = nested > 0 and _FILLED.search(text, tag.end())
+                start = after if is_more or not blocks else tag.start()
+                blocks.append(Block(start, start, tag.start(), tag.end()))
+                nested -= 1
+        elif group == family:
+            nested += 1
         elif opening is not None and group == f"{family}_end":
             blocks.append(Block(opening.start(), opening.end(), tag.start(), tag.end()))
             family, opening = None, None
@@ -179,9 +201,10 @@ def _with_final_turns(text: str, blocks: list[Block]) -> list[Block]:
     return [Block(0, final.end(), final.end(), final.end())]
 
 
-def _within_line(text: str, tag: re.Match[str]) -> bool:
-    """Return whether something stands before a marker in its line."""
-    return bool(text[text.rfind("\n", 0, tag.start()) + 1 : tag.start()].strip())
+def _within_line(text: str, tag: re.Match[str], after: int = 0) -> bool:
+    """Return whether something stands before a marker in its line, behind a place."""
+    start = max(text.rfind("\n", after, tag.start()) + 1, after)
+    return _FILLED.search(text, start, tag.start()) is not None
 
 
 def _next_ends(tags: Sequence[re.Match[str]]) -> list[re.Match[str] | None]:
@@ -196,7 +219,7 @@ def _next_ends(tags: Sequence[re.Match[str]]) -> list[re.Match[str] | None]:
 
 def _is_talked_about(text: str, tag: re.Match[str], end: re.Match[str] | None) -> bool:
     """Return whether a beginning is only mentioned: in a line, and never ended as a block is."""
-    if not _within_line(text, tag):
+    if not (_within_line(text, tag) or _SAID_OF.match(text, tag.end())):
         return False
     return end is None or bool(_GOES_ON.match(text, end.end()))
 

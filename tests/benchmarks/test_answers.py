@@ -86,6 +86,14 @@ def test_ids_over_lines_are_all_read(ids: list[str], separator: str, rest: str) 
         "Node " + "(" * 100_000,
         "Node " + "1: x\n" * 20_000 + "(START,1)",
         "#" * 100_000,
+        "Answer: a,\n" + "b,\n" * 30_000,
+        "Answer: 00TWt01\n" + "00TWt02\n" * 20_000,
+        "Answer:\n" * 20_000,
+        "Answer: " + "(" * 50_000 + ")" * 50_000,
+        "<answer>" * 20_000 + "</answer>" * 20_000,
+        "\\boxed{" * 5_000 + "}" * 5_000,
+        "<think>" * 20_000 + "</think>" * 20_000,
+        "Answer: " + "1" * 100_000,
     ],
 )
 def test_long_texts_are_read_in_linear_time(text: str) -> None:
@@ -149,6 +157,64 @@ def test_lists_line_ends_and_latex_are_read(text: str, answers: tuple[str, ...])
 )
 def test_a_box_stands_for_a_marker_where_there_is_none(text: str, answers: tuple[str, ...]) -> None:
     assert parse_answer(text) == answers
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("Answer: (a), (b)", ("a", "b")),
+        ("Answer: [(a), (b)]", ("a", "b")),
+        ("Answer: (a, b), (c, d)", ("a", "b", "c", "d")),
+        (r"Answer: \{1, 2\}", ("1", "2")),
+        ("Answer: f(x), g(y)", ("f(x)", "g(y)")),
+        ("Answer: (555) 123-4567", ("(555) 123-4567",)),
+        ("Answer: Smith (east), Jones (west)", ("Jones (west)", "Smith (east)")),
+        ("Answer: [a, b", ("a", "b")),
+        ("Answer: 5\nConfidence1", ("5",)),
+        ("Answer: 00TWt01\nConfidence1", ("00TWt01",)),
+        ("Answer: 00TWt01\n00TWt02\nStep12", ("00TWt01", "00TWt02")),
+        ("Answer: 00TWt01\n20240115", ("00TWt01",)),
+        ("Answer: user1234\nuser5678", ("user1234", "user5678")),
+        ("Answer: **00TWt01**\n**00TWt02**", ("00TWt01", "00TWt02")),
+    ],
+)
+def test_brackets_enclose_a_list_or_its_parts_and_remarks_are_none(
+    text: str, answers: tuple[str, ...]
+) -> None:
+    assert parse_answer(text) == answers
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "### Answer\n42", "## Final Answer\n\n42", "**Answer**\n42", "__Final answer__\n\n42",
+        "Answer\n42", "### The answer\n\\boxed{42}", "# Answer:\n42",
+        "<answer>42</answer>", "<ANSWER>\n42\n</ANSWER>", "<final_answer>42</final_answer>",
+        "<answer>Answer: 42</answer>", "<answer>\\boxed{42}</answer>",
+        "Answer: 4\n<answer>42</answer>",
+        "<answer>4</answer>\nAnswer: 42", "My final answer: 42", "The correct answer is: 42",
+        "`Answer: 42`",
+        # What is left empty, as where an answer is cut, is none.
+        "Answer: 42\nAnswer:", "Answer: 42\n\n**Final Answer:**\n", "Answer: 42\n\n## Answer\n",
+        "Answer:\n\nAnswer: 42\n\nAnswer: ...", "so \\boxed{42}\nAnswer:", "\\boxed{42}, \\boxed{}",
+        "Answer: 42\n<answer></answer>", "<respond>42</respond>\nAnswer:",
+        "<answer>42</answer><answer> </answer>",
+    ],
+)  # fmt: skip
+def test_the_last_marker_that_is_filled_wins_whatever_its_form(text: str) -> None:
+    assert parse_answer(f"We look.\n{text}") == ("42",)
+
+
+@pytest.mark.parametrize("text", ["Answers: a, b", "The answers are: a and b", "Answer(s): a; b"])
+def test_several_answers_are_announced_in_several_ways(text: str) -> None:
+    assert parse_answer(text) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "text", ["the final\nanswer\nis 5", "<answer>5", "No answer here", "answer"]
+)
+def test_what_is_no_marker_is_none(text: str) -> None:
+    assert answer_span(text) is None
 
 
 def test_many_open_boxes_take_no_time() -> None:

@@ -7,28 +7,27 @@ parser returns a canonical hashable value, and ``None`` where a text holds no re
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from ttc_bench.benchmarks.numerals import figure, typed, ungrouped
 from ttc_bench.thinking import split_thinking
 
 NONE_ANSWER = ("None",)
 """The canonical form of the explicit answer "None": there is no such record."""
 
+_NAME = r"(?:(?:the|my|our)[ \t]+)?(?:(?:final|correct)[ \t]+)?answer(?:s|\(s\))?"
 _MARKER = re.compile(
-    r"^[ \t>*_#-]*(?:the[ \t]+)?(?:final[ \t]+)?answer(?:[ \t]+is)?[ \t*_]*[:\uff1a][ \t*_]*",
+    rf"^[ \t>*_#`-]*{_NAME}(?:[ \t]+(?:is|are))?[ \t*_`]*[:\uff1a][ \t*_]*"
+    # A heading, or a line of its own
+    rf"|^[ \t>]*(?:\#{{1,6}}|\*\*|__)[ \t*_]*{_NAME}[ \t*_#]*$"
+    r"|^(?-i:Final[ ]Answers?|FINAL[ ]ANSWERS?|Answers?|ANSWERS?)[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_RESPOND = re.compile(r"<(/?)respond>", re.IGNORECASE)
+_TAG = re.compile(r"<(/?)(respond|(?:final[_ -]?)?answer)>", re.IGNORECASE)
+_FILLED = re.compile(r"\S")
+_UNFILLED = re.compile(r"[\s*_`.\u2026\"'-]*")
 _SEPARATOR = re.compile(r"\s*(?:[,;\n]\s*(?:(?:and\b|&)\s*)?|\s(?:and|&)\s)\s*", re.IGNORECASE)
-_THOUSANDS = re.compile(
-    r"(?<![\w.,])[1-9]\d{0,2}(?:(?:,\d{3})+(?!\w|,\S)|(?:[_'\u2019]\d{3})+(?!\w|'\w))"
-)
-_APART = re.compile(r"[,_'\u2019]")
-_THIN_SPACE = re.compile(r"(?<=\d)[\u2009\u202f\xa0](?=\d{3}(?!\d))")
-_INVISIBLE = re.compile(r"[\u200b-\u200d\u2060\ufeff]")
-_TYPED = str.maketrans({"\u2212": "-", **{chr(0xFF10 + digit): str(digit) for digit in range(10)}})
-"""Signs that look like those on a keyboard, and stand for them."""
 _ZEROS = re.compile(r"(?<=\d)\.0+$|(?<=\.\d)0+$")
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+$")
 _MATHS = re.compile(r"\\[()\[\]]|\\[,;! ]|\$\$|\$(?!\d)|(?<!\w)\$(?=[\d.,]+\$)")
@@ -36,63 +35,98 @@ _WRAPPER = r"\\(?:boxed|fbox|text(?:bf|it|rm|tt)?|math(?:rm|bf|it|tt))\s*"
 _IN_BRACES = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
 """LaTeX's braces, with others inside."""
 _WRAPPED = re.compile(_WRAPPER + _IN_BRACES)
+_DEEPEST = 20
+"""Rounds that take LaTeX off, each of it three levels."""
+
 _CUT_SHORT = re.compile(_WRAPPER + r"(?:\{|(?=\w))")
 """A wrapper whose end is missing, or that has no braces."""
 _FRACTION = re.compile(rf"\\[dt]?frac\s*(?:{_IN_BRACES}\s*{_IN_BRACES}|(\d)(\d))")
-_LATEX_SIGNS = re.compile(r"\{(,)\}|\\([%$&#_])")
+_LATEX_SIGNS = re.compile(r"\{(,)\}|\\([%$&#_{}])")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
 _LINE_END = re.compile(r"\r\n?|[\u2028\u2029\x85]")
 _BLANKS = re.compile(r"[^\S\n]+")
 _BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+")
 _GOES_ON = re.compile(r"[,;&:]$|\band$", re.IGNORECASE)
-_NEXT_ITEM = re.compile(r"(?:[-*\u2022]\s+|\d{1,2}[.)]\s+)?[\"'`]?(?=\w*\d)\w{6,}[\"'`]?[,;]?$")
+_ITEM = re.compile(
+    r"(?:[-*\u2022]\s+|\d{1,2}[.)]\s+)?[\"'`*]*(?P<id>(?=\w*\d)\w{6,})[\"'`*]*[,;.]?$"
+)
+_NUMBERED_WORD = re.compile(r"[A-Za-z]?[a-z]+\d{1,3}")
+"""As Step2 or confidence95: a heading or a remark sooner than an id."""
 _QUOTES = "\"'`*\u201c\u201d\u2018\u2019"
 
 
 def answer_span(text: str) -> str | None:
     r"""Return what stands behind the last ``Answer:`` marker, or ``None`` without a marker.
 
-    The answer is the rest of the marker's line; where that is empty, the paragraph below it. A
-    list goes on over lines: behind a comma, a colon or an "and", with a line of one id, or from
-    bullet to bullet.
-    CRMArena's own ``<respond>...</respond>`` counts as a marker too; the later one wins. Without
-    either, the last ``\boxed{...}`` does, in which models trained on mathematics answer.
+    The answer is the rest of the marker's line; where that is empty, as behind a heading, the
+    paragraph below it. A list goes on over lines: behind a comma, a colon or an "and", with a line
+    of one id after another, or from bullet to bullet. ``<answer>...</answer>`` and CRMArena's own
+    ``<respond>...</respond>`` count as markers too; the last one wins that has an answer. Without
+    any, the last ``\boxed{...}`` does, in which models trained on mathematics answer.
 
     Args:
         text: A whole response.
     """
     text = _LINE_END.sub("\n", split_thinking(text).answer.removeprefix("\ufeff"))
-    marker = next(iter(deque(_MARKER.finditer(text), maxlen=1)), None)
-    respond = _respond(text)
-    if respond and (marker is None or respond.start > marker.start()):
-        return text[respond].strip()
-    if marker is None:
-        return _boxed(text)
-    rest = text[marker.end() :]
+    inside = _tagged(text)
+    marked = _marked(text[inside.stop :] if inside else text)
+    if marked:
+        return marked
+    if inside:
+        return _marked(text[inside]) or text[inside].strip()
+    boxed = _boxed(text)
+    return marked if boxed is None else boxed
+
+
+def _marked(text: str) -> str | None:
+    """Return what stands behind the last marker that is not left empty; if all are, nothing."""
+    markers = list(_MARKER.finditer(text))
+    end = len(text)
+    for marker in reversed(markers):
+        answer = _behind(text[marker.end() : end])
+        if not _UNFILLED.fullmatch(answer):
+            return answer
+        end = marker.start()
+    return "" if markers else None
+
+
+def _behind(rest: str) -> str:
+    """Return the answer at the beginning of what stands behind a marker."""
     lines = [line.strip() for line in rest.split("\n")]
-    return _listed(lines) if lines[0] else rest.strip().split("\n\n", 1)[0].strip()
+    return "\n".join(_listed(lines)) if lines[0] else rest.strip().split("\n\n", 1)[0].strip()
 
 
 def _boxed(text: str) -> str | None:
-    """Return what the last complete LaTeX box holds; of nested ones the outermost."""
+    """Return what the last complete LaTeX box holds, empty ones apart; of nested ones the outer."""
     inside, opened = None, list[int | None]()
     for sign in _BOXED.finditer(text):
         if sign[0] != "}":
             opened.append(None if sign[0] == "{" else sign.end())
         elif opened and (start := opened.pop()) is not None:
-            inside = text[start : sign.start()]
-    return inside
+            is_filled = _FILLED.search(text, start, sign.start()) is not None
+            inside = slice(start, sign.start()) if is_filled else inside
+    return None if inside is None else text[inside]
 
 
-def _listed(lines: list[str]) -> str:
-    """Return the first line, with the lines behind it that go on with its list."""
-    answer = lines[0]
-    for line in lines[1:]:
-        bullets = _BULLET.match(answer.rsplit("\n", 1)[-1]) and _BULLET.match(line)
-        if line and not (_GOES_ON.search(answer) or _NEXT_ITEM.match(line) or bullets):
+def _listed(lines: list[str]) -> Iterator[str]:
+    """Yield the first line, and the lines behind it that go on with its list."""
+    last = lines[0]
+    yield last
+    for line in filter(None, lines[1:]):
+        bullets = _BULLET.match(last) and _BULLET.match(line)
+        if not (_GOES_ON.search(last) or bullets or _is_next_item(last, line)):
             break
-        answer = f"{answer}\n{line}" if line else answer
-    return answer
+        yield line
+        last = line
+
+
+def _is_next_item(last: str, line: str) -> bool:
+    """Return whether a line is one id, and the line before it ends with one of the same kind."""
+    item, before = _ITEM.match(line), _ITEM.match(last.rsplit(None, 1)[-1])
+    if item is None or before is None:
+        return False
+    kinds = ((_NUMBERED_WORD.fullmatch(i) is None, i.isdigit()) for i in (item["id"], before["id"]))
+    return len(set(kinds)) == 1
 
 
 def answer_text(text: str) -> str:
@@ -105,7 +139,8 @@ def parse_answer(text: str) -> tuple[str, ...] | None:
     """Return the final answer of a response in canonical form.
 
     Several answers ("A, B and C", a JSON list, bullets) are split, cleaned of quotes and
-    sorted, because CRMArena compares sorted lists. Case is kept: record ids differ by case.
+    sorted, because CRMArena compares sorted lists. Case is kept: record ids differ by case. A
+    number has one form, however it is written.
 
     Args:
         text: A whole response.
@@ -115,14 +150,17 @@ def parse_answer(text: str) -> tuple[str, ...] | None:
         text has no ``Answer:`` line, or nothing behind it.
     """
     span = answer_span(text)
-    return None if span is None else split_answers(span)
+    return None if span is None else as_vote(split_answers(span))
+
+
+def as_vote(answers: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return answers with every number in its one form, see `figure`, so that equal ones agree."""
+    return None if answers is None else tuple(sorted(map(figure, answers)))
 
 
 def split_answers(span: str) -> tuple[str, ...] | None:
     """Return the sorted, cleaned answers that an answer span lists; ``None`` if it is empty."""
-    typed = _INVISIBLE.sub("", unwrapped(span)).translate(_TYPED)
-    body = _without_brackets(_BLANKS.sub(" ", _THIN_SPACE.sub("", typed)).strip())
-    body = _THOUSANDS.sub(lambda number: _APART.sub("", number[0]), body)
+    body = _without_brackets(_BLANKS.sub(" ", ungrouped(typed(unwrapped(span)))).strip())
     parts = (_clean(part) for part in _SEPARATOR.split(body))
     answers = tuple(sorted(part for part in parts if part))
     if not answers:
@@ -131,42 +169,67 @@ def split_answers(span: str) -> tuple[str, ...] | None:
 
 
 def unwrapped(span: str) -> str:
-    """Return an answer span without the LaTeX around its answers, however deep it is nested."""
-    while (inner := _WRAPPED.sub(r"\1", _FRACTION.sub(r"\1\3/\2\4", span))) != span:
-        span = inner
+    """Return an answer span without the LaTeX around its answers, nested ones included."""
+    for _ in range(_DEEPEST):
+        span = _WRAPPED.sub(r"\1", _FRACTION.sub(r"\1\3/\2\4", span))
     span = _LATEX_SIGNS.sub(r"\1\2", _CUT_SHORT.sub("", span))
     return _MATHS.sub("", span)
 
 
 def _without_brackets(body: str) -> str:
-    """Return a list without what encloses it; a bracket that belongs to a part of it stays."""
-    inner = body.strip("[](){}")
-    return body if _is_balanced(body) and not _is_balanced(inner) else inner
+    """Return a text without the brackets that enclose all of it or are alone at an end of it."""
+    partner = _partners(body)
+    start, end = 0, len(body)
+    while start < end:
+        if body[start] in "([{)]}" and partner.get(start, end - 1) == end - 1:
+            end -= start in partner
+            start += 1
+        elif body[end - 1] in "([{)]}" and end - 1 not in partner:
+            end -= 1
+        elif body[start].isspace() or body[end - 1].isspace():
+            start, end = start + body[start].isspace(), end - body[end - 1].isspace()
+        else:
+            break
+    return body[start:end]
 
 
-def _is_balanced(text: str) -> bool:
-    return all(text.count(pair[0]) == text.count(pair[1]) for pair in ("[]", "()", "{}"))
+def _partners(text: str) -> dict[int, int]:
+    """Return for each opening bracket that is closed where that is, and the other way round."""
+    opened: dict[str, list[int]] = {")": [], "]": [], "}": []}
+    closing, partner = {"(": ")", "[": "]", "{": "}"}, dict[int, int]()
+    for place, sign in enumerate(text):
+        if sign in closing:
+            opened[closing[sign]].append(place)
+        elif opened.get(sign):
+            start = opened[sign].pop()
+            partner |= {start: place, place: start}
+    return partner
 
 
 def _clean(part: str) -> str:
     part = _BULLET.sub("", part.strip()).strip(_QUOTES + " \t")
     # A full stop ends the sentence, not the answer; "3.5" keeps its point.
     part = part[:-1].strip(_QUOTES + " \t") if part.endswith(".") else part
-    # 1000, $1,000 and 1000.0 are one answer, and have one vote.
+    part = _without_brackets(part).strip(_QUOTES + " \t")
+    # 1000, $1,000 and 1000.0 are one answer.
     number = part.removeprefix("$").removeprefix("+")
     if not number.lstrip("+-")[:1].isdigit():
         return part
     return _ZEROS.sub("", number) if _DECIMAL.match(number) else number
 
 
-def _respond(text: str) -> slice | None:
-    """Return where the inside of the last complete ``<respond>`` stands."""
-    inside = opened = None
-    for tag in _RESPOND.finditer(text):
-        if not tag.group(1):
-            opened = tag.end() if opened is None else opened
-        elif opened is not None:
-            inside, opened = slice(opened, tag.start()), None
+def _tagged(text: str) -> slice | None:
+    """Return where the inside of the last complete ``<respond>`` or ``<answer>`` stands.
+
+    Those that hold nothing do not count.
+    """
+    inside, opened = None, dict[str, int]()
+    for tag in _TAG.finditer(text):
+        name = tag[2].lower()
+        if not tag[1]:
+            opened.setdefault(name, tag.end())
+        elif name in opened and text[(start := opened.pop(name)) : tag.start()].strip():
+            inside = slice(start, tag.start())
     return inside
 
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ttc_bench.benchmarks.answers import answer_span
+from ttc_bench.benchmarks.answers import answer_span, as_vote
 from ttc_bench.benchmarks.base import BENCHMARKS, Benchmark, Prompting, draw_examples
 from ttc_bench.benchmarks.records import Entry, fetch_parquet, read_entries
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
@@ -122,7 +122,7 @@ class CRMArena(Benchmark[CRMArenaParams]):
 
 
 _CANONICAL: dict[str, Callable[[str, Job], Hashable]] = {
-    "exact_match": lambda span, job: extract(span, job.task),
+    "exact_match": lambda span, job: as_vote(extract(span, job.task)),
     "fuzzy_match": lambda span, _: normalise(span) or None,
     "privacy_rejection": lambda span, _: refuses_for_privacy(span) or normalise(span) or None,
 }

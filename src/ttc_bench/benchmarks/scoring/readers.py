@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from ttc_bench.benchmarks.answers import answer_span, unwrapped
+from ttc_bench.benchmarks.numerals import typed, ungrouped
 from ttc_bench.thinking import split_thinking
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -30,7 +31,10 @@ _NUMBER = re.compile(
     r"(?P<power>[eE][+-]?\d{1,3}(?!\d))?(?:\s?/\s?(?P<under>\d+))?"
     r"(?![\d/]|[eE][+-]?\d|\s?[-\u2013]\s?\d)"
 )
-_FIGURE = re.compile(r"[-+\u2212]?\s?[$\u20ac\u00a3]?\s?[\d.,]+(?:[eE][-+]?\d{1,3})?\s?%?")
+_SPACED = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(?: \d{3})+(?![\w/]| \d)")
+"""A number in groups of three, as French and the SI write it."""
+
+_FIGURE = re.compile(r"[-+\u2212]?\s?[$\u20ac\u00a3\u00a5]?\s?[\d.,]+(?:[eE][-+]?\d{1,3})?\s?%?")
 _SOFT = re.compile(r"[^\w\s+#%@&\u00b0.-]|(?<!\d)\.|\.(?!\d)|-(?!\d)")
 _ARTICLES = ("a", "an", "the")
 _LETTER = re.compile(
@@ -70,7 +74,7 @@ def final_answer(text: str) -> str | None:
 
 def cleaned(answer: str) -> str:
     """Return an answer without LaTeX, quotes and the full stop around it."""
-    body = " ".join(unwrapped(answer).split()).strip(_QUOTES)
+    body = " ".join(unwrapped(typed(answer)).split()).strip(_QUOTES)
     return body[:-1].strip(_QUOTES) if body.endswith(".") else body
 
 
@@ -80,7 +84,7 @@ def phrase(answer: str) -> str | None:
     Signs that make a difference stay ("C++" is not "C", "-5" not "5"), and a number is the same
     however it is written.
     """
-    body = cleaned(answer)
+    body = ungrouped(cleaned(answer))
     if is_figure(body):
         return str(number(body))
     words = _SOFT.sub(" ", unicodedata.normalize("NFKC", body).casefold()).split()
@@ -98,7 +102,8 @@ def number(answer: str) -> Fraction | None:
     Currency, unit, percent sign and thousands separators are read over. Of several numbers the
     one behind the last ``=`` counts, or the one that the answer begins with.
     """
-    body = cleaned(answer).rpartition("=")[2].strip().rstrip("%").strip()
+    body = ungrouped(cleaned(answer)).rpartition("=")[2].strip().rstrip("%").strip()
+    body = _SPACED.sub(lambda groups: groups[0].replace(" ", ""), body)
     matches = list(_NUMBER.finditer(body))
     if not matches or (len(matches) > 1 and matches[0].start() > 0):
         return None
