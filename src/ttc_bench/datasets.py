@@ -28,6 +28,8 @@ from ttc_bench.errors import DataError, UserError
 from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job
+from ttc_bench.workers import RayParams
+from ttc_bench.workers.pool import Pool
 
 logger = logging.getLogger(__name__)
 
@@ -366,3 +368,38 @@ class EngineDataset(HandleDataset[Engine]):
 
     def _describe(self) -> dict[str, Any]:
         return self._params.model_dump(mode="json")
+
+
+class WorkersDataset(HandleDataset[Pool | None]):
+    """Ray's workers of a run, or ``None``: they start when first asked for and end with the run.
+
+    Args:
+        ray: Where they are, and how many.
+        model: The models that each holds.
+        journal: Where the run's journal is.
+    """
+
+    def __init__(self, ray: RayParams, model: EngineParams, journal: Path | None) -> None:
+        super().__init__({"kedro-viz": {"layer": "models"}})
+        self._ray, self._model, self._journal = ray, model, journal
+
+    def _open(self) -> Pool | None:
+        """Return the workers, started.
+
+        Raises:
+            UserError: If they cannot be.
+        """
+        if self._ray.workers == 0:
+            return None
+        pool = Pool(self._ray, self._model, self._journal)
+        pool.start()
+        return pool
+
+    def close(self) -> None:
+        """End the workers, if they were started."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _describe(self) -> dict[str, Any]:
+        return self._ray.model_dump(mode="json")

@@ -12,6 +12,7 @@ from ttc_bench.hooks.progress import PROGRESS
 from ttc_bench.hooks.quiet import quieten
 from ttc_bench.hooks.sample_size import SampleSize
 from ttc_bench.hooks.tracking import Tracking
+from ttc_bench.hooks.workers import Workers
 
 quieten()
 
@@ -25,6 +26,7 @@ HOOKS = (
     Preflight(),
     SampleSize(),
     Tracking(),
+    Workers(),
     PROGRESS,
 )
 

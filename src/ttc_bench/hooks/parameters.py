@@ -161,7 +161,8 @@ class Parameters:
     ) -> None:
         """Add the datasets that are of this run alone.
 
-        ``engine`` and ``judge_engine`` hold the models; ``session_id`` is the start of the session
+        ``engine`` and ``judge_engine`` hold the models, ``workers`` the processes beyond this one;
+        ``session_id`` is the start of the session
         (no parameter, as MLflow would log it and refuse a second session in the same run);
         ``run_settings`` all parameters as they were set, ``config_digest`` a digest of those that
         are measured with.
@@ -169,12 +170,14 @@ class Parameters:
         from kedro.io.core import generate_timestamp
         from kedro_datasets.yaml import YAMLDataset
 
-        from ttc_bench.datasets import EngineDataset
+        from ttc_bench.datasets import EngineDataset, WorkersDataset
         from ttc_bench.engines import engine_params
 
         model, judge = parameters["params:model"], parameters["params:judge"].model
         catalog["engine"] = EngineDataset(model)
         catalog["judge_engine"] = EngineDataset(engine_params(judge) if judge else model)
+        journal = getattr(catalog.get("journal"), "_filepath", None)
+        catalog["workers"] = WorkersDataset(parameters["params:ray"], model, journal)
         catalog["gate_policy"] = YAMLDataset(filepath=parameters["params:gate"].policy)
         catalog["session_id"] = save_version or generate_timestamp()
         catalog["run_settings"] = dict(self._settings)
@@ -241,6 +244,7 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
     from ttc_bench.engines import engine_params
     from ttc_bench.metrics.base import METRICS
     from ttc_bench.policies.telemetry import TelemetryParams
+    from ttc_bench.workers import RayParams
 
     annotated = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
     stages = {name: model for name, model in annotated.items() if "." not in name}
@@ -253,6 +257,7 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
         "telemetry": faults.parse(
             parse_params, TelemetryParams, _group(settings, "telemetry"), "telemetry"
         ),
+        "ray": faults.parse(parse_params, RayParams, _group(settings, "ray"), "ray"),
         **_of_benchmarks(settings, faults),
         **_of_policies(settings, faults),
         **{

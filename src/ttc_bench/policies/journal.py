@@ -26,6 +26,7 @@ from threading import Lock
 from typing import Any
 
 from ttc_bench.errors import UserError
+from ttc_bench.policies.in_flight import InFlight
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ BEHIND_KEY = b',"identity":'
 """What comes behind the key; within a key its quotes would be escaped."""
 
 CHUNK_BYTES = 16_384
+
+MOST_NAMED = 8
+"""Calls that were in flight at a kill and are named; of more, their number."""
 
 
 class Journal:
@@ -64,6 +68,7 @@ class Journal:
         self._passed_over = self._outdated = self._damaged = self._partial = 0
         self._left_out: set[str] = set()
         """Fields of another version in the records that were read."""
+        self._in_flight = None if path is None else InFlight(path.with_suffix(".in_flight"))
         if path is not None:
             self._open(path)
 
@@ -140,14 +145,51 @@ class Journal:
                 self._append(file, json.dumps(key).encode(), line.encode())
         except OSError as error:
             self._records[key] = dict(record)
-            raise UserError(
-                f"cannot write the journal {self.path}: {error.strerror}. Make room, then repeat"
-                " the command: it replays what the journal holds."
-            ) from error
+            raise self._unwritable(error) from error
         self._records.pop(key, None)
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(
+            f"cannot write the journal {self.path}: {error.strerror}. Make room, then repeat"
+            " the command: it replays what the journal holds."
+        )
+
+    @contextlib.contextmanager
+    def underway(self, call: str) -> Iterator[None]:
+        """Note that a call is in flight in the block; a kill within it is told by the next run.
+
+        Args:
+            call: The call in words: which job, what for, by which model.
+
+        Raises:
+            UserError: If it cannot be written.
+        """
+        number = self.begin(call)
+        try:
+            yield
+        except Exception:
+            self.end(number)  # It failed. Of one that was interrupted nobody knows what it did.
+            raise
+        self.end(number)
+
+    def begin(self, call: str) -> int:
+        """Note that a call begins, and return its number for `end`; see `underway`."""
+        if self._in_flight is None:
+            return 0
+        try:
+            return self._in_flight.begin(call)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def end(self, number: int) -> None:
+        """Note that a call has ended."""
+        if self._in_flight is not None:
+            self._in_flight.end(number)
 
     def close(self) -> None:
         """Close the file; only what is kept in memory stays readable."""
+        if self._in_flight is not None:
+            self._in_flight.close()
         with self._turn:
             if self._file is not None:
                 os.close(self._file)
@@ -241,6 +283,9 @@ class Journal:
                 self._passed_over,
                 len(self),
             )
+        assert self._in_flight is not None
+        if calls := self._in_flight.left_behind():
+            logger.warning("%s: %s", self.path, in_words(calls, "when an earlier run was killed"))
         if self._outdated:
             logger.warning(
                 "%s: %d records of another key version stay as they are and are not replayed",
@@ -265,6 +310,22 @@ class Anew(Journal):
         super().put(key, record, identity)
         if self._beneath.get(key) is None:
             self._beneath.put(key, record, identity)
+
+    def begin(self, call: str) -> int:
+        """Note it in the journal beneath."""
+        return self._beneath.begin(call)
+
+    def end(self, number: int) -> None:
+        """Note it in the journal beneath."""
+        self._beneath.end(number)
+
+
+def in_words(calls: list[str], when: str) -> str:
+    """Return the line that counts and names calls that were in flight at some moment."""
+    named = "; ".join(calls[:MOST_NAMED])
+    more = f" and {len(calls) - MOST_NAMED} more" if len(calls) > MOST_NAMED else ""
+    noun = "call was" if len(calls) == 1 else "calls were"
+    return f"{len(calls)} {noun} in flight {when}: {named}{more}"
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

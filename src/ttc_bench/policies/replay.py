@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -28,14 +29,16 @@ class Replay:
     Args:
         engine: The engine.
         journal: The journal of completions.
+        job: Id of the job that asks.
         enter: Waits until a call may be made.
     """
 
     def __init__(
-        self, engine: Engine, journal: Journal, enter: Callable[[], Awaitable[None]]
+        self, engine: Engine, journal: Journal, job: str, enter: Callable[[], Awaitable[None]]
     ) -> None:
         self._engine = engine
         self._journal = journal
+        self._job = job
         self._enter = enter
 
     def recall(self, request: Request) -> dict[int, Completion]:
@@ -84,14 +87,15 @@ class Replay:
     ) -> None:
         """Run a request as one call, and keep what comes back."""
         await self._enter()
-        try:
-            samples = await self._engine.complete(request)
-        except CallError as error:
-            broken.extend(error.broken)
-            raise
-        for completion in samples:
-            completions[completion.index] = completion
-            self.keep(request, completion)
+        with self.underway(request):
+            try:
+                samples = await self._engine.complete(request)
+            except CallError as error:
+                broken.extend(error.broken)
+                raise
+            for completion in samples:
+                completions[completion.index] = completion
+                self.keep(request, completion)
 
     async def read(self, request: ReadRequest, read: Callable[[], Awaitable[Reading]]) -> Reading:
         """Return a reading from the journal, or make it by ``read`` and keep it."""
@@ -99,9 +103,18 @@ class Replay:
         if (kept := self._read(key_of(identity), Reading)) is not None:
             return kept
         await self._enter()
-        reading = await read()
-        self._journal.put(key_of(identity), reading.to_json(), identity)
+        with self._journal.underway(f"{self._job}, {request.purpose}"):
+            reading = await read()
+            self._journal.put(key_of(identity), reading.to_json(), identity)
         return reading
+
+    def underway(self, request: Request) -> AbstractContextManager[None]:
+        """Return the block in which the call of a request is in flight."""
+        first, n = request.first_index, request.n
+        samples = f"sample {first}" if n == 1 else f"samples {first} to {first + n - 1}"
+        return self._journal.underway(
+            f"{self._job}, {request.purpose} by {request.role}, {samples}"
+        )
 
     def _read(self, key: str, kind: type[R]) -> R | None:
         """Return what the journal holds under a key; a record that is no ``kind`` is damaged."""

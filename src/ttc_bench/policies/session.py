@@ -109,7 +109,7 @@ class Session(JobRequests):
         self.control = control
         self._decodings = decodings
         self.passage = Passage()
-        self._replay = Replay(engine, journal, self.enter)
+        self._replay = Replay(engine, journal, job.id, self.enter)
         self._scores: dict[tuple[tuple[Message, ...], str], float] = {}
 
     @property

@@ -146,6 +146,18 @@ class Steering:
         logger.warning("the run was steered: %s (%s)", change, self.place)
         self._tell(change=change, **orders.model_dump())
 
+    def refuse(self, why: str) -> None:
+        """Tell, once per change of the orders, that this run follows none.
+
+        Args:
+            why: The reason, as a sentence goes on behind "the run goes on as before:".
+        """
+        if self.place is None or (stamp := _stamp(self.place)) == (self._seen or ()):
+            return
+        self._seen = stamp
+        logger.warning("the run goes on as before: %s", why)
+        self._tell(refused=why)
+
     async def gate(self, engine: Engine) -> None:
         """Wait as long as the run is to stand still."""
         self.look(engine)

@@ -8,8 +8,16 @@ import logging
 import shutil
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +25,7 @@ from ttc_bench.engines.base import Capability, Engine
 from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.trace import of_completion
 from ttc_bench.errors import CapabilityError, DataError, UserError
-from ttc_bench.metrics.resources import TURN, Monitor
+from ttc_bench.metrics.resources import TURN, Monitor, Reading
 from ttc_bench.pipelines.generate.params import Points, TimingParams
 from ttc_bench.policies import (
     Outcome,
@@ -32,8 +40,11 @@ from ttc_bench.policies.responses import Response, to_frame, to_traces
 from ttc_bench.policies.steering import Passage
 from ttc_bench.thinking import Thought, split_thinking
 from ttc_bench.types import DataFrame, Job
+from ttc_bench.workers.pool import Pool, Work
 
 logger = logging.getLogger(__name__)
+
+NOT_STEERED = "a run by Ray's workers cannot be steered: interrupt it, and repeat the command."
 
 _ENDED = threading.Event()
 _AT_WORK: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
@@ -62,9 +73,10 @@ def generate(
     seed: int,
     timing: TimingParams,
     events: Events | None = None,
+    workers: Pool | None = None,
 ) -> DataFrame:
     """Return the responses of one policy variant as a table; see `respond_all`."""
-    return to_frame(respond_all(points, jobs, engine, journal, seed, timing, events))
+    return to_frame(respond_all(points, jobs, engine, journal, seed, timing, events, workers))
 
 
 def respond_all(
@@ -75,6 +87,7 @@ def respond_all(
     seed: int,
     timing: TimingParams,
     events: Events | None = None,
+    workers: Pool | None = None,
 ) -> list[Response]:
     """Return the responses of one policy variant, one per job and sweep point.
 
@@ -88,6 +101,7 @@ def respond_all(
         seed: Seed of the run.
         timing: On how many jobs the variant is timed beside a control.
         events: Is told of every call and job; without it nobody is.
+        workers: Answer in the place of this process, with models and a journal of their own.
 
     Raises:
         DataError: If there is no job.
@@ -106,8 +120,13 @@ def respond_all(
         if suited:
             if line := refusal(name, [variant], engine):
                 raise CapabilityError(line)
+            told = events or Events()
+            if workers is not None:
+                work = partial(answer_block, label, variant, seed, timed)
+                responses += _by_workers(name, work, suited, workers, workers.homes_of(jobs), told)
+                continue
             own = sessions(name, variant, suited, engine, journal, seed, timed)
-            responses += _measured(label, variant, own, events or Events())
+            responses += _measured(label, variant, own, told)
     journal.tell_damage()
     return responses
 
@@ -130,10 +149,11 @@ def generate_node(
         seed: int,
         timing: TimingParams,
         events: Events,
+        workers: Pool | None,
     ) -> tuple[DataFrame, DataFrame]:
         if any(point.lacking(engine) for _, point in points):
             return to_frame([]), to_traces([])  # Preflight has said so.
-        responses = respond_all(points, jobs, engine, journal, seed, timing, events)
+        responses = respond_all(points, jobs, engine, journal, seed, timing, events, workers)
         return to_frame(responses), to_traces(responses)
 
     node_function.__name__ = f"generate_{name.replace('.', '_')}"
@@ -145,13 +165,94 @@ def _measured(
 ) -> list[Response]:
     """Return the responses of one sweep point, with what it took of this machine."""
     with TURN, Monitor() as monitor:
-        one_by_one = sessions[0].engine.concurrency == 1
-        for control in (session.control for session in sessions if session.control):
-            control.apart = monitor.left_out if one_by_one else monitor.mixed
+        _set_apart(sessions, monitor)
         events.steering.apart = monitor.left_out
         responses = asyncio.run(_in_turn(label, variant, sessions, events))
     readings = asdict(monitor.reading)
     return [replace(response, resources=readings) for response in responses]
+
+
+def _set_apart(sessions: Sequence[Session], monitor: Monitor) -> None:
+    """Keep what controls take out of the readings of a variant."""
+    one_by_one = sessions[0].engine.concurrency == 1
+    for control in (session.control for session in sessions if session.control):
+        control.apart = monitor.left_out if one_by_one else monitor.mixed
+
+
+@dataclass(frozen=True)
+class BlockReading:
+    """What a block of jobs took of a worker's machine.
+
+    Attributes:
+        jobs: Ids of the jobs.
+        reading: The readings.
+    """
+
+    jobs: frozenset[str]
+    reading: Reading
+
+
+def answer_block(
+    label: str,
+    variant: Variant,
+    seed: int,
+    timed: Collection[str],
+    engine: Engine,
+    journal: Journal,
+    jobs: Sequence[Job],
+) -> Iterator[tuple[str | None, Response | BlockReading]]:
+    """Yield the responses of one sweep point as they come, each with its job, then the readings.
+
+    Runs in a worker; the arguments up to ``timed`` are those of `respond_all`, one sweep point.
+    """
+    name = f"{variant.policy}.{label}"
+    own = sessions(name, variant, jobs, engine, journal, seed, timed)
+    with Monitor() as monitor, asyncio.Runner() as loop:
+        _set_apart(own, monitor)
+        outcomes = _outcomes(name, variant, own)
+        while (pair := loop.run(_next(outcomes))) is not None:
+            response = respond(label, variant, *pair)
+            yield response.job_id, response
+        loop.run(engine.close())
+    yield None, BlockReading(frozenset(job.id for job in jobs), monitor.reading)
+
+
+async def _next(
+    outcomes: AsyncGenerator[tuple[Session, Outcome | Exception], None],
+) -> tuple[Session, Outcome | Exception] | None:
+    return await anext(outcomes, None)
+
+
+def _by_workers(
+    name: str,
+    work: Work[Response | BlockReading],
+    jobs: Sequence[Job],
+    workers: Pool,
+    homes: Mapping[str, int],
+    events: Events,
+) -> list[Response]:
+    """Return the responses of one sweep point that workers give, in the order of the jobs."""
+    done: dict[str, Response] = {}
+    readings: list[BlockReading] = []
+    events.begin(name, len(jobs))
+    with TURN, _bar(name, len(jobs)) as bar:
+        for _, item in workers.answer(work, jobs, homes):
+            if _ENDED.is_set():
+                raise KeyboardInterrupt
+            events.steering.refuse(NOT_STEERED)
+            if isinstance(item, BlockReading):
+                readings.append(item)
+                continue
+            done[item.job_id] = item
+            for call in item.ledger.calls:
+                events.call(name, call)
+            _tell_done(events, name, item)
+            bar.update()
+    for block in readings:
+        resources = asdict(block.reading)
+        done |= {job: replace(done[job], resources=resources) for job in block.jobs}
+    report(name, done.values())
+    return [done[job.id] for job in jobs]
 
 
 async def _in_turn(
@@ -178,17 +279,9 @@ async def _run(
     label: str, variant: Variant, sessions: Sequence[Session], events: Events
 ) -> list[Response]:
     """Run one sweep point, with a progress bar, keeping the order of the jobs."""
-    from tqdm import tqdm
-
     done: dict[str, Response] = {}
-    engine = sessions[0].engine
-    # A log file gets a line now and then, a terminal a bar that moves.
-    is_terminal = sys.stderr.isatty()
-    interval = 0.5 if is_terminal else 10.0
-    # Some terminals say that they have no columns, and a bar of none would be silent.
-    width = shutil.get_terminal_size().columns if is_terminal else None
-    name = f"{variant.policy}.{label}"
-    bar = tqdm(total=len(sessions), desc=name, unit="job", mininterval=interval, ncols=width)
+    engine, name = sessions[0].engine, f"{variant.policy}.{label}"
+    bar = _bar(name, len(sessions))
     events.begin(name, len(sessions))
     for session in sessions:
         session.ledger.on_call = partial(events.call, name)
@@ -198,8 +291,7 @@ async def _run(
         async with events.steering.watched(engine), outcomes_of as outcomes:
             async for session, outcome in outcomes:
                 response = done[session.job.id] = respond(label, variant, session, outcome)
-                measured = {"measured": response.is_measured}
-                events.job(name, vars(response) | response.ledger.totals() | measured)
+                _tell_done(events, name, response)
                 bar.update()
                 # A local engine never yields by itself, and Ctrl-C would wait for the last job.
                 await asyncio.sleep(0)
@@ -208,6 +300,23 @@ async def _run(
         await engine.close()
     report(name, done.values())
     return [done[session.job.id] for session in sessions]
+
+
+def _bar(name: str, jobs: int) -> Any:
+    """Return a progress bar: a log file gets a line now and then, a terminal a bar that moves."""
+    from tqdm import tqdm
+
+    is_terminal = sys.stderr.isatty()
+    interval = 0.5 if is_terminal else 10.0
+    # Some terminals say that they have no columns, and a bar of none would be silent.
+    width = shutil.get_terminal_size().columns if is_terminal else None
+    return tqdm(total=jobs, desc=name, unit="job", mininterval=interval, ncols=width)
+
+
+def _tell_done(events: Events, name: str, response: Response) -> None:
+    """Tell that a job is done."""
+    measured = {"measured": response.is_measured}
+    events.job(name, vars(response) | response.ledger.totals() | measured)
 
 
 async def _outcomes(

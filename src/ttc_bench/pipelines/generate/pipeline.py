@@ -8,7 +8,7 @@ from ttc_bench.pipelines.generate.nodes import generate_node
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import policies, variants_of
 
-SHARED_INPUTS = ("jobs", "engine", "journal", "events")
+SHARED_INPUTS = ("jobs", "engine", "journal", "events", "workers")
 
 
 def policy_pipeline(policy: str) -> Pipeline:
@@ -39,6 +39,7 @@ def _variant_pipeline(policy: str, variant: str) -> Pipeline:
                     "params:seed",
                     "params:timing",
                     "events",
+                    "workers",
                 ],
                 outputs=["responses", "traces"],
                 name="generate",
