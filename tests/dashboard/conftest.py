@@ -37,9 +37,9 @@ RUN = {
 SCRIPT = """
 from pathlib import Path
 from ttc_bench.dashboard.views import PAGES, show
-from ttc_bench.dashboard.store import Store
+from ttc_bench.dashboard.store import opened
 
-show(PAGES[{name!r}], Store(Path({project!r})))
+show(PAGES[{name!r}], opened(Path({project!r})))
 """
 """What shows one page, run by Streamlit."""
 

@@ -14,14 +14,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import aiohttp
 import pytest
 from tests.conftest import ROOT
+
+from ttc_bench.ratings.store import Ratings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -76,25 +79,37 @@ class Tab:
         answer = await self.call("Runtime.evaluate", expression="document.body.innerText")
         return str(answer["result"].get("value"))
 
-    async def shows(self, *words: str, after: str | None = None) -> None:
+    async def shows(
+        self, *words: str, after: str | Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """Wait until the page says all of these words; nothing went wrong by then.
 
         Args:
             words: What it is to say.
-            after: What is clicked for it, again where the page was still being made.
+            after: What is clicked, or done, for it, again where the page was still being made.
         """
+        if isinstance(after, str):
+            after = partial(self.click, after)
         end, clicked = time.monotonic() + PATIENCE_S, 0.0
         while True:
             if after is not None and time.monotonic() - clicked > 8:
-                await self.click(after)
+                await after()
                 clicked = time.monotonic()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.1)
             text = await self.text()
             assert "Traceback" not in text
             assert "could not be made" not in text
             if all(word in text for word in words):
                 return
             assert time.monotonic() < end, " | ".join(text.split("\n\n"))
+
+    async def press(self, key: str) -> None:
+        """Press a key of a digit."""
+        for kind in ("keyDown", "keyUp"):
+            await self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=f"Digit{key}", text=key,
+                windowsVirtualKeyCode=ord(key),
+            )  # fmt: skip
 
     async def click(self, text: str) -> None:
         """Click what bears just this text."""
@@ -104,7 +119,8 @@ class Tab:
 
 
 @contextlib.asynccontextmanager
-async def browser(folder: Path) -> AsyncIterator[Tab]:
+async def browser(folder: Path, tabs: int = 1) -> AsyncIterator[Sequence[Tab]]:
+    """Open tabs of a browser, each of which believes that it is looked at."""
     command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu",
                "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -113,13 +129,19 @@ async def browser(folder: Path) -> AsyncIterator[Tab]:
         line = next(line for line in process.stderr if "DevTools listening" in line)
         port = re.search(r":(\d+)/", line)
         assert port
-        with urlopen(f"http://127.0.0.1:{port[1]}/json") as pages:
-            address = next(p for p in json.load(pages) if p["type"] == "page")
-        async with (
-            aiohttp.ClientSession() as session,
-            session.ws_connect(address["webSocketDebuggerUrl"], max_msg_size=0) as opened,
-        ):
-            yield Tab(opened)
+        root = f"http://127.0.0.1:{port[1]}/json"
+        async with contextlib.AsyncExitStack() as stack:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            opened = []
+            for _ in range(tabs):
+                with urlopen(Request(f"{root}/new?about:blank", method="PUT")) as page:
+                    address = json.load(page)["webSocketDebuggerUrl"]
+                socket = await stack.enter_async_context(
+                    session.ws_connect(address, max_msg_size=0)
+                )
+                opened.append(Tab(socket))
+                await opened[-1].call("Emulation.setFocusEmulationEnabled", enabled=True)
+            yield opened
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -128,7 +150,7 @@ async def browser(folder: Path) -> AsyncIterator[Tab]:
 async def _visit(address: str, project: Path, folder: Path) -> None:
     from ttc_bench.policies.events import Events
 
-    async with browser(folder) as tab:
+    async with browser(folder, tabs=2) as (tab, other):
         await tab.call("Page.navigate", url=f"{address}/?benchmark=crm_sim")
         await tab.shows("Quality against cost", "Mean reward, at least", "baseline.greedy")
         await tab.shows("easy:", "hard:", after="Difficulty")
@@ -141,9 +163,28 @@ async def _visit(address: str, project: Path, folder: Path) -> None:
         events.end()
         # By itself: nobody reloads the page.
         await tab.shows("The run is done")
+        raters = {"ann": tab, "bo": other}
+        await asyncio.gather(*(_judge(one, address, name) for name, one in raters.items()))
+
+
+PAIRS = 20
+
+
+async def _judge(tab: Tab, address: str, rater: str) -> None:
+    """Judge pairs by keys alone."""
+    await tab.call("Page.navigate", url=f"{address}/judge?rater={rater}")
+    await tab.shows("0 judged by you.", "Left is better")
+    for count in range(PAIRS):
+        key = "1234"[count % 4]
+        await tab.shows(f"{count + 1} judged by you.", after=partial(tab.press, key))
 
 
 def test_every_page_is_shown_and_a_run_is_seen_to_end(
     served: tuple[str, Path], tmp_path: Path
 ) -> None:
     asyncio.run(_visit(*served, tmp_path / "browser"))
+    rows = Ratings(f"sqlite:///{served[1]}/data/ratings.db").rows()
+    assert rows["rater"].value_counts().to_dict() == {"ann": PAIRS, "bo": PAIRS}
+    pairs = rows.apply(lambda row: (row["job_id"], frozenset((row["left"], row["right"]))), axis=1)
+    assert not rows.assign(pair=pairs).duplicated(["rater", "pair"]).any()
+    assert rows["preference"].value_counts().eq(2 * PAIRS / 4).all()

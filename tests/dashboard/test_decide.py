@@ -6,11 +6,13 @@ import contextlib
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from streamlit.testing.v1 import AppTest
 from tests.conftest import ROOT
 from tests.dashboard.conftest import Open, words
 from tests.reporting.support import PARAMS
 
+from ttc_bench.dashboard.serving import PASSWORD
 from ttc_bench.reporting.limits import all_limits, answer
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.scopes import verdict_rows, verdicts_on
@@ -70,4 +72,20 @@ def test_the_script_itself_shows_the_first_page(measured: Path) -> None:
     with contextlib.chdir(measured):
         script = ROOT / "src/ttc_bench/dashboard/app.py"
         page = AppTest.from_file(script, default_timeout=60).run()
+    assert told(measured) in words(page)
+
+
+def test_nothing_is_shown_before_the_password_is_given(
+    measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSWORD, "open sesame ü")
+    with contextlib.chdir(measured):
+        page = AppTest.from_file(ROOT / "src/ttc_bench/dashboard/app.py", default_timeout=60).run()
+        assert [one.label for one in page.text_input] == ["Password"]
+        assert "baseline" not in words(page)
+        page.text_input[0].set_value("wrong").run()
+        assert "This is not the password." in words(page)
+        assert "baseline" not in words(page)
+        page.text_input[0].set_value("open sesame ü").run()
+    assert not page.exception
     assert told(measured) in words(page)

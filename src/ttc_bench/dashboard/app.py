@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hmac
 import os
 from functools import partial
@@ -13,7 +12,7 @@ from kedro.utils import find_kedro_project
 
 from ttc_bench.dashboard.parts import plain
 from ttc_bench.dashboard.serving import PASSWORD, warning_of
-from ttc_bench.dashboard.store import Store
+from ttc_bench.dashboard.store import opened
 from ttc_bench.dashboard.views import pages, show
 
 
@@ -28,17 +27,19 @@ def main() -> None:
     if not (folder / "conf" / "base").is_dir():
         st.info("There is no project here: start the dashboard in the project's folder.")
         return
-    store = _store(folder, os.environ.get("KEDRO_ENV"))
+    store = opened(folder, os.environ.get("KEDRO_ENV"))
     shown = [
-        st.Page(partial(show, one, store), title=one.title, url_path=one.name, default=not place)
-        for place, one in enumerate(pages())
+        st.Page(partial(show, one, store), title=one.title, url_path=one.name) for one in pages()
     ]
-    st.navigation(shown, position="top").run()
+    # The first page of all has no name in its address, and Streamlit knows it by none: it is one of
+    # its own, from which one comes to the first that is shown.
+    start = st.Page(partial(_go_to, shown[0]), title="ttc-bench", default=True, visibility="hidden")
+    st.navigation([start, *shown], position="top").run()
 
 
-@functools.cache
-def _store(folder: Path, env: str | None) -> Store:
-    return Store(folder, env)
+def _go_to(page: st.Page) -> None:
+    """Go to a page, with what the address asks for."""
+    st.switch_page(page, query_params=st.query_params.to_dict())
 
 
 def _may_enter() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def serve(host: str, port: int) -> None:
 def warm(folder: Path) -> None:
     """Import what the pages of a project need, so that nobody waits for it before the first one."""
     import scipy.stats  # noqa: F401
+    import sqlalchemy  # noqa: F401
+    import streamlit.web.bootstrap  # noqa: F401
 
     from ttc_bench.dashboard.store import Store
     from ttc_bench.dashboard.views import pages
@@ -54,3 +57,6 @@ def warm(folder: Path) -> None:
     store = Store(folder)
     store.parameters("aggregate")
     store.place("all_scores")
+    # Streamlit looks for garbage after every click; what was imported by now stays for good.
+    gc.collect()
+    gc.freeze()

@@ -81,7 +81,14 @@ class Store:
 
     def parameters(self, name: str) -> Any:
         """Return a group of parameters as it stands in the configuration."""
-        return self._config["parameters"].get(name) or {}
+        files = _stamp(Path(self._config.conf_source), "*.y*ml")
+        return self._parameters(files).get(name) or {}
+
+    @lru_cache(maxsize=1)  # noqa: B019
+    def _parameters(self, _: tuple[Any, ...]) -> Mapping[str, Any]:
+        """Return all parameters; reading them takes longer than most pages."""
+        parameters: Mapping[str, Any] = self._config["parameters"]
+        return parameters
 
     def place(self, name: str, part: str = "") -> Place:
         """Return where a data set lies, or one part of a partitioned one.
@@ -91,10 +98,20 @@ class Store:
         """
         dataset = self._catalog.get(name)
         own = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
-        path = (self.folder / str(own) / part).resolve()
-        if not path.is_relative_to(self.folder):
-            raise UserError(f"{name} lies outside of the project; the dashboard reads only within.")
+        whole = self._within((self.folder / str(own)).resolve(), self.folder)
+        path = self._within((whole / part).resolve(), whole)
         return Place(path, _stamp(path))
+
+    def _within(self, path: Path, folder: Path) -> Path:
+        """Return a path that a folder of the project holds, links followed.
+
+        Raises:
+            UserError: If it lies elsewhere.
+        """
+        if not path.is_relative_to(folder):
+            where = "the project" if folder == self.folder else self._short(folder)
+            raise UserError(f"{path.name} lies outside of {where}; only what is within is read.")
+        return path
 
     def parts(self, name: str) -> list[str]:
         """Return the names of the Parquet files of a partitioned data set."""
@@ -150,6 +167,7 @@ class Store:
         import duckdb
 
         files = sorted(place.path.rglob("*.parquet")) if place.path.is_dir() else [place.path]
+        files = [self._within(file.resolve(), self.folder) for file in files]
         if not files or not place.path.exists():
             raise DataError(
                 f"{self._short(place.path)} is not there yet: make a run first, e.g. by"
@@ -210,6 +228,15 @@ class Store:
         return str(path.relative_to(self.folder))
 
 
+@lru_cache(maxsize=4)
+def opened(folder: Path, env: str | None = None) -> Store:
+    """Return the store of a project: one for all pages and people, and all that is kept of it.
+
+    (Streamlit runs the script of a page anew at every click, so that nothing stays there.)
+    """
+    return Store(folder, env)
+
+
 def _frame(table: Any) -> DataFrame:
     """Return a table of Arrow with the types that the catalog loads it with."""
     import pandas as pd
@@ -222,9 +249,9 @@ def _frame(table: Any) -> DataFrame:
     return frame
 
 
-def _stamp(path: Path) -> tuple[Any, ...]:
-    """Return sizes and times of the files at a path."""
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+def _stamp(path: Path, names: str = "*.parquet") -> tuple[Any, ...]:
+    """Return sizes and times of the files at a path, of a folder those of such names."""
+    files = sorted(path.rglob(names)) if path.is_dir() else [path]
     stats = [(str(file), file.stat()) for file in files if file.exists()]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 

@@ -1,0 +1,47 @@
+"""How a run was steered stands in its record."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from ttc_bench.engines.base import CallLimits
+from ttc_bench.hooks.live import _to_mlflow
+
+
+def test_what_was_changed_of_a_run_is_a_tag_and_a_file_of_it(
+    tmp_path: Path, empty_store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(empty_store, tmp_path)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    try:
+        mlflow.create_experiment("one", artifact_location=str(tmp_path / "artifacts"))
+        mlflow.set_experiment("one")
+        with mlflow.start_run() as run:
+            note = _to_mlflow()
+            note("call", {"usd": 1.0})
+            assert "steered" not in mlflow.get_run(run.info.run_id).data.tags
+            for change in ("paused", "resumed, concurrency 3"):
+                note("steered", {"change": change, **CallLimits(concurrency=3).model_dump()})
+            note("steered", {"refused": "no orders"})
+            assert mlflow.get_run(run.info.run_id).data.tags["steered"] == (
+                "paused; resumed, concurrency 3"
+            )
+            file = mlflow.artifacts.download_artifacts(
+                run_id=run.info.run_id, artifact_path="steered.json", dst_path=str(tmp_path)
+            )
+        changes = json.loads(Path(file).read_text())["changes"]
+        assert [one.get("change") for one in changes] == ["paused", "resumed, concurrency 3", None]
+        assert changes[1]["concurrency"] == 3
+        assert all(one["at"] > 0 for one in changes)
+        mlflow.MlflowClient().delete_run(run.info.run_id)
+        note("steered", {"change": "paused"})
+        assert "took no note" in caplog.text, "a run does not end because its record is away"
+    finally:
+        mlflow.set_tracking_uri(before)
+    _to_mlflow()("steered", {"change": "paused"})
