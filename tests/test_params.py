@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import get_args
+
 import pytest
 from pydantic import Field
 
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params, close_matches, faults, parse_params
+from ttc_bench.pipeline_registry import register_pipelines
 
 
 class Inner(Params):
@@ -39,3 +43,45 @@ def test_no_close_match_is_no_suggestion() -> None:
 
 def test_parameters_are_hashable_values() -> None:
     assert hash(Outer(width=2)) == hash(Outer(width=2))
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_no_parameter_is_infinite_or_no_number(value: float) -> None:
+    class Share(Params):
+        share: float = 0.5
+        most: float | None = None
+        several: tuple[float, ...] = ()
+
+    for given in ({"share": value}, {"most": value}, {"several": (0.1, value)}):
+        (line,) = faults(Share, given, "x")
+        assert "finite number" in line
+
+
+def _models(of: type[Params]) -> list[type[Params]]:
+    return [one for sub in of.__subclasses__() for one in (sub, *_models(sub))]
+
+
+COUNTS = re.compile(
+    r"(?:^|_)(?:n|k|limit|count|samples|jobs|concurrency|attempts|threads|beams|width|depth|rows"
+    r"|prompts|budget|chunk|interval|tokens|requests|max_usd|timeout_s)(?:$|_(?!share|_from))"
+)
+
+
+def test_what_has_to_be_positive_refuses_0_and_less() -> None:
+    """By the names of all parameter models there are, so that a new one is held to it, too."""
+    register_pipelines()
+    refused = 0
+    for model in _models(Params):
+        for name, field in model.model_fields.items():
+            kinds = get_args(field.annotation) or (field.annotation,)
+            is_number = bool({int, float} & set(kinds)) and model.__module__.startswith("ttc_bench")
+            if not is_number or not COUNTS.search(name) or name in MAY_BE_0:
+                continue
+            for value in (0, -1):
+                told = [line for line in faults(model, {name: value}, "x") if f"x.{name}" in line]
+                assert told, f"{model.__name__}.{name} takes {value}"
+                refused += 1
+    assert refused > 80
+
+
+MAY_BE_0 = {"thinking_budget": "no thinking", "jobs": "no job is timed", "top_k": "all tokens"}

@@ -14,11 +14,13 @@ from ttc_bench.errors import UserError
 class Params(BaseModel):
     """Base class of all parameter models.
 
-    Unknown keys are rejected and instances are immutable and hashable, so that a
-    parameter set can be part of a cache key.
+    Unknown keys and numbers that are infinite or none are rejected; instances are immutable and
+    hashable, so that a parameter set can be part of a cache key.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class RunParams(Params):
@@ -37,7 +39,7 @@ class RunParams(Params):
 
     benchmarks: tuple[str, ...] = Field(min_length=1)
     limit: int | None = Field(ge=1)
-    seed: int
+    seed: int = Field(ge=0)
     prompting: dict[str, Any]
     sources: dict[str, Any]
     model: dict[str, Any]

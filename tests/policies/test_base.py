@@ -36,6 +36,7 @@ from ttc_bench.policies import (
     refusal,
     variant,
 )
+from ttc_bench.policies.base import Places
 from ttc_bench.policies.control import sessions
 from ttc_bench.policies.journal import KEY_VERSION, Journal
 from ttc_bench.types import Job
@@ -286,5 +287,12 @@ def test_half_a_contract_is_refused_where_it_is_defined() -> None:
 
     with pytest.raises(TypeError, match=r"abstract .*concurrency.* name"):
         NoName(None)  # type: ignore[abstract,arg-type]
+
+    for nothing in (0, -1, True, 1.5, None):
+        with pytest.raises(TypeError, match=r"NoPlace\.concurrency is .*: it must be an integer"):
+            type("NoPlace", (Engine,), {"concurrency": nothing})
+    later = {"name": "late", "concurrency": property(lambda _: 0), "__init__": lambda _: None}
+    with pytest.raises(TypeError, match=r"engine late\.concurrency is 0"):
+        Places(type("Late", (EngineWrapper,), later)())
     assert "half.x" not in VARIANTS
     assert "half" not in ENGINES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import socket
 import threading
 import time
@@ -152,3 +153,48 @@ def test_a_receiver_that_is_gone_holds_up_no_run(
     frame = ran(engine, jobs[:1], Journal(), TelemetryParams())
     assert frame["status"].eq("ok").all()
     assert time.monotonic() - started < 30, "not the minute of its retries"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "not a url",
+        "localhost:4318",
+        "http://",
+        "ftp://x",
+        "http://127.0.0.1:99999",
+        "http://a b",
+        "/x",
+    ],
+)
+def test_an_address_that_is_none_is_told_once_before_the_first_call(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv(telemetry.ENDPOINT, endpoint)
+    with pytest.raises(UserError, match="is no address over HTTP") as raised:
+        TelemetryParams().build("local")
+    assert repr(endpoint) in raised.value.message
+    assert "\n" not in raised.value.message
+
+
+def test_a_receiver_that_refuses_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporters = [
+        logging.getLogger(f"opentelemetry.exporter.otlp.proto.http.{name}_exporter")
+        for name in ("trace", "metric")
+    ]
+    for exporter in exporters:
+        monkeypatch.setattr(exporter, "disabled", False)
+        monkeypatch.setattr(exporter, "filters", [])
+    refusals = telemetry.Refusals("http://receiver:4318")
+    for _ in range(3):
+        for exporter in exporters:
+            exporter.error("Failed to export: refused")
+    refusals.tell("no answer")
+    assert caplog.messages == [
+        "http://receiver:4318 takes no telemetry, the run goes on: Failed to export: refused"
+    ]
+    refusals.close()
+    exporters[0].error("again")
+    assert caplog.messages[1:] == ["again"]

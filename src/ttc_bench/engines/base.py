@@ -274,6 +274,16 @@ def _identity_of(messages: tuple[Message, ...]) -> Mapping[str, str]:
     }
 
 
+def check_concurrency(name: str, concurrency: Any) -> None:
+    """Raise unless at least one job may be in flight.
+
+    Raises:
+        TypeError: Naming the engine that says it.
+    """
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise TypeError(f"{name}.concurrency is {concurrency!r}: it must be an integer from 1 on.")
+
+
 class CallLimits(Params):
     """What can be changed of how a run calls its models, while it goes on.
 
@@ -307,6 +317,13 @@ class Engine(ABC):
     """
 
     is_paid: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Raise `TypeError` for a concurrency at which no job would ever be answered."""
+        super().__init_subclass__(**kwargs)
+        stated = cls.__dict__.get("concurrency", 1)
+        if not hasattr(stated, "__get__"):
+            check_concurrency(cls.__qualname__, stated)
 
     @property
     @abstractmethod

@@ -23,6 +23,7 @@ from ttc_bench.engines.base import (
     Decoding,
     Engine,
     Requirements,
+    check_concurrency,
     check_requirements,
 )
 from ttc_bench.engines.completion import Completion
@@ -72,9 +73,13 @@ class Places:
 
     Args:
         engine: The engine.
+
+    Raises:
+        TypeError: If it takes none, for which all would wait for ever.
     """
 
     def __init__(self, engine: Engine) -> None:
+        check_concurrency(f"engine {engine.name}", engine.concurrency)
         self._engine = engine
         self._inside = 0
         self._left = asyncio.Condition()

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -28,6 +30,13 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 CLOSING_S = 5.0
 """Longest wait for a receiver at the end of a run, in seconds."""
+
+_EXPORTERS = tuple(
+    f"opentelemetry.exporter.otlp.proto.http.{name}"
+    for name in ("trace_exporter", "metric_exporter")
+)
+_LONGEST_REASON = 200
+_HOST = re.compile(r"[\w.:%-]+")
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
@@ -63,10 +72,16 @@ class TelemetryParams(Params):
             engine: The kind of engine that runs the models, told as their provider.
 
         Raises:
-            UserError: If the port is taken.
+            UserError: If the port is taken, or the receiver has no address over HTTP.
         """
-        if not os.environ.get(ENDPOINT) and self.prometheus_port is None:
+        endpoint = os.environ.get(ENDPOINT)
+        if not endpoint and self.prometheus_port is None:
             return None
+        if endpoint and not _is_address(endpoint):
+            raise UserError(
+                f"variable {ENDPOINT}: {endpoint!r} is no address over HTTP. Give one such as"
+                " http://localhost:4318, or unset it."
+            )
         return Telemetry(engine, self.prometheus_port)
 
 
@@ -90,6 +105,7 @@ class Telemetry:
         self._server = _served(port) if port is not None else None
         self._meters = MeterProvider(_readers(port), resource, shutdown_on_exit=False)
         self._tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._refusals = Refusals(os.environ.get(ENDPOINT, ""))
         if os.environ.get(ENDPOINT):
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -118,7 +134,10 @@ class Telemetry:
         closing.start()
         closing.join(CLOSING_S)
         if closing.is_alive():
-            logger.warning("%s takes no telemetry; what is left is given up", os.environ[ENDPOINT])
+            # The exporters go on trying until the process ends, and are heard no more.
+            self._refusals.tell(f"no answer in {CLOSING_S:g} s")
+        else:
+            self._refusals.close()
         if self._server is not None:
             self._server.shutdown()
 
@@ -149,6 +168,47 @@ class Telemetry:
             start_time=end_ns - int((latency_s or 0.0) * 1e9),
         )
         span.end(end_ns)
+
+
+class Refusals(logging.Filter):
+    """Tells once that a receiver takes nothing, where its exporters say so at every try.
+
+    Args:
+        endpoint: Address of the receiver.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        self._endpoint, self._is_told = endpoint, False
+        self._loggers = [logging.getLogger(name) for name in _EXPORTERS]
+        for exporter in self._loggers:
+            exporter.addFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep a line of an exporter back; of what it says the first is told."""
+        if record.levelno >= logging.WARNING:
+            self.tell(record.getMessage()[:_LONGEST_REASON])
+        return False
+
+    def tell(self, reason: str) -> None:
+        """Tell that nothing is taken, and why, if that was not told before."""
+        if not self._is_told:
+            logger.warning("%s takes no telemetry, the run goes on: %s", self._endpoint, reason)
+        self._is_told = True
+
+    def close(self) -> None:
+        """Let the exporters speak again."""
+        for exporter in self._loggers:
+            exporter.removeFilter(self)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        is_host = _HOST.fullmatch(parts.hostname or "") is not None
+        return is_host and parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:  # of a port
+        return False
 
 
 def _readers(port: int | None) -> list[MetricReader]:

@@ -105,7 +105,7 @@ class TrainParams(Params):
     stop_at: float = Field(default=1.0, gt=0, le=1)
     layer_dropout: float = Field(default=0.0, ge=0, lt=1)
     exit_weight: float = Field(default=0.0, ge=0)
-    exits: tuple[int, ...] = ()
+    exits: tuple[PositiveInt, ...] = ()
     exits_from: float = Field(default=0.0, ge=0, le=1)
     distil_weight: float = Field(default=0.0, ge=0, le=1)
     checkpoint_minutes: PositiveFloat = 3.0

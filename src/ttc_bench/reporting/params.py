@@ -31,7 +31,7 @@ class AggregateParams(Params):
 
     run_id: str | None = Field(default=None, min_length=1)
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     min_clusters: int = Field(default=15, ge=2)
     pool_privacy: bool = False
     equal_within: float = Field(default=0.05, gt=0.0, lt=1.0)

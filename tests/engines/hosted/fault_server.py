@@ -302,7 +302,8 @@ async def serve() -> None:
     app.router.add_get("/log", server.show_log)
     app.router.add_get("/metrics", server.metrics)
     app.router.add_post("/v1/chat/completions", server.chat)
-    runner = web.AppRunner(app, access_log=None)
+    # A handler that still holds its connection open must not hold up the end of the tests.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
     await site.start()

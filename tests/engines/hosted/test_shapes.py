@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.engines.hosted.support import ask, failure, one
 
 from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.hosting.answer import Answer
+from ttc_bench.engines.hosting.pieces import Pieces
 from ttc_bench.engines.hosting.shapes import finish_of
 from ttc_bench.metrics.base import ScoreParams
 from ttc_bench.pipelines.score.nodes import score_responses
@@ -100,6 +102,98 @@ def test_a_last_event_that_repeats_the_answer_adds_nothing(server: FaultServer) 
     whole = choices({"index": 0, "message": {"content": "one two three"}, "finish_reason": "stop"})
     events = [delta(word) for word in WORDS]
     assert answered(server, stream(*events, {**whole, "usage": USAGE})).text == "one two three"
+
+
+GROWING = {
+    "words": (["one", "one two", "one two three"], "one two three"),
+    "a repeated end": (["one", "one two", "one two three", "one two three"], "one two three"),
+    "two pieces": (["Paris", "Paris."], "Paris."),
+    "one piece, repeated": (["Paris", "Paris"], "Paris"),
+    "letters": (["A", "An", "Ans", "Answ", "Answer", "Answer:", "Answer: 42"], "Answer: 42"),
+    "a tail that is taken back": (["on", "one", "one \ufffd", "one \u20ac"], "one \u20ac"),
+    "an older state": (["on", "one", "one two", "one", "one two"], "one two"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["delta", "message", "text"])
+@pytest.mark.parametrize("shape", GROWING)
+def test_a_text_that_every_event_repeats_is_there_once(shape: str, field: str) -> None:
+    pieces, whole = GROWING[shape]
+    answer = Answer(most_tokens=99)
+    for place, piece in enumerate(pieces):
+        body = piece if field == "text" else {"content": piece}
+        answer.take(choices({"index": 0, field: body}), 1.0 + place)
+    assert answer.choice.text.settle(None)
+    assert "".join(answer.choice.text) == whole
+
+
+def test_an_answer_that_every_event_repeats_is_neither_doubled_nor_cut_off(
+    server: FaultServer,
+) -> None:
+    words = [f"word{number} " for number in range(60)]
+    events = [delta("".join(words[: n + 1])) for n in range(60)]
+    completion = answered(server, stream(*events, END))
+    assert completion.text == "".join(words)
+    assert "past_max_tokens" not in completion.extra
+    hidden = [choices({"delta": {"reasoning": so}}) for so in ("so", "so it", "so it is")]
+    completion = answered(server, stream(*hidden, *events[:3], END))
+    assert completion.extra["reasoning"] == "so it is"
+    assert completion.text == "word0 word1 word2 "
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (["1", "1"], "11"),
+        (["ha", "ha", "ha"], "hahaha"),
+        (["a", "ab", " c", "d"], "aab cd"),
+        (["1", "10", "100", ", 5"], "110100, 5"),
+        (["the", " the", " the"], "the the the"),
+    ],
+)
+def test_pieces_that_are_alike_by_chance_are_all_kept(
+    server: FaultServer, pieces: list[str], text: str
+) -> None:
+    assert answered(server, stream(*map(delta, pieces), END)).text == text
+
+
+def test_what_may_be_all_or_parts_goes_by_other_answers_or_fails(server: FaultServer) -> None:
+    unclear = [delta("4"), delta("42"), END]
+    server.plan(body=stream(*unclear))
+    error = failure(server.engine(attempts=3), ask("hello"))
+    assert "not clear" in str(error)
+    assert len(server.log()) == 1
+    for others, text in ((["one", " two"], "442"), (["one", "one two", "one two!"], "42")):
+        engine = server.engine()
+        for events in (map(delta, others), unclear[:2]):
+            server.plan(body=stream(*events, END))
+            completion = one(engine, ask("hello"))
+        assert completion.text == text
+
+
+@given(st.lists(st.sampled_from(["a", "ab", " b", "c", "abc", "ca", "."]), min_size=1, max_size=9))
+def test_parts_that_do_not_begin_with_those_before_are_only_joined(parts: list[str]) -> None:
+    pieces, growing = Pieces(), Pieces()
+    new = "".join(map(pieces.take, parts))
+    if any(not b.startswith(a) for a, b in itertools.pairwise(parts)) and pieces.grows is False:
+        assert pieces.settle(None)
+        assert "".join(pieces) == new == "".join(parts)
+    whole = ["".join(parts[: n + 1]) for n in range(len(parts))]
+    for one_ in whole:
+        growing.take(one_)
+    if growing.settle(True):
+        assert "".join(growing) == whole[-1]
+
+
+def test_choices_may_be_one_alone_or_by_number(server: FaultServer) -> None:
+    alone = [{"choices": {"index": 0, "delta": {"content": word}}} for word in WORDS]
+    end = {"choices": {"index": 0, "delta": {}, "finish_reason": "stop"}, "usage": USAGE}
+    numbered = [{"choices": {"0": {"delta": {"content": word}}}} for word in WORDS]
+    for events in ([*alone, end], [*numbered, {"choices": {"0": end["choices"]}, "usage": USAGE}]):
+        completion = answered(server, stream(*events))
+        assert (completion.text, completion.usage.completion_tokens) == ("one two three", 3)
+    whole = {"choices": {"message": {"content": "one"}, "finish_reason": "stop"}, "usage": USAGE}
+    assert answered(server, json.dumps(whole), content_type="application/json").text == "one"
 
 
 HIDDEN = {

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ttc_bench.benchmarks.sim.formats import ANSWER_PREFIX, REFUSAL
 from ttc_bench.benchmarks.sim.problems import Problem, Side, Task, stream
@@ -23,7 +23,7 @@ class SimParams(Params):
         count: Samples of the split.
     """
 
-    seed: int = 0
+    seed: NonNegativeInt = 0
     count: PositiveInt = Field(default=480, le=100_000)
 
 

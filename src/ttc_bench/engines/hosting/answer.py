@@ -11,6 +11,7 @@ from typing import Any
 
 from ttc_bench.engines.completion import Timing, Usage
 from ttc_bench.engines.hosting import reported, shapes
+from ttc_bench.engines.hosting.pieces import Pieces
 from ttc_bench.engines.hosting.usage import UsageReader
 from ttc_bench.thinking import answer_start, thinking_blocks
 
@@ -43,8 +44,8 @@ class Choice:
         tells_stop: Whether the provider tells.
     """
 
-    text: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
+    text: Pieces = field(default_factory=Pieces)
+    reasoning: Pieces = field(default_factory=Pieces)
     logprobs: list[float | None] = field(default_factory=list)
     finish: str | None = None
     stop_reason: str | None = None
@@ -55,15 +56,14 @@ class Choice:
         body, is_whole = shapes.body_of(choice)
         text, reasoning = shapes.texts(body)
         finish = choice.get("finish_reason") or body.get("stop_reason")
-        if is_whole and finish and self.text:
+        if finish and self.text and (is_whole or len(self.text) > 1):
             # A last event that repeats the whole answer: only what is new in it counts.
-            text = text.removeprefix("".join(self.text))
+            whole = "".join(self.text)
+            text = text.removeprefix(whole) if is_whole or text == whole else text
         tokens = shapes.logprobs_of(choice)
         self.logprobs += tokens
-        if text:
-            self.text.append(text)
-        if reasoning:
-            self.reasoning.append(reasoning)
+        text = self.text.take(text) if text else ""
+        reasoning = self.reasoning.take(reasoning) if reasoning else ""
         if isinstance(finish, str) and finish.lower() not in ("null", "none"):
             self.finish = finish
             stop_reason = choice.get("stop_reason")
@@ -223,7 +223,10 @@ class Answer:
             came = [now] * max(listed, 1)
             if text:
                 self.marks += came
-                length = (self._lengths[-1] if self._lengths else 0) + len(text)
+                length = chosen.text.length
+                if self._lengths and self._lengths[-1] > length:
+                    # The pieces turned out to hold all before them.
+                    self._lengths = [min(length, one) for one in self._lengths]
                 self._lengths += [length] * len(came)
             elif reasoning:
                 self.hidden_marks += came

@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 from ttc_bench.engines.base import Request
 from ttc_bench.engines.completion import BrokenCall, CallError, Completion, Usage
 from ttc_bench.engines.hosting import door, endings, reported, shapes
-from ttc_bench.engines.hosting.answer import Answer
+from ttc_bench.engines.hosting.answer import Answer, Choice
 from ttc_bench.engines.hosting.attempts import Attempts, RetrySchedule
 from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
 from ttc_bench.engines.hosting.counters import Counters
@@ -117,6 +117,7 @@ class EndpointClient:
         self._has_answered = False
         self._lost_calls = 0
         self._is_told = self._is_cut_told = False
+        self._sends_all: bool | None = None
         self._leaves_stop = False
         self._tokens_per_byte = 0.3
 
@@ -221,6 +222,7 @@ class EndpointClient:
             TryError: If it is none.
         """
         finish, choice = endings.finish_of_answer(answer, request), answer.choice
+        self._settle(choice)
         if self.endpoint.logprobs and "".join(choice.text) and not choice.logprobs:
             raise TryError(
                 "no_logprobs", "sends no log-probabilities: set model.logprobs=false", fatal=True
@@ -246,6 +248,21 @@ class EndpointClient:
             extra=door.clean(self._extra(answer, attempts), answer.facts),
             broken=tuple(attempts.broken),
         )
+
+    def _settle(self, choice: Choice) -> None:
+        """Have the texts of an answer once, whether its events held what was new or all so far.
+
+        Raises:
+            TryError: If that cannot be told: one of the two texts is not what the model said.
+        """
+        for pieces in (choice.text, choice.reasoning):
+            if not pieces.settle(self._sends_all):
+                raise TryError(
+                    "malformed",
+                    f"the text of each event begins with the one before ({', '.join(pieces)}):"
+                    " it is not clear whether these are parts of the answer, or all of it so far",
+                )
+            self._sends_all = self._sends_all if pieces.grows is None else pieces.grows
 
     def _note_cut(self, request: Request, answer: Answer, usage: Usage) -> None:
         """Say so if the server can have read only a part of the prompt (a context cut short)."""

@@ -102,9 +102,11 @@ def is_tool_call(word: str) -> bool:
 
 
 def choices(event: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield index and choice of every choice of an event."""
+    """Yield index and choice of every choice of an event: of a list, one alone, or by number."""
     listed = event.get("choices")
-    listed = [listed] if isinstance(listed, dict) else listed
+    if isinstance(listed, dict):
+        numbered = {k: v for k, v in listed.items() if k.isdecimal() and isinstance(v, dict)}
+        listed = [{"index": int(k), **v} for k, v in numbered.items()] or [listed]
     for place, choice in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(choice, dict):
             index = choice.get("index")

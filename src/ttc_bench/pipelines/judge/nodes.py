@@ -30,6 +30,7 @@ from ttc_bench.metrics.judge import (
 from ttc_bench.params import unknown
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import Session
+from ttc_bench.policies.base import Places
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import responses_of_now
 from ttc_bench.reporting.row_dicts import row_dicts
@@ -175,13 +176,13 @@ async def _judge_all(
 ) -> list[Judgement]:
     from tqdm import tqdm
 
-    limit = asyncio.Semaphore(engine.concurrency)
+    places = Places(engine)
     # Equal responses get one call: the second one waits, and finds it in the journal.
     turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
     bar = tqdm(total=len(items), desc="judge", unit="response", mininterval=0.5)
 
     async def one(item: Item) -> Judgement:
-        async with turns[item.job.id, item.text], limit:
+        async with turns[item.job.id, item.text], places:
             judgement = await _judge(item, Session(engine, journal, item.job), params)
         bar.update()
         return judgement
