@@ -54,6 +54,17 @@ _OF_MLFLOW = (
     "Make room or change the rights of the store that mlflow.yml names (data/mlflow/mlflow.db), or"
     " move it away if it is damaged; then repeat the command."
 )
+_OF_A_SERVER = re.compile(
+    r"API request to|Connection refused|Max retries|connection failed|could not connect"
+    r"|connection to server|unsupported URI",
+    re.IGNORECASE,
+)
+"""What MLflow says where its store is a server."""
+
+_OF_MLFLOW_SERVER = (
+    "The store is server.mlflow_tracking_uri in mlflow.yml: start its server or correct the"
+    " address; then repeat the command."
+)
 _REMEDIES = {
     "duckdb": "Make room, or move away the file that it names; then repeat the command.",
     **dict.fromkeys(("mlflow", "sqlalchemy", "sqlite3"), _OF_MLFLOW),
@@ -62,8 +73,7 @@ _REMEDIES = {
 _OF_A_STORE = re.compile(
     r"disk is full|database or disk|No space left|File too large|readonly database|read-only"
     r"|not a database|malformed|unable to open database|not a valid DuckDB|Permission denied"
-    r"|disk I/O error|could not set lock|API request to|unsupported URI|Connection refused"
-    r"|Max retries",
+    rf"|disk I/O error|could not set lock|{_OF_A_SERVER.pattern}",
     re.IGNORECASE,
 )
 """What those say of a disk that is full or closed, a file that is damaged, a server away."""
@@ -93,7 +103,9 @@ def _line(error: BaseException) -> str | None:
     kinds = {cls.__module__.partition(".")[0].lstrip("_") for cls in type(error).__mro__}
     if kinds.intersection(_STORES) and (said := _OF_A_STORE.search(text)):
         library = next(name for name in _STORES if name in kinds)
-        return f"{library}: {_around(text, said)}. {_REMEDIES[library]}"
+        is_server = library != "duckdb" and _OF_A_SERVER.search(text)
+        remedy = _OF_MLFLOW_SERVER if is_server else _REMEDIES[library]
+        return f"{library}: {_around(text, said)}. {remedy}"
     if any(cls.__name__ == "DatasetError" for cls in type(error).__mro__):
         return _line_of_dataset(error, text)
     return None

@@ -11,6 +11,7 @@ from ttc_bench.hooks.preflight import Preflight
 from ttc_bench.hooks.progress import PROGRESS
 from ttc_bench.hooks.quiet import quieten
 from ttc_bench.hooks.sample_size import SampleSize
+from ttc_bench.hooks.shared_run import SharedRun
 from ttc_bench.hooks.tracking import Tracking
 from ttc_bench.hooks.workers import Workers
 
@@ -22,6 +23,7 @@ HOOKS = (
     Live(),
     NextSteps(),
     Parameters(),
+    SharedRun(),
     Occupancy(),
     Preflight(),
     SampleSize(),

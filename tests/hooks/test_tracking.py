@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
+import contextlib
 import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from tests.conftest import KedroRun, make_project, run_in
-from tests.reporting.support import scores
 
+from ttc_bench.errors import UserError
+from ttc_bench.hooks.mlflow_store import check_server
 from ttc_bench.hooks.tracking import with_place
 
 
@@ -55,60 +51,63 @@ def test_two_projects_in_one_process_keep_runs_of_their_own(
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """A real tracking server, which keeps artifacts in its own folder."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    store = tmp_path / "server"
-    store.mkdir()
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{store}/db", "--serve-artifacts"]
-    command += ["--artifacts-destination", str(store / "artifacts")]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield url
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+def closed_port() -> Iterator[int]:
+    """A port that is taken, and where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
 
 
-def test_one_line_of_configuration_sends_a_run_to_a_server(
-    server: str, project: Path, kedro_run: KedroRun, tmp_path: Path
+@pytest.mark.parametrize(
+    "kind", ["http://me:s3cret@", "https://", "postgresql+psycopg://me:s3cret@"]
+)
+def test_a_server_that_is_down_stops_the_run_in_one_line_before_any_work(
+    kind: str, kedro_run: KedroRun, project: Path, closed_port: int
 ) -> None:
-    import mlflow
-
     (project / "conf" / "local" / "mlflow.yml").write_text(
-        f"server: {{mlflow_tracking_uri: '{server}'}}\n"
+        f"server: {{mlflow_tracking_uri: '{kind}127.0.0.1:{closed_port}/mlflow'}}\n"
     )
-    folder = project / "data" / "07_model_output" / "scores"
-    folder.mkdir(parents=True)
-    scores("baseline", "greedy", [1.0, 0.0]).to_parquet(folder / "baseline.greedy.parquet")
-    shutil.rmtree(project / "data" / "mlflow")
-    result = kedro_run("--pipelines=aggregate,report")
-    assert result.exit_code == 0, result.output
-    client = mlflow.MlflowClient(server)
-    experiment = client.get_experiment_by_name("ttc-bench")
-    runs = client.search_runs([experiment.experiment_id])
-    parent = next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
-    assert len(runs) == 2
-    assert any(name.startswith("system/") for name in parent.data.metrics)
-    left = [thread for thread in threading.enumerate() if thread.name == "SystemMetricsMonitor"]
-    assert not left, "nodes open the run again, but one monitor is enough"
-    logged = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert logged >= {"report.html", "plots", "tables", "summary.txt"}
-    assert list((tmp_path / "server" / "artifacts").rglob("report.html"))
-    assert not (project / "data" / "mlflow").exists()
+    result = kedro_run("--pipeline=baseline", "--params=limit=1")
+    assert result.exit_code == 1
+    (line,) = [text for text in result.output.splitlines() if text.startswith("Error")]
+    assert f"127.0.0.1:{closed_port}/mlflow does not answer (Connection refused)" in line
+    assert "s3cret" not in result.output
+    assert not (project / "data/05_model_input").exists()
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Says one status to everything."""
+
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("status", "is_there"),
+    [(200, True), (401, True), (404, True), (502, False), (503, False), (504, False)],
+)
+def test_who_answers_is_there_but_for_a_proxy_with_nobody_behind_it(
+    status: int, is_there: bool
+) -> None:
+    handler = type("Says", (Answers,), {"status": status})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://me:pass@127.0.0.1:{server.server_port}/mlflow"
+        told = contextlib.nullcontext() if is_there else pytest.raises(UserError, match=str(status))
+        with told:
+            check_server(address)
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "address", ["", "sqlite:///data/mlflow.db", "file:///x/mlruns", "mlruns", "databricks",
+                "postgresql:///mlflow?host=/var/run/postgresql"],
+)  # fmt: skip
+def test_where_no_host_is_named_nobody_is_asked(address: str) -> None:
+    check_server(address)

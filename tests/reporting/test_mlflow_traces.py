@@ -14,6 +14,7 @@ from ttc_bench.engines.ledger import Call, Ledger
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, log_traces
 from ttc_bench.policies.responses import Response, to_frame
 from ttc_bench.reporting.mlflow_traces import MOST_SPANS, MOST_TRACES, pick
+from ttc_bench.reporting.tracker import Tracker
 from ttc_bench.types import Job, Message
 
 BASE = scores("baseline", "greedy", [1.0, 0.0, 0.5, 0.5])
@@ -89,7 +90,7 @@ def test_a_trace_holds_question_answers_and_bill(
         run = nested.info.run_id
     with mlflow.start_run():
         runs = {"target/crm_sim/best_of_n/verifier": run}
-        logged = log_traces(RUN, jobs, stored, runs)
+        logged = log_traces(RUN, jobs, stored, runs, Tracker())
     assert set(logged.values()) == {
         "best_of_n.verifier, crm_sim/1: 1.00 more than the baseline",
         "cascade.agreement, crm_sim/2: failed: timeout",

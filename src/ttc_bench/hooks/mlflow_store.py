@@ -1,15 +1,20 @@
-"""The embedded MLflow store after a project was copied, moved, or used by another MLflow."""
+"""MLflow's store before a run: a server answers, an embedded one fits project and MLflow."""
 
 from __future__ import annotations
 
 import logging
+import socket
 import sqlite3
+import ssl
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.error import HTTPError
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import urlopen
 
 from ttc_bench.errors import UserError
+from ttc_bench.reporting.tracker import without_login
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +27,59 @@ ADDRESSES = (
     ("model_versions", "storage_location"),
 )
 """Columns in which MLflow keeps absolute addresses of artifacts."""
+
+
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+"""Ports of databases whose addresses name none."""
+
+AWAY = (502, 503, 504)
+"""What a proxy says where there is nobody behind it."""
+
+WAIT_S = 10.0
+"""Seconds until a server that says nothing is taken for away."""
+
+
+def check_server(address: str) -> None:
+    """Raise unless somebody answers at the address of a tracking server; MLflow tries for minutes.
+
+    Args:
+        address: Address of MLflow's store. Where it names no host, there is nobody to ask.
+
+    Raises:
+        UserError: Naming the server.
+    """
+    try:
+        fault = _fault_of(urlsplit(address))
+    except ValueError as error:  # A port that is none.
+        fault = str(error)
+    except OSError as error:
+        cause = getattr(error, "reason", error)
+        fault = str(getattr(cause, "strerror", None) or cause)
+    if fault:
+        raise UserError(
+            f"the tracking server {without_login(address)} does not answer ({fault}): start it, or"
+            " take server.mlflow_tracking_uri out of mlflow.yml to track in the project. Nothing"
+            " was run."
+        )
+
+
+def _fault_of(parts: SplitResult) -> str | None:
+    """Return what is wrong with a server that answers; ``None`` is nothing."""
+    if parts.hostname is None or parts.scheme == "file":
+        return None
+    if not parts.scheme.startswith("http"):
+        port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+        if port is not None:
+            socket.create_connection((parts.hostname, port), WAIT_S).close()
+        return None
+    place = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="")
+    url = f"{place.geturl().rstrip('/')}/health"
+    try:
+        # Whether its certificate is trusted is for MLflow to say, by its own settings.
+        urlopen(url, timeout=WAIT_S, context=ssl._create_unverified_context()).close()
+    except HTTPError as error:
+        return f"status {error.code}" if error.code in AWAY else None
+    return None
 
 
 def settle_store(store: Path, experiment: str, project: Path, artifacts: str | None) -> None:

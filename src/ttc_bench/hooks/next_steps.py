@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import click
 from kedro.framework.context import KedroContext
@@ -14,6 +14,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from ttc_bench.reporting.mlflow_runs import BEST_FIRST
+from ttc_bench.reporting.tracker import without_login
 
 PAGES = {
     "report_html": "the report: decision, tables, plots",
@@ -57,7 +58,8 @@ class NextSteps:
         lines = [
             (os.path.relpath(catalog[name]._filepath, folder), text) for name, text in pages.items()
         ]
-        if self._run and "mlflow_runs" in made:
+        is_there = catalog.load("tracker").reason is None
+        if self._run and is_there and "mlflow_runs" in made:
             lines += _tracked(self._context.mlflow, *self._run)
         if "report_html" in made:
             lines.append(("kedro dashboard", "all of it, with every answer, to look around in"))
@@ -91,6 +93,5 @@ def comparison_link(address: str, experiment: str, run: str) -> str:
         "orderByAsc": "false",
         "compareRunsMode": "CHART",
     }
-    parts = urlsplit(address)
-    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl().rstrip("/")
-    return f"{shown}/#/experiments/{experiment}/runs?{urlencode(asked, quote_via=quote)}"
+    query = urlencode(asked, quote_via=quote)
+    return f"{without_login(address)}/#/experiments/{experiment}/runs?{query}"

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from ttc_bench.errors import UserError
+from ttc_bench.hooks.shared_run import outside_id
 from ttc_bench.params import RunParams, parse_params, unknown
 
 logger = logging.getLogger(__name__)
@@ -162,10 +163,10 @@ class Parameters:
         """Add the datasets that are of this run alone.
 
         ``engine`` and ``judge_engine`` hold the models, ``workers`` the processes beyond this one;
-        ``session_id`` is the start of the session
-        (no parameter, as MLflow would log it and refuse a second session in the same run);
-        ``run_settings`` all parameters as they were set, ``config_digest`` a digest of those that
-        are measured with.
+        ``session_id`` is the start of the session, or the id that an orchestrator gives all
+        processes of a run (no parameter, as MLflow would log it and refuse a second session in the
+        same run); ``run_settings`` all parameters as they were set, ``config_digest`` a digest of
+        those that are measured with.
         """
         from kedro.io.core import generate_timestamp
         from kedro_datasets.yaml import YAMLDataset
@@ -179,7 +180,7 @@ class Parameters:
         journal = getattr(catalog.get("journal"), "_filepath", None)
         catalog["workers"] = WorkersDataset(parameters["params:ray"], model, journal)
         catalog["gate_policy"] = YAMLDataset(filepath=parameters["params:gate"].policy)
-        catalog["session_id"] = save_version or generate_timestamp()
+        catalog["session_id"] = outside_id() or save_version or generate_timestamp()
         catalog["run_settings"] = dict(self._settings)
         catalog["config_digest"] = digest(self._settings)
 

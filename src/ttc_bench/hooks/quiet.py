@@ -23,12 +23,16 @@ REPEATED = re.compile(
     r"|SQLAlchemy database error"
     r"|No nodes ran\."
     r"|There are \d+ nodes that have not run\."
+    r"|Retrying \(%r\) after connection broken"
+    r"|Failed to (get mlflow run|log system metrics)"
 )
 """What is logged of an error that ends the run, and is told there, and of other ways to go on: here
-the same command goes on from the journal."""
+the same command goes on from the journal. That a tracking server is gone is told there, too."""
 
 REPEATING = (
     "mlflow.store.db.utils",
+    "mlflow.system_metrics.system_metrics_monitor",
+    "urllib3.connectionpool",
     "kedro.pipeline.node",
     "kedro.runner.sequential_runner",
     "kedro.runner.thread_runner",

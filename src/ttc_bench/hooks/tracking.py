@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, MemoryDataset
+from kedro.pipeline import Pipeline
 
-from ttc_bench.hooks.mlflow_store import settle_store
-from ttc_bench.params import flat
+from ttc_bench.errors import UserError
+from ttc_bench.hooks.mlflow_store import check_server, settle_store
+from ttc_bench.hooks.shared_run import outside_id
+from ttc_bench.pipelines.track.nodes import loggable
+from ttc_bench.reporting.tracker import EMBEDDED, RUN, SEND, Tracker, server_of, tag_of
 
-EMBEDDED = ("sqlite:", "file:")
-"""Stores that live in the project: they need a place for their artifacts."""
+logger = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
 """What an SQLite store's path stands behind; an absolute path adds its own slash."""
@@ -27,12 +32,29 @@ INTERVAL_S = 5
 
 SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 
+REPEATS = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+
+
+RETRIES = 5
+"""Times that a request to a server is repeated, over a minute: as long as it takes to come back."""
+
+PATIENCE_S = 60
+"""Seconds for an answer of a server."""
+
 
 class Tracking:
-    """Prepares the configuration before kedro-mlflow reads it; one monitor for the whole run."""
+    """Prepares the configuration before kedro-mlflow reads it; one monitor for the whole run.
+
+    kedro-mlflow opens the run. From there on it is this hook's: kedro-mlflow would open it again
+    before each node and log the node's parameters one by one, hundreds of requests to a server, of
+    which none may fail.
+    """
 
     _switch = "true"
     _project = Path()
+    _server: str | None = None
+    _tracker = Tracker()
+    _name = ""
     _caller_run: str | None = None
     """The run that the caller had opened before kedro's, and closes again."""
     _is_named = False
@@ -40,18 +62,26 @@ class Tracking:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Turn system metrics on unless the environment says otherwise, and settle artifacts."""
+        """Turn system metrics on unless the environment says otherwise, and settle artifacts.
+
+        Raises:
+            UserError: If the store cannot be read, or its server does not answer.
+        """
         import mlflow
 
         opened = mlflow.active_run()
         self._caller_run = opened.info.run_id if opened else None
         os.environ.setdefault(SWITCH, "true")
         os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(INTERVAL_S))
+        os.environ.setdefault(REPEATS, str(RETRIES))
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE_S))
         self._project = Path(context.project_path)
         config = with_place(context.config_loader["mlflow"], self._project)
         context.config_loader["mlflow"] = config
         self._is_named = any(((config.get("tracking") or {}).get("run") or {}).values())
         uri = str((config.get("server") or {}).get("mlflow_tracking_uri") or "")
+        self._server = server_of(uri)
+        check_server(uri)
         if uri.startswith(SQLITE):
             experiment = (config.get("tracking") or {}).get("experiment") or {}
             place = (experiment.get("create_experiment_kwargs") or {}).get("artifact_location")
@@ -59,8 +89,15 @@ class Tracking:
             settle_store(store, name, self._project, place)
 
     @hook_impl
-    def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Add the dataset ``logged_files``: where what MLflow calls the source of a table lies."""
+    def after_catalog_created(
+        self, catalog: CatalogProtocol[Any, Any], parameters: dict[str, Any]
+    ) -> None:
+        """Add the datasets ``tracker`` and ``logged_files``.
+
+        They are where nodes log to, and where what MLflow calls the source of a table lies.
+        """
+        self._tracker = Tracker(server=self._server)
+        catalog["tracker"] = MemoryDataset(self._tracker, copy_mode="assign")
         catalog["logged_files"] = {
             name: os.path.relpath(catalog[name]._filepath, self._project)
             for name in ("jobs", "all_scores")
@@ -71,47 +108,60 @@ class Tracking:
     def before_pipeline_run(
         self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Name the run and log all settings; turn the switch off once its monitor runs.
-
-        kedro-mlflow logs a typed parameter as one text, so each setting is logged under its own
-        name too. It opens the run again before every node, and MLflow would start one more monitor
-        each time: a suite of sixty nodes runs out of connections to the store.
-        """
+        """Name the run and log all settings; turn the switch off once its monitor runs."""
         import mlflow
+        from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
 
         if run := mlflow.active_run():
+            self._tracker.run = run.info.run_id
             given = catalog.load("run_settings")
-            settings = flat(given)
-            if run.info.run_id != self._caller_run and not self._is_named:
+            own = catalog.load("params:aggregate").run_id or catalog.load("session_id")
+            mlflow.set_tag(RUN, tag_of(own))
+            if run.info.run_id != self._caller_run and not self._is_named and not outside_id():
                 name = run_name(run_params.get("pipeline_names") or (), given.get("limit"))
                 mlflow.set_tag("mlflow.runName", name)
-            # The recipe of the models is no setting of a run, and its stages are too long.
-            mlflow.log_params({k: v for k, v in settings.items() if "train_reference" not in k})
+            mlflow.log_params(_agreed(loggable(given), run.data.params, own))
+        mlflow_hook._is_mlflow_enabled, mlflow_hook.run_id = False, None
         self._switch = os.environ.get(SWITCH, self._switch)
         os.environ[SWITCH] = "false"
 
     @hook_impl(trylast=True)
-    def after_pipeline_run(self) -> None:
-        """Put the switch back for the next run of this process, and leave no run open.
+    def after_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Close the run, put the switch back for the next one, and say what was not tracked.
 
-        What kedro-mlflow opens again before every node it closes once: the next run of the process
-        would go on in this one.
+        What an orchestrator runs by parts is finished by the part that holds all figures.
         """
-        self._forget_run()
-        end_runs("FINISHED", but=self._caller_run)
+        is_whole = outside_id() is None or "mlflow_runs" in pipeline.all_outputs()
+        self._close("FINISHED" if is_whole else "RUNNING")
 
     @hook_impl(trylast=True)
     def on_pipeline_error(self) -> None:
-        """Put the switch back; see `after_pipeline_run`."""
-        self._forget_run()
+        """See `after_pipeline_run`."""
+        self._close("FAILED")
 
-    def _forget_run(self) -> None:
-        from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
-
+    def _close(self, status: str) -> None:
         os.environ[SWITCH] = self._switch
-        # The next run of this process may be one that is not tracked, and kedro-mlflow would open
-        # this one again before its nodes.
-        mlflow_hook.run_id = None
+        end_runs(status, self._caller_run, self._tracker)
+        for line in self._tracker.told():
+            logger.warning("%s", line)
+
+
+def _agreed(
+    settings: dict[str, Any], logged: Mapping[str, str], name: str
+) -> dict[str, Any]:  # fmt: skip
+    """Return settings that a run in MLflow does not have yet.
+
+    Raises:
+        UserError: If it has others: MLflow changes none, and they would be of two runs.
+    """
+    texts = {key: str(value) for key, value in settings.items()}
+    for key, text in texts.items():
+        if key in logged and not text.startswith(logged[key]):
+            raise UserError(
+                f"the run {name} has {key} {logged[key]} in MLflow, where it is {text} now: the"
+                " parts of a run have the same settings; give this one another id."
+            )
+    return {key: settings[key] for key in settings if key not in logged}
 
 
 def run_name(pipelines: Sequence[str], limit: int | None) -> str:
@@ -126,12 +176,39 @@ def run_name(pipelines: Sequence[str], limit: int | None) -> str:
     return f"{what}, {much}, {datetime.now():%Y-%m-%d %H:%M}"
 
 
-def end_runs(status: str, but: str | None = None) -> None:
-    """End the open runs of this process with a status, down to the one that stays open."""
+def end_runs(status: str, but: str | None = None, tracker: Tracker | None = None) -> None:
+    """End the open runs of this process with a status, down to the one that stays open.
+
+    Args:
+        status: The status.
+        but: Id of the run that stays open.
+        tracker: Notes that a server is gone; without one that is nobody's concern any more.
+    """
     import mlflow
 
-    while (run := mlflow.active_run()) and run.info.run_id != but:
-        mlflow.end_run(status)
+    ends_in_haste = tracker is None or tracker.reason is not None
+    with _repeats("0") if ends_in_haste else contextlib.nullcontext():
+        while (run := mlflow.active_run()) and run.info.run_id != but:
+            try:
+                mlflow.end_run(status)
+            except Exception as error:
+                if tracker is not None:
+                    tracker.lose(error)
+                    tracker.untracked.setdefault("the end of the run", SEND)
+
+
+@contextlib.contextmanager
+def _repeats(count: str) -> Iterator[None]:
+    """Repeat requests that fail so many times."""
+    before = os.environ.get(REPEATS)
+    os.environ[REPEATS] = count
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[REPEATS]
+        else:
+            os.environ[REPEATS] = before
 
 
 def with_place(config: dict[str, Any], project: Path) -> dict[str, Any]:

@@ -85,21 +85,22 @@ class Figures:
         return _where(self.scores, group)
 
 
-def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) -> dict[str, str]:
+def log_children(
+    figures: Figures, parameters: Mapping[str, Any], table: str, run: str | None = None
+) -> dict[str, str]:
     """Write or refresh a nested run per group of the summary; return run ids by key.
-
-    Works inside the run that kedro-mlflow opened, and opens one of its own without it.
 
     Args:
         figures: The tables of the run.
         parameters: All parameters, those of a policy by the labels of its variants: at each point
             of a sweep.
         table: The printed table.
+        run: Id of the run they are nested in; ``None`` is the open one, or one of its own.
     """
     import mlflow
 
     ids = {}
-    with _parent_run() as parent:
+    with _parent_run(run) as parent:
         mlflow.log_text(table, "summary.txt")
         key_figures = {
             _key(f"{name}/{row['benchmark']}/{full_name(row)}"): value
@@ -117,9 +118,9 @@ def log_children(figures: Figures, parameters: Mapping[str, Any], table: str) ->
                 run_name=f"{group['policy']}.{group['variant']} {group['benchmark']}",
                 nested=True,
                 log_system_metrics=False,
-            ) as run:
+            ) as own:
                 _log(key, group, row, figures, parameters)
-                ids[key] = run.info.run_id
+                ids[key] = own.info.run_id
     return ids
 
 
@@ -128,6 +129,7 @@ def log_parent(
     stills: Mapping[str, bytes],
     interactive: Mapping[str, Any],
     report: str,
+    run: str | None = None,
 ) -> dict[str, str]:
     """Log what speaks of all variants to the run of the pipeline; return its id.
 
@@ -138,10 +140,11 @@ def log_parent(
         stills: PNG files by the name of the plot.
         interactive: Plotly figures by the name of the plot.
         report: The report as HTML.
+        run: See `log_children`.
     """
     import mlflow
 
-    with _parent_run() as parent, tempfile.TemporaryDirectory() as folder:
+    with _parent_run(run) as parent, tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "plots").mkdir()
         (place / "tables").mkdir()
@@ -169,15 +172,17 @@ def _page(figures: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _parent_run() -> Iterator[str]:
+def _parent_run(run: str | None) -> Iterator[str]:
+    """Let what is logged go to a run, which threads other than the main one have to open."""
     import mlflow
 
     active = mlflow.active_run()
-    if active is not None:
+    if active is not None and run in (None, active.info.run_id):
         yield active.info.run_id
         return
-    with mlflow.start_run(run_name="aggregate") as run:
-        yield run.info.run_id
+    name = "aggregate" if run is None else None
+    with mlflow.start_run(run_id=run, run_name=name, log_system_metrics=False) as opened:
+        yield opened.info.run_id
 
 
 def _existing(parent: str) -> dict[str, str]:

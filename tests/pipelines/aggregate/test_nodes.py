@@ -28,6 +28,7 @@ from ttc_bench.pipelines.aggregate.nodes import (
 from ttc_bench.reporting.decision import decide
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.speeds import speeds
+from ttc_bench.reporting.tracker import Tracker
 from ttc_bench.reporting.verdicts import verdicts
 
 LATENCY_S = [0.1, 0.2, 0.3, 5.0]
@@ -200,8 +201,8 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(
     parameters = {"limit": 4, "speculative": {"draft_model": {"k": 4}}}
     files = {"jobs": "jobs.jsonl", "all_scores": "all_scores.parquet"}
     with mlflow.start_run() as parent:
-        first = log_runs(*tables, parameters, files)
-        again = log_runs(*tables, parameters, files)
+        first = log_runs(*tables, parameters, files, Tracker())
+        again = log_runs(*tables, parameters, files, Tracker())
     assert first == again
     assert len(first) == 2
     found = mlflow.search_runs(filter_string=f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")

@@ -14,6 +14,7 @@ from ttc_bench.metrics.stored import as_of_now
 from ttc_bench.reporting.pairing import Jobs, jobs_of, range_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import apart
+from ttc_bench.reporting.tracker import Tracker
 from ttc_bench.statistics import compare, mean_intervals, quantile_interval
 from ttc_bench.types import BASELINE, GROUP, DataFrame, Job
 
@@ -195,6 +196,7 @@ def log_runs(
     summary_table: str,
     run_settings: dict[str, Any],
     logged_files: dict[str, str],
+    tracker: Tracker,
 ) -> dict[str, str]:
     """Write one nested MLflow run per policy, variant and benchmark; return their ids."""
     from ttc_bench.pipelines.generate.params import at_points
@@ -203,7 +205,12 @@ def log_runs(
     figures = Figures(
         all_scores, bench_summary, policy_vs_baseline, intervals, verdicts, decision, logged_files
     )
-    return log_children(figures, at_points(run_settings), summary_table)
+    points = at_points(run_settings)
+
+    def send() -> dict[str, str]:
+        return log_children(figures, points, summary_table, tracker.run)
+
+    return tracker.log("figures of the variants", send, {})
 
 
 def log_traces(
@@ -211,11 +218,15 @@ def log_traces(
     known_jobs: list[Job],
     known_responses: dict[str, Callable[[], DataFrame]],
     mlflow_runs: dict[str, str],
+    tracker: Tracker,
 ) -> dict[str, str]:
     """Log the responses that tell most as MLflow traces; return what each is about."""
     from ttc_bench.reporting.mlflow_traces import log_picks, pick
 
-    return log_picks(pick(all_scores), known_jobs, known_responses, mlflow_runs)
+    def send() -> dict[str, str]:
+        return log_picks(pick(all_scores), known_jobs, known_responses, mlflow_runs)
+
+    return tracker.log("traces", send, {})
 
 
 def check_valid_share(

@@ -123,6 +123,19 @@ def _told(stored: Sequence[str]) -> list[Node]:
             outputs="summary_table",
             name="show",
         ),
+        *tracked(),
+        node(
+            check_valid_share,
+            inputs=["bench_summary", "params:min_valid_share", *stored],
+            outputs=None,
+            name="check_valid_share",
+        ),
+    ]
+
+
+def tracked() -> list[Node]:
+    """Return what goes to MLflow of the tables, and of the responses behind them."""
+    return [
         node(
             log_runs,
             inputs=[
@@ -135,20 +148,15 @@ def _told(stored: Sequence[str]) -> list[Node]:
                 "summary_table",
                 "run_settings",
                 "logged_files",
+                "tracker",
             ],
             outputs="mlflow_runs",
             name="log_runs",
         ),
         node(
             log_traces,
-            inputs=["all_scores", "known_jobs", "known_responses", "mlflow_runs"],
+            inputs=["all_scores", "known_jobs", "known_responses", "mlflow_runs", "tracker"],
             outputs="mlflow_traces",
             name="log_traces",
-        ),
-        node(
-            check_valid_share,
-            inputs=["bench_summary", "params:min_valid_share", *stored],
-            outputs=None,
-            name="check_valid_share",
         ),
     ]

@@ -8,6 +8,7 @@ from ttc_bench.ratings.params import HumanEvaluationParams
 from ttc_bench.ratings.store import Ratings
 from ttc_bench.ratings.summary import agreement, grades, lines, strengths
 from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.tracker import Tracker
 from ttc_bench.types import DataFrame
 
 
@@ -29,15 +30,19 @@ def sum_up(
     return rated, strong, graded, agreed, f"{text}\n"
 
 
-def log_human(strengths: DataFrame, agreement: DataFrame, table: str) -> None:
+def log_human(strengths: DataFrame, agreement: DataFrame, table: str, tracker: Tracker) -> None:
     """Log what people said to the MLflow run, if one is open."""
     import mlflow
 
     from ttc_bench.reporting.row_dicts import row_dicts
 
-    if not mlflow.active_run():
-        return
-    for row in row_dicts(strengths):
-        mlflow.log_metric(f"human/{row['variant']}/win_rate", float(row["win_rate"]))
-    mlflow.log_text(agreement.to_csv(index=False), "human/agreement.csv")
-    mlflow.log_text(table, "human/summary.txt")
+    def send() -> None:
+        for row in row_dicts(strengths):
+            name, value = f"human/{row['variant']}/win_rate", float(row["win_rate"])
+            mlflow.log_metric(name, value, run_id=tracker.run)
+        text = agreement.to_csv(index=False)
+        mlflow.log_text(text, "human/agreement.csv", run_id=tracker.run)
+        mlflow.log_text(table, "human/summary.txt", run_id=tracker.run)
+
+    if tracker.run is not None:
+        tracker.log("ratings", send, None, "kedro run --pipeline=human_evaluation")

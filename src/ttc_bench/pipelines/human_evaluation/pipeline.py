@@ -28,7 +28,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 log_human,
-                inputs=["human_strengths", "human_agreement", "human_table"],
+                inputs=["human_strengths", "human_agreement", "human_table", "tracker"],
                 outputs=None,
                 name="log_ratings",
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ttc_bench.reporting.tracker import Tracker
 from ttc_bench.types import DataFrame
 
 TABLES = (
@@ -59,19 +60,24 @@ TRACKED = (
 """Tables that MLflow shows with the run of the pipeline."""
 
 
-def log_report(report_html: str, **inputs: Any) -> dict[str, str]:
+def log_report(report_html: str, tracker: Tracker, **inputs: Any) -> dict[str, str]:
     """Log plots, tables and the report to the MLflow run of the pipeline; return its id.
 
     Args:
         report_html: The report.
+        tracker: Where they go.
         inputs: The `TRACKED` tables, and every plot, still and interactive, by name.
     """
     from ttc_bench.reporting.mlflow_runs import log_parent
     from ttc_bench.reporting.plots import plots
 
-    return log_parent(
-        {name: inputs[name] for name in TRACKED},
-        {plot.name: inputs[plot.name] for plot in plots()},
-        {plot.name: inputs[f"{plot.name}_interactive"] for plot in plots()},
-        report_html,
-    )
+    def send() -> dict[str, str]:
+        return log_parent(
+            {name: inputs[name] for name in TRACKED},
+            {plot.name: inputs[plot.name] for plot in plots()},
+            {plot.name: inputs[f"{plot.name}_interactive"] for plot in plots()},
+            report_html,
+            tracker.run,
+        )
+
+    return tracker.log("plots and report", send, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
+from kedro.pipeline.node import Node
 
 from ttc_bench.pipelines.report.nodes import TABLES, TRACKED, log_report, write_report
 from ttc_bench.reporting.plots import plots
@@ -23,16 +24,16 @@ def create_pipeline(**_: object) -> Pipeline:
         outputs="report_html",
         name="write_report",
     )
-    both = (name for plot in plots() for name in plot.outputs)
-    tracked = node(
-        log_report,
-        inputs={name: name for name in ("report_html", *TRACKED, *both)},
-        outputs="mlflow_report",
-        name="log_report",
-    )
     return Pipeline(
-        [*drawn, report, tracked],
+        [*drawn, report, tracked()],
         tags="report",
         namespace="reporting",
         prefix_datasets_with_namespace=False,
     )
+
+
+def tracked() -> Node:
+    """Return what goes to MLflow of plots, tables and report."""
+    both = (name for plot in plots() for name in plot.outputs)
+    inputs = {name: name for name in ("report_html", "tracker", *TRACKED, *both)}
+    return node(log_report, inputs=inputs, outputs="mlflow_report", name="log_report")

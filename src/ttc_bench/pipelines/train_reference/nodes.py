@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from ttc_bench.reference.datasets import ReferenceModel, ReferenceModelDataset
 from ttc_bench.reference.recipe import RecipeParams, StageParams
+from ttc_bench.reporting.tracker import Tracker
 
 Curve = list[dict[str, float]]
 
@@ -64,7 +66,6 @@ def train_target(
     """Train the last stage of the target; the curve starts with that of the trunk."""
     stages = _numbered("target", recipe.target.stages)[-1:]
     curve = _train_language(recipe, checkpoints, stages, trunk.model, trunk.tokenizer, before)
-    log_curve("target", curve)
     return ReferenceModel(trunk.model, trunk.tokenizer), curve
 
 
@@ -82,7 +83,6 @@ def train_draft(
     curve = _train_language(
         recipe, checkpoints, stages, model, trunk.tokenizer, teacher=trunk.model
     )
-    log_curve("draft", curve)
     return ReferenceModel(model, trunk.tokenizer), curve
 
 
@@ -133,7 +133,6 @@ def train_verifier(
     model = verifier_from(trunk.model, params.beta)
     stages = _numbered("verifier", params.stages)
     curve = _train_language(recipe, checkpoints, stages, model, trunk.tokenizer)
-    log_curve("verifier", curve)
     return ReferenceModel(model, trunk.tokenizer), curve
 
 
@@ -167,12 +166,19 @@ def write_card(
     return model_card(recipe, evaluation, curves, folders)
 
 
-def log_curve(name: str, curve: Curve) -> None:
-    """Log a curve to MLflow if a run is active."""
+def log_curves(
+    target_curve: Curve, draft_curve: Curve, verifier_curve: Curve, tracker: Tracker
+) -> None:
+    """Log the curves to the MLflow run, if one is open."""
     import mlflow
 
-    if mlflow.active_run() is None:
-        return
-    for point in curve:
-        for key in ("loss", "minutes", "tokens"):
-            mlflow.log_metric(f"{name}.{key}", point[key], step=int(point["step"]))
+    curves = {"target": target_curve, "draft": draft_curve, "verifier": verifier_curve}
+
+    def send() -> None:
+        for name, curve in curves.items():
+            for point, key in itertools.product(curve, ("loss", "minutes", "tokens")):
+                step = int(point["step"])
+                mlflow.log_metric(f"{name}.{key}", point[key], step, run_id=tracker.run)
+
+    if tracker.run is not None:
+        tracker.log("curves", send, None, "kedro run --pipeline=train_reference")

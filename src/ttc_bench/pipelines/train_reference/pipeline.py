@@ -57,6 +57,11 @@ def create_pipeline(**_: object) -> Pipeline:
                 ],
                 "reference.card",
             ),
+            node(
+                nodes.log_curves,
+                [*(f"reference.{name}_curve" for name in roles[1:]), "tracker"],
+                None,
+            ),
         ],
         tags="train_reference",
     )
