@@ -391,6 +391,12 @@ class WorkersDataset(HandleDataset[Pool | None]):
         """
         if self._ray.workers == 0:
             return None
+        if self._model.is_hosted:
+            logger.warning(
+                "parameter ray: the models are hosted, so this process makes all calls and its"
+                " limits hold for all of them; Ray starts no workers"
+            )
+            return None
         pool = Pool(self._ray, self._model, self._journal)
         pool.start()
         return pool

@@ -382,6 +382,10 @@ class Engine(ABC):
         if asked:
             raise UserError(f"the {self.name} engine has no {' and no '.join(asked)} to change.")
 
+    def device(self, role: ModelRole = "target") -> str | None:
+        """Return what the model in ``role`` computes on; ``None`` where others serve it."""
+        return None
+
     def prompt_text(self, messages: Sequence[Message], role: ModelRole = "target") -> str | None:
         """Return chat messages as the model in ``role`` reads them, by its chat template.
 

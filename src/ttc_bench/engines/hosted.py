@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -78,6 +78,8 @@ class HostedModels(EngineParams):
             its value, which is written nowhere.
         extra_body: Fields added to every request, as the endpoint defines them; no keys.
     """
+
+    is_hosted: ClassVar[bool] = True
 
     target: str = Field(min_length=1)
     draft: str | None = None

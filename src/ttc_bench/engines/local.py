@@ -208,6 +208,13 @@ class LocalEngine(Engine):
             return "the parameter model.thinking_budget ends reasoning sample by sample"
         return self._architecture(role).shortcoming(capability)
 
+    def device(self, role: ModelRole = "target") -> str:
+        """Return the name of the GPU that computes, or ``cpu``."""
+        import torch
+
+        place = self._placement.device
+        return torch.cuda.get_device_name(place) if place.type == "cuda" else place.type
+
     def prompt_text(self, messages: Sequence[Message], role: ModelRole = "target") -> str:
         """Return chat messages in the model's chat template; weights are not loaded."""
         from ttc_bench.engines.runtime.chat import Prompter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import UserError
@@ -13,7 +13,13 @@ from ttc_bench.registry import Registry
 
 
 class EngineParams(Params):
-    """Settings of one kind of engine; subclasses register themselves in `ENGINES`."""
+    """Settings of one kind of engine; subclasses register themselves in `ENGINES`.
+
+    Attributes:
+        is_hosted: Whether others compute: one client then makes all calls, so that its limits hold.
+    """
+
+    is_hosted: ClassVar[bool] = False
 
     @abstractmethod
     def build(self) -> Engine:

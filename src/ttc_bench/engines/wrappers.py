@@ -56,6 +56,10 @@ class EngineWrapper(Engine):
         """Return what the model in ``role`` can be asked for."""
         return self.of(role).capabilities(role)
 
+    def device(self, role: ModelRole = "target") -> str | None:
+        """Return what the model in ``role`` computes on."""
+        return self.of(role).device(role)
+
     def shortcoming(self, role: ModelRole, capability: Capability) -> str:
         """Return why the model in ``role`` lacks a capability."""
         return self.of(role).shortcoming(role, capability)

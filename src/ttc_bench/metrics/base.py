@@ -251,8 +251,8 @@ IDENTITY = (
 """Columns of a response that say what it is."""
 
 DESCRIBED = (
-    "replayed", "lossless", "notes", "encoder", "bert_encoder", "reward_rule", "question", "answer",
-    "null_reasons", "run_id", "config",
+    "replayed", "lossless", "notes", "host", "device", "encoder", "bert_encoder", "reward_rule",
+    "question", "answer", "null_reasons", "run_id", "config",
 )  # fmt: skip
 """Further columns that every table of scores has beside its metrics."""
 

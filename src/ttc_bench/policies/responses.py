@@ -75,6 +75,8 @@ class Response:
         is_timed: Whether the bill's clock holds all that the user waited for; not where a call came
             to nothing, no try of which is billed.
         lossless: Whether the answer is the baseline's by construction, on this model.
+        host: Name of the machine whose process answered.
+        device: What the model computed on, there; ``None`` where others serve it.
         steered: What changed in how the run calls its models while this was answered.
 
     The column ``notes`` holds what a reader has to know of the calls of the bill: see
@@ -106,6 +108,8 @@ class Response:
     control: Ledger = field(default_factory=Ledger)
     control_first: bool | None = None
     lossless: bool | None = None
+    host: str | None = None
+    device: str | None = None
     is_timed: bool = True
     trace: Sequence[TraceRecord] = ()
     steered: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from ttc_bench.types import GROUP, DataFrame
 
 COLUMNS = (
     *("run_id", "config", "job_id", "task", "difficulty", "status", "answer", "lossless", "reward"),
-    *("latency_s", "control_latency_s", "total_tokens", "flops", "usd", *GROUP),
+    *("latency_s", "control_latency_s", "speed", "total_tokens", "flops", "usd", *GROUP),
 )
 """Columns of the scores that a decision rests on."""
 

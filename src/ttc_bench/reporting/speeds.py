@@ -52,6 +52,12 @@ def _times(part: DataFrame, params: AggregateParams) -> Times:
     jobs = jobs_of(part, params.min_clusters)
     names = ("latency_s", "control_latency_s")
     own, control = (values_by_variant(part, name, jobs) for name in names)
+    if "speed" in part:
+        # The times of another machine are not told, and the ratio of two of them is: that counts.
+        for name, ratios in values_by_variant(part, "speed", jobs).items():
+            is_ratio = np.isnan(own[name] + control[name])
+            own[name] = np.where(is_ratio, 1.0, own[name])
+            control[name] = np.where(is_ratio, ratios, control[name])
     measured = {name: ~np.isnan(own[name] + control[name]) for name in sorted(own)}
     return {name: (own[name], control[name]) for name, both in measured.items() if both.any()}
 

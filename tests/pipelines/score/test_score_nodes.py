@@ -102,8 +102,8 @@ def test_the_columns_are_the_same_whatever_is_on() -> None:
     all_on = scored(*GOLD.values(), families=dict.fromkeys(METRICS, True))
     all_off = scored(*GOLD.values(), families=dict.fromkeys(METRICS, False))
     assert list(all_on.columns) == list(all_off.columns)
-    expected = [*IDENTITY, "replayed", "lossless", "notes", "encoder", "bert_encoder"]
-    expected += ["reward_rule", "question", "answer"]
+    expected = [*IDENTITY, "replayed", "lossless", "notes", "host", "device"]
+    expected += ["encoder", "bert_encoder", "reward_rule", "question", "answer"]
     expected += [*(spec.name for spec in all_metrics()), "samples", "null_reasons"]
     assert list(all_on.columns) == expected
     assert all_off["reward"].to_list() == [1.0] * 4

@@ -11,6 +11,7 @@ from typing import Any
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import score_columns
 from ttc_bench.metrics.stored import as_of_now
+from ttc_bench.reporting.hosts import of_one_host
 from ttc_bench.reporting.pairing import Jobs, jobs_of, range_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import apart
@@ -66,7 +67,8 @@ def name_run(
 ) -> DataFrame:
     """Return scores with ``run_id`` and ``config``, which tell this run from others.
 
-    Privacy tasks are named apart, see `ttc_bench.reporting.privacy`.
+    Privacy tasks are named apart, see `ttc_bench.reporting.privacy`, and times are of one machine,
+    see `ttc_bench.reporting.hosts`.
 
     Args:
         collected: Scores of all variants.
@@ -74,7 +76,7 @@ def name_run(
         config_digest: Digest of the parameters that are measured with.
         params: Settings of the stage.
     """
-    named = apart(collected, params.pool_privacy)
+    named = of_one_host(apart(collected, params.pool_privacy))
     return named.assign(run_id=params.run_id or session_id, config=config_digest)
 
 

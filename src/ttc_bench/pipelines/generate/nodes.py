@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import platform
 import shutil
 import sys
 import threading
@@ -358,6 +359,8 @@ def respond(
         "variant": label,
         "ledger": session.ledger,
         "lossless": variant.lossless and Capability.FLOAT32 in engine.capabilities(),
+        "host": platform.node() or None,
+        "device": engine.device(),
         "steered": session.passage.changes,
     }
     if (control := session.control) is not None:

@@ -41,8 +41,8 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
     """Return one row of metrics per response, in the order of the responses.
 
     The columns are always the same, whatever families are on: `IDENTITY`, `FLAGS`, ``notes``
-    (a JSON list, see `ttc_bench.policies.responses.Response`), ``encoder``, ``bert_encoder``,
-    ``reward_rule``, ``question`` (see `question_of`), ``answer``
+    (a JSON list, see `ttc_bench.policies.responses.Response`), ``host``, ``device``,
+    ``encoder``, ``bert_encoder``, ``reward_rule``, ``question`` (see `question_of`), ``answer``
     (a digest of the text, null without one), every metric of the catalogue, every note
     (``samples``), and ``null_reasons``: a JSON object that says for each reason which metrics are
     null by it. A failed response has nothing but nulls.
@@ -78,6 +78,8 @@ def _beside_metrics(
     identity["lossless"] = list(lossless)
     told = responses["notes"] if "notes" in responses else [None] * len(answered)
     identity["notes"] = [_as_json(notes) for notes in told]
+    for name in ("host", "device"):
+        identity[name] = list(responses[name] if name in responses else [None] * len(answered))
     rules = [REWARD_RULES[job.reward_metric].figure for job in answered]
     if "judge_refused" in responses:
         said = responses["judge_refused"].notna() | responses["judge_refusal_error"].notna()

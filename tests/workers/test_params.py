@@ -1,0 +1,43 @@
+"""Where Ray runs is said by parameters, and hosted models need no workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ttc_bench.datasets import WorkersDataset
+from ttc_bench.engines import engine_params
+from ttc_bench.errors import UserError
+from ttc_bench.params import parse_params
+from ttc_bench.workers import RayParams
+
+LOCAL = {"engine": "local", "target": "data/06_models/reference/target"}
+
+
+def test_a_run_has_no_workers_unless_it_asks_for_some() -> None:
+    dataset = WorkersDataset(RayParams(), engine_params(LOCAL), None)
+    assert dataset.load() is None
+    dataset.close()
+
+
+def test_hosted_models_are_called_by_one_client_whose_limits_hold(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hosted = engine_params({"engine": "hosted", "target": "openai/gpt-4o-mini"})
+    assert WorkersDataset(RayParams(workers=2), hosted, tmp_path / "journal.jsonl").load() is None
+    assert "limits" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"address": "ray://head:10001"}, "on a node of the cluster"),
+        ({"workers": -1}, "ray.workers"),
+        ({"worker": 2}, "Did you mean 'workers'"),
+        ({"jobs_per_block": 0}, "ray.jobs_per_block"),
+    ],
+)
+def test_what_cannot_be_is_told(settings: dict[str, object], line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        parse_params(RayParams, settings, "ray")
