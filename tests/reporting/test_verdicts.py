@@ -102,6 +102,14 @@ def test_where_nothing_was_answered_that_is_what_is_told(n: int) -> None:
     assert "No response is valid" in answer(row_dicts(table), all_limits(DecideParams()))
 
 
+def test_answers_that_wait_for_their_rewards_are_answers_none_the_less() -> None:
+    waiting = [scores(*name, [1.0] * 24).assign(reward=pd.NA) for name in
+               (("baseline", "greedy"), ("cascade", "confidence"))]  # fmt: skip
+    row = verdicts_on(*waiting).set_index("policy").loc["cascade"]
+    assert (row["verdict"], row["n_pairs"], row["n_answered"]) == ("undecided", 0, 24)
+    assert "answered" not in word_of(row.to_dict())
+
+
 def test_what_both_failed_on_shows_no_equality_and_more_questions_are_lost_likewise() -> None:
     few = [*[1.0, 0.0] * 10, *[None] * 180]
     table = verdicts_on(scores("baseline", "greedy", few), scores("cascade", "confidence", few))

@@ -8,13 +8,13 @@ from typing import Any
 
 from ttc_bench.reporting.pairing import (
     Name,
+    answered_by_either,
     answers_by_variant,
     are_identical,
     jobs_of,
     range_of,
     spec_of,
     values_by_variant,
-    with_an_answer,
 )
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.statistics import Comparison, compare, judge, pairs_needed
@@ -115,7 +115,9 @@ def compare_pairs(
         first, second = (np.column_stack([table[pair[side]] for pair in pairs]) for side in (0, 1))
         low, high = range_of(metric)
         family = compare(first, second, jobs.codes, settings, high - low)
-        heard = with_an_answer(part, jobs, pairs, first) if metric == "reward" else first
+        heard = first
+        if metric == "reward":
+            heard = np.where(answered_by_either(part, jobs, pairs), first, np.nan)
         spreads = compare(heard, second, jobs.codes, settings, high - low)
         for place, (pair, comparison) in enumerate(zip(pairs, family, strict=True)):
             own, base = heard[:, place], second[:, place]

@@ -17,10 +17,10 @@ from ttc_bench.params import Params, parse_params, unknown
 from ttc_bench.reporting.pairing import (
     Jobs,
     Name,
+    answered_by_either,
     answered_by_variant,
     jobs_of,
     values_by_variant,
-    with_an_answer,
 )
 from ttc_bench.statistics.gate import (
     UNKNOWN,
@@ -135,12 +135,15 @@ def criterion(name: str) -> Callable[[Criterion], Criterion]:
 
 @criterion("reward_loss")
 def _reward_loss(answers: Answers, limit: float, confidence: float) -> Ruling:
-    rewards = values_by_variant(answers.part, "reward", answers.jobs)
+    import numpy as np
+
+    part, jobs, name = answers.part, answers.jobs, answers.name
+    rewards = values_by_variant(part, "reward", jobs)
     if BASELINE not in rewards:
         return UNKNOWN
-    base, pairs = rewards[BASELINE], [(answers.name, BASELINE)]
-    own = with_an_answer(answers.part, answers.jobs, pairs, rewards[answers.name][:, None])[:, 0]
-    return loss_at_most(own, base, limit, confidence, answers.jobs.codes)
+    answered = answered_by_either(part, jobs, [(name, BASELINE)])[:, 0]
+    own = np.where(answered, rewards[name], np.nan)
+    return loss_at_most(own, rewards[BASELINE], limit, confidence, jobs.codes)
 
 
 @criterion("p95_latency_s")

@@ -108,28 +108,21 @@ def answered_by_variant(part: DataFrame, jobs: Jobs) -> dict[Name, Any]:
     return {name: flags == 1.0 for name, flags in table.items()}
 
 
-def with_an_answer(
-    part: DataFrame, jobs: Jobs, pairs: Sequence[tuple[Name, Name]], values: Any
-) -> Any:
-    """Return values without those of pairs that both failed, which say nothing of a difference.
+def answered_by_either(part: DataFrame, jobs: Jobs, pairs: Sequence[tuple[Name, Name]]) -> Any:
+    """Return whether a side of each pair has an answer, as flags of shape (jobs, pairs).
 
-    They count as equal in a mean over all jobs, as the means themselves have them; but that a
-    variant is as good is shown by answers alone.
+    Jobs that both sides failed count as equal in a mean over all jobs, as the means themselves
+    have them; but that a variant is as good is shown by answers alone.
 
     Args:
         part: Scores of one model and benchmark.
         jobs: Its jobs.
         pairs: Which variants are compared.
-        values: Shape (jobs, pairs).
-
-    Returns:
-        The same, NaN where neither side has an answer.
     """
     import numpy as np
 
     answered = answered_by_variant(part, jobs)
-    either = np.column_stack([answered[one] | answered[other] for one, other in pairs])
-    return np.where(either, values, np.nan)
+    return np.column_stack([answered[one] | answered[other] for one, other in pairs])
 
 
 def _with_gaps(part: DataFrame, values: Any) -> set[Name]:

@@ -8,13 +8,13 @@ from typing import Any
 from ttc_bench.reporting.pairing import (
     Jobs,
     Name,
+    answered_by_either,
     answers_by_variant,
     are_identical,
     jobs_of,
     range_of,
     same_share,
     values_by_variant,
-    with_an_answer,
 )
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row, row_dicts
@@ -120,7 +120,8 @@ def verdicts_of(
     rewards, ratios = values_by_variant(part, "reward", jobs), _Ratios(part, jobs, params, pairs)
     answers = answers_by_variant(part)
     first, second = (np.column_stack([rewards[pair[side]] for pair in pairs]) for side in (0, 1))
-    heard = with_an_answer(part, jobs, pairs, first)
+    answered = answered_by_either(part, jobs, pairs)
+    heard = np.where(answered, first, np.nan)
     families = [compare(own, second, jobs.codes, settings, 1.0) for own in (first, heard)]
     rows = []
     for place, (versus, spread) in enumerate(zip(*families, strict=True)):
@@ -132,7 +133,7 @@ def verdicts_of(
             difference["n_needed"] = needed
         told = {
             **_told(verdict),
-            "n_answered": spread.n_pairs,
+            "n_answered": int(answered[:, place].sum()),
             "same_share": same_share(answers, *pair),
         }
         rows.append({**told, **difference, **ratios.of(*pair)})

@@ -93,3 +93,17 @@ def test_a_function_of_ones_own_is_a_reward(
     for path in ("own_rewards.value", "own_rewards.missing", "no_module_here.f"):
         with pytest.raises(UserError, match=path):
             REWARD_RULES[path]
+
+
+@pytest.mark.parametrize("name", ["contains", "regex", "token_f1"])
+def test_where_the_text_is_looked_at_a_number_keeps_its_unit_in_votes(name: str) -> None:
+    canonical = REWARD_RULES[name].canonical
+    assert canonical is not None
+    assert len({canonical(text) for text in ("5", "5%", "\u20ac5", "-5", "five")}) == 5
+    for same in (
+        (".5 %", "0.5%"),
+        ("\u20ac1,000", "\u20ac1000.0"),
+        ("1e3", "1,000"),
+        ("The Fox", "fox"),
+    ):
+        assert len({canonical(text) for text in same}) == 1

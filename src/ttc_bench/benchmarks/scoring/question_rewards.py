@@ -24,6 +24,7 @@ from ttc_bench.benchmarks.scoring.readers import (
     letter,
     number,
     phrase,
+    vote,
 )
 from ttc_bench.benchmarks.scoring.text import token_f1
 from ttc_bench.errors import UserError
@@ -108,7 +109,7 @@ def _choice(answer: str, gold: str, choices: tuple[str, ...] = ()) -> bool:
     return chosen is not None and chosen == letter(gold, choices)
 
 
-@_rule("contains", canonical=phrase, is_free=True)
+@_rule("contains", canonical=vote, is_free=True)
 def _contains(answer: str, gold: str) -> bool:
     """The gold text occurs, as whole words, in whatever case and with whatever blanks."""
     wanted, text = (" ".join(part.split()).casefold() for part in (gold, answer))
@@ -123,13 +124,13 @@ def _not_a_pattern(gold: str) -> str | None:
     return None
 
 
-@_rule("regex", canonical=phrase, fault=_not_a_pattern, is_free=True)
+@_rule("regex", canonical=vote, fault=_not_a_pattern, is_free=True)
 def _regex(answer: str, gold: str) -> bool:
     """The gold answer is a regular expression that matches somewhere."""
     return _not_a_pattern(gold) is None and bool(re.search(gold, answer))
 
 
-@_rule("token_f1", canonical=phrase)
+@_rule("token_f1", canonical=vote)
 def _token_f1(answer: str, gold: str) -> float:
     return token_f1(answer, gold)
 

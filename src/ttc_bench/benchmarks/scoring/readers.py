@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from ttc_bench.benchmarks.answers import answer_span, unwrapped
-from ttc_bench.benchmarks.numerals import typed, ungrouped
+from ttc_bench.benchmarks.numerals import figure, typed, ungrouped
 from ttc_bench.thinking import split_thinking
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -89,6 +89,12 @@ def phrase(answer: str) -> str | None:
         return str(number(body))
     words = _SOFT.sub(" ", unicodedata.normalize("NFKC", body).casefold()).split()
     return " ".join(words[1:] if words[1:] and words[0] in _ARTICLES else words) or body or None
+
+
+def vote(answer: str) -> str | None:
+    """Return an answer for votes where a reward looks at its very text: a number has its unit."""
+    body = ungrouped(cleaned(answer))
+    return figure(body) if is_figure(body) else phrase(answer)
 
 
 def is_figure(text: str) -> bool:
