@@ -35,17 +35,24 @@ PATIENCE_S = 120.0
 
 @pytest.fixture
 def served(copied: Path) -> Iterator[tuple[str, Path]]:
-    """The dashboard of a project, started as a user does."""
-    shutil.copytree(ROOT / ".streamlit", copied / ".streamlit")
+    """The dashboard of a project that a test may change."""
+    with served_at(copied) as address:
+        yield address, copied
+
+
+@contextlib.contextmanager
+def served_at(project: Path) -> Iterator[str]:
+    """Serve the dashboard of a project, started as a user does; gives its address."""
+    shutil.copytree(ROOT / ".streamlit", project / ".streamlit", dirs_exist_ok=True)
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "kedro", "dashboard", f"--port={port}"]
-    server = subprocess.Popen(command, cwd=copied, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL)
     address = f"http://localhost:{port}"
     try:
         _wait_for(lambda: urlopen(f"{address}/_stcore/health").status == 200)
-        yield address, copied
+        yield address
     finally:
         server.terminate()
         server.wait(30)
@@ -103,12 +110,17 @@ class Tab:
                 return
             assert time.monotonic() < end, " | ".join(text.split("\n\n"))
 
-    async def press(self, key: str) -> None:
-        """Press a key of a digit."""
+    async def press(self, sign: str, name: str | None = None) -> None:
+        """Press a key.
+
+        Args:
+            sign: What it writes.
+            name: What it is called, where that is not what it writes.
+        """
         for kind in ("keyDown", "keyUp"):
             await self.call(
-                "Input.dispatchKeyEvent", type=kind, key=key, code=f"Digit{key}", text=key,
-                windowsVirtualKeyCode=ord(key),
+                "Input.dispatchKeyEvent", type=kind, key=name or sign, code=name or f"Digit{sign}",
+                text=sign, windowsVirtualKeyCode=ord(sign),
             )  # fmt: skip
 
     async def click(self, text: str) -> None:

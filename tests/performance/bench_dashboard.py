@@ -2,14 +2,19 @@
 
 Generates 22 variants x 1,000 questions x 2 benchmarks as Parquet (into --folder, kept if given) and
 times the first view of each page and then each change of a filter, from the request to the last
-element, without the browser. It prints seconds; nothing is asserted.
+element, without the browser; with --browser also as chromium shows them, from a server that is just
+up. It prints seconds; nothing is asserted.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import json
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +22,7 @@ import pandas as pd
 from streamlit.testing.v1 import AppTest
 from tests.conftest import make_project
 from tests.dashboard.conftest import SCRIPT
+from tests.dashboard.test_browser import Tab, browser, served_at
 from tests.reporting.support import PARAMS, marts_of
 
 from ttc_bench.datasets import JobsDataset
@@ -156,18 +162,52 @@ def measure(folder: Path) -> None:
         timed(f"compare: plot {title}", plot.run)
 
 
+async def _seen(tab: Tab, label: str, act: Callable[[], Awaitable[object]]) -> None:
+    """Print how long it takes until what is done is shown, and nothing is being made any more."""
+    before, start = await tab.text(), time.perf_counter()
+    await act()
+    state = "document.querySelector('.stApp')?.dataset.testScriptState"
+    while True:
+        answer = await tab.call("Runtime.evaluate", expression=state)
+        is_idle = answer["result"].get("value") == "notRunning"
+        if is_idle and (text := await tab.text()) != before and "Quality against cost" in text:
+            break
+        await asyncio.sleep(0.02)
+    print(f"{time.perf_counter() - start:6.2f} s  in chromium, decide: {label}")
+
+
+async def _pick(tab: Tab, label: str, value: str) -> None:
+    """Choose a value of a box by keys."""
+    box = f"document.querySelector('input[aria-label*={json.dumps(label)}]')"
+    await tab.call("Runtime.evaluate", expression=f"{box}.click()")
+    await tab.call("Runtime.evaluate", expression=f"{box}.focus()")
+    await tab.call("Input.insertText", text=value)
+    await tab.press("\r", "Enter")
+
+
+async def _in_browser(address: str, folder: Path) -> None:
+    async with browser(folder) as (tab,):
+        await _seen(tab, "first view", lambda: tab.call("Page.navigate", url=address))
+        for label, value in (("Benchmark", "crm_sim"), ("Task", TASKS[0]), ("Difficulty", "hard")):
+            await _seen(tab, label, partial(_pick, tab, label, value))
+
+
 def main() -> None:
     """Generate, then measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="where the project is, or is to be")
     parser.add_argument("--variants", type=int, default=22)
     parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--browser", action="store_true", help="time chromium, too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary) / "project"
         if not (folder / "data/08_reporting/all_scores.parquet").exists():
             generate(folder, options.variants, options.samples)
         measure(folder)
+        if options.browser:
+            with served_at(folder) as address:
+                asyncio.run(_in_browser(address, Path(temporary) / "browser"))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ folder, and credentials are not among what is read.
 
 from __future__ import annotations
 
+import atexit
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ class Store:
         connection.execute(f"set allowed_directories = [{_quoted(str(self.folder), chr(39))}]")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
+        # What outlives the interpreter is told by DuckDB as a leak, in the terminal.
+        atexit.register(self.__dict__.pop, "_duckdb", None)
         return connection
 
     def parameters(self, name: str) -> Any:
