@@ -216,6 +216,16 @@ class TableDataset(ParquetDataset):  # type: ignore[misc]
         return _preview(names, [[_shown(row[name]) for name in names] for row in rows])
 
 
+class OptionalTable(TableDataset):
+    """A table that is empty where there is none: nobody has been asked for it yet."""
+
+    def load(self) -> Any:
+        """Return the table; without a file, one without columns."""
+        import pandas as pd
+
+        return super().load() if self.exists() else pd.DataFrame()
+
+
 class KnownTables(PartitionedDataset):  # type: ignore[misc]
     """Tables of a folder by name, as far as they are there: none are no error."""
 

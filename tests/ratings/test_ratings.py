@@ -9,6 +9,7 @@ from collections import Counter
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -305,3 +306,16 @@ def test_the_pipeline_sums_up_what_is_there(kedro_run: KedroRun, project: Path) 
     assert "12 comparisons by 1 raters" in result.output
     strong = pd.read_parquet(folder / "human/strengths.parquet")
     assert set(strong["variant"]) == {"baseline.greedy", "cascade.agreement"}
+    (run,) = mlflow.search_runs(
+        search_all_experiments=True,
+        order_by=["start_time desc"],
+        max_results=1,
+        output_format="list",
+    )
+    logged, (first, *_) = run.data.metrics, strong.to_dict("records")
+    for figure in ("win_rate", "strength", "strength_low", "strength_high"):
+        name = f"human/target/{first['variant']}/{figure}"
+        assert logged[name] == pytest.approx(float(first[figure]))
+    agreed = pd.read_parquet(folder / "human/agreement.parquet").set_index("measure")
+    name = "human/target/with/reward/value"
+    assert logged[name] == agreed.loc["with", "value"] == 1.0

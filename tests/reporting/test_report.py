@@ -209,6 +209,23 @@ def test_report_shows_everything_and_loads_nothing(case: str) -> None:
         assert f"{row['difference']:+.3f} [-0.083, +0.167]" in page.shown
 
 
+def test_what_people_said_of_these_models_stands_there_and_of_others_does_not() -> None:
+    marts = tables()
+    without = report({**marts, "human_strengths": pd.DataFrame()})
+    assert "What people said" not in without
+    strengths = pd.DataFrame(
+        {"model": ["m", "other"], "variant": [f"cascade.{EVIL}", "best_of_n.verifier"],
+         "n": [40, 9], "strength": [0.8125, 7.77], "strength_low": [0.25, None]}
+    )  # fmt: skip
+    shown = report({**marts, "human_strengths": strengths})
+    section = shown.split('<h2 id="people">')[1].split("<h2")[0]
+    assert "0.8125" in section
+    assert "40" in section
+    assert "7.77" not in section
+    assert EVIL not in section
+    assert "What people said" not in report({**marts, "human_strengths": strengths[1:]})
+
+
 def test_every_picture_has_its_finding_in_words_and_none_is_empty() -> None:
     marts = tables()
     alts = Page(report(marts)).alts

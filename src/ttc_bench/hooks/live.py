@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -13,28 +13,31 @@ from kedro.pipeline import Pipeline
 
 from ttc_bench.policies.events import Events, Watcher
 from ttc_bench.policies.telemetry import Telemetry
+from ttc_bench.reporting.tracker import Tracker
 
-logger = logging.getLogger(__name__)
+def to_mlflow(tracker: Tracker) -> Watcher:
+    """Return what notes in the run's record in MLflow how it was steered.
 
-
-def _to_mlflow() -> Watcher:
-    """Return what notes in the MLflow run that is open now, if one is, how a run was steered."""
-    import mlflow
-
-    run, changes = mlflow.active_run(), list[Mapping[str, Any]]()
+    Args:
+        tracker: Where the run goes to.
+    """
+    changes = list[Mapping[str, Any]]()
 
     def note(kind: str, facts: Mapping[str, Any]) -> None:
-        if run is not None and kind == "steered":
+        if tracker.run is not None and kind == "steered":
             changes.append({"at": time.time(), **facts})
-            told = "; ".join(str(one["change"]) for one in changes if "change" in one)
-            try:
-                client = mlflow.MlflowClient()
-                client.log_dict(run.info.run_id, {"changes": changes}, "steered.json")
-                client.set_tag(run.info.run_id, "steered", told[-MOST_SIGNS:])
-            except Exception as error:  # It raises many classes where a server is away.
-                logger.warning("MLflow took no note of how the run was steered: %s", error)
+            tracker.log("how the run was steered", partial(_log, tracker.run, changes), None)
 
     return note
+
+
+def _log(run: str, changes: Sequence[Mapping[str, Any]]) -> None:
+    import mlflow
+
+    told = "; ".join(str(one["change"]) for one in changes if "change" in one)
+    client = mlflow.MlflowClient()
+    client.log_dict(run, {"changes": list(changes)}, "steered.json")
+    client.set_tag(run, "steered", told[-MOST_SIGNS:])
 
 
 MOST_SIGNS = 5000
@@ -65,7 +68,7 @@ class Live:
         self._telemetry = catalog.load("params:telemetry").build(catalog.load("engine").name)
         if self._telemetry is not None:
             self._events.watch(self._telemetry)
-        self._events.watch(_to_mlflow())
+        self._events.watch(to_mlflow(catalog.load("tracker")))
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
+PEOPLE = {
+    "human_strengths": "Strengths by the pairs that people judged",
+    "human_grades": "Mean grades",
+    "human_agreement": "How far they agree: with each other, the reward and a judge model",
+}
+"""Tables of what people said, by name; empty where nobody was asked."""
+
+
 def render(
     tables: Mapping[str, DataFrame],
     stills: Mapping[str, bytes],
@@ -47,6 +55,7 @@ def render(
             ],
             plots=[shown_plot(plot, tables, stills[plot.name]) for plot in plots()],
             absent=[*absent_lines(summary).values(), *_refusal_lines(tables["intervals"])],
+            people=list(_people(tables)),
             failures=plain_sheet(tables["failures"]),
             cautions=cautions(tables["all_scores"]),
             details=[
@@ -62,6 +71,15 @@ def render(
             parameters=parameters,
         )
     )
+
+
+def _people(tables: Mapping[str, DataFrame]) -> Iterator[tuple[str, Sheet]]:
+    """Yield what people said of the models of this run, with what it is."""
+    models = set(tables["all_scores"]["model"])
+    for name, title in PEOPLE.items():
+        table = tables.get(name)
+        if table is not None and len(table) and table["model"].isin(models).any():
+            yield title, plain_sheet(table[table["model"].isin(models)])
 
 
 def _refusal_lines(intervals: DataFrame) -> Iterator[str]:

@@ -158,6 +158,37 @@ def log_parent(
     return {"parent": parent}
 
 
+PEOPLE = {
+    "strengths": ("win_rate", "strength", "strength_low", "strength_high"),
+    "grades": ("mean", "low", "high"),
+    "agreement": ("value", "low", "high"),
+}
+"""Figures of the tables of what people said; their columns of text say what each is of."""
+
+
+def log_people(tables: Mapping[str, DataFrame], text: str, run: str) -> None:
+    """Log what people said to a run: each known figure as a metric, tables and summary as files.
+
+    Args:
+        tables: The tables of `PEOPLE`, by name.
+        text: The summary.
+        run: Id of the run.
+    """
+    import mlflow
+
+    mlflow.log_text(text, "human/summary.txt", run_id=run)
+    metrics = {}
+    for name, figures in PEOPLE.items():
+        for row in row_dicts(tables[name]):
+            named = [value for value in row.values() if isinstance(value, str)]
+            for figure in figures:
+                if known(row[figure]):
+                    label = "/".join(("human", *named, figure))
+                    metrics[_key(label)] = float(row[figure])
+        mlflow.log_text(tables[name].to_csv(index=False), f"human/{name}.csv", run_id=run)
+    mlflow.log_metrics(metrics, run_id=run)
+
+
 def _page(figures: Mapping[str, Any]) -> str:
     """Return interactive figures as one page that holds Plotly's code, once for all of them.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from ttc_bench.ratings.params import HumanEvaluationParams
@@ -30,19 +32,13 @@ def sum_up(
     return rated, strong, graded, agreed, f"{text}\n"
 
 
-def log_human(strengths: DataFrame, agreement: DataFrame, table: str, tracker: Tracker) -> None:
+def log_human(
+    strengths: DataFrame, grades: DataFrame, agreement: DataFrame, table: str, tracker: Tracker
+) -> None:
     """Log what people said to the MLflow run, if one is open."""
-    import mlflow
+    from ttc_bench.reporting.mlflow_runs import log_people
 
-    from ttc_bench.reporting.row_dicts import row_dicts
-
-    def send() -> None:
-        for row in row_dicts(strengths):
-            name, value = f"human/{row['variant']}/win_rate", float(row["win_rate"])
-            mlflow.log_metric(name, value, run_id=tracker.run)
-        text = agreement.to_csv(index=False)
-        mlflow.log_text(text, "human/agreement.csv", run_id=tracker.run)
-        mlflow.log_text(table, "human/summary.txt", run_id=tracker.run)
-
-    if tracker.run is not None:
+    run, tables = tracker.run, {"strengths": strengths, "grades": grades, "agreement": agreement}
+    if run is not None:
+        send = partial(log_people, tables, table, run)
         tracker.log("ratings", send, None, "kedro run --pipeline=human_evaluation")

@@ -28,7 +28,13 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 log_human,
-                inputs=["human_strengths", "human_agreement", "human_table", "tracker"],
+                inputs=[
+                    "human_strengths",
+                    "human_grades",
+                    "human_agreement",
+                    "human_table",
+                    "tracker",
+                ],
                 outputs=None,
                 name="log_ratings",
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ttc_bench.reporting.html import PEOPLE
 from ttc_bench.reporting.tracker import Tracker
 from ttc_bench.types import DataFrame
 
@@ -20,6 +21,7 @@ TABLES = (
     "decision",
     "scaling",
     "failures",
+    *PEOPLE,
 )
 """Tables that the report shows."""
 
