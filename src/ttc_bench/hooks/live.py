@@ -15,6 +15,7 @@ from ttc_bench.policies.events import Events, Watcher
 from ttc_bench.policies.telemetry import Telemetry
 from ttc_bench.reporting.tracker import Tracker
 
+
 def to_mlflow(tracker: Tracker) -> Watcher:
     """Return what notes in the run's record in MLflow how it was steered.
 
