@@ -91,6 +91,15 @@ def test_every_kind_of_file_gives_the_same_questions(name: str, tmp_path: Path) 
     assert len({s.id for s in samples}) == 3
 
 
+def test_rows_that_ask_the_same_and_contradict_each_other_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "q.csv").write_text("question,answer\n2+2?,4\n3+3?,6\n2+2?,5\n3+3?,6\n")
+    QUESTIONS.load(QuestionsParams(path=str(tmp_path / "q.csv"), name="mine"))
+    assert "mine: rows 2 and 4 ask the same, but their references differ" in caplog.text
+    assert caplog.text.count("ask the same") == 1
+
+
 def test_what_was_guessed_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = [{"Question": "q", "Correct Answer": "1", "note": "x"}]
     with caplog.at_level(logging.INFO):

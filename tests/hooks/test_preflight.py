@@ -12,7 +12,7 @@ from tests.conftest import REFERENCE, KedroRun
 from tests.engines.tiny_models import save_llama
 
 from ttc_bench.engines import engine_params
-from ttc_bench.hooks.preflight import capability_faults
+from ttc_bench.hooks.preflight import capability_faults, untaught
 from ttc_bench.pipelines.generate.params import sweep
 from ttc_bench.policies import VARIANTS
 
@@ -75,6 +75,15 @@ def test_a_foreign_target_runs_all_but_drafts_of_another_tokenizer(tmp_path: Pat
     assert lines.keys() == {"speculative.draft_model", "speculative.served"}
     assert "their tokenizers differ" in lines["speculative.draft_model"]
     assert "model.draft to a model of the same family" in lines["speculative.draft_model"]
+
+
+def test_the_embedded_model_is_said_to_know_nothing_of_other_questions() -> None:
+    embedded, own = {"target": str(REFERENCE / "target")}, {"target": "my/model"}
+    line = untaught({"benchmarks": ["crm_sim", "mine"], "model": embedded})
+    assert "its answers to mine" in line
+    assert "model.target=" in line
+    assert not untaught({"benchmarks": ["crm_sim", "worf_sim"], "model": embedded})
+    assert not untaught({"benchmarks": ["mine"], "model": own})
 
 
 def test_what_a_variant_needs_follows_its_settings() -> None:

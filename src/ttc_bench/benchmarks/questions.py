@@ -304,7 +304,18 @@ def _of_table(table: Table, params: QuestionsParams, head: str, ids: set[str]) -
         ids.add(sample.id)
     table.faults.tell()
     _tell(table, params, columns, reward)
+    _tell_contradictions(drafts, params)
     return samples
+
+
+def _tell_contradictions(drafts: Sequence[Draft], params: QuestionsParams) -> None:
+    """Warn of rows that ask the same and call another answer right: no model can please both."""
+    first: dict[tuple[Any, ...], Draft] = {}
+    for draft in drafts:
+        other = first.setdefault((draft.messages, draft.choices), draft)
+        if set(other.golds) != set(draft.golds):
+            rows = (params.name, other.cells.row.number, draft.cells.row.number)
+            logger.warning("%s: rows %d and %d ask the same, but their references differ", *rows)
 
 
 def _draft(cells: Cells, params: QuestionsParams) -> Draft:

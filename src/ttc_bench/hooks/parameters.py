@@ -290,7 +290,9 @@ def _of_benchmarks(settings: Mapping[str, Any], faults: Faults) -> dict[str, Any
                 f"{unknown('benchmark', name, names)} A file of your own:"
                 f" sources.{name}.path=questions.csv."
             )
-    faults.check_names("benchmark in sources", given, names)
+    for name in (name for name in given if name not in names):
+        needed = f" Questions of your own need sources.{name}.path." if given[name] else ""
+        faults.append(f"{unknown('benchmark in sources', name, names)}{needed}")
     promptings = {n: faults.parse(prompting_of, n, prompting, names) for n in names}
     sources = {name: faults.parse(_source, name, given.get(name) or {}) for name in names}
     return {

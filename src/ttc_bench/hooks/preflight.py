@@ -53,8 +53,24 @@ class Preflight:
                 logger.warning("skipped: %s", line)
         if faults:
             raise UserError("\n".join(faults))
-        for line in settings_lines(catalog.load("run_settings"), names):
+        settings = catalog.load("run_settings")
+        for line in settings_lines(settings, names):
             logger.info("%s", line)
+        if names and (line := untaught(settings)):
+            logger.warning("%s", line)
+
+
+def untaught(settings: Mapping[str, Any]) -> str:
+    """Return what to know where the embedded model is asked what it was never taught, else ''."""
+    others = [name for name in settings.get("benchmarks") or () if not name.endswith("_sim")]
+    target = str((settings.get("model") or {}).get("target"))
+    if not others or not target.endswith("06_models/reference/target"):
+        return ""
+    return (
+        f"the embedded model was taught crm_sim and worf_sim and nothing else: its answers to"
+        f" {', '.join(others)} show that the way there works, and mean nothing. Your own model:"
+        " --params=model.target=<folder or hub id>."
+    )
 
 
 def settings_lines(settings: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:

@@ -58,7 +58,8 @@ class Progress:
         while not over.wait(SILENCE_S):
             if not _moves_a_bar():
                 seconds = time.monotonic() - self._since
-                text = f"{time.strftime('%H:%M:%S')} {self._doing}, for {seconds:.0f} s"
+                since = f", for {seconds:.0f} s" if seconds >= 1 else ""
+                text = f"{time.strftime('%H:%M:%S')} {self._doing}{since}"
                 click.echo(text, err=True)
 
 

@@ -42,6 +42,7 @@ def test_the_table_of_the_readme_is_shown_as_the_model_gets_it(
     engine = LocalModels(target=str(REFERENCE / "target")).build()
     text = preview(jobs, engine, PreviewParams(prompts=2))
     assert text == capsys.readouterr().out
+    assert text.startswith(f"mine: 2 of {len(jobs)} questions")
     assert text.count("===") == 4
     assert "<|user|>What is 17 + 25?<|end|><|assistant|>" in text
     assert "Answer: 42  ->  reward 1.00, vote '42'" in text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-import ttc_bench.pipelines.ingest_benchmarks.pipeline as ingest_benchmarks
 from ttc_bench.pipelines.estimate.nodes import estimate
+from ttc_bench.pipelines.ingest_benchmarks.pipeline import asked_only
 from ttc_bench.policies import VARIANTS
 
 
@@ -13,11 +13,11 @@ def create_pipeline(**_: object) -> Pipeline:
     """Return ingest -> estimate; the pipeline to estimate is a parameter."""
     settings = ["params:seed", "params:timing"]
     points = [f"params:{name}" for name in VARIANTS]
-    return ingest_benchmarks.create_pipeline() + Pipeline(
+    return asked_only() + Pipeline(
         [
             node(
                 estimate,
-                inputs=["params:estimate", "jobs", "engine", "journal", *settings, *points],
+                inputs=["params:estimate", "asked_jobs", "engine", "journal", *settings, *points],
                 outputs="cost_estimate",
                 name="estimate",
                 tags="estimate",

@@ -32,13 +32,18 @@ def preview(jobs: list[Job], engine: Engine, params: PreviewParams) -> str:
     for job in jobs:
         by_benchmark.setdefault(job.benchmark, []).append(job)
     text = "\n".join(
-        line
-        for own in by_benchmark.values()
-        for job in own[: params.prompts]
-        for line in _shown(job, own, engine)
+        line for own in by_benchmark.values() for line in _first(own, params.prompts, engine)
     )
     click.echo(text)
     return f"{text}\n"
+
+
+def _first(jobs: Sequence[Job], count: int, engine: Engine) -> Iterator[str]:
+    """Yield the lines of the first questions of a benchmark."""
+    shown = jobs[:count]
+    yield f"{jobs[0].benchmark}: {len(shown)} of {len(jobs)} questions (preview.prompts)"
+    for job in shown:
+        yield from _shown(job, jobs, engine)
 
 
 def _shown(job: Job, others: Sequence[Job], engine: Engine) -> Iterator[str]:
@@ -52,7 +57,7 @@ def _shown(job: Job, others: Sequence[Job], engine: Engine) -> Iterator[str]:
     yield f"--- at most {job.max_tokens} tokens; what is read in sample answers: ---"
     for text in sample_answers(job, others):
         vote, reward = benchmark.parse(text, job), benchmark.score(text, job)["reward"]
-        said = "no vote" if vote is None else f"vote {as_plain(repr(vote))}"
+        said = "no vote: no answer is read" if vote is None else f"vote {as_plain(repr(vote))}"
         shown = as_plain(text).replace("\n", "\\n")
         yield f"  {shown}  ->  reward {'none' if reward is None else f'{reward:.2f}'}, {said}"
     yield ""

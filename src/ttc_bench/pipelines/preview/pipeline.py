@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-import ttc_bench.pipelines.ingest_benchmarks.pipeline as ingest_benchmarks
+from ttc_bench.pipelines.ingest_benchmarks.pipeline import asked_only
 from ttc_bench.pipelines.preview.nodes import preview
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Return ingest -> preview."""
-    return ingest_benchmarks.create_pipeline() + Pipeline(
+    return asked_only() + Pipeline(
         [
             node(
                 preview,
-                inputs=["jobs", "engine", "params:preview"],
+                inputs=["asked_jobs", "engine", "params:preview"],
                 outputs="preview_text",
                 name="preview",
                 tags="preview",
