@@ -33,7 +33,7 @@ class FaultServer:
     def plan(self, **changes: Any) -> None:
         """Set how the server behaves, and empty its log."""
         body = json.dumps(changes).encode()
-        with urlopen(HttpRequest(f"{self.root}/control", data=body), timeout=10):
+        with urlopen(HttpRequest(f"{self.root}/control", data=body), timeout=120):
             pass
 
     def log(self) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ class FaultServer:
         """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=120)
 
 
 @pytest.fixture(scope="session")

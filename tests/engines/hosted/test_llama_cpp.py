@@ -58,7 +58,7 @@ def address() -> Iterator[str]:
     yield next(line for line in lines if line.startswith("http"))
     process.stdin.close()
     process.kill()
-    process.wait(timeout=10)
+    process.wait(timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def short() -> list[Job]:
 
 def counted(address: str) -> dict[str, float]:
     """Return the server's own counters."""
-    with urlopen(f"{address}/metrics", timeout=10) as page:
+    with urlopen(f"{address}/metrics", timeout=120) as page:
         lines = page.read().decode()
     return {k: float(v) for k, v in re.findall(r"^llamacpp:(\w+) ([\d.e+]+)$", lines, re.M)}
 

@@ -85,7 +85,7 @@ class JudgeServer:
     def stop(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=120)
 
 
 @pytest.fixture(scope="module")
