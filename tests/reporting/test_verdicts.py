@@ -102,6 +102,27 @@ def test_where_nothing_was_answered_that_is_what_is_told(n: int) -> None:
     assert "No response is valid" in answer(row_dicts(table), all_limits(DecideParams()))
 
 
+def test_of_several_benchmarks_the_one_that_was_not_answered_is_named() -> None:
+    sides = (("baseline", "greedy"), ("cascade", "confidence"))
+    table = verdicts_on(
+        *(scores(*side, REWARDS).assign(answer="x") for side in sides),
+        *(scores(*side, [None] * 24).assign(answer=None, benchmark="worf_sim") for side in sides),
+    )
+    decided = lines(decide(table, DecideParams()), "target")
+    assert len(decided) == 3, "the cost is that of the benchmark that was answered"
+    assert all("nothing yet (worf_sim: neither side answered" in line for line in decided)
+
+
+def test_what_is_not_known_is_told_without_a_figure_for_it() -> None:
+    limits, wanted = DecideParams(budget_usd=1.0), "dollars are not known"
+    alone = verdicts_on(scores("baseline", "greedy", [None] * 3))
+    assert "No response is valid" in answer(row_dicts(alone), all_limits(limits))
+    free = verdicts_on(scores("baseline", "greedy", REWARDS))
+    assert (
+        answer(row_dicts(free), all_limits(limits)) == f"Nothing is within $1 a response; {wanted}."
+    )
+
+
 def test_answers_that_wait_for_their_rewards_are_answers_none_the_less() -> None:
     waiting = [scores(*name, [1.0] * 24).assign(reward=pd.NA) for name in
                (("baseline", "greedy"), ("cascade", "confidence"))]  # fmt: skip

@@ -35,9 +35,10 @@ def ratio_of(row: Row, name: str) -> Ratio | None:
     return Ratio(float(ratio), float(low), float(high), 0)
 
 
-def paid_cost(baseline: Row) -> str:
-    """Return the first of the costs that the baseline pays at all."""
-    return next((name for name in SPENT if _is_paid(baseline[f"{name}_mean"])), "total_tokens")
+def paid_cost(*baselines: Row) -> str:
+    """Return the first of the costs that the first baseline pays at all which pays any."""
+    paid = (name for row in baselines for name in SPENT if _is_paid(row[f"{name}_mean"]))
+    return next(paid, "total_tokens")
 
 
 def _is_paid(mean: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -75,17 +75,24 @@ def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
             parts[EVERYWHERE] = everywhere(list(parts.values()))
         for benchmark, part in parts.items():
             told = _demoted(part, _leaking([parts.get(f"{benchmark}{SUFFIX}", ())]))
-            rows += [(str(model), benchmark, *row) for row in _of_benchmark(told, params)]
+            aimed = _of_benchmark(told, params, _baselines(parts.values()))
+            rows += [(str(model), benchmark, *row) for row in aimed]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype("string")
 
 
-def _of_benchmark(rows: Sequence[Row], params: DecideParams) -> Iterator[tuple[str | None, ...]]:
+def _baselines(parts: Iterable[Sequence[Row]]) -> list[Row]:
+    return [row for part in parts for row in part if full_name(row) == ".".join(BASELINE)]
+
+
+def _of_benchmark(
+    rows: Sequence[Row], params: DecideParams, baselines: Sequence[Row]
+) -> Iterator[tuple[str | None, ...]]:
     by_name = {full_name(row): row for row in rows}
     baseline = by_name.get(".".join(BASELINE))
     if baseline is None or len(rows) == 1:
         return
     candidates = [candidate(row) for row in rows if row is not baseline]
-    for aim in aims(baseline, params):
+    for aim in aims([baseline, *baselines], params):
         choice = aim.choose(candidates, candidate(baseline))
         if choice is None:
             yield aim.label, None, None, _lack(rows)
@@ -144,9 +151,15 @@ def _merged(column: str, values: Sequence[Any]) -> float | None:
     return float(sum(values) / len(values))
 
 
-def aims(baseline: Row, params: DecideParams) -> Iterator[Aim]:
-    """Yield the aims of a benchmark: three that always are, and one for each budget."""
-    cost = paid_cost(baseline)
+def aims(baselines: Sequence[Row], params: DecideParams) -> Iterator[Aim]:
+    """Yield the aims of a benchmark: three that always are, and one for each budget.
+
+    Args:
+        baselines: Its baseline, then those of all benchmarks, for a cost that the first does not
+            tell, as where it has no answer.
+        params: Budgets.
+    """
+    cost = paid_cost(*baselines)
     yield Aim("fastest at equal quality", lambda all_, _: fastest(all_), _faster)
     yield Aim(
         f"cheapest at equal quality, by {SPENT[cost]}",
@@ -177,7 +190,7 @@ def _faster(row: Row) -> str:
 def lines(decision: DataFrame, model: Any) -> list[str]:
     """Return the decision of a model as text, a line per aim with all benchmarks on it."""
     own = decision[decision["model"] == model]
-    silent = own["policy"].isna() & own["benchmark"].map(is_privacy)
+    silent = own["policy"].isna() & own["benchmark"].map(is_privacy).astype(bool)
     own = own if silent.all() else own[~silent]
     return [
         f"{_upper(str(aim))}: {_told(row_dicts(part))}."
@@ -189,7 +202,10 @@ def _told(rows: Sequence[Row]) -> str:
     """Return what is named for an aim on each benchmark, or once what is named on all."""
     names = {full_name(row) if known(row["policy"]) else NOTHING for row in rows}
     if names == {NOTHING}:
-        reasons = [reason for reason in dict.fromkeys(row["reason"] for row in rows) if reason]
+        where = [r["benchmark"] for r in rows if r["reason"] == UNANSWERED]
+        silent = f"{', '.join(where)}: {UNANSWERED}" if len(where) < len(rows) else UNANSWERED
+        told = (silent if r["reason"] == UNANSWERED else r["reason"] for r in rows)
+        reasons = list(filter(None, dict.fromkeys(told)))
         return NOTHING + (f" ({'; '.join(reasons)})" if reasons else "")
     if len(names) == 1:
         return f"{names.pop()} ({rows[-1]['reason']})"

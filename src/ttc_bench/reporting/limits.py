@@ -112,8 +112,7 @@ def answer(rows: Sequence[Row], limits: Limits) -> str:
     by_name = {full_name(row): row for row in rows}
     baseline = by_name.get(".".join(BASELINE))
     answered = [row for row in rows if known(row["reward_mean"])]
-    ruled = [row for row in rows if known(row["verdict"])]
-    if not answered or (ruled and all(map(is_unanswered, ruled))):
+    if not answered or all(map(is_unanswered, rows)):
         return "No response is valid, so nothing can be decided."
     if baseline is None:
         return "There is no baseline, so no variant can be called better or worse."
@@ -159,15 +158,16 @@ def _told(row: Row, limits: Limits) -> str:
 
 def _too_dear(rows: Sequence[Row], limits: Limits) -> str:
     """Return that nothing is within the budgets, and what comes nearest by each of them."""
-    nearest = []
+    nearest, untold = [], []
     for metric in limits.budgets:
         paid = [row for row in rows if known(row[f"{metric}_mean"])]
         if paid:
             row = min(paid, key=lambda own: float(own[f"{metric}_mean"]))
             nearest.append(f"{full_name(row)} with {_amount(metric, row[f'{metric}_mean'])}")
         else:
-            nearest.append(f"{COSTS[LABELS[metric]].name} are not known")
-    return f"Nothing is within {limits.pays()} a response; the least is {', '.join(nearest)}."
+            untold.append(f"{COSTS[LABELS[metric]].name} are not known")
+    told = [f"the least is {', '.join(nearest)}", *untold] if nearest else untold
+    return f"Nothing is within {limits.pays()} a response; {', '.join(told)}."
 
 
 def reward(row: Row) -> str:

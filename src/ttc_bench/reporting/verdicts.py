@@ -9,6 +9,7 @@ from ttc_bench.reporting.pairing import (
     Jobs,
     Name,
     answered_by_either,
+    answered_by_variant,
     answers_by_variant,
     are_identical,
     jobs_of,
@@ -57,14 +58,14 @@ COLUMNS = {
     "n_questions": "Int64",
 }
 """``verdict``: see `ttc_bench.statistics.decision.quality`. ``n_answered``: pairs of which a side
-has an answer, which alone can show that a variant is as good. ``difference`` is of the reward, its
-ends hold at once for all variants; ``alone_low`` and ``alone_high`` are the variant's own.
-``differ_high``: share of further answers that may differ where none did; ``same_share``: share of
-answers that are the baseline's, letter by letter; ``lossless``: whether all are by construction.
-``n_needed``: questions that would show a difference of ``margin`` at the disagreement seen. Ratios
-are over the baseline's, null where a bill has a gap; ``*_mean`` are the variant's own, and
-``reward_low`` and ``reward_high`` the interval of the mean reward on ``n_questions``, 0 where a
-response failed."""
+has an answer, which alone can show that a variant is as good; where there is no pair, answers.
+``difference`` is of the reward, its ends hold at once for all variants; ``alone_low`` and
+``alone_high`` are the variant's own. ``differ_high``: share of further answers that may differ
+where none did; ``same_share``: share of answers that are the baseline's, letter by letter;
+``lossless``: whether all are by construction. ``n_needed``: questions that would show a difference
+of ``margin`` at the disagreement seen. Ratios are over the baseline's, null where a bill has a gap;
+``*_mean`` are the variant's own, and ``reward_low`` and ``reward_high`` the interval of the mean
+reward on ``n_questions``, 0 where a response failed."""
 
 
 def verdicts(all_scores: DataFrame, speeds: DataFrame, params: AggregateParams) -> DataFrame:
@@ -92,11 +93,16 @@ def _of_benchmark(
     """Yield every variant with its row; where there is no baseline, with its means alone."""
     names = sorted(set(zip(part["policy"], part["variant"], strict=True)))
     means, lossless, rewards = _means(part), _lossless(part), _rewards(part, params)
+    answers = {name: int(flags.sum()) for name, flags in _answered(part, params).items()}
     pairs = [(name, BASELINE) for name in names if name != BASELINE and BASELINE in names]
     rows = dict(zip((name for name, _ in pairs), verdicts_of(part, pairs, params), strict=True))
     for name in names:
         own = {**means[name], **rewards[name], "lossless": name in lossless}
-        yield name, {**rows.get(name, {}), **own}
+        yield name, {"n_answered": answers[name], **rows.get(name, {}), **own}
+
+
+def _answered(part: DataFrame, params: AggregateParams) -> dict[Name, Any]:
+    return answered_by_variant(part, jobs_of(part, params.min_clusters))
 
 
 def verdicts_of(
