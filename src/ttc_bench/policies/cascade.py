@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ttc_bench.engines.base import Capability
 from ttc_bench.engines.completion import Completion
+from ttc_bench.engines.trace import TraceRecord
 from ttc_bench.policies import Outcome, Requirements, Session, Variant, variant
 from ttc_bench.policies.voting import vote
 
@@ -37,10 +38,13 @@ class _Cascade(Variant):
         confidence = 0.0 if session.parse(small.text) is None else confidence
         escalates = confidence < self.threshold or self.threshold == 1.0
         info = {"confidence": confidence, "escalated": escalates}
+        state = "rejected" if escalates else "accepted"
+        drafted = TraceRecord("part", small.text, state, score=confidence)
         if not escalates:
-            return replace(small, info=info, streams=False)
+            return replace(small, info=info, streams=False, trace=(drafted,))
         (large,) = await session.complete(session.request(purpose="escalation"))
-        return Outcome(large.text, large, samples=small.samples, info=info)
+        trace = (drafted, TraceRecord("part", large.text, "own"))
+        return Outcome(large.text, large, samples=small.samples, info=info, trace=trace)
 
 
 @variant("cascade", "confidence")

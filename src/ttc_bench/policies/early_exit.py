@@ -10,6 +10,7 @@ from pydantic import Field
 from ttc_bench.benchmarks.sim import formats
 from ttc_bench.engines import decoding
 from ttc_bench.engines.base import Capability
+from ttc_bench.engines.trace import TraceRecord
 from ttc_bench.policies import (
     DecodingVariant,
     Outcome,
@@ -61,20 +62,25 @@ class Consistency(Variant):
     async def answer(self, session: Session) -> Outcome:
         """Return the reasoning up to where its answers agree."""
         chain, probes, exited = PartialAnswer(), list[Hashable](), False
-        text = ""
+        text, trace = "", list[TraceRecord]()
         while not chain.is_ended:
             is_answering = session.parse(chain.text) is not None
             size = None if is_answering else self.interval
-            (chain,) = await extend(session, chain, max_tokens=size)
+            (longer,) = await extend(session, chain, max_tokens=size)
+            trace.append(TraceRecord("part", longer.text.removeprefix(chain.text), "own"))
+            chain = longer
             if chain.is_ended or session.parse(chain.text) is not None:
                 continue
             text = await force_answer(session, chain.text, self.marker, self.probe_tokens, "probe")
             probes.append(session.parse(text))
-            if exited := self._agree(probes):
+            exited = self._agree(probes)
+            state = "added" if exited else "probe"
+            trace.append(TraceRecord("part", text.removeprefix(chain.text.rstrip()), state))
+            if exited:
                 break
         info = {"probes": len(probes), "exited": exited}
         answer = text if exited else chain.text
-        return Outcome(answer, info=info, first_shown_s=chain.first_shown_s)
+        return Outcome(answer, info=info, first_shown_s=chain.first_shown_s, trace=trace)
 
     def _agree(self, probes: Sequence[Hashable]) -> bool:
         last = probes[-self.k :]

@@ -95,30 +95,42 @@ class BudgetForcing(Variant):
 
     async def answer(self, session: Session) -> Outcome:
         """Return the thinking and the answer; together they keep the job's token budget."""
-        thinking, waits = await self._think(session)
+        trace: list[TraceRecord] = []
+        thinking, waits = await self._think(session, trace)
         text, room = thinking.before_stop(), thinking.room(session)
         if session.parse(text) is None and room >= 1:
             limit = min(self.answer_tokens, room)
-            text = await force_answer(session, text, self.marker, limit, "forced answer")
+            forced = await force_answer(session, text, self.marker, limit, "forced answer")
+            trace += _behind(text, forced, self.marker)
+            text = forced
         info = {"waits": waits, "thinking_tokens": thinking.tokens}
-        return Outcome(text, info=info, first_shown_s=thinking.first_shown_s)
+        return Outcome(text, info=info, first_shown_s=thinking.first_shown_s, trace=trace)
 
-    async def _think(self, session: Session) -> tuple[PartialAnswer, int]:
-        """Return the thinking, and how often its end was replaced."""
+    async def _think(self, session: Session, trace: list[TraceRecord]) -> tuple[PartialAnswer, int]:
+        """Return the thinking, and how often its end was replaced; note both in the trace."""
         budget = max(1, session.job.max_tokens - self.answer_tokens)
         longest = min(budget, self.max_thinking_tokens or budget)
         enough = min(self.min_thinking_tokens or longest, longest)
         thinking, waits = PartialAnswer(), 0
         while True:
-            limit = longest - thinking.tokens
+            limit, before = longest - thinking.tokens, thinking.text
             (thinking,) = await extend(
                 session, thinking, stop=self.marker, max_tokens=limit, purpose="thinking"
             )
             text = thinking.before_stop()
+            trace.append(TraceRecord("part", text.removeprefix(before), "own"))
             may_end = waits == self.waits or thinking.tokens >= enough
             if may_end or session.parse(text) is not None:
                 return thinking, waits
             # The model may have ended its turn: "Wait" opens it again.
             text = f"{text.rstrip()}\n{self.wait}\n"
+            trace.append(TraceRecord("part", f"\n{self.wait}\n", "added"))
             thinking = PartialAnswer(text, thinking.tokens, first_shown_s=thinking.first_shown_s)
             waits += 1
+
+
+def _behind(thinking: str, text: str, marker: str) -> tuple[TraceRecord, TraceRecord]:
+    """Return what was put behind the thinking to force an answer, and the answer."""
+    more = text.removeprefix(thinking.rstrip())
+    end = more.index(marker) + len(marker)
+    return TraceRecord("part", more[:end], "added"), TraceRecord("part", more[end:], "own")

@@ -11,6 +11,7 @@ from pydantic import Field
 from ttc_bench.benchmarks.sim.formats import STEP_SEPARATOR
 from ttc_bench.engines import decoding
 from ttc_bench.engines.base import Capability
+from ttc_bench.engines.trace import TraceRecord
 from ttc_bench.policies import (
     DecodingVariant,
     Outcome,
@@ -73,21 +74,28 @@ class Step(Variant):
     async def answer(self, session: Session) -> Outcome:
         """Return the solution, and how many of its steps were drafted."""
         partial, drafted_steps, steps = PartialAnswer(), 0, 0
+        trace: list[TraceRecord] = []
         while not partial.is_ended and steps < self.max_steps:
             steps += 1
             step = await self._step(session, partial, "draft")
-            if await self._score(session, step.text) >= self.threshold:
+            score = await self._score(session, step.text)
+            is_kept = score >= self.threshold
+            trace.append(_part(partial, step, "accepted" if is_kept else "rejected", score))
+            if is_kept:
                 drafted_steps += 1
                 if not partial.text:
                     # A draft that may yet be rewritten is not shown before it is judged.
                     step = replace(step, first_shown_s=session.elapsed_s)
             else:
                 step = await self._step(session, partial, "target")
+                trace.append(_part(partial, step, "own"))
             partial = step
         if not partial.is_ended:
-            (partial,) = await extend(session, partial, purpose="rest")
+            (whole,) = await extend(session, partial, purpose="rest")
+            trace.append(_part(partial, whole, "own"))
+            partial = whole
         info = {"steps": steps, "drafted_steps": drafted_steps}
-        return Outcome(partial.text, info=info, first_shown_s=partial.first_shown_s)
+        return Outcome(partial.text, info=info, first_shown_s=partial.first_shown_s, trace=trace)
 
     async def _step(self, session: Session, partial: PartialAnswer, role: str) -> PartialAnswer:
         (step,) = await extend(session, partial, stop=self.separator, role=role, purpose="step")
@@ -101,6 +109,14 @@ class Step(Variant):
             session.continuing(text, self.score_prompt, max_tokens=8, purpose="score")
         )
         return read_digit(reply.text)
+
+
+def _part(
+    before: PartialAnswer, after: PartialAnswer, state: str, score: float | None = None
+) -> TraceRecord:
+    """Return what was written behind a partial answer, and what became of it."""
+    text = after.text.removeprefix(before.text)
+    return TraceRecord("part", text, state, score=score)
 
 
 @variant("speculative", "served")

@@ -144,16 +144,20 @@ def calls(response: Row) -> DataFrame:
 
 
 LOOKS = {
-    "accepted": ("background:rgba(15,180,17,.30)", "drafted and accepted"),
-    "rejected": ("background:rgba(215,14,60,.30);text-decoration:line-through",
+    "accepted": ("background:rgba(15,180,17,.30)", "green", "drafted and accepted"),
+    "rejected": ("background:rgba(215,14,60,.30);text-decoration:line-through", "red",
                  "drafted and rejected"),
-    "own": ("", "chosen by the target"),
+    "own": ("", "plain", "chosen by the target"),
+    "added": ("background:rgba(1,140,239,.30)", "blue", "added by the policy"),
+    "probe": ("background:rgba(255,165,0,.30);text-decoration:line-through", "orange",
+              "asked for on the way, no part of the answer"),
 }  # fmt: skip
-"""How tokens look by their state, on light and on dark, and what it means."""
+"""How tokens and parts look by their state, on light and on dark, what that is called, and what it
+means."""
 
 
 def tokens_html(trace: Sequence[Row]) -> str:
-    """Return the tokens of a trace as HTML, coloured by what became of them.
+    """Return the tokens or parts of a trace as HTML, coloured by what became of them.
 
     The text of each is escaped. A token that left the stack early is the bluer the earlier.
     """
@@ -170,22 +174,30 @@ def tokens_html(trace: Sequence[Row]) -> str:
 def _look(row: Row, deepest: int) -> str:
     if known(row["layer"]):
         return f"background:rgba(1,140,239,{0.75 * (1 - row['layer'] / deepest):.2f})"
-    return LOOKS[row["state"]][0]
+    return LOOKS.get(row["state"], LOOKS["own"])[0]
 
 
 def _told_of(row: Row) -> str:
-    return f"{row['layer']} layers" if known(row["layer"]) else LOOKS[row["state"]][1]
+    if known(row["layer"]):
+        return f"{row['layer']} layers"
+    score = f", {row['score']:.2f}" if known(row.get("score")) else ""
+    return f"{LOOKS[row['state']][2] if row['state'] in LOOKS else row['state']}{score}"
 
 
 def legend(trace: Sequence[Row]) -> str:
-    """Return what the colours of tokens mean, with how many there are of each."""
+    """Return what the colours of tokens or parts mean, with how many there are of each."""
     if any(known(row["layer"]) for row in trace):
         layers = Counter(int(row["layer"]) for row in trace if known(row["layer"]))
         counts = ", ".join(f"{n} after {layer} layers" for layer, n in sorted(layers.items()))
         return f"Tokens by where they left the stack, the bluer the earlier: {counts}."
     states = Counter(str(row["state"]) for row in trace)
-    counts = ", ".join(f"{states[name]} {told}" for name, (_, told) in LOOKS.items())
-    return f"Tokens: {counts} (green: accepted, red: rejected)."
+    there = [(states[name], told, colour) for name, (_, colour, told) in LOOKS.items()
+             if states[name]]  # fmt: skip
+    counts = ", ".join(f"{n} {told} ({colour})" for n, told, colour in there)
+    scored = any(known(row.get("score")) for row in trace)
+    more = " Point at one for the score by which it was judged." if scored else ""
+    what = "Parts" if any(row.get("kind") == "part" for row in trace) else "Tokens"
+    return f"{what}: {counts}.{more}"
 
 
 def tree_text(trace: Sequence[Row]) -> str:

@@ -132,11 +132,11 @@ def _traced(store: Store, where: dict[str, str]) -> DataFrame:
 
 
 def _trace(trace: list[dict[str, Any]]) -> None:
-    """Show what became of tokens, steps or rounds."""
+    """Show what became of tokens, parts, steps or rounds."""
     import streamlit as st
 
     kinds = {row["kind"] for row in trace}
-    if "token" in kinds:
+    if kinds & {"token", "part"}:
         st.caption(answers.legend(trace))
         st.html(answers.tokens_html(trace))
     if "step" in kinds:
