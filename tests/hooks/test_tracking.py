@@ -111,3 +111,10 @@ def test_who_answers_is_there_but_for_a_proxy_with_nobody_behind_it(
 )  # fmt: skip
 def test_where_no_host_is_named_nobody_is_asked(address: str) -> None:
     check_server(address)
+
+
+@pytest.mark.parametrize("address", ["http://", "https:///mlflow", "http://h:99999"])
+def test_an_address_that_is_none_is_told(address: str) -> None:
+    with pytest.raises(UserError, match="does not answer") as raised:
+        check_server(address)
+    assert "\n" not in raised.value.message

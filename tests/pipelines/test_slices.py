@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
+import multiprocessing
+import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import mlflow
 import orjson
 import pandas as pd
 import pytest
+from click.testing import CliRunner
+from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
-from kedro.pipeline import Pipeline
-from tests.conftest import KedroRun
+from kedro.framework.startup import bootstrap_project
+from kedro.io import MemoryDataset
+from kedro.pipeline import GroupedNodes, Pipeline
+from kedro_airflow.plugin import create
+from tests.conftest import KedroRun, make_project
 
 from ttc_bench.pipeline_registry import register_pipelines
 from ttc_bench.policies import policies
@@ -62,15 +70,135 @@ def test_the_group_of_a_policy_needs_only_what_is_stored_and_parameters(policy: 
     )
 
 
-def test_the_group_of_a_policy_runs_in_a_fresh_process(
-    kedro_run: KedroRun, kedro_process: Callable[..., subprocess.Popen[str]], project: Path
+SETTINGS = """
+limit: 2
+benchmarks: [crm_sim]
+timing: {jobs: 0}
+score: {families: {bert_score: false}}
+"""
+
+PATIENCE_S = 500.0
+
+RUN_ID = "manual__2026-11-27T18:00:00+00:00"
+"""As Airflow gives it."""
+
+
+TURNS = (
+    (("crm_sim",), ("crmarena", "questions", "worf_sim", "worfbench")),
+    (("merge", "baseline"),),
+    (("kv_cache",),),
+    (("reporting",),),
+)
+"""Groups by processes: those of a turn begin at the same moment, in a project without a store."""
+
+
+def run_groups(project: Path, groups: Sequence[GroupedNodes], run_id: str) -> None:
+    """Run groups of nodes as a task of kedro-airflow's DAG does."""
+    os.chdir(project)
+    os.environ["AIRFLOW_CTX_DAG_RUN_ID"] = run_id
+    configure_project("ttc_bench")
+    names = {"node_names": [node for group in groups for node in group.nodes]}
+    if all(group.type == "namespace" for group in groups):
+        names = {"namespaces": [group.name for group in groups]}
+    with KedroSession.create(project_path=project, env="local") as session:
+        session.run(pipeline_names=["kv_cache"], **names)
+
+
+def run_in_turns(project: Path, run_id: str) -> None:
+    """Run all groups of a policy's pipeline in processes of their own."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "mlflow", "pandas", __name__])
+    pipeline = register_pipelines()["kv_cache"]
+    groups = {group.name: group for group in pipeline.group_nodes_by("namespace")}
+    assert sorted(groups) == sorted(name for turn in TURNS for names in turn for name in names)
+    for turn in TURNS:
+        tasks = [[groups[name] for name in names] for names in turn]
+        processes = [
+            context.Process(target=run_groups, args=(project, task, run_id)) for task in tasks
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(PATIENCE_S)
+        assert [process.exitcode for process in processes] == [0] * len(tasks), turn
+
+
+ALIKE = {
+    "all_scores": [
+        *("job_id", "task", "policy", "variant", "status", "answer", "question", "reward"),
+        *("prompt_tokens", "completion_tokens", "forward_passes", "flops", "null_reasons"),
+    ],
+    "bench_summary": [
+        *("model", "benchmark", "policy", "variant", "n", "n_valid", "failures"),
+        *("reward_mean", "reward_p95", "total_tokens_mean", "flops_mean"),
+    ],
+    "verdicts": ["benchmark", "policy", "variant", "verdict", "flops_ratio"],
+}
+"""Columns of tables that hold no time of day, and no time."""
+
+
+@pytest.mark.timeout(600)
+def test_groups_in_processes_of_their_own_make_the_run_that_one_process_makes(
+    kedro_run: KedroRun, project: Path, tmp_path: Path
 ) -> None:
-    assert kedro_run(*INGEST).exit_code == 0
-    process = kedro_process("--namespaces=kv_cache", "--runner=SequentialRunner", PARAMS)
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, output
-    scores = pd.read_parquet(project / "data/07_model_output/scores/kv_cache.static.parquet")
-    assert scores["reward"].notna().all()
+    parts = make_project(tmp_path / "parts")
+    for folder in (project, parts):
+        (folder / "conf/local/parameters.yml").write_text(SETTINGS)
+    run_in_turns(parts, RUN_ID)
+    result = kedro_run("--pipeline=kv_cache")
+    assert result.exit_code == 0, result.output
+    for name, columns in ALIKE.items():
+        whole, own = (
+            pd.read_parquet(folder / f"data/08_reporting/{name}.parquet")[columns]
+            for folder in (project, parts)
+        )
+        assert len(whole) >= 3
+        pd.testing.assert_frame_equal(own, whole)
+    scores = pd.read_parquet(parts / "data/08_reporting/all_scores.parquet")
+    assert set(scores["run_id"]) == {RUN_ID}
+
+    client = mlflow.MlflowClient(f"sqlite:///{parts}/data/mlflow/mlflow.db")
+    runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(runs) == 4
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert parent.info.run_name == RUN_ID
+    assert parent.data.params["limit"] == "2"
+
+
+def test_the_dag_of_kedro_airflow_has_a_task_for_each_group(project: Path) -> None:
+    options = ["--group-by=namespace", "--target-dir=dags"]
+    result = CliRunner().invoke(create, options, obj=bootstrap_project(project))
+    assert result.exit_code == 0, result.output
+    source = (project / "dags/ttc_bench_dag.py").read_text()
+    compile(source, "dag", "exec")
+    groups = register_pipelines()["__default__"].group_nodes_by("namespace")
+    names = {group.name: group.name.replace("_", "-") for group in groups}
+    assert re.findall(r'task_id="(.*)"', source) == list(names.values())
+    assert set(re.findall(r'tasks\["(.*)"\] >> tasks\["(.*)"\]', source)) == {
+        (names[before], names[group.name]) for group in groups for before in group.dependencies
+    }
+    assert "max_active_runs=1," in source
+
+
+def test_nothing_in_memory_crosses_from_one_group_to_another(project: Path) -> None:
+    bootstrap_project(project)
+    whole = register_pipelines()["__default__"]
+    with KedroSession.create(project) as session:
+        catalog = session.load_context().catalog
+    made = {name: node for node in whole.nodes for name in node.outputs}
+    groups = whole.group_nodes_by("namespace")
+    group_of = {node: group.name for group in groups for node in group.nodes}
+    crossing = {
+        name
+        for node in whole.nodes
+        for name in node.inputs
+        if name in made and group_of[made[name].name] != group_of[node.name]
+    }
+    assert {"jobs", "baseline.greedy.scores"} <= crossing
+    assert not [
+        name for name in crossing if isinstance(catalog.get(name), (MemoryDataset, type(None)))
+    ]
 
 
 def previews(project: Path, pipeline: Pipeline) -> dict[str, bytes]:

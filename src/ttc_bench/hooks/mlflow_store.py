@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import socket
 import sqlite3
 import ssl
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -66,7 +69,7 @@ def check_server(address: str) -> None:
 def _fault_of(parts: SplitResult) -> str | None:
     """Return what is wrong with a server that answers; ``None`` is nothing."""
     if parts.hostname is None or parts.scheme == "file":
-        return None
+        return "it names no host" if parts.scheme in ("http", "https") else None
     if not parts.scheme.startswith("http"):
         port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
         if port is not None:
@@ -80,6 +83,39 @@ def _fault_of(parts: SplitResult) -> str | None:
     except HTTPError as error:
         return f"status {error.code}" if error.code in AWAY else None
     return None
+
+
+@contextlib.contextmanager
+def turn(project: Path) -> Iterator[None]:
+    """Let processes of a project that begin at the same moment prepare MLflow one by one."""
+    path = project / "data" / ".runs" / "mlflow.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError:  # Where nothing can be written, nothing is begun, and the checks say so.
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def begin_experiment(address: str, name: str, project: Path, artifacts: str | None) -> None:
+    """Make tables and experiment where there are none; MLflow takes itself for the only one.
+
+    Args:
+        address: Address of the store, as MLflow takes it.
+        name: Name of the experiment; without one only the tables are made.
+        project: The project's folder, from which a relative place of artifacts is.
+        artifacts: Where its artifacts go; ``None`` leaves that to MLflow.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient(address)
+    if client.get_experiment_by_name(name) is None and name:
+        is_path = artifacts is not None and "://" not in artifacts
+        place = (project / str(artifacts)).as_uri() if is_path else artifacts
+        client.create_experiment(name, artifact_location=place)
 
 
 def settle_store(store: Path, experiment: str, project: Path, artifacts: str | None) -> None:

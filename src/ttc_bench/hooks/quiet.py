@@ -25,6 +25,7 @@ REPEATED = re.compile(
     r"|There are \d+ nodes that have not run\."
     r"|Retrying \(%r\) after connection broken"
     r"|Failed to (get mlflow run|log system metrics)"
+    r"|Workflow tracking is disabled"
 )
 """What is logged of an error that ends the run, and is told there, and of other ways to go on: here
 the same command goes on from the journal. That a tracking server is gone is told there, too."""
@@ -36,6 +37,7 @@ REPEATING = (
     "kedro.pipeline.node",
     "kedro.runner.sequential_runner",
     "kedro.runner.thread_runner",
+    "kedro_viz.integrations.kedro.run_hooks",
 )
 """Loggers that do."""
 

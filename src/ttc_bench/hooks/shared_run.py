@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 
+from ttc_bench.hooks.mlflow_store import turn
 from ttc_bench.reporting.tracker import RUN, run_named, tag_of
 
 VARIABLES = ("TTC_BENCH_RUN_ID", "AIRFLOW_CTX_DAG_RUN_ID")
@@ -27,12 +25,12 @@ def outside_id() -> str | None:
 class SharedRun:
     """Goes on in the run of MLflow that another part of the same run has begun."""
 
-    _folder = Path()
+    _project = Path()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Note where the project keeps its data."""
-        self._folder = Path(context.project_path) / "data" / ".runs"
+        """Note the project's folder."""
+        self._project = Path(context.project_path)
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
@@ -45,7 +43,7 @@ class SharedRun:
         if name is None or config.tracking.run.id or not _assert_mlflow_enabled(names, config):
             return
         experiment = config.tracking.experiment._experiment.experiment_id
-        with _turn(self._folder / "mlflow.lock"):
+        with turn(self._project):
             config.tracking.run.id = run_named(name) or _begun(name, experiment)
 
 
@@ -55,12 +53,3 @@ def _begun(name: str, experiment: str) -> str:
 
     run = mlflow.MlflowClient().create_run(experiment, run_name=name, tags={RUN: tag_of(name)})
     return str(run.info.run_id)
-
-
-@contextlib.contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    """Let parts that begin at the same moment look for their run one after the other."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        yield

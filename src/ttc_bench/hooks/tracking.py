@@ -17,7 +17,7 @@ from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from ttc_bench.errors import UserError
-from ttc_bench.hooks.mlflow_store import check_server, settle_store
+from ttc_bench.hooks.mlflow_store import begin_experiment, check_server, settle_store, turn
 from ttc_bench.hooks.shared_run import outside_id
 from ttc_bench.pipelines.track.nodes import loggable
 from ttc_bench.reporting.tracker import EMBEDDED, RUN, SEND, Tracker, server_of, tag_of
@@ -82,11 +82,8 @@ class Tracking:
         uri = str((config.get("server") or {}).get("mlflow_tracking_uri") or "")
         self._server = server_of(uri)
         check_server(uri)
-        if uri.startswith(SQLITE):
-            experiment = (config.get("tracking") or {}).get("experiment") or {}
-            place = (experiment.get("create_experiment_kwargs") or {}).get("artifact_location")
-            store, name = Path(uri.removeprefix(SQLITE)), str(experiment.get("name"))
-            settle_store(store, name, self._project, place)
+        if opened is None and (uri.startswith(SQLITE) or self._server):
+            _prepare(uri, (config.get("tracking") or {}).get("experiment") or {}, self._project)
 
     @hook_impl
     def after_catalog_created(
@@ -117,9 +114,9 @@ class Tracking:
             given = catalog.load("run_settings")
             own = catalog.load("params:aggregate").run_id or catalog.load("session_id")
             mlflow.set_tag(RUN, tag_of(own))
-            if run.info.run_id != self._caller_run and not self._is_named and not outside_id():
+            if run.info.run_id != self._caller_run and not self._is_named:
                 name = run_name(run_params.get("pipeline_names") or (), given.get("limit"))
-                mlflow.set_tag("mlflow.runName", name)
+                mlflow.set_tag("mlflow.runName", outside_id() or name)
             mlflow.log_params(_agreed(loggable(given), run.data.params, own))
         mlflow_hook._is_mlflow_enabled, mlflow_hook.run_id = False, None
         self._switch = os.environ.get(SWITCH, self._switch)
@@ -144,6 +141,18 @@ class Tracking:
         end_runs(status, self._caller_run, self._tracker)
         for line in self._tracker.told():
             logger.warning("%s", line)
+
+
+def _prepare(uri: str, experiment: Mapping[str, Any], project: Path) -> None:
+    """Make the store ready for this run and for those that begin at the same moment."""
+    place = (experiment.get("create_experiment_kwargs") or {}).get("artifact_location")
+    name = str(experiment.get("name") or "")
+    with turn(project):
+        if uri.startswith(SQLITE):
+            settle_store(Path(uri.removeprefix(SQLITE)), name, project, place)
+        # kedro-mlflow asks the same next, with the credentials that a server may want, and tells.
+        with contextlib.suppress(Exception):
+            begin_experiment(uri, name, project, place)
 
 
 def _agreed(

@@ -257,7 +257,7 @@ class Ratings:
             raise UserError(
                 f"parameter human_evaluation.database: {error}. Allowed: an address of SQLAlchemy,"
                 " e.g. sqlite:///data/ratings.db or postgresql+psycopg://user@host/name, with its"
-                " driver installed."
+                " driver installed (for PostgreSQL pip install -e '.[postgres]')."
             ) from error
         if url.get_backend_name() == "sqlite":
             if url.database:

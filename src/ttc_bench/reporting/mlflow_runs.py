@@ -212,7 +212,9 @@ def _parent_run(run: str | None) -> Iterator[str]:
         yield active.info.run_id
         return
     name = "aggregate" if run is None else None
-    with mlflow.start_run(run_id=run, run_name=name, log_system_metrics=False) as opened:
+    with mlflow.start_run(
+        run_id=run, run_name=name, nested=active is not None, log_system_metrics=False
+    ) as opened:
         yield opened.info.run_id
 
 

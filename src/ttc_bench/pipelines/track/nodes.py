@@ -35,7 +35,7 @@ def open_run(all_scores: DataFrame, settings: Mapping[str, Any]) -> Tracker:
 
     name = str(all_scores["run_id"].iloc[0])
     if (run := run_named(name)) is None:
-        with mlflow.start_run(run_name=name, tags={RUN: tag_of(name)}) as opened:
+        with mlflow.start_run(run_name=name, nested=True, tags={RUN: tag_of(name)}) as opened:
             mlflow.log_params(loggable(settings))
         run = opened.info.run_id
     return Tracker(run)
