@@ -31,7 +31,7 @@ VARIABLE = "TTC_BENCH_AIRFLOW_PYTHON"
 SETTINGS = "limit: 2\nbenchmarks: [crm_sim]\ntiming: {jobs: 0}\n"
 IMPORTED = """
 from airflow.dag_processing.dagbag import DagBag
-bag = DagBag(dag_folder="dags", include_examples=False)
+bag = DagBag(dag_folder="dags")
 assert not bag.import_errors, bag.import_errors
 (dag,) = bag.dags.values()
 for task in dag.topological_sort():
