@@ -193,7 +193,7 @@ def test_brackets_enclose_a_list_or_its_parts_and_remarks_are_none(
         "<answer>Answer: 42</answer>", "<answer>\\boxed{42}</answer>",
         "Answer: 4\n<answer>42</answer>",
         "<answer>4</answer>\nAnswer: 42", "My final answer: 42", "The correct answer is: 42",
-        "`Answer: 42`",
+        "`Answer: 42`", "3. Answer: 42", "3) **Final answer:** 42",
         # What is left empty, as where an answer is cut, is none.
         "Answer: 42\nAnswer:", "Answer: 42\n\n**Final Answer:**\n", "Answer: 42\n\n## Answer\n",
         "Answer:\n\nAnswer: 42\n\nAnswer: ...", "so \\boxed{42}\nAnswer:", "\\boxed{42}, \\boxed{}",

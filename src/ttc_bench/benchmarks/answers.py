@@ -18,7 +18,8 @@ NONE_ANSWER = ("None",)
 
 _NAME = r"(?:(?:the|my|our)[ \t]+)?(?:(?:final|correct)[ \t]+)?answer(?:s|\(s\))?"
 _MARKER = re.compile(
-    rf"^[ \t>*_#`-]*{_NAME}(?:[ \t]+(?:is|are))?[ \t*_`]*[:\uff1a][ \t*_]*"
+    rf"^[ \t>*_#`-]*(?:\d{{1,2}}[.)][ \t]+[*_`]*)?{_NAME}"
+    r"(?:[ \t]+(?:is|are))?[ \t*_`]*[:\uff1a][ \t*_]*"
     # A heading, or a line of its own
     rf"|^[ \t>]*(?:\#{{1,6}}|\*\*|__)[ \t*_]*{_NAME}[ \t*_#]*$"
     r"|^(?-i:Final[ ]Answers?|FINAL[ ]ANSWERS?|Answers?|ANSWERS?)[ \t]*$",

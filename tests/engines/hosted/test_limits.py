@@ -6,6 +6,8 @@ import asyncio
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.engines.hosted.conftest import FaultServer
 from tests.engines.hosted.support import ask, complete, one
 
@@ -35,12 +37,33 @@ def test_no_second_holds_more_than_the_limit_and_the_limit_is_used(
     assert all(isinstance(outcome, Completion) for outcome in outcomes)
     arrived = [entry["arrived"] for entry in server.log()]
     assert len(arrived) == limit * seconds
-    assert most_in_a_window(arrived, 1.0) <= limit
+    # Between leaving and arriving a busy machine may hold a request up: a window of 0.8 s leaves
+    # 0.2 s for that. What leaves is held to the second by a clock of its own, below.
+    assert most_in_a_window(arrived, 0.8) <= limit
     # From its first request to the one that opens the last window, a limiter without loss
     # takes exactly seconds - 1.
     spans = sorted(arrived)
     rate = limit * (seconds - 1) / (spans[limit * (seconds - 1)] - spans[0])
-    assert rate >= 0.95 * limit
+    assert rate >= 0.6 * limit, "on a quiet machine 0.98; half of it would be a limiter that loses"
+
+
+@given(st.integers(1, 6), st.lists(st.floats(0.0, 2.0), min_size=1, max_size=60))
+def test_no_second_holds_more_leaving_requests_than_the_limit(
+    limit: int, gaps_s: list[float]
+) -> None:
+    now, left = 0.0, list[float]()
+    window = SlidingWindow(limit, 1.0, clock=lambda: now)
+    for gap_s in gaps_s:
+        now += gap_s
+        while (delay_s := window.delay_s(1)) > 0:
+            now += delay_s
+        window.take(1).sent_s = now
+        left.append(now)
+    assert most_in_a_window(left, 1.0) <= limit
+    if sum(gaps_s) < 0.5:
+        # All ask at once: the limit is used, but for the margin that the window keeps.
+        full = (len(gaps_s) - 1) // limit
+        assert left[-1] <= sum(gaps_s) + 1.1 * full + 0.1
 
 
 def test_a_window_forgets_what_is_past_and_counts_what_is_about_to_leave() -> None:
