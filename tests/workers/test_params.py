@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from ttc_bench.engines import engine_params
 from ttc_bench.errors import UserError
 from ttc_bench.params import parse_params
 from ttc_bench.workers import RayParams
+from ttc_bench.workers.pool import check_reachable
 
 LOCAL = {"engine": "local", "target": "data/06_models/reference/target"}
 
@@ -41,3 +43,12 @@ def test_hosted_models_are_called_by_one_client_whose_limits_hold(
 def test_what_cannot_be_is_told(settings: dict[str, object], line: str) -> None:
     with pytest.raises(UserError, match=line):
         parse_params(RayParams, settings, "ray")
+
+
+def test_a_cluster_that_is_away_is_told_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        check_reachable(address)
+    with pytest.raises(UserError, match=f"nothing answers at {address}"):
+        check_reachable(address)
+    check_reachable("auto")

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 MOST_LOSSES = 5
 """Workers that the same call may cost; then it is taken for what breaks them."""
 
+CONNECT_S = 10.0
+"""Longest wait for a cluster to answer at its address."""
+
 LOOK_AGAIN_S = 0.5
 """Longest time without a look at whether workers have come."""
 
@@ -241,6 +244,8 @@ class Pool:
         ray, address = self._ray, self._params.address
         if ray.is_initialized():
             return
+        if address is not None:
+            check_reachable(address)
         before = signal.getsignal(signal.SIGTERM)
         place = {"address": "local", "include_dashboard": False}
         try:
@@ -391,7 +396,7 @@ class Pool:
         calls: list[str] = answer_of(self._keeper.lost.remote(slot.name))
         self._ray.kill(slot.actor)
         lost = f"{slot.name} on {slot.host or 'its way'} is lost ({type(error).__name__})"
-        logger.warning("%s: %s", lost, in_words(calls, "there"))
+        logger.warning("%s%s", lost, f": {in_words(calls, 'there')}" if calls else "")
         self._losses.update(call.partition(", ")[0] for call in calls)
         broken = [job for job, losses in self._losses.items() if losses >= MOST_LOSSES]
         if broken:
@@ -400,6 +405,24 @@ class Pool:
                 " at their memory, or leave it out; what is done is in the journal."
             )
         self._slots[slot.number] = self._hire(slot.number)
+
+
+def check_reachable(address: str) -> None:
+    """Raise unless something listens at an address of a cluster; Ray itself tries for minutes.
+
+    Raises:
+        UserError: If nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        return  # A word, such as ``auto``: Ray finds the cluster of this machine, or says so.
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"parameter ray.address: nothing answers at {address} ({error}). `ray start --head`"
+            " tells the address of a cluster; null is a Ray of this machine alone."
+        ) from error
 
 
 def _library() -> Any:
