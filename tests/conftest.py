@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, settings
 from kedro.framework.startup import bootstrap_project
 
 from ttc_bench.benchmarks import BENCHMARKS
@@ -30,6 +31,12 @@ from ttc_bench.pipelines.ingest_benchmarks.params import prompting_of
 from ttc_bench.policies import VARIANTS, Outcome, Session
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import DataFrame, Job
+
+# How long an example takes says how busy the machine is.
+settings.register_profile(
+    "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any_machine")
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "data" / "06_models" / "reference"
