@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ttc_bench.reporting.row_dicts import row_dicts
@@ -31,7 +32,7 @@ class Sheet:
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
 
-    @property
+    @cached_property
     def numeric(self) -> Sequence[bool]:
         """Whether each column holds figures, which stand flush right."""
         return [
