@@ -90,11 +90,25 @@ def test_jobs_of_another_version_are_refused_or_read_as_far_as_they_go(
         JobsDataset(str(path), allow_missing=True).load()
 
 
-def test_line_that_is_not_json_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"{oops", "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
+        (JOB.model_dump_json().encode().replace(b'"b/1"', b'"b\xff1"'), "field 'id'"),
+        (b"[1]", "valid dictionary"),
+    ],
+)
+def test_a_line_that_is_no_job_is_told_with_the_remedy(
+    line: bytes, said: str, tmp_path: Path
+) -> None:
     path = tmp_path / "jobs.jsonl"
-    path.write_text("{oops\n")
-    with pytest.raises(DatasetError, match=r"line 1: not valid JSON"):
+    path.write_bytes(line + b"\n")
+    with pytest.raises(DatasetError, match=rf"line 1.*{said}") as raised:
         JobsDataset(str(path)).load()
+    fault = told(raised.value)
+    assert fault is not None
+    assert "`kedro run --pipeline=ingest_benchmarks` makes the file anew" in fault.message
 
 
 @pytest.mark.parametrize("content", ["", None])

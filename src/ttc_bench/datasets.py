@@ -34,6 +34,10 @@ from ttc_bench.workers.pool import Pool
 logger = logging.getLogger(__name__)
 
 
+ANEW = "`kedro run --pipeline=ingest_benchmarks` makes the file anew."
+"""What to do with a damaged file of jobs."""
+
+
 class JobsDataset(AbstractDataset[list[Job], list[Job]]):
     """Jobs as JSONL, one job a line, so that any run can be replayed on identical inputs.
 
@@ -133,7 +137,8 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
 
     def _jobs(self, partial: Counter[str]) -> Iterator[Job]:
         """Yield the jobs; count the fields that this version does not know, and leave them out."""
-        with self._filepath.open(encoding="utf-8") as lines:
+        # What is no UTF-8 is told with its line, and no text holds it.
+        with self._filepath.open(encoding="utf-8", errors="surrogateescape") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
                     yield _job_of(json.loads(line), partial)
@@ -141,11 +146,11 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
                     first = error.errors()[0]
                     field = ".".join(str(part) for part in first["loc"])
                     raise DataError(
-                        f"{self._filepath}, line {number}, field {field!r}: {first['msg']}."
+                        f"{self._filepath}, line {number}, field {field!r}: {first['msg']}. {ANEW}"
                     ) from error
                 except ValueError as error:
                     raise DataError(
-                        f"{self._filepath}, line {number}: not valid JSON ({error})."
+                        f"{self._filepath}, line {number}: not valid JSON ({error}). {ANEW}"
                     ) from error
 
     def _exists(self) -> bool:
