@@ -13,6 +13,7 @@ from ttc_bench.pipelines.train_reference import create_pipeline
 from ttc_bench.pipelines.train_reference.nodes import make_tokenizer, train_target, train_trunk
 from ttc_bench.reference.datasets import ReferenceModelDataset
 from ttc_bench.reference.recipe import smoke_recipe
+from ttc_bench.reporting.tracker import Tracker
 
 ROLES = ("target", "draft", "verifier")
 STORED = ("trunk", *ROLES)
@@ -28,6 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DataCatalog]:
             "params:train_reference": MemoryDataset(smoke_recipe()),
             "reference.checkpoints": StoreDataset(str(folder / "checkpoints")),
             "reference.card": MemoryDataset(),
+            "tracker": MemoryDataset(Tracker()),
             "reference.evaluation": JSONDataset(filepath=str(folder / "evaluation.json")),
             **{f"reference.{name}": ReferenceModelDataset(str(folder / name)) for name in STORED},
             **{
