@@ -45,6 +45,10 @@ MOST_NAMED = 8
 """Calls that were in flight at a kill and are named; of more, their number."""
 
 
+Entry = tuple[str, Mapping[str, Any], Mapping[str, Any]]
+"""A key, its record, and the identity that the key is a digest of."""
+
+
 class Journal:
     """A key -> JSON record store in one append-only JSONL file.
 
@@ -87,6 +91,17 @@ class Journal:
             self.discard(key)
             return None
         return {name: value for name, value in entry.items() if name not in ("version", "identity")}
+
+    def get_many(self, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the records kept under keys, of those that have one."""
+        records = ((key, self.get(key)) for key in keys)
+        return {key: record for key, record in records if record is not None}
+
+    def keep(self, entries: Collection[Entry]) -> None:
+        """Put each entry whose key has no record yet; see `put`."""
+        for key, record, identity in entries:
+            if self.get(key) is None:
+                self.put(key, record, identity)
 
     def discard(self, key: str) -> None:
         """Count what stands under ``key`` as damaged: it is computed anew; see `tell_damage`."""
@@ -308,8 +323,13 @@ class Anew(Journal):
     def put(self, key: str, record: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
         """Keep ``record`` here, and in the journal beneath if that lacks it."""
         super().put(key, record, identity)
-        if self._beneath.get(key) is None:
-            self._beneath.put(key, record, identity)
+        self._beneath.keep([(key, record, identity)])
+
+    def keep(self, entries: Collection[Entry]) -> None:
+        """Keep entries here, and in the journal beneath those that it lacks."""
+        for key, record, identity in entries:
+            Journal.put(self, key, record, identity)
+        self._beneath.keep(entries)
 
     def begin(self, call: str) -> int:
         """Note it in the journal beneath."""

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ttc_bench.engines.base import Capability, Engine, ReadRequest, Request, key_of
 from ttc_bench.engines.completion import (
@@ -18,7 +18,7 @@ from ttc_bench.engines.completion import (
     unknown_fields,
 )
 from ttc_bench.errors import UserError
-from ttc_bench.policies.journal import Journal
+from ttc_bench.policies.journal import Entry, Journal
 
 R = TypeVar("R", Completion, Reading)
 
@@ -44,15 +44,18 @@ class Replay:
     def recall(self, request: Request) -> dict[int, Completion]:
         """Return the samples of a request that the journal holds, by seed index."""
         models = self._models(request)
-        kept = {i: self._read(request.key(models, i), Completion) for i in request.indexes}
+        keys = {i: request.key(models, i) for i in request.indexes}
+        records = self._journal.get_many(list(dict.fromkeys(keys.values())))
+        kept = {i: self._restored(key, records.get(key), Completion) for i, key in keys.items()}
         return {i: completion.as_replay(i) for i, completion in kept.items() if completion}
 
     def keep(self, request: Request, completion: Completion) -> None:
         """Enter a sample of a request in the journal, if that lacks it."""
+        self._journal.keep([self._entry(request, completion)])
+
+    def _entry(self, request: Request, completion: Completion) -> Entry:
         identity = request.identity(self._models(request), completion.index)
-        key = key_of(identity)
-        if self._journal.get(key) is None:
-            self._journal.put(key, completion.to_json(), identity)
+        return key_of(identity), completion.to_json(), identity
 
     async def complete(
         self, request: Request, completions: dict[int, Completion], broken: list[BrokenCall]
@@ -93,9 +96,8 @@ class Replay:
             except CallError as error:
                 broken.extend(error.broken)
                 raise
-            for completion in samples:
-                completions[completion.index] = completion
-                self.keep(request, completion)
+            completions |= {completion.index: completion for completion in samples}
+            self._journal.keep([self._entry(request, completion) for completion in samples])
 
     async def read(self, request: ReadRequest, read: Callable[[], Awaitable[Reading]]) -> Reading:
         """Return a reading from the journal, or make it by ``read`` and keep it."""
@@ -118,7 +120,10 @@ class Replay:
 
     def _read(self, key: str, kind: type[R]) -> R | None:
         """Return what the journal holds under a key; a record that is no ``kind`` is damaged."""
-        record = self._journal.get(key)
+        return self._restored(key, self._journal.get(key), kind)
+
+    def _restored(self, key: str, record: dict[str, Any] | None, kind: type[R]) -> R | None:
+        """Return what a record holds; one that is no ``kind`` is damaged."""
         if record is None:
             return None
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ttc_bench.errors import UserError
-from ttc_bench.policies.journal import Journal
+from ttc_bench.policies.journal import Entry, Journal
 
 
 class Keeper:
@@ -30,6 +30,14 @@ class Keeper:
         """Keep a record; on return it is in the file. Of one that is there already nothing."""
         if self._journal.get(key) is None:
             self._journal.put(key, record, identity)
+
+    def get_many(self, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the records under keys, of those that have one."""
+        return self._journal.get_many(keys)
+
+    def keep(self, entries: Collection[Entry]) -> None:
+        """Keep records; on return they are in the file. Of those that are there already nothing."""
+        self._journal.keep(entries)
 
     def discard(self, key: str) -> None:
         """Count a record as damaged; see `Journal.discard`."""
@@ -90,6 +98,18 @@ class RemoteJournal(Journal):
             UserError: If it cannot be written there.
         """
         answer_of(self._keeper.put.remote(key, record, identity))
+
+    def get_many(self, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the records that the keeper has under keys."""
+        return cast("dict[str, dict[str, Any]]", answer_of(self._keeper.get_many.remote(keys)))
+
+    def keep(self, entries: Collection[Entry]) -> None:
+        """Keep entries that are not there yet; on return they are in the file.
+
+        Raises:
+            UserError: If they cannot be written there.
+        """
+        answer_of(self._keeper.keep.remote(entries))
 
     def discard(self, key: str) -> None:
         """Let the keeper count the record as damaged."""
