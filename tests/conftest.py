@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import HealthCheck, settings
 from kedro.framework.startup import bootstrap_project
 
 from ttc_bench.benchmarks import BENCHMARKS
@@ -32,11 +32,12 @@ from ttc_bench.policies import VARIANTS, Outcome, Session
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import DataFrame, Job
 
-# How long an example takes says how busy the machine is.
-settings.register_profile(
-    "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("any_machine")
+# How long an example takes says how busy the machine is, and the same examples are everybody's; new
+# ones are looked for by `pytest --hypothesis-profile=explore`.
+TIMELESS = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("suite", derandomize=True, **TIMELESS)
+hypothesis.settings.register_profile("explore", **TIMELESS)
+hypothesis.settings.load_profile("suite")
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "data" / "06_models" / "reference"

@@ -91,6 +91,70 @@ def test_every_kind_of_file_gives_the_same_questions(name: str, tmp_path: Path) 
     assert len({s.id for s in samples}) == 3
 
 
+def loaded(path: Path, text: str, **settings: Any) -> list[Sample]:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return QUESTIONS.load(QuestionsParams(path=str(path), name="mine", **settings))
+
+
+def test_a_column_without_a_name_means_nothing(tmp_path: Path) -> None:
+    """As pandas writes its index, and as a sheet has its margin."""
+    (sample,) = loaded(tmp_path / "q.csv", ",question,answer\n0,2+2?,4\n")
+    assert sample.references == ("4",)
+
+
+def test_a_choice_that_is_missing_before_others_shifts_none(tmp_path: Path) -> None:
+    head = "question,a,b,c,d,answer\n"
+    with pytest.raises(DataError, match=r"row 2: .*empty choice"):
+        loaded(tmp_path / "q.csv", f"{head}q,w,,y,z,C\n")
+    (sample,) = loaded(tmp_path / "q.csv", f"{head}q,w,x,y,,C\n")
+    assert sample.grading["choices"] == ["w", "x", "y"]
+
+
+def test_choices_may_carry_their_labels_and_a_question_may_be_messages(tmp_path: Path) -> None:
+    choices = [{"label": "A", "text": "w"}, {"label": "B", "text": "x"}]
+    turns = [{"role": "user", "content": "Which?"}]
+    row = {"question": "q", "choices": choices, "answer": "B"}
+    (sample,) = loaded(tmp_path / "q.jsonl", json.dumps(row))
+    assert sample.grading["choices"] == ["w", "x"]
+    assert sample.references == ("B",)
+    (sample,) = loaded(tmp_path / "p.jsonl", json.dumps({"prompt": turns, "answer": "x"}))
+    assert sample.messages[-1].content == "Which?"
+
+
+def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None:
+    for language in ("en", "de"):
+        loaded(tmp_path / language / "test.csv", "question,answer\nq,w\n")
+    params = QuestionsParams(path=str(tmp_path), name="mine")
+    assert {sample.id for sample in QUESTIONS.load(params)} == {"en-test-2", "de-test-2"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"options": {"tolerence": 1}}, "reward numeric: .*'tolerence'.*Did you mean"),
+        ({"reward": "normalised", "options": {"x": 1}}, "options"),
+        ({"reward": "numeric", "options": {"tolerance": "inf"}}, "tolerance"),
+    ],
+)
+def test_an_option_that_the_reward_does_not_have_is_told(
+    settings: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises((DataError, UserError), match=told):
+        loaded(
+            tmp_path / "q.csv",
+            "question,answer\nq,1\n",
+            **parse_params(QuestionsParams, settings, "sources.mine").model_dump(
+                exclude_unset=True
+            ),
+        )
+
+
+def test_an_open_quote_is_told_with_its_row(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 3: .*check its quotes"):
+        loaded(tmp_path / "q.csv", 'question,answer\nq,1\n"q" x,2\n')
+
+
 def test_rows_that_ask_the_same_and_contradict_each_other_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -26,7 +26,7 @@ def test_what_goes_on_is_said_every_few_seconds_and_not_once_it_is_over(
         capsys.readouterr()
         time.sleep(0.2)
         assert "build_marts" not in capsys.readouterr().err
-    time.sleep(0.3)
+    time.sleep(1.5)
     own.end()
     time.sleep(0.1)
     lines = capsys.readouterr().err.splitlines()

@@ -60,7 +60,7 @@ class Columns(Params):
             present: Columns of the table.
             faults: Takes what is missing.
         """
-        by_name = {_plain(name): name for name in reversed(present)}
+        by_name = {_plain(name): name for name in reversed(present) if name}
         columns: dict[str, tuple[str, ...]] = {}
         for meaning, usual in _USUAL.items():
             asked = getattr(self, meaning)

@@ -7,6 +7,8 @@ import math
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ttc_bench.benchmarks.scoring.base import RewardRule
@@ -55,21 +57,27 @@ def as_text(value: Any) -> str | None:
         return value
     if isinstance(value, float) and math.isnan(value):
         return None
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def messages_of(cells: Cells, choices: Sequence[str]) -> tuple[Message, ...]:
     """Return what a row asks: its messages, or context, question and choices in one."""
     if "prompt" not in cells.columns and "messages" in cells.columns:
-        return _conversation(cells)
+        return _conversation(cells, "messages")
+    if isinstance(cells.value("prompt"), list):
+        return _conversation(cells, "prompt")
     prompt = cells.text("prompt", is_needed=True) or ""
-    listed = "\n".join(f"{LETTERS[i]}) {text}" for i, text in enumerate(choices))
+    listed = "\n".join(f"{letter}) {text}" for letter, text in zip(LETTERS, choices, strict=False))
     parts = (cells.text("context"), prompt, listed)
     return (Message(role="user", content="\n\n".join(part for part in parts if part)),)
 
 
-def _conversation(cells: Cells) -> tuple[Message, ...]:
-    name, value = cells.columns["messages"][0], cells.value("messages")
+def _conversation(cells: Cells, meaning: str) -> tuple[Message, ...]:
+    name, value = cells.columns[meaning][0], cells.value(meaning)
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -94,9 +102,11 @@ def choices_of(cells: Cells) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the texts of a row's choices and the labels that its data has for them."""
     names = cells.columns.get("choices", ())
     if len(names) > 1:
-        values = [as_text(cells.row.cells.get(name)) for name in names]
-        texts = [value.strip() for value in values if value and value.strip()]
-        return _checked(cells, texts), ()
+        values = [(as_text(cells.row.cells.get(name)) or "").strip() for name in names]
+        # Fewer choices than columns are usual; one that is missing before others would shift them.
+        while values and not values[-1]:
+            values.pop()
+        return _checked(cells, values), ()
     value = cells.value("choices")
     value = _listed(value) if isinstance(value, str) else value
     labels: Sequence[Any] = ()
@@ -105,8 +115,14 @@ def choices_of(cells: Cells) -> tuple[tuple[str, ...], tuple[str, ...]]:
         labels, value = value.get("label") or (), value.get("text")
     if names and not isinstance(value, list):
         cells.note(f"{names[0]!r} is no list of choices")
+    if isinstance(value, list) and value and all(_is_labelled(choice) for choice in value):
+        labels, value = [c["label"] for c in value], [c["text"] for c in value]
     texts = [as_text(text) or "" for text in value] if isinstance(value, list) else []
     return _checked(cells, texts) if names else (), tuple(map(str, labels))
+
+
+def _is_labelled(choice: Any) -> bool:
+    return isinstance(choice, dict) and {"label", "text"} <= choice.keys()
 
 
 def _listed(text: str) -> list[Any] | None:

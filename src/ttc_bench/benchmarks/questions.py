@@ -253,8 +253,8 @@ def _samples(path: str, split: str | None, key: str, params: QuestionsParams) ->
         read_tables(path, key, params.subset, split),
     )
     ids: set[str] = set()
-    for table in tables:
-        head = f"{Path(table.name).stem}-" if len(tables) > 1 else ""
+    for table, name in zip(tables, _told_apart([Path(t.name) for t in tables]), strict=True):
+        head = f"{name}-" if len(tables) > 1 else ""
         try:
             samples += _of_table(table, params, head, ids)
         except DataError as error:
@@ -262,6 +262,15 @@ def _samples(path: str, split: str | None, key: str, params: QuestionsParams) ->
     if lines:
         raise DataError("\n".join(lines))
     return samples
+
+
+def _told_apart(files: Sequence[Path]) -> list[str]:
+    """Return the names of files, with their folders where the names alone are not different."""
+    for depth in range(1, max((len(file.parts) for file in files), default=1) + 1):
+        names = ["-".join(file.with_suffix("").parts[-depth:]) for file in files]
+        if len(set(names)) == len(names):
+            return names
+    return [str(file) for file in files]
 
 
 class Draft(NamedTuple):
@@ -295,6 +304,11 @@ def _of_table(table: Table, params: QuestionsParams, head: str, ids: set[str]) -
     drafts = [_draft(cell, params) for cell in cells]
     reward = params.reward or guessed_reward([d.golds for d in drafts], "choices" in columns)
     rule = REWARD_RULES[reward]
+    if wrong := faults(rule.options, params.options, "options"):
+        for line in wrong:
+            table.faults.note(None, f"reward {reward}: {line.rstrip('.')}")
+        # No answer can be looked at by options that there are not.
+        table.faults.tell()
     if reward == "choice" and "choices" not in columns:
         table.faults.note(None, "the reward choice needs a column of choices: columns.choices")
     samples = [_sample(draft, params, rule, head) for draft in drafts]

@@ -162,7 +162,24 @@ def _read_csv(file: Path, faults: Faults) -> Iterator[Row]:
     # Cells of any length: the library's own bound is 128 KiB.
     csv.field_size_limit(2**31 - 1)
     sheet = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
-    return _sheet(enumerate(sheet, start=1), faults)
+    return _sheet(_counted(sheet), faults)
+
+
+def _counted(sheet: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV file by their numbers.
+
+    Raises:
+        ValueError: At the first row that cannot be read, with its number.
+    """
+    number = 0
+    while True:
+        number += 1
+        try:
+            yield number, next(sheet)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise ValueError(f"row {number}: {error}; check its quotes") from error
 
 
 def _read_excel(file: Path, faults: Faults) -> Iterator[Row]:
@@ -197,12 +214,13 @@ def _sheet(lines: Iterable[tuple[int, list[str]]], faults: Faults) -> Iterator[R
     names = [name.strip() for name in header]
     while names and not names[-1]:
         names.pop()
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        faults.note(1, f"the column {name!r} is there twice" if name else "a column has no name")
+    for name in sorted({name for name in names if name and names.count(name) > 1}):
+        faults.note(1, f"the column {name!r} is there twice")
     for number, line in filled:
         if len(line) < len(names) or any(cell.strip() for cell in line[len(names) :]):
             faults.note(number, f"has {len(line)} cells, the header has {len(names)}")
-        yield Row(number, dict(zip(names, line, strict=False)))
+        # A column without a name (pandas' index, the margin of a sheet) means nothing.
+        yield Row(number, {n: cell for n, cell in zip(names, line, strict=False) if n})
 
 
 def _read_jsonl(file: Path, faults: Faults) -> Iterator[Row]:

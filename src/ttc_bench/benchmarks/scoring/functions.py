@@ -38,7 +38,8 @@ def rule_of_function(path: str) -> RewardRule:
                 f"reward {path}: raised {type(error).__name__} ({error}) for the answer"
                 f" {answer[:80]!r}. Mend the function; the responses are kept."
             ) from error
-        if not isinstance(value, int | float):
+        # Also what numpy and decimal call a number; a text is none, whatever it says.
+        if isinstance(value, str) or not hasattr(value, "__float__"):
             raise DataError(
                 f"reward {path}: returned {type(value).__name__}, not a number from 0 to 1."
             )
@@ -52,9 +53,10 @@ def _imported(path: str) -> Callable[..., Any]:
     try:
         with _current_folder():
             function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever the user's module raises while it is read
+        what = f"{type(error).__name__}: {error}"
         raise UserError(
-            f"reward {path!r}: cannot be imported ({error}). Name a function by its module, e.g."
+            f"reward {path!r}: cannot be imported ({what}). Name a function by its module, e.g."
             " my_rewards.close_enough for the file my_rewards.py in this folder."
         ) from error
     if not callable(function):

@@ -41,8 +41,8 @@ class Tolerance(Params):
         relative_tolerance: Largest difference as a share of the gold number; the larger counts.
     """
 
-    tolerance: float = Field(default=0.0, ge=0)
-    relative_tolerance: float = Field(default=0.0, ge=0)
+    tolerance: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    relative_tolerance: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 def _rule(name: str, **settings: Any) -> Callable[[Reward], Reward]:
