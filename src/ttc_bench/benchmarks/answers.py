@@ -179,7 +179,7 @@ def unwrapped(span: str) -> str:
 
 def _without_brackets(body: str) -> str:
     """Return a text without the brackets that enclose all of it or are alone at an end of it."""
-    partner = _partners(body)
+    partner = partners(body)
     start, end = 0, len(body)
     while start < end:
         if body[start] in "([{)]}" and partner.get(start, end - 1) == end - 1:
@@ -194,7 +194,14 @@ def _without_brackets(body: str) -> str:
     return body[start:end]
 
 
-def _partners(text: str) -> dict[int, int]:
+def without_wrappers(span: str) -> str:
+    """Return an answer in LaTeX as it is, without dollars, boxes and fonts around it."""
+    for _ in range(_DEEPEST):
+        span = _WRAPPED.sub(r"\1", span)
+    return _MATHS.sub("", _CUT_SHORT.sub("", span))
+
+
+def partners(text: str) -> dict[int, int]:
     """Return for each opening bracket that is closed where that is, and the other way round."""
     opened: dict[str, list[int]] = {")": [], "]": [], "}": []}
     closing, partner = {"(": ")", "[": "]", "{": "}"}, dict[int, int]()

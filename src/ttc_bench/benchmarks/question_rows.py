@@ -147,10 +147,13 @@ def _checked(cells: Cells, texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def references_of(cells: Cells, pattern: str | None) -> tuple[str, ...]:
-    """Return the gold answers of a row, read by a pattern where there is one."""
+def references_of(cells: Cells, pattern: str | None, is_json: bool = False) -> tuple[str, ...]:
+    """Return the gold answers of a row, read by a pattern where there is one.
+
+    A list holds alternatives, unless answers are JSON: then it is one answer.
+    """
     value = cells.value("reference")
-    values = value if isinstance(value, list) else [value]
+    values = value if isinstance(value, list) and not is_json else [value]
     texts = [as_text(item) for item in values]
     name = cells.columns["reference"][0] if "reference" in cells.columns else ""
     if name and (not texts or any(text is None or not text.strip() for text in texts)):

@@ -333,7 +333,7 @@ def _tell_contradictions(drafts: Sequence[Draft], params: QuestionsParams) -> No
 
 
 def _draft(cells: Cells, params: QuestionsParams) -> Draft:
-    golds = references_of(cells, params.reference_pattern)
+    golds = references_of(cells, params.reference_pattern, params.reward in ("json", "json_schema"))
     choices, labels = choices_of(cells)
     letters: tuple[str, ...] = ()
     if choices and params.reward in (None, "choice"):

@@ -107,3 +107,48 @@ def test_where_the_text_is_looked_at_a_number_keeps_its_unit_in_votes(name: str)
         ("The Fox", "fox"),
     ):
         assert len({canonical(text) for text in same}) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "gold", "answer", "score"),
+    [
+        ("math", "(x+1)/2", "\\frac{x+1}{2}", 1), ("math", "x+\\frac12", "\\frac{x+1}{2}", 0),
+        ("math", "\\frac{1+\\sqrt5}{2}", "\\boxed{\\frac{\\sqrt5+1}{2}}", 1),
+        ("math", "4\\pi r^3/3", "$\\frac{4}{3}\\pi r^3$", 1),
+        ("math", "\\frac92\\pi", "\\frac{9}{2\\pi}", 0), ("math", "11.5", "11\\frac{1}{2}", 1),
+        ("math", "\\frac{23}{2}", "11\\frac{1}{2}", 1), ("math", "111/2", "11\\frac{1}{2}", 0),
+        ("exact", "-5", "(-5)", 1), ("exact", "Paris", "**Paris**", 1),
+        ("contains", "42", "4.42", 0), ("contains", "42", "42.5", 0),
+        ("contains", "42", "42,000", 0), ("contains", "42", "it is 42.", 1),
+        ("contains", "\u5317\u4eac", "\u7b54\u6848\u662f\u5317\u4eac\u3002", 1),
+        ("contains", "\uc11c\uc6b8", "\uc11c\uc6b8\uc5d0\uc11c", 1),
+        ("contains", "caf\u00e9", "the cafe\u0301", 1), ("contains", "don't", "I don\u2019t", 1),
+    ],
+)  # fmt: skip
+def test_what_is_said_is_scored(name: str, gold: str, answer: str, score: float) -> None:
+    assert reward(name, answer, gold) == score
+
+
+@pytest.mark.parametrize("answer", ["9" * 5000, "[" * 5000, '{"a":' * 5000, "-" * 5000])
+def test_no_answer_stops_a_run(answer: str) -> None:
+    golds = {"numeric": "1", "json": "{}", "json_schema": SCHEMA, "workflow": PLAN}
+    for name in OFFERED:
+        if name == "judge":
+            continue
+        canonical = REWARD_RULES[name].canonical
+        assert canonical is not None
+        canonical(answer)
+        assert reward(name, answer, golds.get(name, "Paris")) == 0.0, name
+
+
+@pytest.mark.parametrize("ref", ["#/nowhere", "http://localhost/s", "file:///etc/hosts", "#"])
+def test_a_schema_that_leads_elsewhere_is_a_fault(ref: str) -> None:
+    rule = REWARD_RULES["json_schema"]
+    assert rule.fault is not None
+    assert rule.fault(f'{{"$ref": "{ref}"}}')
+    assert rule.fault('{"properties": {"child": {"$ref": "#"}}}') is None
+
+
+def test_the_search_of_a_pattern_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ttc_bench.benchmarks.scoring.question_rewards._MOST_SECONDS", 0.1)
+    assert reward("regex", "a" * 200 + "!", "^(a|a|aa)+$") == 0.0

@@ -134,3 +134,54 @@ def test_json_is_read_bare_fenced_and_last_in_a_text() -> None:
     assert canonical_json(True) != canonical_json(1)
     with pytest.raises(ValueError, match="no JSON"):
         json_value("nothing {here}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("2\\frac{1}{3}", Fraction(7, 3)), ("2 1/3", Fraction(7, 3)), ("\u00bd", Fraction(1, 2)),
+        ("6.02 \u00d7 10^{23}", 602 * 10**21), ("10^-7", Fraction(1, 10**7)),
+        ("1 \u00d7 10\u207b\u2077", Fraction(1, 10**7)), ("\u20135", -5), ("minus 5", -5),
+        ("negative 5", -5), ("42 million", 42 * 10**6), ("2.5M", 2_500_000), ("20 (x = 3)", 20),
+        ("1,5", Fraction(3, 2)), ("1,234", 1234), ("10 - 12", None), ("10 * 3", None),
+        ("2^10", None), ("12:30", None), ("42 or 43", None), ("1.234,5", None), ("9" * 5000, None),
+    ],
+)  # fmt: skip
+def test_one_number_is_read_whole_or_not_at_all(answer: str, value: object) -> None:
+    assert number(answer) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("The answer is (B), I think.", "B"), ("Answer: B, I think", "B"), ("B is correct", "B"),
+        ("London (B)", "B"), ("(B", "B"), ("B!", "B"), ("A) London", None), ("London (A)", None),
+        ("Answer: <B>", "B"), ("\\boxed{<B>}", "B"), ("#### <B>", "B"), ("Answer: <London>", "B"),
+        ("The answer is (<B>).", "B"), ("A: Let's think step by step. We refer to it", None),
+        ("I, as an AI, cannot say.", None),
+    ],
+)  # fmt: skip
+def test_a_letter_counts_alone_or_with_its_own_text(text: str, chosen: str | None) -> None:
+    choices = ("Paris", "London", *"123456", "Rome")
+    assert letter(final_answer(text) or text, choices) == chosen
+
+
+def test_choices_that_are_letters_themselves_are_told_apart() -> None:
+    texts = ("O", "A", "B", "AB")
+    answers = ("A) O", "O", "A", "AB", "B) A")
+    assert [letter(a, texts) for a in answers] == ["A", "A", "A", "D", "B"]
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [("x>5", "x<5"), ("x>5", "x=5"), ("a=b", "a!=b"), ("x^2", "x*2"), ("1:30", "1/30"),
+     ("5%", "5"), ("\u20ac5", "$5"), ("007", "7"), ("11\\frac12", "111/2")],
+)  # fmt: skip
+def test_signs_with_a_meaning_stay(left: str, right: str) -> None:
+    assert phrase(left) != phrase(right)
+
+
+def test_a_part_of_broken_json_is_no_answer() -> None:
+    for text in ('{"a": [1, 2],}', '{"a": [1, 2]', "[" * 5000, '{"a": 1} or {"a": [2],}'):
+        with pytest.raises(ValueError, match="no JSON"):
+            json_value(text)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Hashable
+import unicodedata
+from collections.abc import Callable, Hashable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -18,8 +19,10 @@ from pydantic import Field
 
 from ttc_bench.benchmarks.scoring.base import Figures, References, reward_rule
 from ttc_bench.benchmarks.scoring.readers import (
+    LETTERS,
+    bare,
     canonical_json,
-    cleaned,
+    expression,
     json_value,
     letter,
     number,
@@ -63,9 +66,10 @@ def _rule(name: str, **settings: Any) -> Callable[[Reward], Reward]:
     return decorate
 
 
-@_rule("exact", canonical=lambda answer: answer.strip() or None)
+@_rule("exact", canonical=lambda answer: bare(answer) or None)
 def _exact(answer: str, gold: str) -> bool:
-    return answer.strip() == gold.strip()
+    """Only emphasis, and the brackets that an answer is asked for in, do not count."""
+    return bare(answer) == bare(gold)
 
 
 @_rule("normalised", canonical=phrase)
@@ -96,7 +100,12 @@ def _numeric(
 
 
 def _not_a_choice(gold: str, choices: tuple[str, ...] = ()) -> str | None:
-    return "names none of the choices" if letter(gold, choices) is None else None
+    return "names none of the choices" if _letter_of(gold, choices) is None else None
+
+
+def _letter_of(gold: str, choices: tuple[str, ...]) -> str | None:
+    """Return the letter of the right choice, which is its letter where it can be one."""
+    return gold if gold in tuple(LETTERS[: len(choices)]) else letter(gold, choices)
 
 
 @_rule(
@@ -106,14 +115,30 @@ def _not_a_choice(gold: str, choices: tuple[str, ...] = ()) -> str | None:
 )
 def _choice(answer: str, gold: str, choices: tuple[str, ...] = ()) -> bool:
     chosen = letter(answer, choices)
-    return chosen is not None and chosen == letter(gold, choices)
+    return chosen is not None and chosen == _letter_of(gold, choices)
 
 
 @_rule("contains", canonical=vote, is_free=True)
 def _contains(answer: str, gold: str) -> bool:
     """The gold text occurs, as whole words, in whatever case and with whatever blanks."""
-    wanted, text = (" ".join(part.split()).casefold() for part in (gold, answer))
-    return bool(wanted) and bool(re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", text))
+    wanted, text = (_comparable(part) for part in (gold, answer))
+    if not wanted:
+        return False
+    word = rf"[^\W{_UNSPACED}]"
+    before = rf"(?<!{word})" if not re.match(f"[{_UNSPACED}]", wanted) else ""
+    behind = rf"(?!{word})" if not re.search(f"[{_UNSPACED}]$", wanted) else ""
+    before += r"(?<!\d[.,])" if wanted[0].isdigit() else ""
+    behind += r"(?![.,]\d)" if wanted[-1].isdigit() else ""
+    return bool(re.search(before + re.escape(wanted) + behind, text))
+
+
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+"""Scripts that write words without blanks, or particles at their ends."""
+
+
+def _comparable(text: str) -> str:
+    plain = unicodedata.normalize("NFC", " ".join(text.split()).casefold())
+    return plain.replace("\u2019", "'").replace("\u2018", "'")
 
 
 def _not_a_pattern(gold: str) -> str | None:
@@ -127,7 +152,16 @@ def _not_a_pattern(gold: str) -> str | None:
 @_rule("regex", canonical=vote, fault=_not_a_pattern, is_free=True)
 def _regex(answer: str, gold: str) -> bool:
     """The gold answer is a regular expression that matches somewhere."""
-    return _not_a_pattern(gold) is None and bool(re.search(gold, answer))
+    import regex
+
+    try:
+        return bool(regex.search(gold, answer, timeout=_MOST_SECONDS))
+    except (regex.error, TimeoutError):
+        return False
+
+
+_MOST_SECONDS = 5.0
+"""Longest search of a pattern: some take years for one line."""
 
 
 @_rule("token_f1", canonical=vote)
@@ -146,7 +180,7 @@ def _not_json(gold: str) -> str | None:
 def _vote_for_json(answer: str) -> Hashable:
     try:
         return canonical_json(json_value(answer))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -160,6 +194,7 @@ def _json(answer: str, gold: str) -> bool:
 
 def _not_a_schema(gold: str) -> str | None:
     from jsonschema import SchemaError, validators
+    from referencing.exceptions import Unresolvable
 
     if line := _not_json(gold):
         return line
@@ -170,20 +205,50 @@ def _not_a_schema(gold: str) -> str | None:
         validators.validator_for(schema).check_schema(schema)
     except SchemaError as error:
         return f"is no JSON schema ({error.message})"
-    return None
+    try:
+        _validator(schema).is_valid(None)
+        return next(_dangling(schema, schema), None)
+    except RecursionError:
+        return "is a JSON schema that refers to itself without end"
+    except Unresolvable as error:
+        return f"has a $ref to what it does not hold ({error.ref})"
+
+
+def _validator(schema: Any) -> Any:
+    """Return a validator that knows the schema alone, and fetches nothing."""
+    from jsonschema import validators
+    from referencing import Registry
+
+    return validators.validator_for(schema)(schema, registry=Registry())
+
+
+def _dangling(part: Any, schema: Any) -> Iterator[str]:
+    """Yield a line for each reference that leads out of a schema, or to nothing in it."""
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    if isinstance(part, dict) and isinstance(ref := part.get("$ref"), str):
+        resource = DRAFT202012.create_resource(schema)
+        base = resource.id() or ""
+        try:
+            Registry().with_resource(base, resource).resolver(base).lookup(ref)
+        except Unresolvable:
+            yield f"has a $ref to what it does not hold ({ref})"
+    inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    for value in inner:
+        yield from _dangling(value, schema)
 
 
 @_rule("json_schema", canonical=_vote_for_json, fault=_not_a_schema, is_free=True)
 def _json_schema(answer: str, gold: str) -> bool:
     """The answer is a JSON value that the gold answer, a JSON schema, allows."""
-    from jsonschema import validators
-
     if _not_a_schema(gold):
         return False
     schema = json.loads(gold)
     try:
-        return bool(validators.validator_for(schema)(schema).is_valid(json_value(answer)))
-    except ValueError:
+        return bool(_validator(schema).is_valid(json_value(answer)))
+    except (ValueError, RecursionError):
         return False
 
 
@@ -203,18 +268,21 @@ def _expression(text: str) -> tuple[Any, ...]:
         ) from error
     # Its time limits are signals, which only a main thread may set.
     limit = 5 if threading.current_thread() is threading.main_thread() else None
-    return tuple(parse(f"${text}$", parsing_timeout=limit))
+    try:
+        return tuple(parse(f"${text}$", parsing_timeout=limit)) if len(text) <= 1000 else ()
+    except (ValueError, RecursionError):
+        return ()
 
 
 def _vote_for_expression(answer: str) -> Hashable:
-    parsed = _expression(cleaned(answer))
+    parsed = _expression(expression(answer))
     return str(parsed[0]) if parsed else phrase(answer)
 
 
 @_rule("math", canonical=_vote_for_expression)
 def _math(answer: str, gold: str) -> bool:
     """Both are the same expression, by math-verify; what is none is compared as text."""
-    wanted, value = (_expression(cleaned(text)) for text in (gold, answer))
+    wanted, value = (_expression(expression(text)) for text in (gold, answer))
     if not wanted or not value:
         return phrase(answer) is not None and phrase(answer) == phrase(gold)
     from math_verify import verify

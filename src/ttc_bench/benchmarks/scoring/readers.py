@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from ttc_bench.benchmarks.answers import answer_span, unwrapped
+from ttc_bench.benchmarks.answers import answer_span, partners, unwrapped, without_wrappers
 from ttc_bench.benchmarks.numerals import figure, typed, ungrouped
 from ttc_bench.thinking import split_thinking
 
@@ -29,22 +29,61 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?|\.\d+"
 _NUMBER = re.compile(
     rf"(?<![\w.,-])(?P<sign>[-+\u2212]?)\s?[$\u20ac\u00a3\u00a5]?\s?(?P<value>{_DIGITS})"
     r"(?P<power>[eE][+-]?\d{1,3}(?!\d))?(?:\s?/\s?(?P<under>\d+))?"
-    r"(?![\d/]|[eE][+-]?\d|\s?[-\u2013]\s?\d)"
+    r"(?![\d/]|[.,]\d|[eE][+-]?\d|\s?[-\u2013]\s?\d)"
 )
 _SPACED = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(?: \d{3})+(?![\w/]| \d)")
 """A number in groups of three, as French and the SI write it."""
 
 _FIGURE = re.compile(r"[-+\u2212]?\s?[$\u20ac\u00a3\u00a5]?\s?[\d.,]+(?:[eE][-+]?\d{1,3})?\s?%?")
-_SOFT = re.compile(r"[^\w\s+#%@&\u00b0.-]|(?<!\d)\.|\.(?!\d)|-(?!\d)")
+_SOFT = re.compile(
+    r"[,;?\"'`\u201c\u201d\u2018\u2019\u00ab\u00bb()\[\]{}\u2026\u3002]|!(?!=)|(?<!\d)[:/]|[:/](?!\d)"
+    r"|(?<![\w)])\*|\*(?![\w(])|(?<!\d)\.|\.(?!\d)|-(?!\d)"
+)
+"""Signs without a meaning of their own where they stand; those of mathematics and money stay."""
+
+_COPIED = re.compile(r"(\(?)<([^<>]+)>(\)?)")
+"""The brackets that stand for the answer where it is asked for."""
+
+_ENCLOSED = re.compile(r"\(([^()]*)\)|<([^<>]*)>|\*\*([^*]*)\*\*|__([^_]*)__|`([^`]*)`")
+_BEFORE_FRACTION = re.compile(r"(?<=\d)\s*(?=\\[dt]?frac)")
+_VULGAR = re.compile(r"[\u00bc-\u00be\u2150-\u215e]")
+_MIXED = re.compile(
+    r"(?<![\w.,/])(-?)(\d{1,100}) (\d{1,100})/(\d{1,100})(?![\d/.,]|\s*[-+*^:]\s*\d)"
+)
+_SUPERSCRIPTS = str.maketrans(
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207a", "0123456789-+"
+)
+_POWER = re.compile(
+    r"(?:(?<=\d)\s?(?:[x\u00d7*\u00b7]|\\times|\\cdot)\s?|(?<![\w.,^])(?=10))10"
+    r"(?:\s?\^\s?[{(]?([-+]?\d{1,3})[})]?|([\u2070\u00b9\u00b2\u00b3\u2074-\u207b]{1,4}))(?!\d)"
+)
+_SEVERAL = re.compile(r"\d\s*(?:[-+*^:x\u00d7\u00f7\u2013]|\*\*|\bor\b|\band\b|\bto\b)\s*\d")
+_ASIDE = re.compile(r"(?<=\d)\s+\([^()]*\)$")
+_MINUS = re.compile(r"^(?:(?:minus|negative)\s+|\u2013\s?)(?=[\d.$\u20ac])", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"(?<![\w.,])(0,\d+|\d+,(?:\d{1,2}|\d{4,}))(?![\d,.])")
+_FACTOR = re.compile(
+    r"\s?(?:(thousand)|(million)|(billion)|(trillion))s?\b|(?:([kK])|(M)|(B|bn))(?!\w)"
+)
+_FACTORS = (3, 6, 9, 12, 3, 6, 9)
+_LONGEST = 1000
+"""Digits up to which a number is read; Python reads none of thousands."""
+
 _ARTICLES = ("a", "an", "the")
-_LETTER = re.compile(
-    r"(?:(?:option|choice|answer)\s+)?"
-    r"(?:[(\[](?P<wrapped>[A-Za-z])[)\]]|(?P<plain>[A-Z])(?=\s*[.):,;]|\s*$|\s+(?:because|since|as)\b"
-    r"|\s+[-\u2013\u2014(])|(?P<small>[a-z])(?=[.)]?$|[.)]\s))"
+_LONE = re.compile(
+    r"(?:(?:option|choice|answer)\s+)?(?:[(\[]([A-Za-z])[)\]]?|([A-Za-z])[)\]]?)\s*[.!:,;]?",
+    re.IGNORECASE,
+)
+_LETTERED = re.compile(
+    r"(?:(?:option|choice|answer)\s+)?(?:[(\[]([A-Za-z])[)\]]|([A-Za-z])(?=[).:,;!]|\s))"
     r"(?P<rest>.*)",
     re.DOTALL | re.IGNORECASE,
 )
-_SECOND = re.compile(r"\s*(?:,|;|&|/|\band\b|\bor\b)\s*[(\[]?[A-Z][)\]]?(?![\w'])")
+_REMARK = re.compile(
+    r"[\s,;:.\u2013\u2014-]*"
+    r"(?:I (?:think|believe|guess)|because|since|is (?:the )?(?:correct|right|best))\b",
+    re.IGNORECASE,
+)
+_NAMED_LAST = re.compile(r"(?P<text>.+?)\s*[(\[](?P<letter>[A-Z])[)\]]", re.DOTALL)
 _FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
@@ -74,8 +113,28 @@ def final_answer(text: str) -> str | None:
 
 def cleaned(answer: str) -> str:
     """Return an answer without LaTeX, quotes and the full stop around it."""
-    body = " ".join(unwrapped(typed(answer)).split()).strip(_QUOTES)
-    return body[:-1].strip(_QUOTES) if body.endswith(".") else body
+    body = unwrapped(_BEFORE_FRACTION.sub(" ", typed(answer)))
+    return _unquoted(" ".join(body.split()))
+
+
+def expression(answer: str) -> str:
+    """Return an answer's LaTeX as it is written, without what encloses all of it."""
+    return _unquoted(" ".join(without_wrappers(typed(answer)).split()))
+
+
+def bare(answer: str) -> str:
+    """Return an answer without the emphasis, or the brackets asked for, that enclose all of it."""
+    body = answer.strip()
+    while (match := _ENCLOSED.fullmatch(body)) and (inner := match[match.lastindex or 0].strip()):
+        body = inner
+    return body
+
+
+def _unquoted(text: str) -> str:
+    body = text.strip(_QUOTES)
+    body = body[:-1].strip(_QUOTES) if body.endswith(".") else body
+    copied = _COPIED.fullmatch(body)
+    return "".join(copied.groups()).strip(_QUOTES) if copied else body
 
 
 def phrase(answer: str) -> str | None:
@@ -86,8 +145,8 @@ def phrase(answer: str) -> str | None:
     """
     body = ungrouped(cleaned(answer))
     if is_figure(body):
-        return str(number(body))
-    words = _SOFT.sub(" ", unicodedata.normalize("NFKC", body).casefold()).split()
+        return figure(body)
+    words = _SOFT.sub(" ", unicodedata.normalize("NFC", body).casefold()).split()
     return " ".join(words[1:] if words[1:] and words[0] in _ARTICLES else words) or body or None
 
 
@@ -108,36 +167,75 @@ def number(answer: str) -> Fraction | None:
     Currency, unit, percent sign and thousands separators are read over. Of several numbers the
     one behind the last ``=`` counts, or the one that the answer begins with.
     """
-    body = ungrouped(cleaned(answer)).rpartition("=")[2].strip().rstrip("%").strip()
-    body = _SPACED.sub(lambda groups: groups[0].replace(" ", ""), body)
+    body = _ASIDE.sub("", ungrouped(cleaned(_VULGAR.sub(_spelled, answer))))
+    body = _POWER.sub(_exponent, body.rpartition("=")[2].strip().rstrip("%").strip())
+    body = _MINUS.sub("-", _SPACED.sub(lambda groups: groups[0].replace(" ", ""), body))
+    body = _DECIMAL_COMMA.sub(lambda digits: digits[0].replace(",", "."), body)
+    if mixed := _MIXED.match(body):
+        sign, whole, over, under = mixed[1], *map(int, mixed.groups()[1:])
+        return (whole + Fraction(over, under)) * (-1 if sign else 1) if under else None
     matches = list(_NUMBER.finditer(body))
-    if not matches or (len(matches) > 1 and matches[0].start() > 0):
+    if not matches or (len(matches) > 1 and matches[0].start() > 0) or _SEVERAL.search(body):
         return None
-    first = matches[0]
-    digits = first["value"].replace(",", "") + (first["power"] or "")
-    under = int(first["under"] or 1)
-    value = Fraction(digits) / under if under else None
-    return -value if value is not None and first["sign"] in ("-", "\u2212") else value
+    return _value(matches[0], body[matches[0].end() :])
+
+
+def _value(match: re.Match[str], rest: str) -> Fraction | None:
+    """Return the value of a number, with the factor that stands behind it."""
+    if len(match[0]) > _LONGEST or not (under := int(match["under"] or 1)):
+        return None
+    value = Fraction(match["value"].replace(",", "") + (match["power"] or "")) / under
+    if factor := _FACTOR.match(rest):
+        value *= 10 ** _FACTORS[(factor.lastindex or 1) - 1]
+    return -value if match["sign"] in ("-", "\u2212") else value
+
+
+def _spelled(sign: re.Match[str]) -> str:
+    return " " + unicodedata.normalize("NFKC", sign[0]).replace("\u2044", "/")
+
+
+def _exponent(power: re.Match[str]) -> str:
+    exponent = power[1] or power[2].translate(_SUPERSCRIPTS)
+    return f"{'1' if power[0].startswith('10') else ''}e{exponent}"
 
 
 def letter(answer: str, choices: Sequence[str]) -> str | None:
     """Return the letter of the choice that an answer names; ``None`` if not exactly one.
 
-    A choice is named by its letter ("C", "(c)", "C. Paris", "Option C") or by its text.
+    A choice is named by its letter ("C", "(c)", "Option C", "C is correct"), by its text, or by
+    both ("C. Paris", "Paris (C)"). A letter with the text of another choice contradicts itself and
+    names none, as does a letter that a sentence goes on behind: it may be a word or a heading.
 
     Args:
         answer: The final answer.
         choices: Texts of the choices, A first.
     """
     body = cleaned(answer)
+    lone = _LONE.fullmatch(body)
+    if lone and (place := LETTERS.index((lone[1] or lone[2]).upper())) < len(choices):
+        return LETTERS[place]
     texts = [phrase(choice) for choice in choices]
-    if texts.count(phrase(body)) == 1:
-        return LETTERS[texts.index(phrase(body))]
-    match = _LETTER.match(body)
-    if match is None or _SECOND.match(match["rest"]):
-        return None
-    place = LETTERS.index((match["wrapped"] or match["plain"] or match["small"]).upper())
-    return LETTERS[place] if place < len(choices) else None
+    written = [cleaned(choice).casefold() for choice in choices]
+    if written.count(body.casefold()) == 1:
+        return LETTERS[written.index(body.casefold())]
+    if last := _NAMED_LAST.fullmatch(body):
+        place = LETTERS.index(last["letter"])
+        if phrase(last["text"]) in texts:
+            is_own = place < len(texts) and phrase(last["text"]) == texts[place]
+            return LETTERS[place] if is_own else None
+    if match := _LETTERED.match(body):
+        place, rest = LETTERS.index((match[1] or match[2]).upper()), match["rest"]
+        is_text = rest[:1] in ").:,;!" or match[1]
+        is_named = place < len(texts) and is_text and _is_own(rest, texts[place])
+        if is_named or (place < len(texts) and _REMARK.match(rest)):
+            return LETTERS[place]
+        if is_text:
+            return None
+    return LETTERS[texts.index(phrase(body))] if texts.count(phrase(body)) == 1 else None
+
+
+def _is_own(rest: str, text: str | None) -> bool:
+    return text is not None and phrase(rest.lstrip(").:,;! ")) == text
 
 
 def json_value(answer: str) -> Any:
@@ -149,20 +247,25 @@ def json_value(answer: str) -> Any:
     for text in (answer.strip(), *(f.strip() for f in reversed(_FENCE.findall(answer)))):
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return _last_object(answer)
 
 
 def _last_object(text: str) -> Any:
     """Return the last object or list in a text that is not part of another one."""
-    decoder, values, at = json.JSONDecoder(), list[Any](), 0
+    decoder, values, at, partner = json.JSONDecoder(), list[Any](), 0, partners(text)
     while opening := re.compile(r"[{\[]").search(text, at):
         try:
             value, at = decoder.raw_decode(text, opening.start())
             values.append(value)
+        except RecursionError:
+            break
         except ValueError:
-            at = opening.end()
+            # A part of what is broken is no answer in its place.
+            if is_broken := re.compile(r'\{\s*"').match(text, opening.start()) is not None:
+                values.clear()
+            at = partner.get(opening.start(), len(text) if is_broken else opening.start()) + 1
     if not values:
         raise ValueError("no JSON value")
     return values[-1]
