@@ -98,7 +98,8 @@ def test_where_nothing_was_answered_that_is_what_is_told(n: int) -> None:
     assert sentences(table) == [f"cascade.confidence: {told}."]
     decided = lines(decide(table, DecideParams()), "target")
     assert len(decided) == 3
-    assert all("nothing yet (neither side answered anything)" in line for line in decided)
+    assert "nothing yet (neither side answered anything)" in decided[0]
+    assert all(line.endswith(": nothing yet.") for line in decided[1:]), "said once"
     assert "No response is valid" in answer(row_dicts(table), all_limits(DecideParams()))
 
 
@@ -110,7 +111,26 @@ def test_of_several_benchmarks_the_one_that_was_not_answered_is_named() -> None:
     )
     decided = lines(decide(table, DecideParams()), "target")
     assert len(decided) == 3, "the cost is that of the benchmark that was answered"
-    assert all("nothing yet (worf_sim: neither side answered" in line for line in decided)
+    assert "nothing yet (worf_sim: neither side answered" in decided[0]
+
+
+def test_each_benchmark_has_its_own_lack_and_a_dearer_variant_leaves_the_baseline() -> None:
+    """Questions that are needed stand beside the benchmark that needs them."""
+    mixed, rare = [1.0, 0.0] * 12, [0.0, *[1.0] * 23]
+    table = verdicts_on(
+        scores("baseline", "greedy", mixed, flops=1e9),
+        scores("cascade", "confidence", mixed[::-1], flops=3e9),
+        scores("baseline", "greedy", rare, flops=1e9).assign(benchmark="worf_sim"),
+        scores("cascade", "confidence", rare[::-1], flops=3e9).assign(benchmark="worf_sim"),
+    )
+    needed = {
+        row["benchmark"]: row["n_needed"] for row in row_dicts(table) if row["policy"] == "cascade"
+    }
+    fastest, cheapest, best = lines(decide(table, DecideParams()), "target")
+    for benchmark, count in needed.items():
+        assert f"{benchmark}: from {count} questions on a difference of 0.05 would show" in fastest
+    assert best.endswith(": nothing yet."), "said once"
+    assert cheapest.endswith(": the baseline (every variant is dearer).")
 
 
 def test_what_is_not_known_is_told_without_a_figure_for_it() -> None:

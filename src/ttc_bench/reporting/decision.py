@@ -30,6 +30,9 @@ EVERYWHERE = "all"
 
 NOTHING = "nothing yet"
 
+DEARER, SLOWER = "every variant is dearer", "every variant is slower"
+"""Why the baseline stays what it is by cost or speed: both are shown, neither is a lack of data."""
+
 COLUMNS = ("model", "benchmark", "aim", "policy", "variant", "reason")
 """Columns of the decision, all text; policy and variant are null where nothing is named."""
 
@@ -45,11 +48,23 @@ class Aim:
         label: The aim in words.
         choose: Returns the variant, from the candidates and the baseline.
         reason: Returns why, in words, from the row of the verdicts that is named.
+        kept: What is said where the figure of every variant is shown to be on the baseline's side,
+            the figure's column, and which end of its interval says so at 1.
     """
 
     label: str
     choose: Callable[[Sequence[Candidate], Candidate], Candidate | None]
     reason: Callable[[Row], str]
+    kept: tuple[str, str, Callable[[float], bool]] | None = None
+
+    def lack(self, rows: Sequence[Row]) -> str:
+        """Return why nothing is named, from the verdicts of all variants."""
+        if self.kept is not None:
+            words, column, stays = self.kept
+            ends = [row[column] for row in rows if full_name(row) != ".".join(BASELINE)]
+            if all(known(end) and stays(end) for end in ends):
+                return words
+        return _lack(rows)
 
 
 def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
@@ -95,7 +110,7 @@ def _of_benchmark(
     for aim in aims([baseline, *baselines], params):
         choice = aim.choose(candidates, candidate(baseline))
         if choice is None:
-            yield aim.label, None, None, _lack(rows)
+            yield aim.label, None, None, aim.lack(rows)
         else:
             row = by_name[choice.name]
             yield aim.label, row["policy"], row["variant"], aim.reason(row)
@@ -160,11 +175,14 @@ def aims(baselines: Sequence[Row], params: DecideParams) -> Iterator[Aim]:
         params: Budgets.
     """
     cost = paid_cost(*baselines)
-    yield Aim("fastest at equal quality", lambda all_, _: fastest(all_), _faster)
+    slower = (SLOWER, "speed_high", lambda end: end < 1)
+    dearer = (DEARER, f"{cost}_ratio_low", lambda end: end > 1)
+    yield Aim("fastest at equal quality", lambda all_, _: fastest(all_), _faster, slower)
     yield Aim(
         f"cheapest at equal quality, by {SPENT[cost]}",
         lambda all_, _: cheapest(all_, cost),
         lambda row: f"{times(row, f'{cost}_ratio')} the {SPENT[cost]}, {word_of(row)}",
+        dearer,
     )
     yield Aim("best at any price", lambda all_, _: best(all_), change)
     for limits in limits_of(params):
@@ -192,21 +210,25 @@ def lines(decision: DataFrame, model: Any) -> list[str]:
     own = decision[decision["model"] == model]
     silent = own["policy"].isna() & own["benchmark"].map(is_privacy).astype(bool)
     own = own if silent.all() else own[~silent]
-    return [
-        f"{_upper(str(aim))}: {_told(row_dicts(part))}."
-        for aim, part in own.groupby("aim", sort=False)
-    ]
+    aims_told, seen = [], set[str]()
+    for aim, part in own.groupby("aim", sort=False):
+        told = _told(row_dicts(part))
+        # What every aim lacks alike is said once.
+        again = NOTHING if told in seen and told.startswith(NOTHING) else told
+        seen.add(told)
+        aims_told.append(f"{_upper(str(aim))}: {again}.")
+    return aims_told
 
 
 def _told(rows: Sequence[Row]) -> str:
     """Return what is named for an aim on each benchmark, or once what is named on all."""
     names = {full_name(row) if known(row["policy"]) else NOTHING for row in rows}
     if names == {NOTHING}:
-        where = [r["benchmark"] for r in rows if r["reason"] == UNANSWERED]
-        silent = f"{', '.join(where)}: {UNANSWERED}" if len(where) < len(rows) else UNANSWERED
-        told = (silent if r["reason"] == UNANSWERED else r["reason"] for r in rows)
-        reasons = list(filter(None, dict.fromkeys(told)))
-        return NOTHING + (f" ({'; '.join(reasons)})" if reasons else "")
+        alike = {row["reason"] for row in rows}
+        if len(alike) == 1 and (reason := alike.pop()) in (DEARER, SLOWER):
+            return f"the baseline ({reason})"
+        lacks = _lacks(rows)
+        return NOTHING + (f" ({lacks})" if lacks else "")
     if len(names) == 1:
         return f"{names.pop()} ({rows[-1]['reason']})"
     each = (
@@ -216,6 +238,18 @@ def _told(rows: Sequence[Row]) -> str:
         for row in rows
     )
     return "; ".join(each)
+
+
+def _lacks(rows: Sequence[Row]) -> str:
+    """Return why nothing is named on any benchmark: once where it is the same on all."""
+    single = [row for row in rows if row["benchmark"] != EVERYWHERE]
+    where: dict[str, list[str]] = {}
+    for row in single:
+        if row["reason"]:
+            where.setdefault(row["reason"], []).append(row["benchmark"])
+    if len(where) == 1 and len(next(iter(where.values()))) == len(single):
+        return next(iter(where))
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in where.items())
 
 
 def headline(decision: DataFrame, model: Any, benchmark: Any, summary: DataFrame) -> str:
