@@ -399,3 +399,14 @@ def test_what_cannot_forget_drafts_is_refused_by_its_architecture(
     with pytest.raises(CapabilityError, match=REFUSED[kind]):
         engine.require(ask("Hello", decoding=PromptLookup()))
     assert (Capability.GENERATE in engine.capabilities()) == (kind == "bamba")
+
+
+def test_a_single_key_value_head_evicts(tmp_path: Path) -> None:
+    """Its slots are one stretch of memory, which an eviction reads and writes."""
+    path = build(tmp_path / "llama", "llama", 1, num_key_value_heads=1)
+    engine = LocalModels(target=path).build()
+    assert isinstance(engine.language_model().runner, LlamaRunner)
+    request = ask(TEXTS[0], max_tokens=12)
+    decoding = CosineKV(budget_start=12, budget_end=5, decay_steps=6)
+    completion = run(engine, replace(request, decoding=decoding))[0]
+    assert completion.usage.kv_share_kept < 1

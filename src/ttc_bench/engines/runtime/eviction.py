@@ -205,10 +205,11 @@ class HeavyHitterCache(BudgetedCache):
         oldest_safe = self.length - self._safe(self._planned) + 1
         guarded[self.origins[layer, :, : last + 1] >= oldest_safe] = torch.inf
         slot = guarded.argmin(dim=-1)
+        # With a single head, source and target may be the same memory: hence the copies.
         for store in (self.keys[layer][0], self.values[layer][0]):
-            store[self._heads, slot] = store[:, last]
+            store[self._heads, slot] = store[:, last].clone()
         for facts in (self.scores[layer], self.origins[layer]):
-            facts[self._heads, slot] = facts[:, last]
+            facts[self._heads, slot] = facts[:, last].clone()
 
     def _safe(self, budget: int) -> int:
         """Return how many of the most recent positions cannot be evicted."""
