@@ -52,7 +52,8 @@ def scores_of(name: tuple[str, str], samples: int, seed: int) -> pd.DataFrame:
     n = samples * len(BENCHMARKS)
     skill = rng.uniform(0.4, 0.8)
     latency = rng.lognormal(rng.uniform(-2, 1), 0.4, n)
-    timed = rng.random(n) < 0.1
+    # As a run has it: controls beside a few jobs, and a speed where there is one.
+    control = np.where(rng.random(n) < 0.1, latency * rng.lognormal(0.2, 0.1, n), np.nan)
     benchmark = np.repeat(BENCHMARKS, samples)
     number = np.tile(np.arange(samples), len(BENCHMARKS))
     table = pd.DataFrame({spec.name: rng.random(n) for spec in all_metrics()})
@@ -73,7 +74,8 @@ def scores_of(name: tuple[str, str], samples: int, seed: int) -> pd.DataFrame:
         answer=[f"{seed}-{i}" for i in range(n)],
         reward=(rng.random(n) < skill).astype(float),
         latency_s=latency,
-        control_latency_s=np.where(timed, latency * rng.lognormal(0.2, 0.1, n), np.nan),
+        control_latency_s=control,
+        speed=control / latency,
         total_tokens=rng.integers(100, 2000, n).astype(float),
         flops=rng.lognormal(21, 0.3, n),
         usd=0.0,
