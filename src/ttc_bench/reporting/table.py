@@ -26,7 +26,7 @@ LEFT_OUT = "All columns, {n} more than fit here, are in summary.txt."
 FAILED = "{name}: {n_failed} of {n} failed: {failures}."
 
 COVERED = (
-    "{n_jobs} questions of {n_tasks} task types, of {source_jobs} of {source_tasks} in the source."
+    "{n_jobs} of the source's {source_jobs} questions, from {n_tasks} of its {source_tasks} types."
 )
 
 FLOORS = (

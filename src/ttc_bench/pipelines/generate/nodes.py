@@ -444,7 +444,7 @@ def report(name: str, responses: Iterable[Response]) -> None:
     replayed = sum(call.replayed for call in calls)
     if replayed:
         logger.info(
-            "%s: %d of %d calls replayed from the journal, with their first timings",
+            "%s: %d of %d calls replayed from the journal: what they answer has no time",
             name,
             replayed,
             len(calls),
