@@ -21,6 +21,7 @@ from kedro.framework.project import pipelines
 from kedro.framework.startup import bootstrap_project
 from tests.conftest import ROOT
 
+from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.cli import parse_params_option
 from ttc_bench.policies import policies
 
@@ -102,9 +103,9 @@ def test_an_action_is_pinned_by_its_full_version_or_is_our_own(path: Path) -> No
 
 
 @functools.cache
-def parameter_names() -> set[str]:
+def parameter_names(environment: str) -> set[str]:
     conf = str(ROOT / "conf")
-    return set(OmegaConfigLoader(conf, base_env="base", default_run_env="base")["parameters"])
+    return set(OmegaConfigLoader(conf, base_env="base", default_run_env=environment)["parameters"])
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -113,18 +114,27 @@ def test_a_line_calls_a_program_that_is_there(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [line for line in (*LINES, *SHOWN) if line.startswith("kedro run")]
+    "line",
+    [
+        command.strip()
+        for line in (*LINES, *SHOWN)
+        for command in line.split("&&")
+        if command.strip().startswith("kedro run")
+    ],
 )
 def test_a_run_names_pipelines_parameters_and_environments_that_exist(line: str) -> None:
     bootstrap_project(ROOT)
     words = shlex.split(line, comments=True)[2:]
     options = dict(word.removeprefix("--").split("=", 1) for word in words)
-    assert set(options) <= {"pipeline", "params", "env"}
+    assert set(options) <= {"pipeline", "params", "env", "namespaces"}
+    boxes = {*policies(), *BENCHMARKS, "reporting"}
+    assert options.get("namespaces", "reporting") in boxes
     name = options.get("pipeline", "__default__")
     assert set(policies() if name == "$POLICY" else [name]) <= set(pipelines)
-    assert (ROOT / "conf" / options.get("env", "base")).is_dir()
+    environment = options.get("env", "base")
+    assert (ROOT / "conf" / environment).is_dir()
     params = parse_params_option(None, None, options.get("params", ""))  # type: ignore[arg-type]
-    assert set(params) <= parameter_names()
+    assert set(params) <= parameter_names(environment)
 
 
 def test_every_registered_policy_has_a_job(tmp_path: Path) -> None:
