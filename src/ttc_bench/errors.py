@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import traceback
-from typing import TypeGuard
+from typing import IO, Any, TypeGuard
 
 import click
 
@@ -29,13 +29,20 @@ class TrainingError(UserError):
     """A process that trains was lost; the message says how to go on."""
 
 
-class NoGoError(UserError):
+class GateError(UserError):
+    """The gate stays closed. It has said so, so the end of the run only has its exit code."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print nothing: a verdict is no error, and stands above already."""
+
+
+class NoGoError(GateError):
     """The gate stays closed: a limit is shown to be broken. Exit codes 1 and 2 mean errors."""
 
     exit_code = 10
 
 
-class InconclusiveError(UserError):
+class InconclusiveError(GateError):
     """The gate stays closed: no limit is shown to be broken, but not all are shown to be kept."""
 
     exit_code = 11

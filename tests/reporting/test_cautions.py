@@ -25,7 +25,7 @@ def test_answers_without_a_reward_and_without_a_form_are_counted_failures_apart(
         format_compliance=[1.0, 1.0, 0.0, None]
     )
     (line,) = cautions(table)
-    assert "Of 3 answers, 2 have the reward 0, and 1 do not have the form" in line
+    assert "Of 3 answers, 2 have the reward 0, and 1 does not have the form" in line
 
 
 def test_samples_that_never_vary_are_told_and_agreement_alone_is_not() -> None:

@@ -19,7 +19,7 @@ from ttc_bench.reporting.drawing import interactive, still
 from ttc_bench.reporting.drawing.figure import INK, Axis, Cells, Dot, Dots, Figure, Line, Panel
 from ttc_bench.reporting.drawing.words import finding
 from ttc_bench.reporting.floors import floors
-from ttc_bench.reporting.html import render
+from ttc_bench.reporting.html import render, summary_sheet
 from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.plots import Plot, plots
 from ttc_bench.reporting.sheet import Sheet
@@ -57,6 +57,7 @@ def tables(
                 key
                 | means
                 | {"n": jobs, "n_valid": jobs * ok, "n_failed": jobs * (not ok)}
+                | {"n_replayed": 0, "latency_s_nulls": 0}
                 | {"flops_mean": 7.654e9 if ok else None, "usd_mean": None}
             )
             if not ok:
@@ -224,6 +225,25 @@ def test_what_people_said_of_these_models_stands_there_and_of_others_does_not() 
     assert "7.77" not in section
     assert EVIL not in section
     assert "What people said" not in report({**marts, "human_strengths": strengths[1:]})
+
+
+def test_the_main_table_tells_speed_sameness_and_replays_as_the_terminal_does() -> None:
+    marts = tables()
+    marts["bench_summary"]["n_replayed"] = [0, 2, 0]
+    marts["bench_summary"]["latency_s_nulls"] = [0, 2, 0]
+    key = {"model": "m", "benchmark": "crm_sim", "policy_b": "baseline", "variant_b": "greedy"}
+    own = {"policy_a": "best_of_n", "variant_a": "verifier", "n_pairs": 4, "verdict": "faster"}
+    ratio = {"speed": 1.5625, "speed_low": 1.2, "speed_high": 2.1}
+    marts["speeds"] = pd.DataFrame([{**key, **own, **ratio}])
+    marts["verdicts"]["same_share"] = 0.75
+    sheet = summary_sheet(marts["bench_summary"], marts)
+    rows = [dict(zip(sheet.headings, row, strict=True)) for row in sheet.rows]
+    base, timed, other = rows
+    assert [row["valid"] for row in rows] == ["6/6", "6/6r", "6/6"]
+    assert [row["timed"] for row in rows] == ["6", "4", "6"], "of how many answers a p50 is"
+    assert timed["speed"] == "1.56x [1.20, 2.10]"
+    assert [row["same"] for row in rows] == ["-", "75%", "75%"]
+    assert base["speed"] == other["speed"] == "-"
 
 
 def test_every_picture_has_its_finding_in_words_and_none_is_empty() -> None:

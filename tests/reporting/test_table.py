@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttc_bench.reporting.sheet import wrapped
+from ttc_bench.reporting.table import notes
 from ttc_bench.reporting.table_columns import COLUMNS, Entry, fitting, ordered, sheet, telling
 
 
@@ -89,3 +90,23 @@ def test_wrapping_loses_no_word(text: str, width: int) -> None:
     assert lines.split() == text.split()
     longest = max(map(len, text.split()), default=0)
     assert all(len(line) <= max(width, longest + 4) for line in lines.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("names", "told", "untold"),
+    [
+        (["baseline.greedy"], [], ["Intervals", "speed", "same"]),
+        (["baseline.greedy", "cascade.agreement"], ["and speeds hold", "speed is", "same is"], []),
+    ],
+)
+def test_only_what_a_table_shows_is_explained(
+    names: list[str], told: list[str], untold: list[str]
+) -> None:
+    own = [entry(name, 0.5) for name in names]
+    text = "\n".join(notes(own, telling(own), 0))
+    assert all(words in text for words in told)
+    assert not any(words in text for words in untold)
+    replayed = [entry(name, 0.5, n_replayed=1) for name in names]
+    assert "which have no time" in "\n".join(notes(replayed, telling(replayed), 0))
+    narrow = [column for column in telling(own) if column.heading not in ("speed", "same")]
+    assert "speed" not in "\n".join(notes(own, narrow, 0)), "what is left out needs no word"

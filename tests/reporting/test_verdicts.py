@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from tests.reporting.support import PARAMS, scores
 
-from ttc_bench.reporting.decision import decide, lines, sentences
+from ttc_bench.reporting.decision import decide, everywhere, lines, sentences
 from ttc_bench.reporting.limits import all_limits, answer
 from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.row_dicts import row_dicts
@@ -191,3 +191,24 @@ def test_times_that_were_not_taken_side_by_side_have_no_ratio() -> None:
     rival = told(scores("cascade", "confidence", REWARDS, usd=0.01, ttft_s=0.1, energy_j=1.0))
     assert pd.isna(rival["speed"])
     assert not [name for name in rival.index if name.startswith(("ttft", "energy"))]
+
+
+def test_more_questions_make_no_interval_over_all_benchmarks_wider() -> None:
+    tables = [
+        scores(policy, variant, rewards).assign(benchmark=benchmark)
+        for benchmark, rewards in (("crm_sim", REWARDS), ("worf_sim", [1.0] * 22 + [0.0] * 2))
+        for policy, variant in (("baseline", "greedy"), ("cascade", "confidence"))
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    rows = verdicts(table, speeds(table, PARAMS), PARAMS)
+    parts = [row_dicts(part) for _, part in rows.groupby("benchmark")]
+    for place, whole in enumerate(everywhere(parts)):
+        for low, high in (
+            ("reward_low", "reward_high"),
+            ("difference_low", "difference_high"),
+            ("alone_low", "alone_high"),
+        ):
+            if place or low == "reward_low":
+                widths = [part[place][high] - part[place][low] for part in parts]
+                assert 0 < whole[high] - whole[low] < max(widths), low
+        assert whole["reward_low"] < whole["reward_mean"] < whole["reward_high"]

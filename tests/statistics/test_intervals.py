@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg, stats
 
-from ttc_bench.statistics import mean_interval, mean_intervals
+from ttc_bench.statistics import Interval, mean_interval, mean_intervals, mean_of_independent
 from ttc_bench.statistics.clusters import cluster_codes
 from ttc_bench.statistics.intervals import least_pairs, means_of
 
@@ -159,3 +159,40 @@ def test_no_value_has_no_mean() -> None:
 def test_fewer_pairs_of_one_sign_are_no_rarer_than_the_level(alpha: float) -> None:
     pairs = least_pairs(alpha)
     assert 2.0 ** (1 - pairs) <= alpha < 2.0 ** (2 - pairs)
+
+
+_ENDS = st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)).map(sorted)
+
+
+@given(st.lists(_ENDS, min_size=1, max_size=5))
+def test_a_mean_of_independent_means_is_known_at_least_as_well_as_they_are(
+    ends: list[list[float]],
+) -> None:
+    parts = [Interval(mean, low, high) for low, mean, high in ends]
+    mean, low, high = mean_of_independent(parts)
+    assert mean == pytest.approx(np.mean([part.mean for part in parts]))
+    assert low is not None
+    assert high is not None
+    lows, highs = np.mean([end[0] for end in ends]), np.mean([end[2] for end in ends])
+    assert lows - 1e-9 <= low <= mean + 1e-9
+    assert mean - 1e-9 <= high <= highs + 1e-9
+    assert mean_of_independent(parts[:1]) == pytest.approx(parts[0])
+
+
+def test_equal_intervals_narrow_as_the_root_of_their_number_and_none_leaves_none() -> None:
+    four = mean_of_independent([Interval(0.5, 0.3, 0.9)] * 4)
+    assert four == pytest.approx((0.5, 0.4, 0.7))
+    assert mean_of_independent([four, Interval(0.5, None, None)])[1:] == (None, None)
+
+
+def test_the_interval_of_a_mean_over_two_samples_covers_it() -> None:
+    rng, truths = np.random.default_rng(0), (0.83, 0.95)
+    drawn = [mean_intervals((rng.random((24, 2000)) < p) * 1.0, None, 0.95, REWARD) for p in truths]
+    covered = []
+    for place in range(2000):
+        parts = [Interval(*(float(figure[place]) for figure in own)) for own in drawn]
+        _, low, high = mean_of_independent(parts)
+        assert low is not None
+        assert high is not None
+        covered.append(low <= np.mean(truths) <= high)
+    assert np.mean(covered) >= 0.95

@@ -9,6 +9,7 @@ from typing import Any
 
 from ttc_bench.engines.completion import NOTED
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
+from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.types import DataFrame
 
 FEW_JOBS = 3
@@ -35,8 +36,9 @@ def unrewarded(all_scores: DataFrame) -> str:
     zeros = int((valid["reward"] == 0).fillna(value=False).sum())
     unreadable = int((valid["format_compliance"] == 0).fillna(value=False).sum())
     return (
-        f"Of {len(valid)} answers, {zeros} have the reward 0, and {unreadable} do not have the form"
-        " that was asked for."
+        f"Of {counted_as(len(valid), 'answer')}, {zeros} {'has' if zeros == 1 else 'have'} the"
+        f" reward 0, and {unreadable} {'does' if unreadable == 1 else 'do'} not have the form that"
+        " was asked for."
     )
 
 
@@ -52,7 +54,8 @@ def _unjudged(all_scores: DataFrame) -> Iterator[str]:
         if "reward" in names
     )
     for reason, count in reasons.most_common():
-        yield f"{count} of {len(all_scores)} answers have no reward: {reason}."
+        has = "has" if count == 1 else "have"
+        yield f"{count} of {counted_as(len(all_scores), 'answer')} {has} no reward: {reason}."
 
 
 def _invariable(all_scores: DataFrame) -> Iterator[str]:

@@ -37,6 +37,11 @@ HEADINGS = (
 )
 LEFT = ("policy.variant", "verdict")
 
+REPLAYED = (
+    " {replayed} of {pairs} pairs have a side that was replayed from the journal: where the other"
+    " side is the same stored call, an answer is compared with itself."
+)
+
 TIMES = ("mean_before", "mean_after")
 
 COSTS = ("total_tokens", "flops", "usd")
@@ -119,6 +124,8 @@ def headlines(changes: DataFrame) -> list[str]:
         up, down, pairs = (int(part[name].sum()) for name in ("n_up", "n_down", "n_pairs"))
         line = f"{title(key)}: of {len(rows)} variants {text};"
         line += f" of {pairs} rewards {up} rose and {down} fell."
+        if replayed := int(part["n_replayed"].sum()):
+            line += REPLAYED.format(replayed=replayed, pairs=pairs)
         decided = [row for row in rows if row["verdict"] in ("better", "worse")]
         if decided:
             most = max(decided, key=lambda row: abs(row["difference"]))

@@ -22,6 +22,7 @@ from ttc_bench.reporting.verdicts import (
     ratio_word,
     word_of,
 )
+from ttc_bench.statistics import Interval, mean_of_independent
 from ttc_bench.statistics.decision import EQUAL, Candidate, best, cheapest, fastest
 from ttc_bench.types import BASELINE, GROUP, DataFrame
 
@@ -35,6 +36,14 @@ DEARER, SLOWER = "every variant is dearer", "every variant is slower"
 
 COLUMNS = ("model", "benchmark", "aim", "policy", "variant", "reason")
 """Columns of the decision, all text; policy and variant are null where nothing is named."""
+
+MEANS = (
+    ("reward_mean", "reward_low", "reward_high"),
+    ("difference", "difference_low", "difference_high"),
+    ("difference", "alone_low", "alone_high"),
+)
+"""Means over benchmarks with the ends of their intervals. Ratios have none of their own: they hold
+on each benchmark, so that their ends are the outermost ones."""
 
 COUNTS = ("n_pairs", "n_answered", "n_questions")
 """Columns of the verdicts that add up over benchmarks."""
@@ -139,12 +148,18 @@ def _demoted(rows: Sequence[Row], leaking: set[str]) -> list[Row]:
 
 
 def _together(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the weakest verdict, and ratios whose intervals hold those of all benchmarks."""
+    """Return the weakest verdict, means, and ratios with intervals that hold on each benchmark."""
     words = {row["verdict"] for row in rows}
     equal = words <= set(EQUAL)
     word = words.pop() if len(words) == 1 else "as good" if equal else "undecided"
     columns = [name for name in rows[0] if name not in (*GROUP, "verdict", *COUNTS)]
     merged = {name: _merged(name, [row[name] for row in rows]) for name in columns}
+    merged |= {
+        name: value
+        for figure in MEANS
+        if figure[0] in columns
+        for name, value in _mean_of(figure, rows).items()
+    }
     identity = {name: rows[0][name] for name in GROUP}
     counts = {name: _sum([row.get(name) for row in rows]) for name in COUNTS}
     return {**identity, **merged, "verdict": word, **counts}
@@ -152,6 +167,14 @@ def _together(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _sum(values: Sequence[Any]) -> Any:
     return sum(values) if all(map(known, values)) else None
+
+
+def _mean_of(figure: tuple[str, str, str], rows: Sequence[Row]) -> dict[str, float | None]:
+    """Return the interval of the mean of a figure, whose questions are others on each benchmark."""
+    if not all(known(row.get(name)) for row in rows for name in figure):
+        return dict.fromkeys(figure[1:])
+    parts = [Interval(*(float(row[name]) for name in figure)) for row in rows]
+    return dict(zip(figure[1:], mean_of_independent(parts)[1:], strict=True))
 
 
 def _merged(column: str, values: Sequence[Any]) -> float | None:

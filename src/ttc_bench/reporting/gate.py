@@ -19,9 +19,13 @@ from ttc_bench.reporting.pairing import (
     Name,
     answered_by_either,
     answered_by_variant,
+    answers_by_variant,
+    are_identical,
     jobs_of,
     values_by_variant,
 )
+from ttc_bench.reporting.sheet import counted_as
+from ttc_bench.reporting.verdicts import lossless_variants
 from ttc_bench.statistics.gate import (
     UNKNOWN,
     Ruling,
@@ -33,6 +37,11 @@ from ttc_bench.statistics.gate import (
     share_at_most,
 )
 from ttc_bench.types import BASELINE, DataFrame
+
+ALONE = (
+    "Intervals of reward_loss are of one variant alone, as each rule is; in the table and the"
+    " report they hold for all variants at once."
+)
 
 EVERY = "all"
 """Stands for every benchmark of the run."""
@@ -122,18 +131,21 @@ Criterion = Callable[[Answers, float, float], Ruling]
 CRITERIA: dict[str, Criterion] = {}
 """By the name that a rule has for it."""
 
+COUNTED: dict[str, str] = {}
+"""What the sample of each criterion consists of, by its name."""
 
-def criterion(name: str) -> Callable[[Criterion], Criterion]:
-    """Return a decorator that registers a criterion under ``name``."""
+
+def criterion(name: str, of: str) -> Callable[[Criterion], Criterion]:
+    """Return a decorator that registers a criterion under ``name``, with what it counts."""
 
     def decorate(function: Criterion) -> Criterion:
-        CRITERIA[name] = function
+        CRITERIA[name], COUNTED[name] = function, of
         return function
 
     return decorate
 
 
-@criterion("reward_loss")
+@criterion("reward_loss", of="question")
 def _reward_loss(answers: Answers, limit: float, confidence: float) -> Ruling:
     import numpy as np
 
@@ -141,12 +153,16 @@ def _reward_loss(answers: Answers, limit: float, confidence: float) -> Ruling:
     rewards = values_by_variant(part, "reward", jobs)
     if BASELINE not in rewards:
         return UNKNOWN
+    pairs = int((~np.isnan(rewards[name] + rewards[BASELINE])).sum())
+    same = are_identical(answers_by_variant(part), name, BASELINE)
+    if pairs and same and name in lossless_variants(part):
+        return Ruling("GO", 0.0, 0.0, 0.0, pairs, by_construction=True)
     answered = answered_by_either(part, jobs, [(name, BASELINE)])[:, 0]
     own = np.where(answered, rewards[name], np.nan)
     return loss_at_most(own, rewards[BASELINE], limit, confidence, jobs.codes)
 
 
-@criterion("p95_latency_s")
+@criterion("p95_latency_s", of="timed answer")
 def _p95_latency_s(answers: Answers, limit: float, confidence: float) -> Ruling:
     values = answers.values("latency_s")
     return quantile_at_most(values, 0.95, limit, confidence, answers.jobs.codes)
@@ -157,10 +173,10 @@ def _mean(metric: str, answers: Answers, limit: float, confidence: float) -> Rul
 
 
 for _metric in ("usd", "flops", "total_tokens"):
-    criterion(_metric)(partial(_mean, _metric))
+    criterion(_metric, of="answer")(partial(_mean, _metric))
 
 
-@criterion("failure_share")
+@criterion("failure_share", of="response")
 def _failure_share(answers: Answers, limit: float, confidence: float) -> Ruling:
     failed = answers.part["status"].ne("ok").astype("Float64")
     rows = answers.part.assign(failed=failed, status="ok")
@@ -168,7 +184,7 @@ def _failure_share(answers: Answers, limit: float, confidence: float) -> Ruling:
     return share_at_most(values, limit, confidence, answers.jobs.codes)
 
 
-@criterion("samples")
+@criterion("samples", of="answer")
 def _samples(answers: Answers, limit: float, _confidence: float) -> Ruling:
     n = int(answered_by_variant(answers.part, answers.jobs)[answers.name].sum())
     enough = n >= limit
@@ -273,25 +289,39 @@ def lines(verdicts: list[Verdict]) -> Iterator[str]:
             f"{verdict.ruling.word:12s}  {model}{verdict.benchmark} {verdict.variant}"
             f" {verdict.criterion}: {_seen(verdict)}"
         )
+    if any(_has_own_interval(verdict) for verdict in verdicts):
+        yield ALONE
     yield f"{word_of(verdicts)}: {_told(verdicts)}"
+
+
+def _has_own_interval(verdict: Verdict) -> bool:
+    ruling = verdict.ruling
+    known = not (math.isnan(ruling.figure) or ruling.by_construction)
+    return verdict.criterion == "reward_loss" and known
 
 
 def _seen(verdict: Verdict) -> str:
     ruling, limit = verdict.ruling, f"{verdict.limit:.6g}"
     if verdict.criterion == "samples":
-        return f"{ruling.n} answers, at least {limit} are asked for"
+        return f"{counted_as(ruling.n, 'answer')}, at least {limit} asked for"
     if math.isnan(ruling.figure):
         return (
             f"at most {limit} is asked for, and it is not known: nothing was answered, an answer"
             " lacks it, or there is no baseline"
         )
+    noun = COUNTED[verdict.criterion]
+    seen, asked = f"of {counted_as(ruling.n, noun)}", f"at most {limit} is asked for"
+    if ruling.by_construction:
+        return f"{ruling.figure:.4g} {seen}, all identical, lossless by construction; {asked}"
     ends = ", ".join("-" if math.isnan(end) else f"{end:.4g}" for end in (ruling.low, ruling.high))
-    needed = f"; {ruling.needed} would decide at this figure" if ruling.needed else ""
+    needed = ""
+    if ruling.needed:
+        needed = f"; {counted_as(ruling.needed, noun)} would decide at this figure"
     if ruling.word == "INCONCLUSIVE" and not ruling.needed:
         needed = "; it lies on its limit, and no number of samples is likely to decide"
         if math.isnan(ruling.low) and math.isnan(ruling.high):
             needed = "; so few do not bound it"
-    return f"{ruling.figure:.4g} [{ends}] of {ruling.n}, at most {limit} is asked for{needed}"
+    return f"{ruling.figure:.4g} [{ends}] {seen}, {asked}{needed}"
 
 
 def _told(verdicts: list[Verdict]) -> str:

@@ -14,7 +14,8 @@ from ttc_bench.reporting.drawing.words import finding
 from ttc_bench.reporting.plots import Plot, plots
 from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
 from ttc_bench.reporting.sheet import Sheet, cell, known, number, plain_sheet
-from ttc_bench.reporting.table import absent_lines, refusal_line
+from ttc_bench.reporting.table import absent_lines, entries_of, refusal_line
+from ttc_bench.reporting.table_columns import Entry, same, speed, valid
 from ttc_bench.types import BASELINE, DataFrame
 
 if TYPE_CHECKING:
@@ -160,32 +161,35 @@ def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
         for r in row_dicts(tables["comparisons"])
         if r["metric"] == "reward" and (r["policy_b"], r["variant_b"]) == BASELINE
     }
-    words = {group_key(r): r["verdict"] for r in row_dicts(tables["verdicts"])}
+    parts = (tables[name] for name in ("intervals", "speeds", "verdicts"))
+    entries = [entry for own in entries_of(summary, *parts).values() for entry in own]
     places = pareto_places(tables["frontier"])
-    rows = sorted(row_dicts(summary), key=lambda r: (r["policy"] != BASELINE[0], group_key(r)))
+    entries.sort(key=lambda entry: (not entry.is_baseline, group_key(entry.row)))
     headings = ("policy.variant", "valid", "reward", "against baseline", "p, of all", "verdict")
-    more = ("p50 (s)", "p95 (s)", "tokens", "GFLOP", "US$", "Pareto")
+    more = ("speed", "same", "timed", "p50 (s)", "p95 (s)", "tokens", "GFLOP", "US$", "Pareto")
     cells = [
         [
-            *_quality(r, bounds.get(group_key(r)), versus.get(group_key(r))),
-            str(words[group_key(r)]) if known(words.get(group_key(r))) else "-",
-            *_costs(r),
-            places.get(group_key(r), "-"),
+            *_quality(entry, bounds.get(group_key(entry.row)), versus.get(group_key(entry.row))),
+            str(entry.verdict) if known(entry.verdict) else "-",
+            *(text(entry) or "-" for text in (speed, same)),
+            cell(entry.row["n_valid"] - entry.row["latency_s_nulls"]),
+            *_costs(entry.row),
+            places.get(group_key(entry.row), "-"),
         ]
-        for r in rows
+        for entry in entries
     ]
     return Sheet((*headings, *more), cells)
 
 
-def _quality(row: Row, bound: Row | None, versus: Row | None) -> list[str]:
+def _quality(entry: Entry, bound: Row | None, versus: Row | None) -> list[str]:
     reward = "-"
     if bound is not None:
         reward = cell(bound["mean"])
         if known(bound["mean_low"]):
             reward += f" [{bound['mean_low']:.3f}, {bound['mean_high']:.3f}]"
     return [
-        full_name(row),
-        f"{row['n_valid']}/{row['n']}",
+        full_name(entry.row),
+        valid(entry).strip(),
         reward,
         change(versus) if versus else "-",
         cell(versus["p_adjusted"]) if versus else "-",

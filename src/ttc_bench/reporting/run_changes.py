@@ -39,11 +39,13 @@ CHANGES = {
     **{f"ratio{end}": "Float64" for end in ENDS},
     "n_up": "Int64",
     "n_down": "Int64",
+    "n_replayed": "Int64",
 }
 """The reward has a difference with its interval and a verdict in the words of
 `ttc_bench.reporting.verdicts`; a cost has the ratio of what both runs paid with its interval, and
 is ``cheaper``, ``dearer`` or ``undecided`` by it; a time is ``not comparable``. ``n_up`` and
-``n_down`` are the questions on which the metric rose and fell."""
+``n_down`` are the questions on which the metric rose and fell, ``n_replayed`` those of which a side
+has a call from the journal, which may be the very call of the other side."""
 
 ANSWERS = (*KEY, "job_id", "task", "status_before", "status_after", "reward_before", "reward_after")
 
@@ -156,12 +158,26 @@ def _changes(part: DataFrame, params: AggregateParams) -> Iterator[dict[str, Any
     sided = part.assign(policy=part["side"], variant=labels)
     pairs = [(("after", ".".join(name)), ("before", ".".join(name))) for name in names]
     told, jobs = verdicts_of(sided, pairs, params), jobs_of(sided, params.min_clusters)
+    replayed = _replayed(part)
     for metric in METRICS:
         values = values_by_variant(sided, metric, jobs)
         for name, (after, before), row in zip(names, pairs, told, strict=True):
             means = _means(values[before], values[after])
             named = {"policy": name[0], "variant": name[1], "metric": metric}
+            named["n_replayed"] = replayed[name] if metric == "reward" else None
             yield {**named, **means, **_said(metric, row, means)}
+
+
+def _replayed(part: DataFrame) -> dict[Name, int]:
+    """Return the questions of each variant of which a side has a call from the journal."""
+    whole = part["replayed"].astype("boolean").fillna(value=False)
+    in_part = (part["spent_calls"] < part["calls"]).astype("boolean").fillna(value=False)
+    flags = part.assign(from_journal=whole | in_part)
+    by_question = flags.groupby(["policy", "variant", "job_id"])["from_journal"].any()
+    counts = by_question.groupby(level=[0, 1]).sum()
+    return {
+        (str(name[0]), str(name[1])): int(n) for name, n in zip(counts.index, counts, strict=True)
+    }
 
 
 def _said(metric: str, row: Mapping[str, Any], means: Mapping[str, Any]) -> dict[str, Any]:

@@ -114,3 +114,8 @@ def cell(value: Any) -> str:
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
         return number(float(value))
     return str(value) if known(value) else "-"
+
+
+def counted_as(n: int, noun: str) -> str:
+    """Return a number with its noun, e.g. ``1 question`` and ``2 questions``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -11,15 +11,16 @@ from ttc_bench.reporting.privacy import TOLD
 from ttc_bench.reporting.row_dicts import full_name, group_key, row_dicts
 from ttc_bench.reporting.sheet import known, number, wrapped
 from ttc_bench.reporting.speeds import speeds_of
-from ttc_bench.reporting.table_columns import Entry, fitting, ordered, sheet, telling
+from ttc_bench.reporting.table_columns import Column, Entry, fitting, ordered, sheet, telling
 from ttc_bench.types import DataFrame
 
-NOTE = (
-    "Intervals of differences and speeds hold for all variants at once; speed is against plain"
-    " decoding of the same jobs beside it; same is the share of answers that are the baseline's."
-)
+GLOSSES = {
+    "speed": "speed is against plain decoding of the same jobs beside it",
+    "same": "same is the share of answers that are the baseline's",
+}
+"""What columns mean, by heading; those that are not shown need no word."""
 
-REPLAYED = " r: has replayed calls; times are of calls made in this run."
+REPLAYED = "r: has jobs with replayed calls, which have no time; times and speed are of the others."
 
 LEFT_OUT = "All columns, {n} more than fit here, are in summary.txt."
 
@@ -69,7 +70,7 @@ def render(
         width: Most characters of a line: of the columns the important ones are shown, as far as
             they fit, and sentences are wrapped. ``None`` shows all.
     """
-    groups = _entries(summary, intervals, speeds, verdicts)
+    groups = entries_of(summary, intervals, speeds, verdicts)
     everything = [entry for entries in groups.values() for entry in entries]
     columns = fitting(everything, width)
     absent = absent_lines(summary)
@@ -86,7 +87,7 @@ def render(
         table = f"{title}\n{sheet(ordered(entries, order), columns)}"
         parts += [_lines(before, width), table, _lines(behind, width)]
     left_out = len(telling(everything)) - len(columns)
-    parts += [_lines((*cautions, *_notes(everything, left_out)), width)]
+    parts += [_lines((*cautions, *notes(everything, columns, left_out)), width)]
     parts += _decisions(decision, summary, width)
     return "\n" + "\n\n".join(part for part in parts if part) + "\n"
 
@@ -95,14 +96,24 @@ def _lines(sentences: Iterable[str], width: int | None) -> str:
     return "\n".join(wrapped(line, width) for line in sentences if line)
 
 
-def _notes(entries: Sequence[Entry], left_out: int) -> Iterator[str]:
+def notes(entries: Sequence[Entry], columns: Sequence[Column], left_out: int) -> Iterator[str]:
     """Yield how to read the table; what is not in it needs no word."""
-    yield NOTE + (REPLAYED if any(entry.row["n_replayed"] for entry in entries) else "")
+    headings = {column.heading for column in columns}
+    of = {"vs base": "differences", "speed": "speeds"}
+    bounded = [plural for heading, plural in of.items() if heading in headings]
+    told = (
+        [f"Intervals of {' and '.join(bounded)} hold for all variants at once"] if bounded else []
+    )
+    told += [gloss for heading, gloss in GLOSSES.items() if heading in headings]
+    if told:
+        yield f"{'; '.join(told)}."
+    if any(entry.row["n_replayed"] for entry in entries):
+        yield REPLAYED
     if left_out:
         yield LEFT_OUT.format(n=left_out)
 
 
-def _entries(
+def entries_of(
     summary: DataFrame, intervals: DataFrame, speeds: DataFrame, verdicts: DataFrame
 ) -> dict[tuple[Hashable, Hashable], list[Entry]]:
     """Return what is known of each variant, by model and benchmark."""

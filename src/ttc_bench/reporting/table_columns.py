@@ -77,7 +77,8 @@ def _detail(entry: Entry) -> str:
     return ""
 
 
-def _valid(entry: Entry) -> str:
+def valid(entry: Entry) -> str:
+    """Return how many responses are valid, marked where a call was replayed."""
     row = entry.row
     return f"{row['n_valid']}/{row['n']}{'r' if row['n_replayed'] else ' '}"
 
@@ -96,18 +97,29 @@ def _mean(name: str, form: str, factor: float = 1.0) -> Callable[[Entry], str]:
     return lambda entry: number(entry.row.get(name), form, factor)
 
 
+_speed = _of_rivals(lambda e: number(e.speed.get("speed"), "{:.2f}x"))
+_speed_ends = _of_rivals(lambda e: _bounds(e.speed, "speed", "[{:.2f}, {:.2f}]"))
+same = _of_rivals(lambda e: number(e.same_share, "{:.0%}"))
+
+
+def speed(entry: Entry) -> str:
+    """Return the speed beside plain decoding with its interval; nothing for the baseline."""
+    ratio, ends = _speed(entry), _speed_ends(entry)
+    return ratio if ends in ("", "-") else f"{ratio} {ends}"
+
+
 COLUMNS = (
     Column("policy.variant", 0, lambda e: full_name(e.row), is_text=True),
-    Column("valid", 7, _valid),
+    Column("valid", 7, valid),
     Column("reward", 1, lambda e: number(e.reward.get("mean"), "{:.3f}")),
     Column("[95%]", 12, lambda e: _bounds(e.reward, "mean", "[{:.2f}, {:.2f}]")),
     Column("vs base", 3, _of_rivals(lambda e: number(e.reward.get("difference"), "{:+.3f}"))),
     Column("[95%]", 9, _of_rivals(lambda e: _bounds(e.reward, "difference", "[{:+.2f}, {:+.2f}]"))),
     Column("verdict", 2, lambda e: str(e.verdict) if known(e.verdict) else "", is_text=True),
     Column("p50 s", 10, _mean("latency_s_p50", "{:.3f}")),
-    Column("speed", 4, _of_rivals(lambda e: number(e.speed.get("speed"), "{:.2f}x"))),
-    Column("[95%]", 11, _of_rivals(lambda e: _bounds(e.speed, "speed", "[{:.2f}, {:.2f}]"))),
-    Column("same", 8, _of_rivals(lambda e: number(e.same_share, "{:.0%}"))),
+    Column("speed", 4, _speed),
+    Column("[95%]", 11, _speed_ends),
+    Column("same", 8, same),
     Column("tokens", 9, _mean("total_tokens_mean", "{:.0f}")),
     Column("GFLOP", 6, _mean("flops_mean", "{:.2f}", 1e-9)),
     Column("US$", 5, _mean("usd_mean", "{:.2g}")),

@@ -92,7 +92,7 @@ def _of_benchmark(
 ) -> Iterator[tuple[Name, dict[str, Any]]]:
     """Yield every variant with its row; where there is no baseline, with its means alone."""
     names = sorted(set(zip(part["policy"], part["variant"], strict=True)))
-    means, lossless, rewards = _means(part), _lossless(part), _rewards(part, params)
+    means, lossless, rewards = _means(part), lossless_variants(part), _rewards(part, params)
     answers = {name: int(flags.sum()) for name, flags in _answered(part, params).items()}
     pairs = [(name, BASELINE) for name in names if name != BASELINE and BASELINE in names]
     rows = dict(zip((name for name, _ in pairs), verdicts_of(part, pairs, params), strict=True))
@@ -205,7 +205,7 @@ class _Ratios:
         return ratios
 
 
-def _lossless(part: DataFrame) -> set[Name]:
+def lossless_variants(part: DataFrame) -> set[Name]:
     """Return the variants all of whose answers are the baseline's by construction."""
     if "lossless" not in part:
         return set()

@@ -40,6 +40,8 @@ class Ruling:
         n: Responses, or pairs of them, that it is of.
         needed: How many would decide at the figure seen; ``None`` where it is decided, or where
             `MOST` would not do.
+        by_construction: Whether the figure is what it is without a sample, so that no interval
+            says more.
     """
 
     word: Word
@@ -48,6 +50,7 @@ class Ruling:
     high: float
     n: int
     needed: int | None = None
+    by_construction: bool = False
 
 
 UNKNOWN = Ruling("INCONCLUSIVE", math.nan, math.nan, math.nan, 0)

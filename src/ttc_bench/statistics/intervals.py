@@ -52,6 +52,26 @@ class Interval(NamedTuple):
     high: float | None
 
 
+def mean_of_independent(parts: Sequence[Interval]) -> Interval:
+    """Return the mean of means of independent samples, each of equal weight, with its interval.
+
+    The distances from each mean to its ends take the place of its standard error and add up in
+    squares, so that the interval is as skewed as those it is made of, and lies within their mean.
+    The square-and-add rule of MOVER: Zou and Donner, "Construction of confidence limits about
+    effect measures: a general approach", Statistics in Medicine 27 (2008).
+
+    Args:
+        parts: At least one mean, with an interval of the level that the result then has; where one
+            has no interval, neither has the result.
+    """
+    share = 1 / len(parts)
+    mean = math.fsum(part.mean for part in parts) * share
+    below = [(part.mean - part.low) * share for part in parts if part.low is not None]
+    above = [(part.high - part.mean) * share for part in parts if part.high is not None]
+    low = mean - math.hypot(*below) if len(below) == len(parts) else None
+    return Interval(mean, low, mean + math.hypot(*above) if len(above) == len(parts) else None)
+
+
 class Intervals(NamedTuple):
     """A mean per column with its interval, each of shape (columns,); NaN is undefined."""
 

@@ -20,6 +20,7 @@ from ttc_bench.params import parse_params
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run
 from ttc_bench.pipelines.compare.nodes import show_changes
 from ttc_bench.pipelines.score.nodes import question_of
+from ttc_bench.reporting.changes import headlines
 from ttc_bench.reporting.kept_runs import keep_run
 from ttc_bench.reporting.run_changes import changed_answers, changed_settings, changes, load_runs
 from ttc_bench.reporting.run_choice import ComparedRuns, CompareParams, choose_runs
@@ -85,6 +86,18 @@ def test_change_is_after_minus_before_over_what_both_answered(store: Store) -> N
     assert time["verdict"] == "not comparable"
     assert left_out["reason"].tolist() == ["variant run only after"]
     assert left_out["policy"].tolist() == ["cascade"]
+
+
+def test_answers_that_may_be_compared_with_themselves_are_counted(store: Store) -> None:
+    table, _ = store.compare()
+    assert "replayed" not in headlines(changes(table, PARAMS))[0]
+    first = table["job_id"].isin(["crm_sim/0", "crm_sim/1"])
+    stored = table.assign(replayed=first & (table["side"] == "after"))
+    in_part = table["job_id"].eq("crm_sim/2")
+    stored = stored.assign(calls=3.0, spent_calls=np.where(in_part, 1.0, 3.0))
+    rows = changes(stored, PARAMS)
+    assert rows.set_index("metric").loc["reward", "n_replayed"] == 3
+    assert "3 of 40 pairs have a side that was replayed" in headlines(rows)[0]
 
 
 def test_sides_swap_by_their_names(store: Store) -> None:

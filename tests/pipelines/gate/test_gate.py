@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from tests.conftest import KedroRun
+from tests.conftest import ROOT, KedroRun
 from tests.reporting.support import PARAMS, scores
 
 from ttc_bench.errors import UserError
@@ -134,6 +134,45 @@ def test_several_models_and_clusters_of_tasks_are_ruled_on_by_themselves() -> No
     assert verdicts["rules"][0]["word"] == "INCONCLUSIVE", "four task types that may be alike"
 
 
+def identical_run(lossless: list[bool | None], answers: list[str]) -> pd.DataFrame:
+    """24 questions with the same rewards; the baseline answers each with its number."""
+    same = [str(number) for number in range(24)]
+    base = scores("baseline", "greedy", [1.0, 0.0] * 12).assign(answer=same)
+    rival = scores("cascade", "same", [1.0, 0.0] * 12).assign(answer=answers)
+    rival["lossless"] = pd.array(lossless, dtype="boolean")
+    return collect_scores(base, rival)
+
+
+def test_what_is_lossless_by_construction_and_identical_loses_no_reward() -> None:
+    same = [str(number) for number in range(24)]
+    verdicts, text = ruled(identical_run([True] * 24, same), reward_loss=0.01)
+    assert verdicts["verdict"] == "GO"
+    assert "0 of 24 questions, all identical, lossless by construction" in text
+    assert "alone" not in text, "there is no interval to tell apart"
+    for lossless, answers in (([True] * 24, ["x", *same[1:]]), ([True] * 23 + [None], same)):
+        verdicts, text = ruled(identical_run(lossless, answers), reward_loss=0.01)
+        assert verdicts["verdict"] == "INCONCLUSIVE", "declared and seen, or an interval decides"
+        assert "by construction" not in text
+
+
+def test_the_shipped_policy_lets_the_default_run_pass_where_nothing_differs() -> None:
+    same = [str(number) for number in range(24)]
+    run = identical_run([True] * 24, same)
+    own = run["policy"] == "cascade"
+    run.loc[own, ["policy", "variant"]] = ["speculative", "draft_model"]
+    policy = yaml.safe_load((ROOT / "conf/base/gate.yml").read_text())
+    verdicts, _, text = rule_on(run, policy, GateParams(), PARAMS)
+    assert verdicts["verdict"] == "GO", text
+
+
+def test_a_number_says_of_what_it_is_and_an_interval_why_it_is_not_the_tables() -> None:
+    same = [str(number) for number in range(24)]
+    verdicts, text = ruled(identical_run([None] * 24, same), reward_loss=0.1)
+    (row,) = verdicts["rules"]
+    assert f"of 24 questions, at most 0.1 is asked for; {row['needed']} questions would" in text
+    assert "of one variant alone" in text.splitlines()[-2]
+
+
 def test_all_faults_of_a_policy_are_told_at_once() -> None:
     for rules, lines in (
         ([{"variant": "cascade.sam", "usd": 1.0}, {"variant": "cascade.same", "benchmark": "crm",
@@ -164,4 +203,5 @@ def test_the_exit_code_is_the_verdict(
     assert result.exit_code == code, result.output
     (case,) = ElementTree.parse(folder / "gate/junit.xml").iter("testcase")
     assert [child.tag for child in case] == {0: [], 10: ["failure"], 11: ["skipped"]}[code]
+    assert "Error" not in result.output, "a verdict is none"
     assert (folder / "gate/gate.txt").read_text().splitlines()[0] in result.output

@@ -43,6 +43,9 @@ def draw(figure: Figure, title: str) -> Any:
         shared_yaxes=True,
         subplot_titles=[panel.title or " " for panel in first] or [figure.empty],
     )
+    if not first:
+        drawn.update_xaxes(visible=False)
+        drawn.update_yaxes(visible=False)
     choices = []
     for panel in figure.panels:
         place = {"row": panel.row + 1, "col": panel.column + 1}

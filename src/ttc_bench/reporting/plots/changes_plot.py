@@ -13,6 +13,7 @@ from ttc_bench.reporting.plots.facets import interval, variant_axis, variants_of
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
 from ttc_bench.reporting.sheet import known
 from ttc_bench.reporting.verdicts import ENDS
+from ttc_bench.statistics.decision import EQUAL
 from ttc_bench.types import DataFrame
 
 
@@ -54,19 +55,18 @@ def _dots(changes: DataFrame, change: Change) -> Iterator[Dot]:
         values = (row[f"{column}{end}"] for end in ENDS)
         value, low, high = (100 * (v - 1) if change.relative and known(v) else v for v in values)
         name = full_name(row)
-        decided = row["verdict"] in ("better", "worse", "cheaper", "dearer")
+        moved = row["verdict"] in ("better", "worse", "cheaper", "dearer")
+        decided = moved or row["verdict"] in EQUAL
         hover = f"{name}<br>{value:+.4g}<br>{row['verdict']}, {row['n_pairs']} pairs"
         tint = colour(row["policy"])
-        yield Dot(
-            value, name, name, tint, hover, interval(low, high), strong=decided, filled=decided
-        )
+        yield Dot(value, name, name, tint, hover, interval(low, high), strong=moved, filled=decided)
 
 
 CHANGES_PLOT = Plot(
     name="changes_plot",
     title="What changed between two runs",
     caption="Each point is a variant: after minus before, with its interval. Filled points are"
-    " decided by intervals that hold for all variants at once; hollow ones are not.",
+    " decided: better or worse, identical or as good, cheaper or dearer; hollow ones are not.",
     tables=("run_changes",),
     describe=describe,
 )
