@@ -192,6 +192,7 @@ def _json(answer: str, gold: str) -> bool:
     return _vote_for_json(answer) == canonical_json(json.loads(gold))
 
 
+@lru_cache(maxsize=1024)
 def _not_a_schema(gold: str) -> str | None:
     from jsonschema import SchemaError, validators
     from referencing.exceptions import Unresolvable
