@@ -18,6 +18,9 @@ T = TypeVar("T")
 CORRECTNESS = "correctness"
 """The criterion by which a judge says whether a response is right."""
 
+GRADED = ("judge_grades", "judge_correct_from", "judge_rubric_error")
+"""Columns of a judgement that `judged_correct` reads, in the order of its arguments."""
+
 NOT_JUDGED = "not judged: run `kedro run --pipeline=judge`"
 
 REFUSAL_JUDGED = "refusal_judged"
@@ -59,8 +62,7 @@ def benchmark(batch: ScoringBatch) -> Columns:
     keys = [(job.id, text) for job, text in zip(batch.jobs, batch.texts, strict=True)]
     scored = score_texts(dict(zip(keys, batch.jobs, strict=True)))
     refusals = zip(batch.column("judge_refused"), batch.column("judge_refusal_error"), strict=True)
-    names = ("judge_grades", "judge_correct_from", "judge_rubric_error")
-    grades = zip(*(batch.column(name) for name in names), strict=True)
+    grades = zip(*(batch.column(name) for name in GRADED), strict=True)
     rows = [
         (_by_judge(_as_judged(scored[key], *refusal), job, *graded), job)
         for key, refusal, graded, job in zip(keys, refusals, grades, batch.jobs, strict=True)

@@ -27,7 +27,7 @@ from ttc_bench.metrics.base import (
     family,
     reference_text,
 )
-from ttc_bench.metrics.benchmark import CORRECTNESS, NOT_JUDGED, judged_correct
+from ttc_bench.metrics.benchmark import CORRECTNESS, GRADED, NOT_JUDGED, judged_correct
 from ttc_bench.params import Params
 from ttc_bench.types import Job
 
@@ -325,8 +325,7 @@ class _Row:
         return (mean - 1) / (BEST - 1)
 
     def correct(self) -> Value:
-        names = ("judge_grades", "judge_correct_from", "judge_rubric_error")
-        return judged_correct(*(self._of(name) for name in names))
+        return judged_correct(*(self._of(name) for name in GRADED))
 
     def agreement(self) -> Value:
         earlier = self._batch.earlier
