@@ -41,6 +41,8 @@ hypothesis.settings.load_profile("suite")
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "data" / "06_models" / "reference"
+PAGES = [ROOT / "README.md", *sorted((ROOT / ".github" / "docs").glob("*.md"))]
+"""The README, and the pages that it leads to."""
 
 KedroRun = Callable[..., Result]
 Answer = Callable[..., tuple[Outcome, Session]]

@@ -1,4 +1,4 @@
-"""The workflows do what they say; their lines, and the README's, name what exists."""
+"""The workflows do what they say; their lines, and those of README and pages, name what exists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import yaml
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import pipelines
 from kedro.framework.startup import bootstrap_project
-from tests.conftest import ROOT
+from tests.conftest import PAGES, ROOT
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.cli import parse_params_option
@@ -63,7 +63,8 @@ LINES = [
 
 SHOWN = [
     line
-    for block in re.findall(r"^```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    for page in PAGES
+    for block in re.findall(r"^```bash\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     for line in block.splitlines()
 ]
 
