@@ -372,14 +372,15 @@ class EngineDataset(HandleDataset[Engine]):
 
     Args:
         params: Which engine, and its models.
+        is_asked: Whether it is to make calls; where it is not, it needs no key.
     """
 
-    def __init__(self, params: EngineParams) -> None:
+    def __init__(self, params: EngineParams, is_asked: bool = True) -> None:
         super().__init__({"kedro-viz": {"layer": "models"}})
-        self._params = params
+        self._params, self._is_asked = params, is_asked
 
     def _open(self) -> Engine:
-        return self._params.build()
+        return self._params.build() if self._is_asked else self._params.build_unasked()
 
     def _describe(self) -> dict[str, Any]:
         return self._params.model_dump(mode="json")

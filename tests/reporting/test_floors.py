@@ -56,7 +56,7 @@ def test_the_floor_of_the_whole_lies_between_those_that_know_less_and_more() -> 
 
 def test_the_table_says_what_of_a_source_is_covered() -> None:
     line = coverage_line(floors(ingested("crm_sim", 24)), "crm_sim")
-    assert line == "24 of the source's 480 questions, from 10 of its 10 types."
+    assert line == "24 of the 480 questions of the source, from its 10 types."
     assert coverage_line(floors([make_job()]), "crmarena") == "", "jobs of an older file"
 
 

@@ -232,7 +232,7 @@ def test_the_main_table_tells_speed_sameness_and_replays_as_the_terminal_does() 
     marts["bench_summary"]["n_replayed"] = [0, 2, 0]
     marts["bench_summary"]["latency_s_nulls"] = [0, 2, 0]
     key = {"model": "m", "benchmark": "crm_sim", "policy_b": "baseline", "variant_b": "greedy"}
-    own = {"policy_a": "best_of_n", "variant_a": "verifier", "n_pairs": 4, "verdict": "faster"}
+    own = {"policy_a": "best_of_n", "variant_a": "verifier", "n_pairs": 4, "verdict": "cheaper"}
     ratio = {"speed": 1.5625, "speed_low": 1.2, "speed_high": 2.1}
     marts["speeds"] = pd.DataFrame([{**key, **own, **ratio}])
     marts["verdicts"]["same_share"] = 0.75

@@ -32,7 +32,7 @@ def test_the_speed_is_that_beside_the_control_whatever_the_baselines_own_block_r
         {"fast": 1.5, "twin": 1, "slow": 0.7}, abs=0.1
     )
     assert versus["verdict"].to_dict() == {
-        "fast": "faster", "twin": "undecided", "slow": "slower"
+        "fast": "cheaper", "twin": "undecided", "slow": "dearer"
     }  # fmt: skip
     assert (versus["speed_low"] < versus["speed"]).all()
     assert (versus["speed"] < versus["speed_high"]).all()
@@ -41,7 +41,7 @@ def test_the_speed_is_that_beside_the_control_whatever_the_baselines_own_block_r
 def test_two_variants_are_compared_by_the_ratio_of_their_ratios() -> None:
     table = speeds_by_name(timed("fast", 1.5, 1), timed("slow", 0.75, 3))
     assert table.loc[("slow", "fast"), "speed"] == pytest.approx(0.5, abs=0.05)
-    assert table.loc[("slow", "fast"), "verdict"] == "slower"
+    assert table.loc[("slow", "fast"), "verdict"] == "dearer"
 
 
 def test_what_was_not_timed_beside_a_control_has_no_speed() -> None:

@@ -117,7 +117,13 @@ class HostedModels(EngineParams):
         Raises:
             UserError: If a model is unknown to LiteLLM, its key is missing, or a path is wrong.
         """
-        hosted = HostedEngine(self)
+        return self._with_helpers(HostedEngine(self))
+
+    def build_unasked(self) -> Engine:
+        """Return the engine without its keys; see `EngineParams.build_unasked`."""
+        return self._with_helpers(HostedEngine(self, has_keys=False))
+
+    def _with_helpers(self, hosted: HostedEngine) -> Engine:
         helpers = self._helpers()
         if helpers is None:
             return hosted
@@ -160,15 +166,16 @@ class HostedEngine(Engine):
 
     Args:
         models: The models by role, and how they are asked.
+        has_keys: Whether keys and headers of one's own are read; without them no call succeeds.
 
     Raises:
         UserError: If a model cannot be resolved.
     """
 
-    def __init__(self, models: HostedModels) -> None:
+    def __init__(self, models: HostedModels, has_keys: bool = True) -> None:
         self.models = models
         self._budget = Budget(models.max_usd, models.max_requests)
-        self._clients = _clients(models, self._budget)
+        self._clients = _clients(models, self._budget, has_keys)
         self._most_at_once = models.most_at_once
         self.is_paid = True
 
@@ -284,9 +291,11 @@ class HostedEngine(Engine):
         return self._clients[role]
 
 
-def _clients(models: HostedModels, budget: Budget) -> dict[ModelRole, EndpointClient]:
+def _clients(
+    models: HostedModels, budget: Budget, has_keys: bool
+) -> dict[ModelRole, EndpointClient]:
     clients: dict[ModelRole, EndpointClient] = {
-        role: _connect(models, name, api_base, budget)
+        role: _connect(models, name, api_base, budget, has_keys)
         for role, name, api_base in _addresses(models)
     }
     _check_prices(models, clients)
@@ -318,7 +327,7 @@ def _addresses(models: HostedModels) -> list[tuple[ModelRole, str, str | None]]:
 
 
 def _connect(
-    models: HostedModels, name: str, api_base: str | None, budget: Budget
+    models: HostedModels, name: str, api_base: str | None, budget: Budget, has_keys: bool
 ) -> EndpointClient:
     from ttc_bench.engines.hosting.attempts import RetrySchedule
     from ttc_bench.engines.hosting.client import EndpointClient
@@ -327,7 +336,7 @@ def _connect(
     from ttc_bench.engines.hosting.tokenizer import Tokenizer
     from ttc_bench.engines.hosting.transports import ByLiteLLM, Direct, Timeouts
 
-    endpoint = _endpoint(models, name, api_base)
+    endpoint = _endpoint(models, name, api_base, has_keys)
     first_s = models.first_token_timeout_s or models.timeout_s
     timeouts = Timeouts(models.timeout_s, models.idle_timeout_s, first_s)
     transport = (Direct if endpoint.is_direct else ByLiteLLM)(endpoint, timeouts)
@@ -340,7 +349,7 @@ def _connect(
     )
 
 
-def _endpoint(models: HostedModels, name: str, api_base: str | None) -> Endpoint:
+def _endpoint(models: HostedModels, name: str, api_base: str | None, has_keys: bool) -> Endpoint:
     """Return where and how a model is reached, with what every request says beside its own.
 
     Raises:
@@ -368,6 +377,7 @@ def _endpoint(models: HostedModels, name: str, api_base: str | None) -> Endpoint
         price=models.prices.get(name),
         extra_body={**thinking, **models.extra_body},
         headers=models.headers,
+        has_keys=has_keys,
     )
 
 

@@ -29,6 +29,14 @@ class EngineParams(Params):
             UserError: If a model cannot be what it is meant to be (no such path, no key).
         """
 
+    def build_unasked(self) -> Engine:
+        """Return the engine for its names, abilities and prices alone: no call is to be made.
+
+        Raises:
+            UserError: As for `build`, but that no key is needed.
+        """
+        return self.build()
+
 
 ENGINES: Registry[type[EngineParams]] = Registry("engine", "ttc_bench.engines")
 

@@ -162,11 +162,11 @@ class Parameters:
     ) -> None:
         """Add the datasets that are of this run alone.
 
-        ``engine`` and ``judge_engine`` hold the models, ``workers`` the processes beyond this one;
-        ``session_id`` is the start of the session, or the id that an orchestrator gives all
-        processes of a run (no parameter, as MLflow would log it and refuse a second session in the
-        same run); ``run_settings`` all parameters as they were set, ``config_digest`` a digest of
-        those that are measured with.
+        ``engine``, ``judge_engine`` and, for what makes no call, ``unasked_engine`` hold the
+        models, ``workers`` the processes beyond this one; ``session_id`` is the start of the
+        session, or the id that an orchestrator gives all processes of a run (no parameter, as
+        MLflow would log it and refuse a second session in the same run); ``run_settings`` all
+        parameters as they were set, ``config_digest`` a digest of those that are measured with.
         """
         from kedro.io.core import generate_timestamp
         from kedro_datasets.yaml import YAMLDataset
@@ -176,6 +176,7 @@ class Parameters:
 
         model, judge = parameters["params:model"], parameters["params:judge"].model
         catalog["engine"] = EngineDataset(model)
+        catalog["unasked_engine"] = EngineDataset(model, is_asked=False)
         catalog["judge_engine"] = EngineDataset(engine_params(judge) if judge else model)
         journal = getattr(catalog.get("journal"), "_filepath", None)
         catalog["workers"] = WorkersDataset(parameters["params:ray"], model, journal)

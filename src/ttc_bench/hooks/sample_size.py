@@ -11,6 +11,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.types import BASELINE, Job
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class SampleSize:
 def sample_lines(
     jobs: Sequence[Job], points: Mapping[str, Points], margin: float, pool: bool = False
 ) -> Iterator[str]:
-    """Yield per benchmark which gains its questions are likely to show.
+    """Yield per benchmark which gains its questions are likely to show; then what equality takes.
 
     Args:
         jobs: The jobs of the run.
@@ -70,27 +71,44 @@ def sample_lines(
         pool: Whether privacy tasks count with all others.
     """
     from ttc_bench.reporting.privacy import group_of
-    from ttc_bench.statistics.decision import pairs_for_margin
-    from ttc_bench.statistics.power import least_gain, pairs_to_exclude
 
     rivals = [v for name, own in points.items() if name != ".".join(BASELINE) for _, v in own]
     one_of = {group_of(job, pool): job for job in jobs}
-    for benchmark, questions in Counter(group_of(job, pool) for job in jobs).items():
-        variants = sum(variant.suits(one_of[benchmark]) for variant in rivals)
-        if not variants:
-            continue
-        compared = "1 variant" if variants == 1 else f"{variants} variants"
-        line = (
-            f"{benchmark}: {questions} questions, {compared} against the baseline: a gain"
-            f" of {least_gain(questions, variants):.2f} and more is shown in 4 of 5 runs"
-        )
-        if variants > 1:
-            line += f" ({least_gain(questions):.2f} by a variant alone)"
-        if questions < MANY:
-            line += f", by {MANY} questions one of {least_gain(MANY, variants):.2f}"
-        least, more = pairs_to_exclude(margin), pairs_for_margin(margin, DIFFERING)
-        yield (
-            f"{line}; that at most {margin:.0%} of answers differ takes {least} identical ones,"
-            f" a reward within {margin:g} of the baseline's about {more} where {DIFFERING:.0%}"
-            " differ"
-        )
+    counts = {
+        benchmark: (questions, sum(variant.suits(one_of[benchmark]) for variant in rivals))
+        for benchmark, questions in Counter(group_of(job, pool) for job in jobs).items()
+    }
+    compared = {name: both for name, both in counts.items() if both[1]}
+    for benchmark, (questions, variants) in compared.items():
+        yield f"{benchmark}: {_better(questions, variants)}"
+    if compared:
+        yield _as_good(margin)
+
+
+def _better(questions: int, variants: int) -> str:
+    """Return which gain questions are likely to show, of one of several variants."""
+    from ttc_bench.statistics.power import least_gain
+
+    least = least_gain(questions, variants)
+    others = [f"{least_gain(questions):.2f} if it ran alone"] if variants > 1 else []
+    if questions < MANY:
+        others.append(f"{least_gain(MANY, variants):.2f} with {MANY} questions")
+    return (
+        f"{counted_as(questions, 'question')} for {counted_as(variants, 'variant')}: to be shown to"
+        " be better in 4 of 5 runs, a reward has to be higher by"
+        f" {'more than 1' if least >= 1 else f'{least:.2f} or more'}"
+        + (f" ({', '.join(others)})" if others else "")
+    )
+
+
+def _as_good(margin: float) -> str:
+    """Return how many questions show that a variant is equal, or as good as the baseline."""
+    from ttc_bench.statistics.decision import pairs_for_margin
+    from ttc_bench.statistics.power import pairs_to_exclude
+
+    return (
+        f"to be shown to be as good, within {margin:g} of the baseline's reward, it takes about"
+        f" {pairs_for_margin(margin, DIFFERING)} questions if {DIFFERING:.0%} of the answers"
+        f" differ; {pairs_to_exclude(margin)} identical answers show that at most {margin:.0%} of"
+        " others do"
+    )

@@ -13,19 +13,19 @@ ALL = "all"
 
 
 class Cost(NamedTuple):
-    """How a cost is shown: its name, the letter that stands for it, and its unit."""
+    """How a cost is shown: its name, its unit on an axis, and an amount of it."""
 
     name: str
-    letter: str
+    unit: str
     factor: float
     form: str
 
 
 COSTS = {
-    "flops": Cost("FLOPs", "F", 1e-9, "{:.3g} GFLOP"),
-    "latency_s": Cost("seconds", "s", 1.0, "{:.3g} s"),
-    "total_tokens": Cost("tokens", "t", 1.0, "{:.0f} tokens"),
-    "cost_usd": Cost("dollars", "$", 1.0, "${:.3g}"),
+    "flops": Cost("FLOPs", "GFLOP", 1e-9, "{:.3g} GFLOP"),
+    "latency_s": Cost("seconds", "seconds", 1.0, "{:.3g} s"),
+    "total_tokens": Cost("tokens", "tokens", 1.0, "{:.0f} tokens"),
+    "cost_usd": Cost("dollars", "dollars", 1.0, "${:.3g}"),
 }
 """Costs by their name in the frontier, in the order in which they are shown."""
 
@@ -33,9 +33,9 @@ COSTS = {
 def pareto_places(frontier: DataFrame) -> dict[tuple[Any, ...], str]:
     """Return the place of each variant over all levels, by model, benchmark, policy and variant.
 
-    ``F s`` says that it is Pareto-optimal by FLOPs and by seconds: no other variant is as good
-    for less. ``< policy.variant`` says that it is by no cost, and which variant is better by the
-    first of `COSTS` that is known.
+    ``FLOPs, seconds`` says that it is Pareto-optimal by these two: no other variant is as good for
+    less. One that is by no cost is told a variant that is better, by the first of `COSTS` that is
+    known.
     """
     places: dict[tuple[Any, ...], dict[str, str | None]] = {}
     for row in row_dicts(frontier[frontier["level"] == ALL]):
@@ -46,8 +46,8 @@ def pareto_places(frontier: DataFrame) -> dict[tuple[Any, ...], str]:
 
 def _place(dominated_by: dict[str, str | None]) -> str:
     costs = [name for name in COSTS if name in dominated_by]
-    letters = [COSTS[name].letter for name in costs if dominated_by[name] is None]
-    return " ".join(letters) if letters else f"< {dominated_by[costs[0]]}"
+    optimal = [COSTS[name].name for name in costs if dominated_by[name] is None]
+    return ", ".join(optimal) if optimal else f"none: {dominated_by[costs[0]]} is better"
 
 
 def budget_sheet(choices: DataFrame) -> Sheet:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from ttc_bench.reporting.candidates import change
-from ttc_bench.reporting.html import environment, shown_plot
+from ttc_bench.reporting.html import CORRECTED, environment, shown_plot
 from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
@@ -26,7 +26,7 @@ HEADINGS = (
     "before",
     "after",
     "change of reward",
-    "p, of all",
+    CORRECTED,
     "up",
     "down",
     "verdict",
@@ -49,11 +49,11 @@ COSTS = ("total_tokens", "flops", "usd")
 
 NOTE = """\
 pairs: questions that both runs asked; before, after: mean reward over these, 0 where one failed.
-change: after minus before; all its intervals hold at once, and p (corrected for all) is theirs.
-up, down: questions with a higher, a lower reward. tokens, FLOPs, US$: change of what was paid, in
-per cent; * where its interval, too, says cheaper or dearer. seconds: both means, each of the
-machine and day named above, so that they are not compared; speeds beside a control are in the
-reports of the runs.
+change: after minus before, with intervals that hold for all variants at once. p: chance of so
+large a change where there is none, corrected for the number of variants. up, down: questions with
+a higher, a lower reward. tokens, FLOPs, US$: change of what was paid, in per cent; * where its
+interval, too, says cheaper or dearer. seconds: both means, each of the machine and day named above,
+so that they are not compared; speeds beside a control are in the reports of the runs.
 """
 
 

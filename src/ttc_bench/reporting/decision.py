@@ -23,7 +23,14 @@ from ttc_bench.reporting.verdicts import (
     word_of,
 )
 from ttc_bench.statistics import Interval, mean_of_independent
-from ttc_bench.statistics.decision import EQUAL, Candidate, best, cheapest, fastest
+from ttc_bench.statistics.decision import (
+    EQUAL,
+    Candidate,
+    best,
+    cheapest,
+    cost_word,
+    fastest,
+)
 from ttc_bench.types import BASELINE, GROUP, DataFrame
 
 EVERYWHERE = "all"
@@ -33,6 +40,12 @@ NOTHING = "nothing yet"
 
 DEARER, SLOWER = "every variant is dearer", "every variant is slower"
 """Why the baseline stays what it is by cost or speed: both are shown, neither is a lack of data."""
+
+UNSHOWN_FASTER = "no variant as good is shown to be faster"
+UNSHOWN_CHEAPER = "no variant as good is shown to be cheaper"
+UNSHOWN_BETTER = "no variant is shown to be better"
+UNSHOWN = (UNSHOWN_FASTER, UNSHOWN_CHEAPER, UNSHOWN_BETTER)
+"""Why an aim has no variant where some verdicts are known, and none of them is what it asks for."""
 
 COLUMNS = ("model", "benchmark", "aim", "policy", "variant", "reason")
 """Columns of the decision, all text; policy and variant are null where nothing is named."""
@@ -57,6 +70,7 @@ class Aim:
         label: The aim in words.
         choose: Returns the variant, from the candidates and the baseline.
         reason: Returns why, in words, from the row of the verdicts that is named.
+        unshown: What is said where no variant is what the aim asks for.
         kept: What is said where the figure of every variant is shown to be on the baseline's side,
             the figure's column, and which end of its interval says so at 1.
     """
@@ -64,6 +78,7 @@ class Aim:
     label: str
     choose: Callable[[Sequence[Candidate], Candidate], Candidate | None]
     reason: Callable[[Row], str]
+    unshown: str = ""
     kept: tuple[str, str, Callable[[float], bool]] | None = None
 
     def lack(self, rows: Sequence[Row]) -> str:
@@ -73,7 +88,7 @@ class Aim:
             ends = [row[column] for row in rows if full_name(row) != ".".join(BASELINE)]
             if all(known(end) and stays(end) for end in ends):
                 return words
-        return _lack(rows)
+        return _lack(rows) or self.unshown
 
 
 def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
@@ -200,20 +215,27 @@ def aims(baselines: Sequence[Row], params: DecideParams) -> Iterator[Aim]:
     cost = paid_cost(*baselines)
     slower = (SLOWER, "speed_high", lambda end: end < 1)
     dearer = (DEARER, f"{cost}_ratio_low", lambda end: end > 1)
-    yield Aim("fastest at equal quality", lambda all_, _: fastest(all_), _faster, slower)
+    yield Aim(
+        "fastest at equal quality",
+        lambda all_, _: fastest(all_),
+        _faster,
+        UNSHOWN_FASTER,
+        slower,
+    )
     yield Aim(
         f"cheapest at equal quality, by {SPENT[cost]}",
         lambda all_, _: cheapest(all_, cost),
         lambda row: f"{times(row, f'{cost}_ratio')} the {SPENT[cost]}, {word_of(row)}",
+        UNSHOWN_CHEAPER,
         dearer,
     )
-    yield Aim("best at any price", lambda all_, _: best(all_), change)
+    yield Aim("best at any price", lambda all_, _: best(all_), change, UNSHOWN_BETTER)
     for limits in limits_of(params):
         yield Aim(limits.label(cost), partial(limits.choose, cost), limits.reason)
 
 
 def _lack(rows: Sequence[Row]) -> str:
-    """Return why nothing is named: no variant is shown to be no worse, or none is for less."""
+    """Return what the data lack, if no verdict is known: answers, or questions."""
     if all(is_unanswered(row) for row in rows if known(row["verdict"])):
         return UNANSWERED
     if not any(known(row["verdict"]) and row["verdict"] != "undecided" for row in rows):
@@ -267,7 +289,8 @@ def _lacks(rows: Sequence[Row]) -> str:
     """Return why nothing is named on any benchmark: once where it is the same on all."""
     single = [row for row in rows if row["benchmark"] != EVERYWHERE]
     where: dict[str, list[str]] = {}
-    for row in single:
+    # What the data lack tells more than that nothing is shown.
+    for row in [row for row in single if row["reason"] not in UNSHOWN] or single:
         if row["reason"]:
             where.setdefault(row["reason"], []).append(row["benchmark"])
     if len(where) == 1 and len(next(iter(where.values()))) == len(single):
@@ -319,7 +342,7 @@ def _sentence(row: Row) -> str:
             f" {row['margin']:g} at the disagreement seen"
         )
     speed = ratio_of(row, "speed")
-    if speed and (speed.low > 1 or speed.high < 1):
+    if speed and cost_word(speed.inverse()) != "undecided":
         line += f"; {times(row, 'speed')} as fast"
     for name, words in SPENT.items():
         word = ratio_word(*(row[f"{name}_ratio{end}"] for end in ENDS))

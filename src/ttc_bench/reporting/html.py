@@ -21,6 +21,8 @@ from ttc_bench.types import BASELINE, DataFrame
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+CORRECTED = "p (corrected)"
+"""Heading of p-values that are corrected for the number of comparisons."""
 
 PEOPLE = {
     "human_strengths": "Strengths by the pairs that people judged",
@@ -165,8 +167,18 @@ def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
     entries = [entry for own in entries_of(summary, *parts).values() for entry in own]
     places = pareto_places(tables["frontier"])
     entries.sort(key=lambda entry: (not entry.is_baseline, group_key(entry.row)))
-    headings = ("policy.variant", "valid", "reward", "against baseline", "p, of all", "verdict")
-    more = ("speed", "same", "timed", "p50 (s)", "p95 (s)", "tokens", "GFLOP", "US$", "Pareto")
+    headings = ("policy.variant", "valid", "reward", "against baseline", CORRECTED, "verdict")
+    more = (
+        "speed",
+        "same",
+        "timed",
+        "p50 (s)",
+        "p95 (s)",
+        "tokens",
+        "GFLOP",
+        "US$",
+        "Pareto-optimal by",
+    )
     cells = [
         [
             *_quality(entry, bounds.get(group_key(entry.row)), versus.get(group_key(entry.row))),
@@ -206,7 +218,7 @@ def _costs(row: Row) -> list[str]:
 
 def comparison_sheet(comparisons: DataFrame) -> Sheet:
     """Return the comparisons of rewards of all pairs, a against b."""
-    headings = ("model", "benchmark", "a", "b", "pairs", "a - b", "p, of all", "test", "needed",
+    headings = ("model", "benchmark", "a", "b", "pairs", "a - b", CORRECTED, "test", "needed",
                 "verdict")  # fmt: skip
     rows = [
         [

@@ -10,7 +10,7 @@ from ttc_bench.params import flat
 from ttc_bench.reporting.pairing import RUN_PAIR, Name, jobs_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import apart
-from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun
+from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun, asked_in
 from ttc_bench.reporting.verdicts import ENDS, SPENT, ratio_word, verdicts_of
 from ttc_bench.types import BASELINE, DataFrame
 
@@ -68,7 +68,7 @@ def load_runs(
 
     shared, left_out = [], []
     for before, after in compared_runs.pairs:
-        both_runs = (_scores_of(kept_scores, one) for one in (before, after))
+        both_runs = (asked_in(kept_scores[one.key]()) for one in (before, after))
         old, new = (apart(scores, params.pool_privacy) for scores in both_runs)
         both = [_named_as(old, new).assign(side="before"), new.assign(side="after")]
         table = pd.concat(both, ignore_index=True).assign(
@@ -78,11 +78,6 @@ def load_runs(
         shared.append(kept)
         left_out.append(dropped)
     return pd.concat(shared, ignore_index=True), pd.concat(left_out, ignore_index=True)
-
-
-def _scores_of(kept: Mapping[str, Callable[[], DataFrame]], one: KeptRun) -> DataFrame:
-    scores = kept[one.key]()
-    return scores if "question" in scores else scores.assign(question=scores["job_id"])
 
 
 def _named_as(before: DataFrame, after: DataFrame) -> DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params, unknown
+from ttc_bench.types import DataFrame
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,9 @@ class CompareParams(Params):
     """Which two runs, or two models, are compared.
 
     Attributes:
-        before: What is compared with. Without a run it is the latest one before ``after``; where
-            it names a model, the latest one of that model.
+        before: What is compared with. Without a run it is the latest one before ``after`` in which
+            a variant of it answered one of its questions, too; where it names a model, the latest
+            such run of that model.
         after: What is compared. Without a run it is the latest one.
     """
 
@@ -83,12 +85,15 @@ class ComparedRuns:
 
 
 def choose_runs(
-    kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]], params: CompareParams
+    kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]],
+    kept_scores: Mapping[str, Callable[[], DataFrame]],
+    params: CompareParams,
 ) -> ComparedRuns:
-    """Return the two runs that the parameters name.
+    """Return the two runs that the parameters name, or the last one and one that is like it.
 
     Args:
         kept_settings: Loads the settings of each run that was kept.
+        kept_scores: Loads its scores.
         params: Settings of the comparison.
 
     Raises:
@@ -109,7 +114,54 @@ def choose_runs(
             " compare.before.run, or another model of it by compare.before.model and"
             f" compare.after.model. {_there(kept)}"
         )
+    if params.before.run is None:
+        before = _sharing(before, after, kept_scores)
     return ComparedRuns(_pairs(_latest(before), after, kept))
+
+
+def _sharing(
+    before: Sequence[KeptRun],
+    after: Sequence[KeptRun],
+    kept_scores: Mapping[str, Callable[[], DataFrame]],
+) -> list[KeptRun]:
+    """Return the runs up to the latest in which a variant answered a question that ``after`` has.
+
+    Raises:
+        UserError: If there is none.
+    """
+    asked, passed, left = _answers(after, kept_scores), [], list(before)
+    while left:
+        latest = _latest(left)
+        if asked & _answers(latest, kept_scores):
+            if passed:
+                logger.info(
+                    "compared with run %r, the latest before %r that has a question and a variant"
+                    " in common with it; passed over: %s",
+                    latest[-1].run,
+                    after[-1].run,
+                    ", ".join(map(repr, passed)),
+                )
+            return left
+        passed.append(latest[-1].run)
+        left = [one for one in left if one not in latest]
+    raise UserError(
+        f"no other run has a question and a variant in common with run {after[-1].run!r}: name what"
+        f" is compared by compare.before.run and compare.after.run. {_there([*before, *after])}"
+    )
+
+
+def _answers(
+    runs: Sequence[KeptRun], kept_scores: Mapping[str, Callable[[], DataFrame]]
+) -> set[tuple[Hashable, ...]]:
+    """Return which variant answered which question of which benchmark."""
+    keys = ["benchmark", "question", "policy", "variant"]
+    tables = (asked_in(kept_scores[one.key]())[keys] for one in runs)
+    return {key for table in tables for key in table.itertuples(index=False, name=None)}
+
+
+def asked_in(scores: DataFrame) -> DataFrame:
+    """Return kept scores with what each job asked; older ones tell their jobs alone."""
+    return scores if "question" in scores else scores.assign(question=scores["job_id"])
 
 
 def readable(kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]]) -> Iterator[KeptRun]:

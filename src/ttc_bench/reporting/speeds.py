@@ -10,6 +10,7 @@ from ttc_bench.reporting.comparisons import SIDES
 from ttc_bench.reporting.pairing import Name, jobs_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row, row_dicts
+from ttc_bench.statistics.decision import cost_word
 from ttc_bench.statistics.speed import Ratio, relative_speed, speed
 from ttc_bench.types import BASELINE, DataFrame
 
@@ -19,8 +20,9 @@ COLUMNS = {
     **dict.fromkeys(("speed", "speed_low", "speed_high"), "Float64"),
     "verdict": "string",
 }
-"""``speed`` is how many times as fast a is as b, with its interval. ``verdict`` is ``faster`` or
-``slower`` where the interval excludes 1, else ``undecided``."""
+"""``speed`` is how many times as fast a is as b, with its interval. ``verdict`` is that of every
+cost (`ttc_bench.statistics.decision.cost_word`), here of seconds: a is ``cheaper`` or ``dearer``
+where the interval excludes 1, else ``undecided``."""
 
 Times = dict[Name, tuple[Any, Any]]
 """Seconds of each variant and of its own control, by job; NaN where they were not measured."""
@@ -78,7 +80,7 @@ def _row(sides: Sequence[Name], ratio: Ratio) -> dict[str, Any]:
         "speed": ratio.ratio,
         "speed_low": ratio.low,
         "speed_high": ratio.high,
-        "verdict": "faster" if ratio.low > 1 else "slower" if ratio.high < 1 else "undecided",
+        "verdict": cost_word(ratio.inverse()),
     }
 
 

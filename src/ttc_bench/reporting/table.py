@@ -8,34 +8,35 @@ from ttc_bench.reporting.budgets import ALL
 from ttc_bench.reporting.decision import headline, lines
 from ttc_bench.reporting.params import Order
 from ttc_bench.reporting.privacy import TOLD
-from ttc_bench.reporting.row_dicts import full_name, group_key, row_dicts
-from ttc_bench.reporting.sheet import known, number, wrapped
+from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
+from ttc_bench.reporting.sheet import counted_as, known, wrapped
 from ttc_bench.reporting.speeds import speeds_of
 from ttc_bench.reporting.table_columns import Column, Entry, fitting, ordered, sheet, telling
 from ttc_bench.types import DataFrame
 
 GLOSSES = {
-    "speed": "speed is against plain decoding of the same jobs beside it",
+    "speed": "speed is against plain decoding of the same questions, timed beside it",
     "same": "same is the share of answers that are the baseline's",
 }
 """What columns mean, by heading; those that are not shown need no word."""
 
-REPLAYED = "r: has jobs with replayed calls, which have no time; times and speed are of the others."
+REPLAYED = (
+    "r: some calls were replayed from the journal of an earlier run, which have no time; times and"
+    " speed are of the others."
+)
 
 LEFT_OUT = "All columns, {n} more than fit here, are in summary.txt."
 
 FAILED = "{name}: {n_failed} of {n} failed: {failures}."
 
-COVERED = (
-    "{n_jobs} of the source's {source_jobs} questions, from {n_tasks} of its {source_tasks} types."
-)
+FLOORS = {
+    "constant": "{:.2f} by always the same answer",
+    "constant_by_task": "{:.2f} by the best one for each type",
+    "shuffled": "{:.2f} by the answer to another question of the type",
+}
+"""What scores without a look at the question, by column of the floors."""
 
-FLOORS = (
-    "Floors: {constant:.2f} one answer to everything, {constant_by_task:.2f} the best one of each"
-    " task, {shuffled} the answer to another question of the task."
-)
-
-AT_FLOOR = " Not shown to be above them: {names}."
+AT_FLOOR = " Not shown to be above that: {names}."
 
 NO_BASELINE = "{title}: there is no baseline, so nothing is compared with it."
 
@@ -156,7 +157,16 @@ def _decisions(decision: DataFrame, summary: DataFrame, width: int | None) -> It
 def coverage_line(floors: DataFrame, benchmark: str) -> str:
     """Return what of its source a benchmark covers; nothing where the jobs do not tell."""
     rows = (r for r in row_dicts(floors) if (r["benchmark"], r["task"]) == (benchmark, ALL))
-    return next((COVERED.format(**row) for row in rows if known(row["source_jobs"])), "")
+    return next((_covered(row) for row in rows if known(row["source_jobs"])), "")
+
+
+def _covered(row: Row) -> str:
+    n, of, types, all_types = (
+        int(row[name]) for name in ("n_jobs", "source_jobs", "n_tasks", "source_tasks")
+    )
+    questions = f"All {counted_as(n, 'question')}" if n == of else f"{n} of the {of} questions"
+    which = "its" if types == all_types else f"{types} of its"
+    return f"{questions} of the source, from {which} {counted_as(all_types, 'type')}."
 
 
 def floor_line(floors: DataFrame, benchmark: str, entries: Sequence[Entry]) -> str:
@@ -176,7 +186,8 @@ def floor_line(floors: DataFrame, benchmark: str, entries: Sequence[Entry]) -> s
     top = max(value for value in (floor["constant_by_task"], floor["shuffled"]) if known(value))
     lows = {full_name(entry.row): entry.reward.get("mean_low") for entry in entries}
     below = [name for name, low in lows.items() if known(low) and low <= top]
-    line = FLOORS.format(**{**floor, "shuffled": number(floor["shuffled"], "{:.2f}")})
+    told = (form.format(floor[name]) for name, form in FLOORS.items() if known(floor[name]))
+    line = f"Without a look at the question one scores {', '.join(told)}."
     return line + (AT_FLOOR.format(names=", ".join(below)) if below else "")
 
 

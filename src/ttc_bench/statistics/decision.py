@@ -294,13 +294,21 @@ class Candidate:
 
 def fastest(candidates: Sequence[Candidate]) -> Candidate | None:
     """Return the fastest of those that are shown to be faster and no worse, if any is."""
-    fit = [c for c in candidates if c.word in EQUAL and c.speed and c.speed.low > 1]
-    return max(fit, key=lambda c: c.speed.ratio if c.speed else 0.0, default=None)
+    fit = [
+        (c.speed.ratio, c)
+        for c in candidates
+        if c.word in EQUAL and c.speed and cost_word(c.speed.inverse()) == "cheaper"
+    ]
+    return max(fit, key=lambda timed: timed[0], default=(0.0, None))[1]
 
 
 def cheapest(candidates: Sequence[Candidate], cost: str) -> Candidate | None:
     """Return the cheapest of those that are shown to be cheaper and no worse, if any is."""
-    fit = [c for c in candidates if c.word in EQUAL and cost in c.costs and c.costs[cost].high < 1]
+    fit = [
+        c
+        for c in candidates
+        if c.word in EQUAL and cost in c.costs and cost_word(c.costs[cost]) == "cheaper"
+    ]
     return min(fit, key=lambda c: c.costs[cost].ratio, default=None)
 
 

@@ -23,11 +23,15 @@ class Ratio(NamedTuple):
     high: float
     n_pairs: int
 
+    def inverse(self) -> Ratio:
+        """Return the ratio of the second side to the first: of a speed, that of the seconds."""
+        return Ratio(1 / self.ratio, 1 / self.high, 1 / self.low, self.n_pairs)
+
 
 def speed(own_s: Floats, control_s: Floats, confidence: float = 0.95) -> Ratio:
     """Return how many times as fast a variant is as the control that ran beside each job.
 
-    The order of the two is to be drawn by a fair coin for each job. Then the log ratios of two
+    Which of the two comes first is to be drawn at random for each job. Then the log ratios of two
     equally fast decoders are symmetric about 0 and independent in sign, however the machine
     drifts, which is all that Wilcoxon's interval asks for.
 

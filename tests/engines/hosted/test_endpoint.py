@@ -95,6 +95,25 @@ def test_a_missing_key_is_one_line_that_names_the_variable(
     assert "\n" not in raised.value.message
 
 
+@pytest.mark.parametrize("target", ["groq/llama-3.3-70b-versatile", "anthropic/claude-sonnet-4-5"])
+def test_what_makes_no_call_needs_no_key_and_knows_the_same(
+    monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """An estimate reads the journal by the fingerprint, and the price."""
+    for variable in ("GROQ_API_KEY", "ANTHROPIC_API_KEY", "OWN"):
+        monkeypatch.setenv(variable, "k-1234567890")
+    models = HostedModels(target=target, headers={"X-Own": "OWN"})
+    asked = models.build()
+    for variable in ("GROQ_API_KEY", "ANTHROPIC_API_KEY", "OWN"):
+        monkeypatch.delenv(variable)
+    unasked = models.build_unasked()
+    assert isinstance(unasked, HostedEngine)
+    assert isinstance(asked, HostedEngine)
+    assert unasked.fingerprint() == asked.fingerprint()
+    assert unasked.capabilities() == asked.capabilities()
+    assert unasked.endpoint().price == asked.endpoint().price is not None
+
+
 def test_an_unknown_provider_is_one_line() -> None:
     with pytest.raises(UserError, match="LiteLLM knows no provider for 'bogus/model'") as raised:
         HostedModels(target="bogus/model").build()

@@ -42,7 +42,8 @@ class Store:
         self.settings |= {key: lambda one=one: one for key, one in settings.items()}
 
     def choose(self, **params: Any) -> ComparedRuns:
-        return choose_runs(self.settings, parse_params(CompareParams, params, "compare"))
+        asked = parse_params(CompareParams, params, "compare")
+        return choose_runs(self.settings, self.scores, asked)
 
     def compare(self, **params: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
         return load_runs(self.scores, self.choose(**params), PARAMS)
@@ -304,12 +305,32 @@ def test_without_runs_it_says_how_to_make_one() -> None:
 
 def test_nothing_in_common_is_said(store: Store) -> None:
     store.keep("wednesday", scores("self_refine", "feedback", [1.0]))
-    table, left_out = store.compare()
-    text = show_changes(
-        store.choose(), changes(table, PARAMS), changed_settings(store.choose()), left_out
-    )
+    sides = {"before": {"run": "tuesday"}}
+    table, left_out = store.compare(**sides)
+    chosen = store.choose(**sides)
+    text = show_changes(chosen, changes(table, PARAMS), changed_settings(chosen), left_out)
     assert "Nothing can be compared" in text
     assert "variant run only after: self_refine.feedback" in text
+
+
+def test_without_names_a_run_is_compared_with_the_latest_that_is_like_it(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither other questions nor other variants are; what is passed over is told."""
+    others = scores("baseline", "greedy", [1.0] * 9).assign(benchmark="worf_sim")
+    store.keep("wednesday", others)
+    store.keep("thursday", scores("self_refine", "feedback", [1.0] * 9))
+    store.keep("friday", scores("cascade", "agreement", [1.0] * 3))
+    with caplog.at_level("INFO"):
+        assert names(store.choose()) == [("tuesday", "target", "friday", "target")]
+    assert "'tuesday'" in caplog.text
+    assert "passed over: 'thursday', 'wednesday'" in caplog.text
+    store.keep("saturday", others.assign(question="of nobody else"))
+    with pytest.raises(UserError, match=r"a variant in common with run 'saturday'.*thursday") as no:
+        store.choose()
+    assert len(str(no.value).splitlines()) == 1
+    named = store.choose(before={"run": "friday"})
+    assert names(named) == [("friday", "target", "saturday", "target")]
 
 
 def test_one_question_has_a_change_and_no_interval() -> None:

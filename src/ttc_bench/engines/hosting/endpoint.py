@@ -149,6 +149,7 @@ def resolve(
     price: Price | None = None,
     extra_body: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    has_keys: bool = True,
 ) -> Endpoint:
     """Return how LiteLLM reaches a model; no call is made.
 
@@ -162,20 +163,24 @@ def resolve(
         price: Price to use instead of LiteLLM's.
         extra_body: Fields to add to every request.
         headers: Names of environment variables that hold headers of the user's own, by header.
+        has_keys: Whether keys and headers are to be read; else nothing is asked for them, and no
+            call can be made.
 
     Raises:
         UserError: If there is no such provider, no key, or no way to read its stream here.
     """
     library = litellm()
     model, provider, listed_key, listed_base = _provider(library, name, api_base)
-    key, variable = _key(library, name, provider, listed_key, api_base is not None)
+    is_open = api_base is not None or not has_keys
+    key, variable = _key(library, name, provider, listed_key, is_open)
     base = api_base or listed_base or _ADDRESSES.get(provider) or _local(provider)
     _check_address(base)
-    direct = _reached(transport, model, provider, key, base)
+    # Where no call is made any word will do: some providers' headers cannot be built without one.
+    direct = _reached(transport, model, provider, key if has_keys else key or "none", base)
     dialect = _dialect(provider) if direct else provider
     supported = frozenset(library.get_supported_openai_params(model, dialect) or ())
     url, known = direct or (None, {})
-    own = _own_headers(headers or {})
+    own = _own_headers(headers or {}) if has_keys else {}
     return Endpoint(
         name=name,
         provider=provider,
@@ -233,7 +238,7 @@ def _reached(
 
 
 def _key(
-    library: Any, name: str, provider: str, key: str | None, has_own_address: bool
+    library: Any, name: str, provider: str, key: str | None, may_lack: bool
 ) -> tuple[str, str]:
     """Return the key and the variable that holds it; endpoints of one's own may have no key.
 
@@ -246,7 +251,7 @@ def _key(
     if key == "fake-api-key":  # LiteLLM's word for none
         key = None
     key = key or os.environ.get(variable)
-    if key is None and variables and not has_own_address:
+    if key is None and variables and not may_lack:
         raise UserError(
             f"{name} has no key: set the environment variable {' or '.join(variables)}"
             " (or put it under `hosted` in conf/local/credentials.yml)."

@@ -16,7 +16,7 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             node(
                 choose_runs,
-                inputs=["kept_settings", "params:compare"],
+                inputs=["kept_settings", "kept_scores", "params:compare"],
                 outputs="compared_runs",
                 name="choose_runs",
             ),

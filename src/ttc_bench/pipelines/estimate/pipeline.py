@@ -17,7 +17,14 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             node(
                 estimate,
-                inputs=["params:estimate", "asked_jobs", "engine", "journal", *settings, *points],
+                inputs=[
+                    "params:estimate",
+                    "asked_jobs",
+                    "unasked_engine",
+                    "journal",
+                    *settings,
+                    *points,
+                ],
                 outputs="cost_estimate",
                 name="estimate",
                 tags="estimate",

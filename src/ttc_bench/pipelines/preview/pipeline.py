@@ -14,7 +14,7 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             node(
                 preview,
-                inputs=["asked_jobs", "engine", "params:preview"],
+                inputs=["asked_jobs", "unasked_engine", "params:preview"],
                 outputs="preview_text",
                 name="preview",
                 tags="preview",

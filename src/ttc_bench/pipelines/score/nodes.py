@@ -139,7 +139,9 @@ def compute(batch: ScoringBatch) -> Iterator[Columns]:
 
     order = _families(batch.params)
     with using_encoder(batch.params.sentence_encoder()):
-        for name in tqdm(order, desc="score", unit="family", mininterval=0.5, leave=False):
+        for name in tqdm(
+            order, desc="score", unit=" groups of metrics", mininterval=0.5, leave=False
+        ):
             columns = _checked(METRICS[name], batch)
             if name == FIRST:
                 first = {key: [_number(v) for v in values] for key, values in columns.items()}

@@ -41,7 +41,7 @@ def quality_vs_cost(frontier: DataFrame, intervals: DataFrame) -> Figure:
 def _panel(
     facet: Facet, points: DataFrame, rewards: DataFrame, choice: int, cost: Cost
 ) -> Panel:  # fmt: skip
-    unit = _unit(cost)
+    unit = cost.unit
     steps = points[points["on_frontier"].astype(bool)].sort_values("cost")
     line = Line(
         (steps["cost"] * cost.factor).tolist(), steps["quality"].tolist(), FAINT, steps=True
@@ -82,14 +82,10 @@ def _dot(
         row["quality"],
         name,
         colour(row["policy"]),
-        f"{name}<br>{_unit(cost)} {x:.4g}<br>reward {row['quality']:.3f}<br>{place}"
+        f"{name}<br>{cost.unit} {x:.4g}<br>reward {row['quality']:.3f}<br>{place}"
         f"<br>{row['n']} responses",
         interval(reward["mean_low"], reward["mean_high"]) if reward else None,
         marker=marker(order, key),
         strong=leading,
         size=7.6 if leading else 5.8,
     )
-
-
-def _unit(cost: Cost) -> str:
-    return "GFLOP" if cost.letter == "F" else cost.name
