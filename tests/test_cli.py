@@ -14,6 +14,7 @@ from tests.conftest import ROOT, KedroRun
 
 from ttc_bench.cli import _cause, parse_params_option, run
 from ttc_bench.errors import UserError
+from ttc_bench.hooks.parameters import ConfigLoader, yaml_faults
 
 BAD_INPUT = {
     "unknown node": (["--pipeline=speculative", "--nodes=nosuch"], ["nodes named ['nosuch']"]),
@@ -102,7 +103,7 @@ def test_bad_input_stops_before_any_generation(
         ("options.yml", "", "holds no section 'run:'"),
         ("options.yml", "run: {pipelin: x}", "unknown option 'pipelin'. Did you mean 'pipeline"),
         ("options.yml", "run: {pipeline: speculativ}", "unknown pipeline 'speculativ'"),
-        ("conf/local/parameters.yml", "a: [1, 2", "conf/local/parameters.yml, unable to read"),
+        ("conf/local/parameters.yml", "a: [1, 2", "conf/local/parameters.yml, line 1"),
         ("conf/local/parameters.yml", "- 1", "parameters.yml holds no names with values"),
         ("conf/local/parameters.yml", "limit: ${x}", "Interpolation key 'x' not found"),
         ("conf/local/catalog.yml", "x: 3", "Catalog entry 'x' is not a valid dataset"),
@@ -121,6 +122,27 @@ def test_a_file_that_cannot_be_read_is_told(
     (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
     assert expected in line
     assert isinstance(result.exception, SystemExit)
+
+
+def test_all_faults_of_all_yaml_files_are_told(tmp_path: Path) -> None:
+    """A parser ends at its first fault; each part under a name of its own is parsed."""
+    files = {
+        "a.yml": "limit: [1, 2\nseed: 3\nmodel:\n  a: 1\n   b: 2\nlast: 'open\n",
+        "b.yml": "a: 1\na: 2\n",
+        "c.yml": "sound: 1\n",
+    }
+    told = {name: [] for name in files}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        faults = yaml_faults(tmp_path / name)
+        assert all(fault.startswith(f"{tmp_path / name}, line ") for fault in faults)
+        told[name] = [fault.partition(", line ")[2].partition(",")[0] for fault in faults]
+    assert told == {"a.yml": ["2", "5", "7"], "b.yml": ["2"], "c.yml": []}
+    loader = ConfigLoader(str(tmp_path), base_env=".", default_run_env=".")
+    loader.config_patterns["parameters"] = ["*.yml"]
+    with pytest.raises(UserError) as told_at_once:
+        loader["parameters"]
+    assert len(told_at_once.value.message.splitlines()) == 4
 
 
 def test_a_fault_of_ours_keeps_its_traceback() -> None:

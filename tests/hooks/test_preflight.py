@@ -12,7 +12,7 @@ from tests.conftest import REFERENCE, KedroRun
 from tests.engines.tiny_models import save_llama
 
 from ttc_bench.engines import engine_params
-from ttc_bench.hooks.preflight import capability_faults, untaught
+from ttc_bench.hooks.preflight import capability_faults, unselected, untaught
 from ttc_bench.pipelines.generate.params import sweep
 from ttc_bench.policies import VARIANTS
 
@@ -112,3 +112,10 @@ def test_kedro_run_runs_what_it_can(kedro_run: KedroRun, project: Path) -> None:
     responses = project / "data" / "07_model_output" / "responses"
     assert len(pd.read_parquet(responses / "speculative.prompt_lookup.parquet")) == 1
     assert len(pd.read_parquet(responses / "speculative.draft_model.parquet")) == 0
+
+
+def test_a_benchmark_run_by_its_name_and_not_selected_is_told() -> None:
+    settings = {"benchmarks": ["crm_sim", "worf_sim"]}
+    (line,) = unselected(["crmarena", "crm_sim", "speculative", "reporting"], settings)
+    assert line.startswith("crmarena: not among the selected benchmarks (crm_sim, worf_sim)")
+    assert list(unselected((), settings)) == []

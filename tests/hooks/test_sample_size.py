@@ -18,7 +18,7 @@ def lines_of(
     return list(sample_lines(ingested("crm_sim", limit), points, margin))
 
 
-@pytest.mark.parametrize("limit", [6, 12])
+@pytest.mark.parametrize("limit", [12, 24])
 def test_the_least_gain_is_that_of_the_questions_and_of_every_sweep_point(limit: int) -> None:
     settings = {"baseline.greedy": {}, "self_consistency.majority": {"n": [2, 4, 8]}}
     line, _ = lines_of(settings, limit)
@@ -26,6 +26,12 @@ def test_the_least_gain_is_that_of_the_questions_and_of_every_sweep_point(limit:
     assert f"by {least_gain(limit, 3):.2f} or more" in line
     assert f"{least_gain(limit):.2f} if it ran alone" in line
     assert f"{least_gain(100, 3):.2f} with 100 questions" in line
+
+
+def test_so_few_questions_that_no_gain_would_show_say_so() -> None:
+    line, _ = lines_of({"self_consistency.majority": {"n": [2, 4, 8]}}, 6)
+    assert least_gain(6, 3) == 1
+    assert "has to be higher by more than 1 (" in line
 
 
 def test_one_variant_is_compared_alone() -> None:

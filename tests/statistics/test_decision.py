@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
+from statsmodels.stats.contingency_tables import mcnemar
 
 from ttc_bench.statistics import Settings, compare
 from ttc_bench.statistics.decision import (
@@ -26,6 +27,7 @@ from ttc_bench.statistics.decision import (
     ratio_of_totals,
     shown_as_good,
     tango,
+    tango_score,
 )
 from ttc_bench.statistics.speed import Ratio
 
@@ -62,6 +64,17 @@ def test_tango_without_a_differing_pair_has_its_closed_form() -> None:
     z2 = norm.isf(0.025) ** 2
     for pairs in (24, 100, 400):
         assert tango(0, 0, pairs)[1] == pytest.approx(z2 / (pairs + z2))
+
+
+def test_tangos_ends_are_the_published_ones_and_at_0_mcnemars_statistic() -> None:
+    """Complete response of 161 patients (Cavo 2012), in Fagerland et al., Statistical Analysis of
+    Contingency Tables (2017), 8.6; neither scipy nor statsmodels has the interval."""
+    assert tango(6, 16, 161) == pytest.approx((-0.1240, -0.0054), abs=5e-5)
+    for gains, losses, same in ((6, 16, 139), (1, 7, 13), (0, 3, 21), (40, 20, 100)):
+        table = [[same, gains], [losses, 0]]
+        squared = mcnemar(table, exact=False, correction=False).statistic
+        score = tango_score(gains, losses, gains + losses + same, 0.0)
+        assert score**2 == pytest.approx(squared)
 
 
 def verdict_of(own: np.ndarray, base: np.ndarray, family: int = 1, same: bool = False) -> str:
@@ -191,6 +204,8 @@ def test_identical_says_what_may_still_differ() -> None:
     verdict = quality(base, base, True, versus, SETTINGS)
     assert verdict.word == "identical"
     assert verdict.differ_high == pytest.approx(0.117, abs=0.001)
+    exact = binomtest(0, len(base), alternative="less").proportion_ci(0.95, method="exact")
+    assert verdict.differ_high == pytest.approx(exact.high)
 
 
 @pytest.mark.parametrize(("clusters", "high"), [(60, 0.049), (30, 0.095), (12, 0.221), (1, 0.95)])

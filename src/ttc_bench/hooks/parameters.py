@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import itertools
 import json
 import logging
 import re
@@ -16,7 +18,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.shared_run import outside_id
@@ -28,6 +30,11 @@ T = TypeVar("T")
 
 Files = dict[Path, DictConfig]
 """Files of one folder of the configuration, as they stand there."""
+
+_YAML = (".yml", ".yaml")
+
+_TOP_LEVEL = re.compile(r"""^["']?[A-Za-z_][\w.{}-]*["']?\s*:""", re.MULTILINE)
+"""Where a part of a YAML file begins, under a name of its own."""
 
 _NAME = re.compile(r"[A-Za-z]\w*(?:-\w+)*")
 """What a source of one's own may be called: its name is part of ids and of paths."""
@@ -59,8 +66,7 @@ class ConfigLoader(OmegaConfigLoader):
         except MissingConfigException as error:
             raise UserError(_no_folder(Path(conf_path), str(error))) from error
         except (YAMLError, ValueError, OmegaConfBaseException, OSError) as error:
-            told = " ".join(str(error).split())
-            raise UserError(f"{conf_path}: a file of {key} cannot be read: {told}") from error
+            raise UserError(_unreadable(Path(conf_path), patterns, key, error)) from error
         return files
 
     def _check_duplicates(self, key: str, config: Files) -> None:
@@ -94,6 +100,50 @@ class ConfigLoader(OmegaConfigLoader):
         if key == "mlflow":
             _check_mlflow(settings)
         return settings
+
+
+def _unreadable(folder: Path, patterns: Iterable[str], key: str, error: Exception) -> str:
+    """Return what is wrong with the files of a folder: a line for each fault of YAML, or the error.
+
+    Kedro ends at the first file, and a parser at the first fault of a file.
+    """
+    files = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+    faults = [fault for path in files if path.suffix in _YAML for fault in yaml_faults(path)]
+    told = " ".join(str(error).split())
+    return "\n".join(faults) or f"{folder}: a file of {key} cannot be read: {told}"
+
+
+def yaml_faults(path: Path) -> list[str]:
+    """Return the faults of a YAML file, a line each.
+
+    Behind its first fault a parser is lost, so the parts under each top-level name are parsed one
+    by one; where these are sound, the fault is that of the whole.
+
+    Args:
+        path: The file.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    whole = _yaml_fault(text, 0)
+    if whole is None:
+        return []
+    starts = [0, *(match.start() for match in _TOP_LEVEL.finditer(text)), len(text)]
+    parts = (
+        _yaml_fault(text[start:end], text.count("\n", 0, start))
+        for start, end in itertools.pairwise(starts)
+    )
+    return [f"{path}, {fault}" for fault in [part for part in parts if part] or [whole]]
+
+
+def _yaml_fault(text: str, lines_above: int) -> str | None:
+    try:
+        OmegaConf.load(io.StringIO(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {lines_above + mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        return f"{place}{error.problem or error}"
+    except (YAMLError, ValueError, OSError):
+        return None
+    return None
 
 
 def _check_mlflow(settings: Mapping[str, Any]) -> None:

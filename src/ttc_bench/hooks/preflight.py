@@ -58,6 +58,8 @@ class Preflight:
             logger.info("%s", line)
         if names and (line := untaught(settings)):
             logger.warning("%s", line)
+        for line in unselected(run_params.get("namespaces") or (), settings):
+            logger.warning("%s", line)
 
 
 def untaught(settings: Mapping[str, Any]) -> str:
@@ -71,6 +73,24 @@ def untaught(settings: Mapping[str, Any]) -> str:
         f" {', '.join(others)} show that the way there works, and mean nothing. Your own model:"
         " --params=model.target=<folder or hub id>."
     )
+
+
+def unselected(namespaces: Iterable[str], settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each benchmark that is run by its name, and of which nothing is read.
+
+    Args:
+        namespaces: What the run is asked for by its boxes.
+        settings: All parameters as they were set.
+    """
+    from ttc_bench.benchmarks import BENCHMARKS
+
+    selected = settings.get("benchmarks") or ()
+    for name in namespaces:
+        if name in BENCHMARKS and name not in selected:
+            yield (
+                f"{name}: not among the selected benchmarks ({', '.join(selected)}), so nothing of"
+                f" it is read; --params=benchmarks=[{name}] selects it"
+            )
 
 
 def settings_lines(settings: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:

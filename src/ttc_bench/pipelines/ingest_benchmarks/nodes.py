@@ -12,6 +12,7 @@ from ttc_bench.benchmarks.selection import stratified
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.params import Params
 from ttc_bench.pipelines.ingest_benchmarks.params import QuestionSet
+from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.types import Job, Sample
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,10 @@ def _ingest(
 def _coverage(samples: Sequence[Sample], scored: Sequence[Sample], chance: float | None) -> str:
     """Return how many samples and task types are asked, of how many; what blind guesses score."""
     tasks, every = ({sample.task for sample in part} for part in (samples, scored))
-    line = f"{len(samples)} of {len(scored)} samples, {len(tasks)} of {len(every)} task types"
+    line = (
+        f"{len(samples)} of {counted_as(len(scored), 'sample')},"
+        f" {len(tasks)} of {counted_as(len(every), 'task type')}"
+    )
     return line if chance is None else f"{line}; a blind guess is right on {chance:.0%}"
 
 
