@@ -24,7 +24,6 @@ from ttc_bench.statistics.decision import (
     least_for,
     pairs_for_margin,
     quality,
-    ratio_of_totals,
     shown_as_good,
     tango,
     tango_score,
@@ -257,7 +256,7 @@ def test_numbers_that_are_no_counts_are_refused() -> None:
 
 
 def suite(rng: np.random.Generator, n: int, gains: list[float]) -> list[Candidate]:
-    """Variants on one baseline's questions, with costs and speeds as equal as the baseline's."""
+    """Variants on one baseline's questions; for costs and speeds see `test_luck_and_power`."""
     base = (rng.random(n) < 0.5).astype(float)
     own = []
     for gain in gains:
@@ -267,14 +266,11 @@ def suite(rng: np.random.Generator, n: int, gains: list[float]) -> list[Candidat
         own.append(np.where(flips < share, 1 - base, base))
     table = np.column_stack(own)
     family = compare(table, np.broadcast_to(base[:, None], table.shape), None, SETTINGS, 1.0)
-    costs = rng.lognormal(0, 1, (n, len(gains) + 1))
-    level = 1 - 0.05 / len(gains)
     return [
         Candidate(
             str(i),
             quality(own[i], base, False, versus, SETTINGS).word,
             versus.difference or 0.0,
-            costs={"tokens": ratio_of_totals(costs[:, i], costs[:, -1], None, level)},
         )
         for i, versus in enumerate(family)
     ]
@@ -286,7 +282,6 @@ def test_luck_alone_names_a_variant_in_at_most_5_of_100_suites(n: int) -> None:
     drawn = [suite(rng, n, [0.0] * 22) for _ in range(suites)]
     # Three standard errors of 5% of 150 suites are 5.3%.
     assert np.mean([best(each) is not None for each in drawn]) <= 0.05
-    assert np.mean([cheapest(each, "tokens") is not None for each in drawn]) <= 0.1
 
 
 def test_a_true_gain_of_a_quarter_is_named_at_100_questions() -> None:
@@ -307,21 +302,6 @@ def test_a_true_gain_of_a_tenth_takes_some_hundred_questions(
     share = np.mean([c is not None and c.name == "0" for c in named])
     assert least <= share <= most
     assert np.mean([c is not None and c.name != "0" for c in named]) <= 0.05
-
-
-@pytest.mark.parametrize(("n", "least"), [(24, 0.9), (100, 0.92), (400, 0.92)])
-@pytest.mark.parametrize("spread", [0.3, 1.0])
-def test_intervals_of_ratios_of_totals_cover_skewed_costs(
-    n: int, least: float, spread: float
-) -> None:
-    rng, rounds = np.random.default_rng(n), 600
-    covered = 0
-    for _ in range(rounds):
-        size = rng.lognormal(0, spread, n)
-        base, own = size * rng.lognormal(0, 0.3, n), 1.5 * size * rng.lognormal(0, 0.3, n)
-        ratio = ratio_of_totals(own, base)
-        covered += ratio.low <= 1.5 <= ratio.high
-    assert covered / rounds >= least
 
 
 def test_named_are_only_those_that_are_no_worse() -> None:

@@ -27,8 +27,8 @@ from ttc_bench.statistics.decision import (
     Quality,
     cost_word,
     quality,
-    ratio_of_totals,
 )
+from ttc_bench.statistics.ratios import ratio_of_totals
 from ttc_bench.statistics.speed import Ratio
 from ttc_bench.types import BASELINE, GROUP, DataFrame
 

@@ -139,31 +139,6 @@ def shown_as_good(
     return float(chances[is_within & (losses >= 0)].sum()) * step**2
 
 
-def ratio_of_totals(
-    own: Floats, base: Floats, clusters: Integers | None = None, confidence: float = 0.95
-) -> Ratio:
-    """Return what one side pays for every unit that the other pays on the same jobs.
-
-    The ratio of the sums, which is what a bill is made of, with an interval of its linear form
-    (Cochran, "Sampling Techniques", 1977, 6.3) that heeds the skewness of costs.
-
-    Args:
-        own: Costs of the first side, of shape (jobs,).
-        base: Costs of the second side, positive in sum.
-        clusters: The cluster of each job; ``None`` makes each its own.
-        confidence: Level of the interval.
-    """
-    import numpy as np
-
-    if not len(own) or not base.sum() > 0:
-        return Ratio(math.nan, math.nan, math.nan, 0)
-    ratio = float(own.sum() / base.sum())
-    values = ratio + (own - ratio * base) / base.mean()
-    ends = mean_intervals(values[:, None], clusters, confidence)
-    low, high = (float(end[0]) for end in (ends.low, ends.high))
-    return Ratio(ratio, max(0.0, low) if not np.isnan(low) else low, high, len(own))
-
-
 def cost_word(ratio: Ratio) -> CostWord:
     """Return what the interval of a ratio of costs allows one to say of its first side."""
     return "cheaper" if ratio.high < 1 else "dearer" if ratio.low > 1 else "undecided"

@@ -179,6 +179,52 @@ def means_of(values: Floats, clusters: Integers | None = None, bounds: Range = U
     return Means(mean, centre, error + known, df + known, skew, padded, count, low, high)
 
 
+class Contrasts:
+    """Means of one column less a multiple of another, for any multiples at once.
+
+    All that intervals need is a polynomial of the multiple, of sums over the two columns.
+
+    Args:
+        first: Shape (rows,); no value is missing.
+        second: The same.
+        clusters: The cluster of each row; ``None`` makes each row its own.
+    """
+
+    def __init__(self, first: Floats, second: Floats, clusters: Integers | None = None) -> None:
+        import numpy as np
+
+        data = by_cluster(np.column_stack([first, second]).astype(float), clusters)
+        with np.errstate(all="ignore"):
+            a, b = _scores(data).T
+            self._freedom = float(_freedom(data.sizes)[0])
+        self._total = float(data.sizes[:, 0].sum())
+        self._count = len(a)
+        self._means = data.sums.sum(axis=0) / self._total
+        self._squares = np.array([a @ a, -2 * a @ b, b @ b])
+        self._cubes = np.array([a**2 @ a, -3 * a**2 @ b, 3 * b**2 @ a, -(b**2) @ b])
+
+    def of(self, multiples: Floats) -> Means:
+        """Return the means of ``first - multiple * second``.
+
+        Of shape (multiples,), and (1,) where a figure is that of all of them.
+        """
+        import numpy as np
+
+        powers = multiples[:, None] ** np.arange(4)
+        squares, cubes = powers[:, :3] @ self._squares, powers @ self._cubes
+        # What rounding leaves where the columns are multiples of each other is no spread.
+        spread = powers[:, [0, 2]] @ self._squares[[0, 2]]
+        squares = np.where(squares <= _ROUNDING * spread, 0.0, squares)
+        mean = self._means[0] - multiples * self._means[1]
+        count, no_end = np.array([self._count]), np.array([np.inf])
+        known = np.where(count > 1, 0.0, np.nan)
+        with np.errstate(all="ignore"):
+            skew = _skew(squares, cubes, count)
+        skew = np.where((count < 3) | (squares == 0), 0.0, skew)
+        error, df = np.sqrt(squares) / self._total + known, self._freedom + known
+        return Means(mean, mean, error, df, skew, count < 0, count, -no_end, no_end)
+
+
 def _are_tied(values: Floats) -> Flags:
     """Return whether `TIED_SHARE` of the values of a column are one value."""
     import numpy as np
@@ -208,20 +254,41 @@ def _robust(data: Clusters) -> tuple[Floats, Floats, Floats, Floats]:
     import numpy as np
 
     total = data.sizes.sum(axis=0)
+    scores = _scores(data)
+    squares, cubes = (scores**2).sum(axis=0), (scores**3).sum(axis=0)
+    count = (data.sizes > 0).sum(axis=0)
     mean = data.sums.sum(axis=0) / total
-    left = 1 - data.sizes / total
-    gaps = data.sums - data.sizes * mean
+    return mean, np.sqrt(squares) / total, _freedom(data.sizes), _skew(squares, cubes, count)
+
+
+def _scores(data: Clusters) -> Floats:
+    """Return by how much each cluster is off the mean, in the measure of CR2."""
+    import numpy as np
+
+    total = data.sizes.sum(axis=0)
+    gaps = data.sums - data.sizes * data.sums.sum(axis=0) / total
     # What rounding leaves of equal values is no spread.
     gaps[np.abs(gaps) <= _ROUNDING * np.abs(data.sums).max(axis=0)] = 0.0
-    scores = gaps / np.sqrt(left)
+    scores: Floats = gaps / np.sqrt(1 - data.sizes / total)
+    return scores
+
+
+def _freedom(sizes: Floats) -> Floats:
+    """Return Satterthwaite's degrees of freedom."""
+    total = sizes.sum(axis=0)
     # Bell and McCaffrey's G, times the squared total: the sizes on its diagonal, beside it
     # the products of the weights' roots over the total.
-    weights = data.sizes**2 / left
+    weights = sizes**2 / (1 - sizes / total)
     others = (weights.sum(axis=0) ** 2 - (weights**2).sum(axis=0)) / total**2
-    df = total**2 / ((data.sizes**2).sum(axis=0) + others)
-    squares, count = (scores**2).sum(axis=0), (data.sizes > 0).sum(axis=0)
-    skew = (scores**3).sum(axis=0) / squares**1.5 * np.sqrt(count - 1) * np.sqrt(count)
-    return mean, np.sqrt(squares) / total, df, skew / (count - 2)
+    freedom: Floats = total**2 / ((sizes**2).sum(axis=0) + others)
+    return freedom
+
+
+def _skew(squares: Floats, cubes: Floats, count: Integers) -> Floats:
+    import numpy as np
+
+    skew: Floats = cubes / squares**1.5 * np.sqrt(count - 1) * np.sqrt(count) / (count - 2)
+    return skew
 
 
 def _hall_inverse(point: Floats, skew: Floats) -> Floats:
