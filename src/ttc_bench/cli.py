@@ -25,6 +25,7 @@ from ttc_bench.errors import UserError, told
 from ttc_bench.hooks.progress import PROGRESS
 from ttc_bench.hooks.tracking import end_runs
 from ttc_bench.params import unknown
+from ttc_bench.reporting.sheet import counted_as
 
 if TYPE_CHECKING:
     from ttc_bench.dashboard.store import Store
@@ -334,8 +335,8 @@ def export(rater: str, pairs: int, to: Path | None, env: str | None) -> None:
         raise UserError(f"there is no pair that {name} has not judged or been handed.")
     write(handed, place)
     click.echo(
-        f"{place}: {len(handed)} pairs for {name}. The column preference takes left, right, tie or"
-        f" both bad; `kedro sheet read {place.name}` then reads it."
+        f"{place}: {counted_as(len(handed), 'pair')} for {name}. The column preference takes left,"
+        f" right, tie or both bad; `kedro sheet read {place.name}` then reads it."
     )
 
 

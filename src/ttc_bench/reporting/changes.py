@@ -12,7 +12,7 @@ from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.run_choice import KeptRun
-from ttc_bench.reporting.sheet import Sheet, cell, known, number, plain_sheet
+from ttc_bench.reporting.sheet import Sheet, cell, counted_as, known, number, plain_sheet
 from ttc_bench.reporting.verdicts import word_of
 from ttc_bench.statistics.decision import Word
 from ttc_bench.types import DataFrame
@@ -38,7 +38,7 @@ HEADINGS = (
 LEFT = ("policy.variant", "verdict")
 
 REPLAYED = (
-    " {replayed} of {pairs} pairs have a side that was replayed from the journal: where the other"
+    " Of {pairs} pairs {replayed} have a side that was replayed from the journal: where the other"
     " side is the same stored call, an answer is compared with itself."
 )
 
@@ -122,8 +122,8 @@ def headlines(changes: DataFrame) -> list[str]:
         count = Counter(str(row["verdict"]) for row in rows)
         text = ", ".join(f"{count[word]} {word}" for word in get_args(Word) if count[word])
         up, down, pairs = (int(part[name].sum()) for name in ("n_up", "n_down", "n_pairs"))
-        line = f"{title(key)}: of {len(rows)} variants {text};"
-        line += f" of {pairs} rewards {up} rose and {down} fell."
+        line = f"{title(key)}: of {counted_as(len(rows), 'variant')} {text};"
+        line += f" of {counted_as(pairs, 'reward')} {up} rose and {down} fell."
         if replayed := int(part["n_replayed"].sum()):
             line += REPLAYED.format(replayed=replayed, pairs=pairs)
         decided = [row for row in rows if row["verdict"] in ("better", "worse")]
@@ -182,7 +182,7 @@ def left_out(not_compared: DataFrame) -> list[str]:
         names = [full_name(row) for row in row_dicts(part)]
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         most = int(part["n_questions"].max())
-        lines.append(f"{benchmark}, {reason}: {shown} ({most} questions)")
+        lines.append(f"{benchmark}, {reason}: {shown} ({counted_as(most, 'question')})")
     return lines
 
 

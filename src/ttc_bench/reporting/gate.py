@@ -325,13 +325,12 @@ def _seen(verdict: Verdict) -> str:
 
 
 def _told(verdicts: list[Verdict]) -> str:
-    words = [verdict.ruling.word for verdict in verdicts]
-    count = len(words)
-    if word_of(verdicts) == "NO-GO":
-        return f"{words.count('NO-GO')} of {count} limits are shown to be broken."
-    if word_of(verdicts) == "INCONCLUSIVE":
-        return f"{words.count('INCONCLUSIVE')} of {count} limits are neither kept nor broken yet."
-    return f"all {count} limits are shown to be kept."
+    words, word = [verdict.ruling.word for verdict in verdicts], word_of(verdicts)
+    limits = counted_as(len(words), "limit")
+    if word == "GO":
+        return f"all of {limits} shown to be kept."
+    fault = "shown to be broken" if word == "NO-GO" else "neither kept nor broken yet"
+    return f"{words.count(word)} of {limits} {fault}."
 
 
 def as_json(verdicts: list[Verdict]) -> dict[str, Any]:

@@ -64,7 +64,10 @@ def render(
             details=[
                 ("Every variant against the baseline", plain_sheet(tables["verdicts"])),
                 ("Every pair of variants", comparison_sheet(tables["comparisons"])),
-                ("Speed of every pair of variants", plain_sheet(tables["speeds"])),
+                (
+                    "Speed of every pair of variants (cheaper or dearer by seconds)",
+                    plain_sheet(tables["speeds"]),
+                ),
                 ("Floors: what answering without looking scores", plain_sheet(tables["floors"])),
                 ("Frontier by difficulty and cost", plain_sheet(tables["frontier"])),
                 ("Best choice by budget", plain_sheet(tables["choices"])),

@@ -10,7 +10,7 @@ from ttc_bench.reporting.budgets import COSTS
 from ttc_bench.reporting.candidates import candidate, change, paid_cost
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.row_dicts import Row, full_name
-from ttc_bench.reporting.sheet import known
+from ttc_bench.reporting.sheet import counted_as, known
 from ttc_bench.reporting.verdicts import is_unanswered, word_of
 from ttc_bench.statistics.decision import Candidate, best, best_within, least_for
 from ttc_bench.types import BASELINE
@@ -175,7 +175,8 @@ def reward(row: Row) -> str:
     text = f"reward {row['reward_mean']:.3f}"
     if known(row["reward_low"]) and known(row["reward_high"]):
         text += f" [{row['reward_low']:.2f}, {row['reward_high']:.2f}]"
-    return f"{text} on {int(row['n_questions'])} questions" if known(row["n_questions"]) else text
+    n = row["n_questions"]
+    return f"{text} on {counted_as(int(n), 'question')}" if known(n) else text
 
 
 def _amount(metric: str, value: float) -> str:

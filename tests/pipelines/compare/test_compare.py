@@ -98,7 +98,7 @@ def test_answers_that_may_be_compared_with_themselves_are_counted(store: Store) 
     stored = stored.assign(calls=3.0, spent_calls=np.where(in_part, 1.0, 3.0))
     rows = changes(stored, PARAMS)
     assert rows.set_index("metric").loc["reward", "n_replayed"] == 3
-    assert "3 of 40 pairs have a side that was replayed" in headlines(rows)[0]
+    assert "Of 40 pairs 3 have a side that was replayed" in headlines(rows)[0]
 
 
 def test_sides_swap_by_their_names(store: Store) -> None:

@@ -15,6 +15,7 @@ from ttc_bench.reporting.hosts import of_one_host
 from ttc_bench.reporting.pairing import Jobs, jobs_of, range_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import apart
+from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.reporting.tracker import Tracker
 from ttc_bench.statistics import compare, mean_intervals, quantile_interval
 from ttc_bench.types import BASELINE, GROUP, DataFrame, Job
@@ -254,7 +255,7 @@ def check_valid_share(
         if share < min_valid_share:
             lines.append(
                 f"{row['policy']}.{row['variant']} on {row['benchmark']}: {row['n_failed']} of"
-                f" {row['n']} responses failed ({row['failures']}); the parameter"
+                f" {counted_as(row['n'], 'response')} failed ({row['failures']}); the parameter"
                 f" min_valid_share asks for {min_valid_share:.0%} valid ones."
             )
     if lines:

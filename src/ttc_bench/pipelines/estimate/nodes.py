@@ -14,6 +14,7 @@ from ttc_bench.pipelines.generate.params import Points, TimingParams
 from ttc_bench.policies import Session, Variant
 from ttc_bench.policies.control import sessions, timed_jobs
 from ttc_bench.policies.journal import Journal
+from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.statistics.totals import total
 from ttc_bench.types import BASELINE, DataFrame, Job
 
@@ -105,7 +106,7 @@ def total_line(table: DataFrame) -> str:
         dollars = f"dollars unknown: no price of {', '.join(unpriced)} (set model.prices)"
     tokens = table[["prompt_tokens", "completion_tokens"]].sum()
     return (
-        f"{table['paid_calls'].sum()} calls to pay of {table['calls'].sum()},"
+        f"{table['paid_calls'].sum()} of {counted_as(table['calls'].sum(), 'call')} to pay,"
         f" {tokens['prompt_tokens']} tokens of prompts, {tokens['completion_tokens']} of answers,"
         f" {dollars}. No call was made."
     )

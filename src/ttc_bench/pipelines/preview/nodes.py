@@ -9,6 +9,7 @@ import click
 from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.engines.base import Engine
 from ttc_bench.pipelines.preview.params import PreviewParams
+from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.types import Job
 
 _WRITINGS = ("{}", "The answer is **{}**.", "So it is $\\boxed{{{}}}$.", "#### {}")
@@ -41,7 +42,8 @@ def preview(jobs: list[Job], engine: Engine, params: PreviewParams) -> str:
 def _first(jobs: Sequence[Job], count: int, engine: Engine) -> Iterator[str]:
     """Yield the lines of the first questions of a benchmark."""
     shown = jobs[:count]
-    yield f"{jobs[0].benchmark}: {len(shown)} of {len(jobs)} questions (preview.prompts)"
+    of = counted_as(len(jobs), "question")
+    yield f"{jobs[0].benchmark}: {len(shown)} of {of} (preview.prompts)"
     for job in shown:
         yield from _shown(job, jobs, engine)
 

@@ -11,7 +11,7 @@ from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.plots import Plot
 from ttc_bench.reporting.plots.facets import interval, variant_axis, variants_of
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
-from ttc_bench.reporting.sheet import known
+from ttc_bench.reporting.sheet import counted_as, known
 from ttc_bench.reporting.verdicts import ENDS
 from ttc_bench.statistics.decision import EQUAL
 from ttc_bench.types import DataFrame
@@ -57,7 +57,7 @@ def _dots(changes: DataFrame, change: Change) -> Iterator[Dot]:
         name = full_name(row)
         moved = row["verdict"] in ("better", "worse", "cheaper", "dearer")
         decided = moved or row["verdict"] in EQUAL
-        hover = f"{name}<br>{value:+.4g}<br>{row['verdict']}, {row['n_pairs']} pairs"
+        hover = f"{name}<br>{value:+.4g}<br>{row['verdict']}, {counted_as(row['n_pairs'], 'pair')}"
         tint = colour(row["policy"])
         yield Dot(value, name, name, tint, hover, interval(low, high), strong=moved, filled=decided)
 

@@ -12,6 +12,7 @@ from ttc_bench.reporting.pairing import Name
 from ttc_bench.reporting.plots import plot
 from ttc_bench.reporting.plots.facets import Facet, facets, interval, variants_of
 from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.types import DataFrame
 
 
@@ -83,7 +84,7 @@ def _dot(
         name,
         colour(row["policy"]),
         f"{name}<br>{cost.unit} {x:.4g}<br>reward {row['quality']:.3f}<br>{place}"
-        f"<br>{row['n']} responses",
+        f"<br>{counted_as(row['n'], 'response')}",
         interval(reward["mean_low"], reward["mean_high"]) if reward else None,
         marker=marker(order, key),
         strong=leading,
