@@ -257,7 +257,7 @@ def test_every_picture_has_its_finding_in_words_and_none_is_empty() -> None:
     nothing = tables(failing=("baseline.greedy", "best_of_n.verifier", "cascade.confidence"))
     page = Page(report(nothing))
     assert not page.alts
-    assert "No variant of this run kept several samples of a question" in page.shown
+    assert "No variant of this run drew samples and noted their pool" in page.shown
     assert "The cost in FLOPs is not known here" in page.shown or "No response" in page.shown
 
 

@@ -9,7 +9,7 @@ from ttc_bench.reporting.drawing.figure import FAINT, Axis, Figure, Line, Panel
 from ttc_bench.reporting.plots import plot
 from ttc_bench.types import DataFrame
 
-NOTHING = "No variant of this run kept several samples of a question with their rewards."
+NOTHING = "No variant of this run drew samples and noted their pool, which a curve needs."
 
 
 class Look(NamedTuple):
