@@ -115,12 +115,13 @@ def test_floors_are_of_each_apart() -> None:
 
 def test_before_a_run_the_questions_of_each_are_counted_apart() -> None:
     points = {"self_consistency.majority": sweep("self_consistency.majority", {"n": 2})}
-    lines = list(sample_lines(jobs_with_private_ones(), points, 0.05))
-    assert [line.split(",")[0] for line in lines] == [
+    *lines, _ = sample_lines(jobs_with_private_ones(), points, 0.05)
+    assert [line.split(" for ")[0] for line in lines] == [
         "crmarena: 30 questions",
         "crmarena.privacy: 20 questions",
     ]
-    assert len(list(sample_lines(jobs_with_private_ones(), points, 0.05, pool=True))) == 1
+    (line, _) = sample_lines(jobs_with_private_ones(), points, 0.05, pool=True)
+    assert line.startswith("crmarena: 50 questions for 1 variant")
 
 
 def test_each_is_timed_on_jobs_of_its_own() -> None:
