@@ -103,7 +103,11 @@ def test_bad_input_stops_before_any_generation(
         ("options.yml", "", "holds no section 'run:'"),
         ("options.yml", "run: {pipelin: x}", "unknown option 'pipelin'. Did you mean 'pipeline"),
         ("options.yml", "run: {pipeline: speculativ}", "unknown pipeline 'speculativ'"),
-        ("conf/local/parameters.yml", "a: [1, 2", "conf/local/parameters.yml, line 1"),
+        (
+            "conf/local/parameters.yml",
+            "a: [1, 2",
+            "conf/local/parameters.yml, line 2, column 1: did not find",
+        ),
         ("conf/local/parameters.yml", "- 1", "parameters.yml holds no names with values"),
         ("conf/local/parameters.yml", "limit: ${x}", "Interpolation key 'x' not found"),
         ("conf/local/catalog.yml", "x: 3", "Catalog entry 'x' is not a valid dataset"),

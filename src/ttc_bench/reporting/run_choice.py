@@ -129,7 +129,8 @@ def _sharing(
     Raises:
         UserError: If there is none.
     """
-    asked, passed, left = _answers(after, kept_scores), [], list(before)
+    asked, left = _answers(after, kept_scores), list(before)
+    passed: list[str] = []
     while left:
         latest = _latest(left)
         if asked & _answers(latest, kept_scores):

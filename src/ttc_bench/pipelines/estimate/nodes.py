@@ -106,7 +106,7 @@ def total_line(table: DataFrame) -> str:
         dollars = f"dollars unknown: no price of {', '.join(unpriced)} (set model.prices)"
     tokens = table[["prompt_tokens", "completion_tokens"]].sum()
     return (
-        f"{table['paid_calls'].sum()} of {counted_as(table['calls'].sum(), 'call')} to pay,"
+        f"{table['paid_calls'].sum()} of {counted_as(int(table['calls'].sum()), 'call')} to pay,"
         f" {tokens['prompt_tokens']} tokens of prompts, {tokens['completion_tokens']} of answers,"
         f" {dollars}. No call was made."
     )
