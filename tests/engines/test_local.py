@@ -8,12 +8,13 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.engines.conftest import job_requests
+from tests.engines.decoding.test_elastic_batch import run_all
 from tests.engines.tiny_models import (
     CORPUS,
     ask,
@@ -49,7 +50,7 @@ from ttc_bench.engines.base import (
     Sampling,
 )
 from ttc_bench.engines.completion import CallError, Completion
-from ttc_bench.engines.decoding import FixedLayer
+from ttc_bench.engines.decoding import ElasticBatch, FixedLayer, PromptLookup
 from ttc_bench.engines.local import LocalEngine, LocalModels
 from ttc_bench.engines.runtime.context import DecodeContext
 from ttc_bench.engines.runtime.stack import LayerStack
@@ -151,6 +152,8 @@ def test_top_p_and_top_k_leave_out_the_tail() -> None:
     assert nucleus.tolist() == pytest.approx([0.625, 0.375, 0, 0])
     top_k = Sampler(Sampling(temperature=1.0, top_k=3), 0).probabilities(logits)
     assert top_k.tolist() == pytest.approx([0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0])
+    coldest = Sampler(Sampling(temperature=5e-324, top_p=5e-324), 0)
+    assert coldest.probabilities(logits).tolist() == [1, 0, 0, 0]
     sampler = Sampler(Sampling(temperature=1.0, top_p=0.7), 0)
     assert {sampler.choose(logits) for _ in range(200)} == {0, 1}
 
@@ -352,7 +355,7 @@ def test_weights_that_a_checkpoint_lacks_are_never_made_up(tmp_path: Path) -> No
 MISFITS = {
     "num_hidden_layers": (3, r"no place for model\.layers\.3\..* and \d+ others"),
     "intermediate_size": (128, r"layers\.0\.mlp\..* is \(64, 96\) in the file and \(64, 128\)"),
-    "vocab_size": (300, r"embed_tokens\.weight is \(400, 64\) in the file and \(300, 64\)"),
+    "vocab_size": (448, r"embed_tokens\.weight is \(400, 64\) in the file and \(448, 64\)"),
 }
 
 
@@ -366,6 +369,58 @@ def test_weights_that_do_not_fit_their_config_are_told(
     with pytest.raises(UserError, match=told) as failure:
         LocalModels(target=str(path)).build().language_model()
     assert "\n" not in failure.value.message
+
+
+def test_ids_without_an_embedding_are_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    """What a text alone can name is a failed call, and a padding token is none."""
+    path = Path(save_llama(tmp_path, seed=1, vocab_size=300))
+    with pytest.raises(
+        UserError, match=r"makes ids up to 399, but .* those of 300 tokens: give it"
+    ):
+        LocalModels(target=str(path)).build()
+    tokenizer = make_tokenizer(vocab=300)
+    tokenizer.add_tokens(["<|never|>"], special_tokens=True)
+    tokenizer.save_pretrained(path)
+    engine = LocalModels(target=str(path)).build()
+    assert run(engine, ask("Hello", max_tokens=2))
+    with pytest.raises(CallError, match=r"the token '<\|never\|>' \(300\), but .* 300 tokens"):
+        run(engine, ask("What does <|never|> mean?"))
+    reading = engine.prompt_logprobs("<|never|>", "target")
+    with pytest.raises(CallError, match="embeddings for 300"):
+        asyncio.run(reading)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), DRAWN])
+def test_a_model_that_computes_no_numbers_answers_nothing(
+    sampling: Sampling, tmp_path: Path
+) -> None:
+    path = Path(save_llama(tmp_path, seed=1))
+    weights = load_file(path / "model.safetensors")
+    weights["model.norm.weight"][0] = math.inf
+    save_file(weights, path / "model.safetensors", {"format": "pt"})
+    engine, request = LocalModels(target=str(path)).build(), ask("Hello", sampling=sampling)
+    for asked in (request, replace(request, n=2, sampling=DRAWN)):
+        with pytest.raises(CallError, match=r"NaN.*model\.dtype") as failure:
+            run(engine, asked)
+        assert failure.value.error_type == "not_a_number"
+    together = dict(run_all(engine, [request, ask("Hi")], ElasticBatch()))
+    assert [cast(CallError, together[i]).error_type for i in (0, 1)] == 2 * ["not_a_number"]
+
+
+def test_near_ties_are_counted_in_half_precision(tmp_path: Path) -> None:
+    """Every token has a twin here, so that each choice is a tie; in float32 none is told."""
+    path = Path(save_llama(tmp_path, seed=1))
+    weights = load_file(path / "model.safetensors")
+    embeddings = weights["model.embed_tokens.weight"]
+    embeddings[200:] = embeddings[:200].flip(0)
+    save_file(weights, path / "model.safetensors", {"format": "pt"})
+    half, full = (LocalModels(target=str(path), dtype=t).build() for t in ("bfloat16", "float32"))
+    for decoding in (PLAIN, PromptLookup(max_ngram=1)):
+        request = ask("Hello", max_tokens=8, decoding=decoding)
+        completion = run(half, request)[0]
+        tokens = len(completion.token_ids)
+        assert completion.notes == (f"near_ties: {tokens} of {tokens} tokens",)
+        assert not run(full, request)[0].notes
 
 
 def test_what_a_checkpoint_asks_for_and_nothing_here_does_is_told(

@@ -16,6 +16,8 @@ NOTED: Mapping[str, str] = {
     "prompt_cut": "answer a prompt of which the server read a part",
     "usage": "have no token counts from their server: their tokens and dollars are null",
     "thinking": "had their reasoning ended by the budget",
+    "near_ties": "hold tokens whose two likeliest differ by rounding alone in half precision, so"
+    " that the shape of a pass decides (model.precision=exact computes in float32)",
     "finish": "ended without a reason that is known",
     "choices": "are the first of several that came",
     "past_max_tokens": "went on past the tokens that they were allowed",

@@ -6,6 +6,7 @@ Weights load when a role is first used, torch with them: naming the engine costs
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -175,11 +176,13 @@ class LocalEngine(Engine):
         place, models = self._placement, self.models
         names = ("enable_thinking", "reasoning_effort", "thinking_budget")
         thinking = {name: getattr(models, name) for name in names}
+        by_length = "longrope" in json.dumps(self._source(role).config)
         identity = (
             self._source(role).digest,
             ANSWERS_VERSION,
             str(place.dtype),
             place.device.type,
+            *(["rotary=2"] if by_length else []),
             *(f"{name}={value}" for name, value in thinking.items() if value is not None),
             *(f"template.{name}={value!r}" for name, value in sorted(models.template.items())),
         )
@@ -274,8 +277,14 @@ class LocalEngine(Engine):
                 yield i, error
         steps = batch.steps(model.white_box, contexts)
         while True:
-            with torch.inference_mode():
-                admitted, finished = next(steps, (None, []))
+            try:
+                with torch.inference_mode():
+                    admitted, finished = next(steps, (None, []))
+            except CallError as error:
+                # What ends a pass ends it for all rows.
+                for i in [i for i, context in contexts.items() if not context.out.done]:
+                    yield i, error
+                return
             if admitted is None:
                 return
             for i in admitted:
@@ -419,6 +428,7 @@ class LocalEngine(Engine):
             extra={
                 **context.extra,
                 **context.read_trace(),
+                **context.near_ties(),
                 "stop_reason": context.out.stop_string,
             },
         )

@@ -21,7 +21,7 @@ from tests.engines.tiny_models import CORPUS, ask, plain, run, save
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
-from ttc_bench.engines.base import Capability, Sampling
+from ttc_bench.engines.base import Capability, Request, Sampling
 from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.decoding import (
     ConfidenceExit,
@@ -106,6 +106,10 @@ HYBRID: dict[str, dict[str, Any]] = {
         "shared_expert_intermediate_size": 16,
     },
     "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "olmo_hybrid": {
+        "layer_types": ["linear_attention", "full_attention"], "linear_num_value_heads": 4,
+        "linear_num_key_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+    },
 }  # fmt: skip
 REFUSED = {
     "rwkv": "rwkv models take no key-value cache",
@@ -309,12 +313,24 @@ def test_a_batch_gives_the_tokens_of_each_alone(foreign: LocalEngine) -> None:
 
 
 def test_the_bill_is_what_pytorchs_counter_and_the_cache_say(foreign: LocalEngine) -> None:
-    """Counted on plain attention and on experts one by one, which the counter knows."""
     request = ask(TEXTS[0], max_tokens=12)
     completion = plain(foreign, request)
-    prompt = foreign.language_model().encode(request.messages)
+    flops, cache = counted(foreign, request, completion)
+    assert [completion.usage.prefill_flops, completion.usage.decode_flops] == flops
+    held = [t for layer in cache.layers for t in (layer.keys, layer.values) if t is not None]
+    assert completion.usage.peak_kv_bytes == sum(4 * t.numel() for t in held)
+
+
+def counted(
+    engine: LocalEngine, request: Request, completion: Completion
+) -> tuple[list[int], DynamicCache]:
+    """PyTorch's own count of prompt and answer, and the cache that they leave.
+
+    On plain attention and on experts one by one, which the counter knows.
+    """
+    prompt = engine.language_model().encode(request.messages)
     model = AutoModelForCausalLM.from_pretrained(
-        foreign.models.target,
+        engine.models.target,
         dtype=torch.float32,
         attn_implementation="eager",
         experts_implementation="eager",
@@ -327,15 +343,18 @@ def test_the_bill_is_what_pytorchs_counter_and_the_cache_say(foreign: LocalEngin
                 for tokens in passes:
                     model(torch.tensor([tokens]), past_key_values=cache, logits_to_keep=1)
             flops.append(counter.get_total_flops())
-    assert [completion.usage.prefill_flops, completion.usage.decode_flops] == flops
-    held = [t for layer in cache.layers for t in (layer.keys, layer.values) if t is not None]
-    assert completion.usage.peak_kv_bytes == sum(4 * t.numel() for t in held)
+    return flops, cache
 
 
 def test_samples_drawn_together_are_those_drawn_alone(foreign: LocalEngine) -> None:
-    request = ask(CORPUS[1], max_tokens=8, sampling=Sampling(temperature=0.8, seed=3), n=3)
-    together = [c.token_ids for c in run(foreign, request)]
-    alone = [run(foreign, replace(request, n=1, first_index=i))[0].token_ids for i in range(3)]
+    check_samples(foreign, max_tokens=8)
+
+
+def check_samples(engine: LocalEngine, max_tokens: int) -> None:
+    """Samples of one call are those of calls of their own."""
+    request = ask(CORPUS[1], max_tokens=max_tokens, sampling=Sampling(temperature=0.8, seed=3), n=3)
+    together = [c.token_ids for c in run(engine, request)]
+    alone = [run(engine, replace(request, n=1, first_index=i))[0].token_ids for i in range(3)]
     assert together == alone
 
 
@@ -346,7 +365,14 @@ def test_a_model_with_a_state_samples_and_batches_and_refuses_the_rest(
     engine = LocalModels(target=build(tmp_path, kind, 4, **HYBRID[kind])).build()
     requests = [ask(text, max_tokens=8) for text in (TEXTS[0], "x")]
     assert [list(plain(engine, r).token_ids) for r in requests] == generated(engine, requests)
-    test_samples_drawn_together_are_those_drawn_alone(engine)
+    for text in (TEXTS[0], 2 * TEXTS[1]):
+        # Chunks of a recurrence are padded: one that is begun costs as much as a whole one.
+        request = ask(text, max_tokens=2)
+        completion = plain(engine, request)
+        flops, _ = counted(engine, request, completion)
+        bill = [completion.usage.prefill_flops, completion.usage.decode_flops]
+        assert bill == pytest.approx(flops, rel=1e-6)
+    check_samples(engine, max_tokens=8)
     together = dict(run_all(engine, requests, ElasticBatch()))
     for index, request in enumerate(requests):
         assert cast(Completion, together[index]).token_ids == plain(engine, request).token_ids
@@ -399,6 +425,69 @@ def test_what_cannot_forget_drafts_is_refused_by_its_architecture(
     with pytest.raises(CapabilityError, match=REFUSED[kind]):
         engine.require(ask("Hello", decoding=PromptLookup()))
     assert (Capability.GENERATE in engine.capabilities()) == (kind == "bamba")
+
+
+LONGROPE: dict[str, Any] = {
+    "original_max_position_embeddings": 48,
+    "rope_parameters": {
+        "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 48,
+        "short_factor": [1.0] * 4, "long_factor": [2.0, 3.0, 5.0, 9.0],
+    },
+}  # fmt: skip
+LOSSLESS = (
+    PromptLookup(max_ngram=1),
+    DraftModel(k=3),
+    DraftModel(k=6),
+    FixedLayer(layers=1.0),
+    ConfidenceExit(threshold=1.0),
+    StaticKV(budget=1.0),
+    CosineKV(budget_start=1.0, budget_end=1.0),
+)
+
+
+@pytest.mark.parametrize("kind", ["phi3", "llama"])
+def test_where_longrope_changes_its_factors_each_sequence_goes_by_its_own_length(
+    kind: str, tmp_path: Path
+) -> None:
+    """Phi-3 reads all of it anew there, others go on; batches and drafts reach across it."""
+    paths = {
+        role: build(tmp_path / role, kind, seed, **LONGROPE)
+        for seed, role in ((4, "target"), (5, "draft"))
+    }
+    engine = LocalModels(**paths).build()
+    asked = ((CORPUS[1], 40), ("Hi", 60), (CORPUS[0][:30], 45), (TEXTS[1], 30))
+    requests = [ask(text, max_tokens=tokens) for text, tokens in asked]
+    alone = [plain(engine, request) for request in requests]
+    lengths = [(c.usage.prompt_tokens, len(c.token_ids)) for c in alone]
+    assert [prompt <= 48 for prompt, _ in lengths] == [True, True, True, False]
+    assert all(prompt + answer > 48 + 6 for prompt, answer in lengths)
+    assert [list(c.token_ids) for c in alone] == generated(engine, requests)
+    for decoding in LOSSLESS:
+        for request, completion in zip(requests, alone, strict=True):
+            own = run(engine, replace(request, decoding=decoding))[0]
+            assert own.token_ids == completion.token_ids, decoding.label
+    together = dict(run_all(engine, requests, ElasticBatch(max_rows=3)))
+    assert [cast(Completion, together[i]).token_ids for i in range(4)] == [
+        completion.token_ids for completion in alone
+    ]
+    check_samples(engine, max_tokens=40)
+    budgeted = run(engine, replace(requests[0], decoding=StaticKV(budget=BUDGET)))[0]
+    assert budgeted.usage.forward_passes - len(budgeted.token_ids) == (kind == "phi3")
+
+
+@pytest.mark.parametrize("window", [0, 1, 2, 3])
+def test_a_window_is_computed_and_billed_or_refused(window: int, tmp_path: Path) -> None:
+    """The library keeps all of a window but its last position, and of one that is nothing."""
+    path = build(tmp_path, "mistral", 4, sliding_window=window)
+    engine, request = LocalModels(target=path).build(), ask(TEXTS[0], max_tokens=8)
+    if window < 2:
+        with pytest.raises(CapabilityError, match=f"with a sliding window of {window} cannot be"):
+            engine.require(request)
+        return
+    completion = plain(engine, request)
+    assert [list(completion.token_ids)] == generated(engine, [request])
+    flops, _ = counted(engine, request, completion)
+    assert [completion.usage.prefill_flops, completion.usage.decode_flops] == flops
 
 
 def test_a_single_key_value_head_evicts(tmp_path: Path) -> None:

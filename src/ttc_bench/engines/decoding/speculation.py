@@ -59,7 +59,11 @@ def speculate(context: DecodeContext, drafter: Drafter, k: int) -> None:
     while not done:
         sequence = context.prompt + context.out.tokens
         # The pass yields one token beyond the accepted drafts: never draft into the void.
-        proposal = drafter.propose(sequence, min(k, context.out.room - 1))
+        limit = min(k, context.out.room - 1)
+        border = context.target.reads_anew_at
+        if border is not None and len(sequence) <= border:
+            limit = min(limit, border - len(sequence))
+        proposal = drafter.propose(sequence, limit)
         pending = [sequence[-1], *proposal.tokens]
         logits = context.target.forward(context.tensor(pending), cache, every=True)[0]
         done = accept(context, proposal, logits)
@@ -84,6 +88,7 @@ def accept(context: DecodeContext, proposal: Proposal, logits: Tensor) -> bool:
         tokens = verify_greedy(proposal, logits)
     else:
         tokens = verify_drawn(context.sampler, proposal, logits)
+    context.watch(logits[: len(tokens)])
     before = len(context.out.tokens)
     done = context.out.emit(tokens, token_logprobs(logits[: len(tokens)], tokens))
     emitted = len(context.out.tokens) - before

@@ -83,7 +83,14 @@ class Architecture:
             return f"{self.name} models take no key-value cache"
         if self.name in OWN_CACHES:
             return f"{self.name} models take no key-value cache but their own"
-        if self.is_fast or capability in DECODES:
+        if self.is_fast:
+            return ""
+        if self._narrowest < 2:
+            return (
+                f"{self.name} models with a sliding window of {self._narrowest} cannot be decoded"
+                " by transformers, whose caches hold all positions of a window but the last"
+            )
+        if capability in DECODES:
             return ""
         checks = {
             Capability.ROLL_BACK: self._keeps_state,
@@ -105,6 +112,12 @@ class Architecture:
     def _stored(self) -> frozenset[str]:
         """Names of the kinds of layers that its cache is made of."""
         return frozenset(type(layer).__name__ for layer in self._cache.layers)
+
+    @property
+    def _narrowest(self) -> int:
+        """Positions of the shortest sliding window; many where there is none."""
+        windows = (getattr(layer, "sliding_window", None) for layer in self._cache.layers)
+        return min((window for window in windows if window is not None), default=2**31)
 
     def _keeps_state(self) -> str:
         if not getattr(self._kind, "_is_stateful", False) and self._cache.is_croppable:

@@ -73,6 +73,7 @@ def _emit(batch: Batch, slots: list[Slot], logits: Tensor, first: int) -> list[i
     for row in reversed(rows):
         demand, context, _ = slots[row]
         token = tokens[row - first]
+        context.watch(logits[row - first : row - first + 1])
         if context.out.emit([token], [logprobs[row - first]]):
             finished.append(demand.index)
             slots[row] = slots[batch.drop(row)]

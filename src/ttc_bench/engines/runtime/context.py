@@ -38,6 +38,8 @@ class DecodeContext:
         extra: Facts worth keeping with the completion; JSON-ready.
         prior: What of the model's turn stands in the prompt.
         trace: What became of each token, where the decoding tells.
+        leads: The two highest logits before greedy tokens, shape ``(tokens, 2)`` each, where the
+            model computes in half precision.
     """
 
     prompt: list[int]
@@ -52,6 +54,7 @@ class DecodeContext:
     extra: dict[str, Any] = field(default_factory=dict)
     prior: str = ""
     trace: list[TokenTrace] = field(default_factory=list)
+    leads: list[Tensor] = field(default_factory=list)
 
     @property
     def capacity(self) -> int:
@@ -77,8 +80,30 @@ class DecodeContext:
             The token, or ``None`` if the sample is finished.
         """
         token = self.sampler.choose(logits)
+        self.watch(logits.unsqueeze(0))
         done = self.out.emit([token], token_logprobs(logits.unsqueeze(0), [token]))
         return None if done else token
+
+    def watch(self, logits: Tensor) -> None:
+        """Keep what `near_ties` looks at, on its device: nothing waits for it.
+
+        Args:
+            logits: Those that tokens were chosen by, shape ``(tokens, vocabulary)``.
+        """
+        if self.sampler.greedy and self.target.dtype != torch.float32:
+            self.leads.append(logits.topk(2).values)
+
+    def near_ties(self) -> dict[str, str]:
+        """Return the tokens whose two likeliest are equal or neighbours in the model's number type.
+
+        Which one is chosen hangs on the order of the sums, and so on the shape of the pass.
+        """
+        if not self.leads:
+            return {}
+        best, second = torch.cat(self.leads).unbind(1)
+        ulp = torch.finfo(self.target.dtype).eps * best.abs()
+        count = int((best - second <= ulp).sum())
+        return {"near_ties": f"{count} of {len(best)} tokens"} if count else {}
 
     def read_trace(self) -> dict[str, list[tuple[str, str, int | None]]]:
         """Return the trace by its name in ``extra``, with the texts of its tokens, if there is one.

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers.cache_utils import CacheLayerMixin, DynamicSlidingWindowLayer
 
 from ttc_bench.engines.runtime.cache import Meter
-from ttc_bench.engines.runtime.library_cache import LibraryCache, tensors
+from ttc_bench.engines.runtime.library_cache import LibraryCache, Read, tensors
 
 if TYPE_CHECKING:
     from ttc_bench.engines.runtime.library_runner import LibraryRunner
@@ -27,7 +27,17 @@ class RaggedLibraryCache(LibraryCache):
 
     def __init__(self, config: Any, meters: Sequence[Meter]) -> None:
         super().__init__(config, meters)
-        self.lengths: list[int] = []
+        self.lengths: list[int] = [0] * len(meters)
+
+    def read_anew(self, limit: int, queries: int, read: Read) -> None:
+        """Read the rows anew that ``queries`` tokens take beyond ``limit`` positions."""
+        for row, length in enumerate(self.lengths):
+            if 0 < length <= limit < length + queries:
+                fresh = RaggedLibraryCache(self.config, [self.meters[row]])
+                read(fresh, [self.texts[row]])
+                self.join(fresh)
+                # The last row takes the place of the one that is dropped.
+                self.drop(row)
 
     def join(self, other: LibraryCache) -> None:
         """Append the row of another cache."""
@@ -37,6 +47,7 @@ class RaggedLibraryCache(LibraryCache):
             _resize(new, length)
             _append(mine, new)
         self.lengths.append(other.length)
+        self.texts += other.texts
         self.meters += other.meters
         self.length = length
 
@@ -86,7 +97,6 @@ class LibraryBatch:
         logits = []
         for prompt, meter in zip(prompts, meters, strict=True):
             cache = RaggedLibraryCache(self._runner.config, [meter])
-            cache.lengths = [0]
             tokens = torch.tensor([prompt], device=self._runner.device)
             logits.append(self._runner.forward(tokens, cache)[0])
             if self._cache is None:

@@ -7,7 +7,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import CacheLayerMixin, DynamicCache
+from transformers.cache_utils import (
+    CacheLayerMixin,
+    DynamicCache,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+)
 
 from ttc_bench.engines.runtime.cache import Meter
 from ttc_bench.engines.runtime.stack import Stored
@@ -40,20 +45,58 @@ class OpenCache(DynamicCache):
             self.ends_layers = False
 
 
+Read = Callable[["LibraryCache", list[list[int]]], None]
+
+
 class LibraryCache:
     """A cache of the library behind the interface of the decoding loops.
 
     Args:
         config: Configuration of the model.
         meters: One per row.
+
+    Attributes:
+        texts: Tokens of each row, where the model may have to read them anew.
     """
 
     def __init__(self, config: Any, meters: Sequence[Meter]) -> None:
         self.meters = list(meters)
-        self.cache = OpenCache(config=config)
-        self.length = 0
+        self.config = config
         self._records = False
-        self._key_layers = key_layers(config, self.cache)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.cache = OpenCache(config=self.config)
+        self.length = 0
+        self.texts: list[list[int]] = [[] for _ in self.meters]
+        self._key_layers = key_layers(self.config, self.cache)
+        if self._records:
+            self.cache.activate_past_recording()  # type: ignore[no-untyped-call]
+
+    def note(self, tokens: Sequence[list[int]]) -> None:
+        """Note what is about to be read, a list for each row."""
+        self.texts = [[*text, *new] for text, new in zip(self.texts, tokens, strict=True)]
+
+    def read_anew(self, limit: int, queries: int, read: Read) -> None:
+        """Read all rows anew, if ``queries`` tokens take them beyond ``limit`` positions.
+
+        Args:
+            limit: Positions.
+            queries: Tokens that are about to be read.
+            read: Reads the texts of an empty cache's rows.
+        """
+        if 0 < self.length <= limit < self.length + queries:
+            texts = self.texts
+            self.clear()
+            read(self, texts)
+
+    def widen(self) -> None:
+        """Let the layers of an empty cache hold what lies before their windows, too."""
+        layers = cast(list[Any], self.cache.layers)
+        for index, layer in enumerate(layers):
+            if isinstance(layer, DynamicSlidingWindowLayer):
+                layers[index] = DynamicLayer()  # type: ignore[no-untyped-call]
 
     def allow_crop(self) -> None:
         """Keep from now on what a sliding window would lose, until the next `crop`."""
@@ -67,6 +110,7 @@ class LibraryCache:
             # Negative: how many to remove. None at all still frees what was kept for a crop.
             self.cache.crop(min(0, length - self.length))
             self.length = min(self.length, length)
+            self.texts = [text[:length] for text in self.texts]
 
     def expand(self, meters: Sequence[Meter]) -> None:
         """Turn the single row into one row per meter."""
@@ -112,6 +156,7 @@ class LibraryCache:
         return max(stored, default=self.length)
 
     def _select(self, rows: list[int]) -> None:
+        self.texts = [self.texts[row] for row in rows]
         # `reorder_cache` is what every kind of layer knows, recurrent states included.
         self.cache.reorder_cache(torch.tensor(rows, dtype=torch.long))  # type: ignore[arg-type]
 

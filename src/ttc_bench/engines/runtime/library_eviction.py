@@ -118,10 +118,14 @@ class BudgetedLibraryCache(LibraryCache, ABC):
     """
 
     def __init__(self, config: Any, meters: Sequence[Meter], budget: Budget) -> None:
-        super().__init__(config, meters)
         self._budget = budget
+        super().__init__(config, meters)
+
+    def clear(self) -> None:
+        """Forget everything; all positions of the next text are in reach of the budget again."""
+        super().clear()
         kinds: dict[tuple[str, int], Kind] = {}
-        names, options = get_layer_types_and_kwargs(config)
+        names, options = get_layer_types_and_kwargs(self.config)
         for i, (name, option) in enumerate(zip(names, options, strict=True)):
             layer = self.cache.layers[i]
             if isinstance(layer, DynamicLayer):
@@ -236,6 +240,10 @@ class HeavyHitterLibraryCache(BudgetedLibraryCache):
     def __init__(self, config: Any, meters: Sequence[Meter], budget: Budget, recent: float) -> None:
         super().__init__(config, meters, budget)
         self._share = recent
+
+    def clear(self) -> None:
+        """Forget everything, the attention that was paid included."""
+        super().clear()
         self._facts: dict[int, _Attended] = {}
 
     def plan_token(self, kind: Kind, budget: int, reach: int) -> None:

@@ -32,6 +32,7 @@ from ttc_bench.engines.runtime.measured_cost import (
     MeasuredCost,
     measure,
 )
+from ttc_bench.engines.runtime.rotary import at_least, read_anew_at
 from ttc_bench.engines.runtime.runner import Budget, Threads
 from ttc_bench.engines.runtime.stack import Climb, InPlaceOf, LayerStack
 from ttc_bench.errors import CapabilityError
@@ -52,7 +53,9 @@ class LibraryRunner:
         self.n_layers = int(self.config.num_hidden_layers)
         self.outputs = int(self.config.vocab_size)
         self.max_positions = int(getattr(self.config, "max_position_embeddings", None) or 2**31)
+        self.reads_anew_at = read_anew_at(model)
         self.device = model.device
+        self.dtype: torch.dtype = model.dtype
         accepted = inspect.signature(model.forward).parameters
         self._keeps_logits = "logits_to_keep" in accepted
         self._takes_positions = "position_ids" in accepted
@@ -109,6 +112,7 @@ class LibraryRunner:
             Logits in float32, shape ``(rows, t, vocabulary)`` or ``(rows, vocabulary)``.
         """
         depth = self.n_layers if layers is None else layers
+        self._read_anew(tokens, cache, prefill, depth)
         bill = self._begin(tokens, cache, prefill)
         flops = self.cost.layers_over(depth, *bill, self._outputs(tokens, every))
         flops += self.cost.head(self._outputs(tokens, every))
@@ -129,6 +133,7 @@ class LibraryRunner:
     ) -> tuple[Tensor, int]:
         """Run one token until the head is sure; see `WhiteBox.climb`."""
         stack = self.stack
+        self._read_anew(token, cache, False, self.n_layers)
         queries, keys = self._begin(token, cache, False)
         self._threads.use_for(self.cost.layers_over(self.n_layers, queries, keys, 1))
         stored = cache.cache.layers
@@ -157,6 +162,26 @@ class LibraryRunner:
         if self._stack is None:
             raise CapabilityError("this decoding opens layers, and the model's were not found.")
         return self._stack
+
+    def _read_anew(
+        self, tokens: Tensor, cache: LibraryCache, prefill: bool | None, depth: int
+    ) -> None:
+        """Before an answer grows beyond `reads_anew_at`, read what its rows hold by other angles.
+
+        A text that is read in parts, and not decoded, goes on by each token's own length.
+        """
+        if (limit := self.reads_anew_at) is None:
+            return
+
+        def read(fresh: LibraryCache, texts: list[list[int]]) -> None:
+            with at_least(limit + 1, self.model):
+                self.forward(
+                    torch.tensor(texts, device=self.device), fresh, prefill=False, layers=depth
+                )
+
+        if not prefill:
+            cache.read_anew(limit, tokens.shape[1], read)
+        cache.note(tokens.tolist())
 
     def _begin(
         self, tokens: Tensor, cache: LibraryCache, prefill: bool | None
@@ -254,6 +279,7 @@ class LibraryRunner:
 
         def counted(*passes: int) -> list[Counts]:
             cache, counts = LibraryCache(self.config, [Meter()]), list[Counts]()
+            cache.widen()
             for tokens in passes:
                 ids = torch.zeros(1, tokens, dtype=torch.long, device=self.device)
                 counts.append(count(partial(self._pass, ids, cache)))

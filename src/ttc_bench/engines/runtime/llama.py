@@ -85,6 +85,7 @@ class LlamaRunner:
         self.n_layers = len(base.layers)
         self.outputs = head.out_features
         self.max_positions = int(config.max_position_embeddings)
+        self.reads_anew_at: int | None = None
         self.device: torch.device = base.embed_tokens.weight.device
         self.dtype: torch.dtype = base.embed_tokens.weight.dtype
         self._embedding = base.embed_tokens

@@ -3,8 +3,9 @@
 A few short passes run under PyTorch's counter (``torch.utils.flop_counter``). Counts are whole
 numbers, so they give each layer's operations per position, its operations per query and key, and
 those of the head exactly: experts that a token is not routed to do not run and are not counted,
-and neither are lookup tables. What is not linear in the positions (a recurrence that works in
-chunks) is counted at several lengths, and in between it is interpolated.
+and neither are lookup tables. What is not linear in the positions is counted at several lengths: a
+recurrence that works in chunks, the last of them padded, has costs per chunk and per pair of
+chunks, and what is none either is interpolated in between.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-LENGTHS = (1, 2, 64, 128, 256, 512)
+LENGTHS = (2, 16, 17, 33, 64, 65, 129, 256, 257, 513)
 """Prompt lengths at which layers are counted that are not linear in the positions."""
+
+CHUNKS = (16, 32, 64, 128, 256)
+"""Positions that recurrences work on at a time."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class LayerCost:
         A single position is one step of a recurrence.
         """
         if self.prompts and queries > 1:
-            return _interpolated(LENGTHS, self.prompts, queries) + queries * keys * self.score
+            return _of_prompt(self.prompts, queries) + queries * keys * self.score
         count = min(queries, outputs) if self.last_only else queries
         return float(count * (self.position + keys * self.score) + keys * self.key)
 
@@ -179,6 +184,36 @@ def grouped_products() -> dict[Any, Any]:
         with suppress(AttributeError):
             operators[getattr(getattr(torch.ops, namespace), name)] = count
     return operators
+
+
+def _of_prompt(counts: tuple[int, ...], length: int) -> float:
+    """Return the operations of a prompt by its counts at `LENGTHS`."""
+    if (fit := _chunked(counts)) is None:
+        return _interpolated(LENGTHS, counts, length)
+    chunk, factors = fit
+    return sum(f * t for f, t in zip(factors, _terms(length, chunk), strict=True))
+
+
+@lru_cache(maxsize=256)
+def _chunked(counts: tuple[int, ...]) -> tuple[int, tuple[float, ...]] | None:
+    """Return the size of a recurrence's chunks and the factors of `_terms`, if they explain counts.
+
+    Where they do, they do so exactly. A prompt shorter than a convolution is not looked at.
+    """
+    import numpy as np
+
+    counted = np.array(counts[1:], dtype=float)
+    for chunk in CHUNKS:
+        terms = np.array([_terms(length, chunk) for length in LENGTHS[1:]], dtype=float)
+        factors = np.linalg.lstsq(terms, counted, rcond=None)[0]
+        if np.allclose(terms @ factors, counted, rtol=1e-6, atol=0):
+            return chunk, tuple(factors.tolist())
+    return None
+
+
+def _terms(length: int, chunk: int) -> tuple[int, int, int, int]:
+    chunks = -(-length // chunk)
+    return 1, length, chunks, chunks * chunks
 
 
 def _interpolated(xs: Sequence[int], ys: Sequence[int], x: int) -> float:

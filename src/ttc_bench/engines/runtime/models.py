@@ -15,6 +15,7 @@ from ttc_bench.engines.runtime.cache import Meter
 from ttc_bench.engines.runtime.chat import Prompter
 from ttc_bench.engines.runtime.library_runner import LibraryRunner
 from ttc_bench.engines.runtime.llama import LlamaRunner, is_white_box
+from ttc_bench.engines.runtime.rotary import by_own_lengths
 from ttc_bench.engines.runtime.runner import Runner, Threads, WhiteBox
 from ttc_bench.engines.runtime.source import ModelSource, first_line
 from ttc_bench.errors import UserError
@@ -142,9 +143,11 @@ class LanguageModel:
         """Return the prompt's token ids.
 
         Raises:
-            CallError: ``context_length`` if no token would fit after the prompt.
+            CallError: ``context_length`` if no token would fit after the prompt, ``vocabulary`` if
+                it holds one that the model does not have.
         """
         tokens = self.prompter.encode(messages)
+        check_known(tokens, self.tokenizer, self.runner.outputs)
         if len(tokens) >= self.runner.max_positions:
             raise CallError(
                 "context_length",
@@ -183,8 +186,28 @@ def load_weights(auto_class: Any, source: ModelSource, placement: Placement, **o
     except Exception as error:
         raise source.fault(f"it cannot be loaded ({first_line(error)})") from error
     check_fit(source, report)
+    by_own_lengths(model)
     model.eval()
     return model if "device_map" in options else model.to(placement.device)
+
+
+def check_known(tokens: Sequence[int], tokenizer: Any, known: int) -> None:
+    """Raise for a token that a model has no embedding for.
+
+    Args:
+        tokens: Token ids of a text.
+        tokenizer: What made them.
+        known: Embeddings that the model has.
+
+    Raises:
+        CallError: ``vocabulary``, naming the token.
+    """
+    if (token := max(tokens, default=0)) >= known:
+        raise CallError(
+            "vocabulary",
+            f"the text holds the token {tokenizer.convert_ids_to_tokens(token)!r} ({token}), but"
+            f" the model has embeddings for {known} tokens",
+        )
 
 
 def check_fit(source: ModelSource, report: Mapping[str, Any]) -> None:

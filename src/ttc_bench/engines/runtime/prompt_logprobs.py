@@ -9,7 +9,7 @@ import torch
 
 from ttc_bench.engines.completion import CallError, Reading, Timing, TokenLogprob, Usage
 from ttc_bench.engines.runtime.cache import Meter
-from ttc_bench.engines.runtime.models import LanguageModel
+from ttc_bench.engines.runtime.models import LanguageModel, check_known
 from ttc_bench.engines.runtime.sampler import token_logprobs
 
 CHUNK = 256
@@ -30,13 +30,15 @@ def read_prompt_logprobs(model: LanguageModel, name: str, text: str) -> Reading:
         text: The text, without any chat template.
 
     Raises:
-        CallError: ``no_offsets`` if the tokenizer cannot tell where its tokens are.
+        CallError: ``no_offsets`` if the tokenizer cannot tell where its tokens are, ``vocabulary``
+            if it makes one that the model does not have.
     """
     start_s = time.perf_counter()
     if not model.tokenizer.is_fast:
         raise CallError("no_offsets", f"the tokenizer of {name} does not report character offsets")
     encoded = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     tokens = list(encoded["input_ids"])
+    check_known(tokens, model.tokenizer, model.runner.outputs)
     meter = Meter()
     logprobs = [None, *_logprobs(model, tokens, meter)] if tokens else []
     spans = _partition(encoded["offset_mapping"], len(text))

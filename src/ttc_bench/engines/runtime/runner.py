@@ -51,13 +51,18 @@ class Runner(Protocol):
         n_layers: Decoder layers of the model.
         outputs: Width of the logits, which may exceed the tokenizer's vocabulary.
         max_positions: Length of the context window, in tokens.
+        reads_anew_at: Positions beyond which all that was read is read anew, by other rotary
+            angles, so that no pass may go beyond them with tokens that may be rejected.
         device: Where inputs must be.
+        dtype: Number type that it computes in.
     """
 
     n_layers: int
     outputs: int
     max_positions: int
+    reads_anew_at: int | None
     device: torch.device
+    dtype: torch.dtype
 
     @property
     def cost(self) -> CostModel:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ttc_bench.engines.base import Sampling
+from ttc_bench.engines.completion import CallError
 
 CHUNK = 64
 
@@ -44,7 +46,9 @@ class Sampler:
         Temperature comes first, then top-k, then the nucleus (arXiv 1904.09751), as in the
         library's own sampling.
         """
-        scores = logits.double() / self.sampling.temperature
+        # From the best one down: no temperature, however small, divides to infinity by infinity.
+        scores = logits.double()
+        scores = (scores - scores.amax(-1, keepdim=True)) / self.sampling.temperature
         if 0 < self.sampling.top_k < scores.shape[-1]:
             weakest = scores.topk(self.sampling.top_k, dim=-1).values[..., -1:]
             scores = scores.masked_fill(scores < weakest, -torch.inf)
@@ -77,13 +81,27 @@ def draw_each(samplers: Sequence[Sampler], probabilities: Tensor) -> list[int]:
     Args:
         samplers: One per row.
         probabilities: Unnormalised, shape ``(rows, vocabulary)``.
+
+    Raises:
+        CallError: ``not_a_number`` if the model computed none.
     """
     cumulative = probabilities.double().cumsum(-1)
+    if cumulative[:, -1].isnan().any():
+        raise not_a_number()
     uniforms = torch.tensor([s.uniform() for s in samplers], dtype=torch.float64)
     points = uniforms.to(cumulative.device).unsqueeze(-1) * cumulative[:, -1:]
     # right=True steps over tokens of probability zero, whose cumulative mass equals the point.
     drawn: list[int] = torch.searchsorted(cumulative, points, right=True).squeeze(-1).tolist()
     return drawn
+
+
+def not_a_number() -> CallError:
+    """Return the error of a call in which the model's arithmetic broke down."""
+    return CallError(
+        "not_a_number",
+        "the model's logits are no numbers (NaN): in float16 what is beyond 65504 is infinite; set"
+        " the parameter model.dtype to bfloat16 or float32",
+    )
 
 
 def choose_each(samplers: Sequence[Sampler], logits: Tensor) -> list[int]:
@@ -109,10 +127,16 @@ def token_logprobs(logits: Tensor, tokens: Sequence[int]) -> list[float]:
     Args:
         logits: Shape ``(rows, vocabulary)``.
         tokens: One token id per row.
+
+    Raises:
+        CallError: ``not_a_number`` if the model computed none.
     """
     own = logits.log_softmax(-1)
     if len(tokens) == 1:
-        return [own[0, tokens[0]].item()]
-    index = torch.tensor(tokens, device=logits.device).unsqueeze(-1)
-    logprobs: list[float] = own.gather(-1, index).squeeze(-1).tolist()
+        logprobs = [own[0, tokens[0]].item()]
+    else:
+        index = torch.tensor(tokens, device=logits.device).unsqueeze(-1)
+        logprobs = own.gather(-1, index).squeeze(-1).tolist()
+    if any(map(math.isnan, logprobs)):
+        raise not_a_number()
     return logprobs

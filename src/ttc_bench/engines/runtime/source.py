@@ -102,6 +102,9 @@ class ModelSource:
             raise self.fault("the folder holds no weights (*.safetensors or pytorch_model*.bin)")
         if not self._files(("tokenizer*", "vocab*", "spiece.model")):
             raise self.fault("the folder holds no tokenizer (tokenizer.json)")
+        if self.role != "draft":
+            # What a draft has no embedding for, it does not draft.
+            self._check_vocabulary()
 
     @cached_property
     def folder(self) -> Path:
@@ -253,6 +256,23 @@ class ModelSource:
             raise self.fault(
                 f"its weights are quantised ({method}), which takes packages that are not"
                 f" installed here: {', '.join(missing)}"
+            )
+
+    def _check_vocabulary(self) -> None:
+        """Raise where the tokenizer makes ids that the model has no embedding for.
+
+        A padding token that is never written, or any that only a text can name, is not made.
+        """
+        rows = (self.config.get("text_config") or self.config).get("vocab_size")
+        ids, added = self.tokenizer.get_vocab(), self.tokenizer.get_added_vocab()
+        template = str(getattr(self.tokenizer, "chat_template", None))
+        written = {getattr(self.tokenizer, f"{name}_token") for name in ("bos", "eos")}
+        made = [i for t, i in ids.items() if t not in added or t in written or t in template]
+        if rows is not None and max(made, default=0) >= rows:
+            raise self.fault(
+                f"its tokenizer makes ids up to {max(made)}, but its embeddings are those of {rows}"
+                " tokens: give it the tokenizer that it was trained with, or enlarge the model"
+                " (resize_token_embeddings)"
             )
 
     def _check_generator(self) -> None:

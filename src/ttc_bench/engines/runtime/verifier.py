@@ -20,6 +20,7 @@ from ttc_bench.engines.runtime.measured_cost import Counter, measure_reading
 from ttc_bench.engines.runtime.models import (
     LanguageModel,
     Placement,
+    check_known,
     load_weights,
 )
 from ttc_bench.engines.runtime.prompt_logprobs import reading_usage
@@ -49,6 +50,8 @@ class Verifier(ABC):
     prompter: Prompter
     window: int
     """Most tokens of a question with a solution."""
+    known: int
+    """Tokens that the model has embeddings for."""
 
     @abstractmethod
     def __init__(self, source: ModelSource, placement: Placement) -> None: ...
@@ -62,7 +65,8 @@ class Verifier(ABC):
             solutions: Whole or partial solutions.
 
         Raises:
-            CallError: ``context_length`` if the question with a solution exceeds the window.
+            CallError: ``context_length`` if the question with a solution exceeds the window,
+                ``vocabulary`` if they hold a token that the model does not have.
         """
         start_s = time.perf_counter()
         prompt, tails = self._encode(messages, solutions)
@@ -90,6 +94,7 @@ class Verifier(ABC):
                 f"question and solution have {longest} tokens, but the verifier's context window"
                 f" is {self.window}",
             )
+        check_known([*prompt, *(t for tail in tails for t in tail)], self.tokenizer, self.known)
         # A solution of no tokens is judged at the last token of the question.
         return prompt[:-1], [[prompt[-1], *tail] for tail in tails]
 
@@ -124,6 +129,7 @@ class ScalarVerifier(Verifier):
         self.window = int(
             getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
         )
+        self.known = int(self.model.get_input_embeddings().num_embeddings)
         self._placement = placement
         white = is_white_box(self.model.config) and hasattr(self.model, "score")
         self._runner = (
@@ -205,6 +211,7 @@ class ImplicitVerifier(Verifier):
         self._models = [LanguageModel(one, placement) for one in sources]
         self.tokenizer, self.prompter = self._models[0].tokenizer, self._models[0].prompter
         self.window = min(model.runner.max_positions for model in self._models)
+        self.known = min(model.runner.outputs for model in self._models)
 
     def _encode(
         self, messages: Sequence[Message], solutions: Sequence[str]
