@@ -120,3 +120,43 @@ def test_worked_solutions_are_shown_as_they_were_published(tmp_path: Path) -> No
         job = QUESTIONS.render(sample, Prompting(shots=1), params)
         (shown,) = (m.content for m in job.messages if m.role == "assistant")
         assert shown == ROWS[name][place]
+
+
+PUBLISHED_MATH = {
+    "\\left( 3, \\frac{\\pi}{2} \\right)": ("(3, \\pi/2)", "(3, \\pi/3)"),
+    "p - q": ("-q + p", "q - p"),
+    "\\frac{14}{3}": ("14/3", "3/14"),
+    "\\text{Evelyn}": ("Evelyn", "Carla"),
+    "90^\\circ": ("90", "45^\\circ"),
+    "3\\sqrt{13}": ("\\sqrt{117}", "\\sqrt{13}"),
+    "6 - 5i": ("-5i + 6", "6 + 5i"),
+    "1,-2": ("-2, 1", "1, 2"),
+    "52_8": ("52_8", "53_8"),
+    "11\\sqrt2": ("11\\sqrt{2}", "2\\sqrt{11}"),
+    "(-\\infty,0]": ("(-\\infty, 0]", "(0, \\infty)"),
+    "\\$32,\\!348": ("32348", "32.348"),
+    "10\\%": ("10%", "11\\%"),
+    "x=5": ("5", "x=6"),
+    "2k+2": ("2(k+1)", "2k+1"),
+    "\\text{(C)}": ("(C)", "(D)"),
+    "1 \\pm \\sqrt{19}": ("1+\\sqrt{19}, 1-\\sqrt{19}", "1 \\pm \\sqrt{17}"),
+    "\\begin{pmatrix} -1/3 \\\\ 2/3 \\\\ 5/3 \\end{pmatrix}": (
+        "\\begin{pmatrix} -\\frac{1}{3} \\\\ \\frac{2}{3} \\\\ \\frac{5}{3} \\end{pmatrix}",
+        "\\begin{pmatrix} 1 \\\\ 2 \\\\ 5 \\end{pmatrix}",
+    ),
+}
+"""Kinds of answers in the published file, each in another writing, and what differs."""
+
+
+@pytest.mark.parametrize("gold", PUBLISHED_MATH)
+def test_every_kind_of_published_mathematics_is_read(gold: str, tmp_path: Path) -> None:
+    row = ROWS["math500"] | {"answer": gold}
+    (tmp_path / "test.jsonl").write_text(json.dumps(row))
+    settings = {**PRESETS["math500"], "path": str(tmp_path / "test.jsonl"), "name": "math500"}
+    params = parse_params(QuestionsParams, settings, "sources.math500")
+    job = QUESTIONS.render(QUESTIONS.load(params)[0], Prompting(), params)
+    right, wrong = PUBLISHED_MATH[gold]
+    for form in ("So $\\boxed{{{}}}$.", "ANSWER: ${}$", "Answer: {}"):
+        assert QUESTIONS.score(form.format(gold), job)["reward"] == 1.0
+        assert QUESTIONS.score(form.format(right), job)["reward"] == 1.0
+        assert QUESTIONS.score(form.format(wrong), job)["reward"] == 0.0

@@ -376,3 +376,167 @@ def test_a_data_set_that_cannot_be_fetched_says_how_to_give_a_file(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match=r"Give a local file or folder instead: `sources\.mine"):
         load(Path("openai/gsm8k"), subset="main", split="test")
+
+
+def told(path: Path, rows: list[Any] | str, **settings: Any) -> str:
+    """What is wrong with a file of some rows, or with a text of it."""
+    if isinstance(rows, str):
+        path.write_text(rows, encoding="utf-8")
+    else:
+        written(path, rows)
+    with pytest.raises(DataError) as error:
+        load(path, **settings)
+    return error.value.message
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> bool:
+    """Whether anything was told that asks for a look."""
+    return any(record.levelno >= logging.WARNING for record in caplog.records)
+
+
+ANSWERS_OF_OBJECTS: list[tuple[Any, tuple[str, ...]]] = [
+    ({"text": ["in Rome", "Rome"], "answer_start": [1, 4]}, ("in Rome", "Rome")),
+    ({"value": "Paris", "aliases": ["City of Light", "Paris"], "type": "W"},
+     ("Paris", "City of Light")),
+    ([{"text": "a", "answer_start": 0}, {"text": "b", "answer_start": 9}], ("a", "b")),
+    ('{"text": ["a"], "answer_start": [1]}', ("a",)),
+    ("{'text': ['a', 'b'], 'answer_start': [1, 2]}", ("a", "b")),
+    ('["a", "b"]', ("a", "b")),
+    (["a", "b", "a"], ("a", "b")),
+    (True, ("true", "yes")),
+    (False, ("false", "no")),
+    (3.0, ("3",)),
+    ("{1, 2}", ("{1, 2}",)),
+    ("[1, 2]", ("[1, 2]",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cell", "golds"), ANSWERS_OF_OBJECTS, ids=lambda part: str(part)[:30])
+def test_answers_in_objects_and_lists_are_read(
+    cell: Any, golds: tuple[str, ...], tmp_path: Path
+) -> None:
+    (sample,) = load(written(tmp_path / "q.jsonl", [{"question": "q", "answers": cell}]))
+    assert sample.references == golds
+
+
+def test_what_an_object_holds_is_named_by_a_dotted_column_or_told(tmp_path: Path) -> None:
+    path, rows = tmp_path / "q.jsonl", [{"question": "q", "gold": {"spans": ["a"], "kind": "x"}}]
+    (sample,) = load(written(path, rows), columns={"reference": "gold.spans"})
+    assert sample.references == ("a",)
+    said = told(path, rows)
+    assert "row 1: 'gold' holds an object of spans, kind: name the part that is the answer" in said
+    assert "row 1: 'gold.span' is empty" in told(path, rows, columns={"reference": "gold.span"})
+    assert "row 1: 'gold' is empty" in told(path, [{"question": "q", "gold": {"text": []}}])
+    assert "a list in a list" in told(path, [{"question": "q", "gold": [["a"]]}])
+    assert "the text of an array" in told(tmp_path / "q.csv", "question,gold\nq,\"['a' 'b']\"\n")
+    (sample,) = load(written(path, rows), reward="json")
+    assert json.loads(str(sample.references[0])) == rows[0]["gold"]
+    (sample,) = load(written(path, [{"question": "q", "gold": [1, 2]}]), reward="json")
+    assert sample.references == ("[1, 2]",)
+    (sample,) = load(written(path, [{"question": "q", "gold": '["a"]'}]), reward="exact")
+    assert sample.references == ('["a"]',)
+
+
+def test_messages_take_context_and_choices_unless_they_say_them(tmp_path: Path) -> None:
+    path, ask = tmp_path / "q.jsonl", {"role": "user", "content": "Which?"}
+    row = {"messages": [ask], "context": "In Europe.", "choices": ["Oslo", "Rome"], "answer": "B"}
+    (sample,) = load(written(path, [row]))
+    assert sample.messages[-1].content == "In Europe.\n\nWhich?\n\nA) Oslo\nB) Rome"
+    said = {"role": "user", "content": "In Europe. Which? A. Oslo B. Rome"}
+    (sample,) = load(written(path, [row | {"messages": [said]}]))
+    assert sample.messages[-1].content == said["content"]
+    shuffled = told(path, [row | {"messages": [said]}], shuffle_choices=1)
+    assert "row 1: its messages list its choices" in shuffled
+    both = {"columns": {"prompt": "q", "messages": "messages"}}
+    assert "are both set" in told(path, [row | {"q": "Who?"}], **both)
+
+
+def test_a_comma_in_a_number_is_read_one_way_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A decimal comma where numbers are asked for; a text, and no number, where none are."""
+    path, head = tmp_path / "q.csv", "question;answer\n"
+    path.write_text(f"{head}q;1,5\nr;2,75\n")
+    (first, _) = load(path, reward="numeric")
+    assert "'1,5' is 1.5, '2,75' is 2.75" in caplog.text
+    for answer, score in (("1.5", 1), ("1,5", 1), ("15", 0), ("1, 5", 0)):
+        assert QUESTIONS.score(f"Answer: {answer}", job_of(first))["reward"] == score
+    (first, _) = load(path)
+    assert first.reward_metric == "normalised"
+    assert "may be one number or two" in caplog.text
+    assert QUESTIONS.score("Answer: 1, 5", job_of(first))["reward"] == 1.0
+    for other in ("2.75", "1,500"):
+        said = told(path, f"{head}q;1,5\nr;{other}\n", reward="numeric")
+        assert f"row 2: the reference '1,5' has a decimal comma, but {other!r} is written" in said
+
+
+def test_a_letter_behind_a_number_is_a_factor_where_numbers_are_asked_for_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(tmp_path / "q.jsonl", [{"question": "Which flat?", "answer": "5B"}])
+    (sample,) = load(path)
+    job = job_of(sample)
+    assert not warned(caplog)
+    assert QUESTIONS.score("Answer: 5b", job)["reward"] == 1.0
+    assert QUESTIONS.score("Answer: 5000000000", job)["reward"] == 0.0
+    job = job_of(load(path, reward="numeric")[0])
+    assert "'5B' is 5000000000" in caplog.text
+    assert QUESTIONS.score("Answer: 5 billion", job)["reward"] == 1.0
+
+
+def test_one_table_names_its_choices_in_one_way(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As MMLU does by number and MMLU-Pro by letter, where choices are numbers and letters."""
+    by_number = [
+        {"question": "q", "choices": ["1", "2", "3", "4"], "answer": 2},
+        {"question": "r", "choices": ["w", "x", "y", "z"], "answer": 1},
+    ]
+    by_letter = [
+        {"question": "q", "choices": ["C", "B", "A"], "answer": "C"},
+        {"question": "r", "choices": ["x", "y", "z"], "answer": "B"},
+    ]
+    for rows in (by_number, by_letter):
+        samples = load(written(tmp_path / "q.jsonl", rows))
+        assert [sample.references for sample in samples] == [("C",), ("B",)]
+    assert not warned(caplog)
+    (sample,) = load(written(tmp_path / "q.jsonl", by_number[:1]))
+    assert sample.references == ("B",)
+    assert "'2' may be the text or the number of a choice, and is read as its text" in caplog.text
+
+
+def test_dates_truths_and_numbers_are_the_same_from_every_kind_of_file(tmp_path: Path) -> None:
+    import pandas as pd
+
+    rows = {"question": ["day?", "time?"], "answer": pd.to_datetime(["2024-03-05"] * 2)}
+    frame = pd.DataFrame(rows)
+    frame.to_parquet(tmp_path / "q.parquet")
+    frame.to_excel(tmp_path / "q.xlsx", index=False)
+    for name in ("q.parquet", "q.xlsx"):
+        assert {s.references for s in load(tmp_path / name)} == {("2024-03-05",)}
+    pd.DataFrame({"question": ["a", "b"], "answer": [7.0, None]}).to_parquet(tmp_path / "n.parquet")
+    with pytest.raises(DataError, match="row 2: 'answer' is empty"):
+        load(tmp_path / "n.parquet")
+    pd.DataFrame({"question": ["a"], "answer": [7.0]}).to_parquet(tmp_path / "n.parquet")
+    assert load(tmp_path / "n.parquet", reward="exact")[0].references == ("7",)
+
+
+def test_what_one_object_says_twice_and_half_characters_are_told(tmp_path: Path) -> None:
+    text = '{"question": "q", "answer": "1", "answer": "2"}\n{"question": "\\ud800", "answer": "1"}'
+    said = told(tmp_path / "q.jsonl", text)
+    assert "row 1: is no JSON ('answer' is there twice in one object)" in said
+    assert "row 2: holds half of a character" in said
+
+
+def test_a_pattern_that_never_ends_reads_nothing_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ttc_bench.benchmarks.patterns.MOST_SECONDS", 0.05)
+    endless = "^(a|a|aa)+$"
+    path = written(tmp_path / "q.jsonl", [{"question": "q", "answer": "a" * 99 + "!"}])
+    with pytest.raises(DataError, match="row 1: 'answer' holds nothing that reference_pattern"):
+        load(path, reference_pattern=endless)
+    assert "was given up after 0.05 s" in caplog.text
+    job = job_of(load(path, answer_pattern=endless)[0])
+    assert QUESTIONS.score("a" * 99 + "?", job)["reward"] == 0.0
+    assert QUESTIONS.parse("a" * 99 + "?", job) is None

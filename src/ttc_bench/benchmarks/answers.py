@@ -31,7 +31,7 @@ _UNFILLED = re.compile(r"[\s*_`.\u2026\"'-]*")
 _SEPARATOR = re.compile(r"\s*(?:[,;\n]\s*(?:(?:and\b|&)\s*)?|\s(?:and|&)\s)\s*", re.IGNORECASE)
 _ZEROS = re.compile(r"(?<=\d)\.0+$|(?<=\.\d)0+$")
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+$")
-_MATHS = re.compile(r"\\[()\[\]]|\\[,;! ]|\$\$|\$(?!\d)|(?<!\w)\$(?=[\d.,]+\$)")
+_MATHS = re.compile(r"(?<!\\)\\[()\[\],;! ]|\$\$|\$(?!\d)|(?<!\w)\$(?=[\d.,]+\$)")
 _WRAPPER = r"\\(?:boxed|fbox|text(?:bf|it|rm|tt)?|math(?:rm|bf|it|tt))\s*"
 _IN_BRACES = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
 """LaTeX's braces, with others inside."""
@@ -171,7 +171,7 @@ def split_answers(span: str) -> tuple[str, ...] | None:
 
 def unwrapped(span: str) -> str:
     """Return an answer span without the LaTeX around its answers, nested ones included."""
-    for _ in range(_DEEPEST):
+    for _ in range(_DEEPEST if "\\" in span else 0):
         span = _WRAPPED.sub(r"\1", _FRACTION.sub(r"\1\3/\2\4", span))
     span = _LATEX_SIGNS.sub(r"\1\2", _CUT_SHORT.sub("", span))
     return _MATHS.sub("", span)
@@ -196,7 +196,7 @@ def _without_brackets(body: str) -> str:
 
 def without_wrappers(span: str) -> str:
     """Return an answer in LaTeX as it is, without dollars, boxes and fonts around it."""
-    for _ in range(_DEEPEST):
+    for _ in range(_DEEPEST if "\\" in span else 0):
         span = _WRAPPED.sub(r"\1", span)
     return _MATHS.sub("", _CUT_SHORT.sub("", span))
 

@@ -30,10 +30,14 @@ _USUAL = {
 class Columns(Params):
     """Columns of a table of questions; ``None`` looks for one of the usual names.
 
+    A dotted name is a part of the objects that a column holds, such as ``answer.aliases``.
+
     Attributes:
         prompt: The question.
-        messages: The question as chat messages, a list of ``{role, content}``, in a prompt's place.
-        reference: The gold answer, or a list of gold answers of which any is right.
+        messages: The question as chat messages, a list of ``{role, content}``, in a prompt's place;
+            context and choices go into the last one, unless they are there.
+        reference: The gold answer, or a list of gold answers of which any is right; also SQuAD's
+            ``{"text": [...]}`` and TriviaQA's ``{"value": ..., "aliases": [...]}``.
         solution: A worked solution, shown where the row is an example for few-shot prompts.
         context: What stands above the question, such as a passage that it is about.
         choices: The choices: a list, a text with one on each line or parted by ``|``, or several
@@ -66,7 +70,7 @@ class Columns(Params):
             asked = getattr(self, meaning)
             names = (asked,) if isinstance(asked, str) else tuple(asked or ())
             for name in names:
-                if name not in present:
+                if name not in present and name.split(".")[0] not in present:
                     faults.note(None, f"columns.{meaning}: {unknown('column', name, present)[:-1]}")
             taken = {name for named in columns.values() for name in named}
             usual_ones = [by_name[n] for n in usual if by_name.get(n, "") in {*present} - taken]
@@ -74,8 +78,10 @@ class Columns(Params):
                 columns[meaning] = names or (usual_ones[0],)
         if "choices" not in columns and (lettered := _lettered(by_name)):
             columns["choices"] = lettered
-        if "messages" in columns and self.messages is not None:
-            columns.pop("prompt", None)
+        if "messages" in columns and "prompt" in columns:
+            if self.messages is not None and self.prompt is not None:
+                faults.note(None, "columns.prompt and columns.messages are both set: only one asks")
+            columns.pop("prompt" if self.messages is not None else "messages")
         self._require(columns, present, faults)
         return columns
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, time
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from ttc_bench.benchmarks.patterns import last_match
 from ttc_bench.benchmarks.scoring.base import RewardRule
-from ttc_bench.benchmarks.scoring.readers import LETTERS, is_figure
-from ttc_bench.benchmarks.tables import Faults, Row
+from ttc_bench.benchmarks.scoring.readers import (
+    LETTERS,
+    has_decimal_comma,
+    is_figure,
+    number,
+)
+from ttc_bench.benchmarks.tables import Faults, Row, json_of, shown_date
 from ttc_bench.types import Message
 
 _ROLES = ("system", "user", "assistant")
@@ -39,7 +47,7 @@ class Cells(NamedTuple):
     def value(self, meaning: str) -> Any:
         """Return the cell of a meaning; ``None`` if the table has no such column."""
         names = self.columns.get(meaning)
-        return self.row.cells.get(names[0]) if names else None
+        return self.row.get(names[0]) if names else None
 
     def text(self, meaning: str, *, is_needed: bool = False) -> str | None:
         """Return the cell of a meaning as text; ``None`` if it is empty, noted if it is needed."""
@@ -57,23 +65,53 @@ def as_text(value: Any) -> str | None:
         return value
     if isinstance(value, float) and math.isnan(value):
         return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        # As pandas keeps whole numbers beside a missing one.
+        return str(int(value))
     if isinstance(value, date | time):
-        return value.isoformat()
+        return shown_date(value)
     if isinstance(value, Decimal):
         return str(value)
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def messages_of(cells: Cells, choices: Sequence[str]) -> tuple[Message, ...]:
-    """Return what a row asks: its messages, or context, question and choices in one."""
-    if "prompt" not in cells.columns and "messages" in cells.columns:
-        return _conversation(cells, "messages")
-    if isinstance(cells.value("prompt"), list):
-        return _conversation(cells, "prompt")
-    prompt = cells.text("prompt", is_needed=True) or ""
+def _prose(value: Any) -> Any:
+    """Return what a cell says: paragraphs one below the other, the text of an object with one."""
+    if isinstance(value, dict) and isinstance(value.get("text"), str):
+        return value["text"]
+    is_prose = isinstance(value, list) and all(isinstance(part, str) for part in value)
+    return "\n\n".join(value) if is_prose else value
+
+
+def messages_of(
+    cells: Cells, choices: Sequence[str], is_shuffled: bool = False
+) -> tuple[Message, ...]:
+    """Return what a row asks: its messages or its question, with context and choices in one turn.
+
+    Of a conversation this is the last turn, and what it says already is not said again.
+    """
+    context = as_text(_prose(cells.value("context")))
     listed = "\n".join(f"{letter}) {text}" for letter, text in zip(LETTERS, choices, strict=False))
-    parts = (cells.text("context"), prompt, listed)
-    return (Message(role="user", content="\n\n".join(part for part in parts if part)),)
+    meaning = "prompt" if "prompt" in cells.columns else "messages"
+    if meaning == "prompt" and not isinstance(cells.value(meaning), list):
+        text = cells.text(meaning, is_needed=True) and as_text(_prose(cells.value(meaning)))
+        asked = [Message(role="user", content=text or "")]
+    else:
+        asked = list(_conversation(cells, meaning))
+        said = "\n".join(message.content for message in asked)
+        context = None if context and context.strip() in said else context
+        if choices and all(_says(said, choice) for choice in choices):
+            listed = ""
+            if is_shuffled:
+                cells.note("its messages list its choices, whose order cannot be shuffled there")
+    if asked:
+        parts = (context, asked[-1].content, listed)
+        asked[-1] = Message(role="user", content="\n\n".join(p for p in parts if p and p.strip()))
+    return tuple(asked)
+
+
+def _says(text: str, choice: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(choice.strip())}(?!\w)", text) is not None
 
 
 def _conversation(cells: Cells, meaning: str) -> tuple[Message, ...]:
@@ -102,7 +140,7 @@ def choices_of(cells: Cells) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the texts of a row's choices and the labels that its data has for them."""
     names = cells.columns.get("choices", ())
     if len(names) > 1:
-        values = [(as_text(cells.row.cells.get(name)) or "").strip() for name in names]
+        values = [(as_text(cells.row.get(name)) or "").strip() for name in names]
         # Fewer choices than columns are usual; one that is missing before others would shift them.
         while values and not values[-1]:
             values.pop()
@@ -147,21 +185,24 @@ def _checked(cells: Cells, texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def references_of(cells: Cells, pattern: str | None, is_json: bool = False) -> tuple[str, ...]:
+def references_of(cells: Cells, pattern: str | None, reward: str | None) -> tuple[str, ...]:
     """Return the gold answers of a row, read by a pattern where there is one.
 
     A list holds alternatives, unless answers are JSON: then it is one answer.
     """
-    value = cells.value("reference")
-    values = value if isinstance(value, list) and not is_json else [value]
-    texts = [as_text(item) for item in values]
     name = cells.columns["reference"][0] if "reference" in cells.columns else ""
+    try:
+        values = list(_golds(cells.value("reference"), reward, is_text=pattern is None))
+    except ValueError as error:
+        cells.note(f"{name!r} holds {error}")
+        return ()
+    texts = [as_text(item) for item in values]
     if name and (not texts or any(text is None or not text.strip() for text in texts)):
         cells.note(f"{name!r} is empty")
         return ()
     answers = [text.strip() for text in texts if text is not None]
     if pattern is None:
-        return tuple(answers)
+        return tuple(dict.fromkeys(answers))
     marks = [last_match(pattern, answer) for answer in answers]
     if None in marks:
         cells.note(f"{name!r} holds nothing that reference_pattern matches")
@@ -169,47 +210,153 @@ def references_of(cells: Cells, pattern: str | None, is_json: bool = False) -> t
     return tuple(mark for mark in marks if mark is not None)
 
 
-def last_match(pattern: str, text: str) -> str | None:
-    """Return the last match of a pattern, or its first group; ``None`` if there is none."""
-    matches = list(re.finditer(pattern, text))
-    if not matches:
-        return None
-    last = matches[-1]
-    return str(last[1] if last.re.groups and last[1] is not None else last[0]).strip()
+_SAID = frozenset({None, "normalised", "contains", "token_f1"})
+"""Rewards (or none yet) by which an answer is said in words."""
+
+_READ = _SAID | {"choice", "math", "numeric"}
+"""Rewards by which a gold answer is read: by all others it is what its cell says, to the letter."""
 
 
-def letter_of(
-    cells: Cells, gold: str, choices: Sequence[str], labels: Sequence[str], first: int
-) -> str | None:
-    """Return the letter of the choice that is right: its text, label, letter or number.
+def _golds(value: Any, reward: str | None, *, is_text: bool = True) -> Iterator[Any]:
+    """Yield the gold answers that a cell holds.
 
     Args:
-        cells: The row.
+        value: The cell, or a part of it.
+        reward: Name of the reward, if it is known.
+        is_text: Whether a text may stand for an object or a list.
+
+    Raises:
+        ValueError: If it holds what is no answer, saying what.
+    """
+    is_object = reward in ("json", "json_schema", "judge") or "." in (reward or "")
+    if isinstance(value, str) and reward in _READ and is_text:
+        value = _parsed(value)
+    if isinstance(value, list) and reward not in ("json", "json_schema"):
+        for part in value:
+            if isinstance(part, list) and not is_object:
+                raise ValueError("a list in a list: a list holds answers of which any is right")
+            yield from _golds(part, reward, is_text=False)
+    elif isinstance(value, dict) and not is_object:
+        for part in _answers(value):
+            yield from _golds(part, reward, is_text=False)
+    elif isinstance(value, bool) and reward in _SAID:
+        yield from ("true", "yes") if value else ("false", "no")
+    else:
+        yield value
+
+
+def _answers(value: Mapping[str, Any]) -> list[Any]:
+    """Return the answers in an object of SQuAD (``text``) or TriviaQA (``value, aliases``)."""
+    answers = [value[part] for part in ("value", "text", "aliases") if part in value]
+    if not answers:
+        raise ValueError(
+            f"an object of {', '.join(map(str, value)) or 'nothing'}: name the part that is the"
+            " answer by a dotted name (columns.reference: answer.text), or set reward: json if all"
+            " of it is"
+        )
+    return answers
+
+
+def _parsed(text: str) -> Any:
+    """Return the object, or the list of texts, that a text writes in JSON or as Python prints it.
+
+    Raises:
+        ValueError: If it is the text of an array, whose parts cannot be told apart any more.
+    """
+    value = json_of(text)
+    if isinstance(value, str) and re.match(r"\s*(?:\{\s*'[^']*'\s*:|\[\s*')", text):
+        if re.search(r"\barray\(|'\s+'", text):
+            raise ValueError("the text of an array: save the table as JSONL or Parquet")
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            value = ast.literal_eval(text.strip())
+    is_list = isinstance(value, list) and value and all(isinstance(v, str | dict) for v in value)
+    return value if isinstance(value, dict) or is_list else text
+
+
+def _places(gold: str, choices: Sequence[str], labels: Sequence[str], first: int) -> dict[str, int]:
+    """Return the places of choices that a gold answer may name, by the way in which it does.
+
+    Args:
         gold: The gold answer.
         choices: Texts of the choices.
         labels: Labels that the data has for them.
-        first: Number of the first choice, where the gold answer is a number.
+        first: Number of the first choice.
     """
-    if list(choices).count(gold) > 1:
-        cells.note(f"the reference {gold[:40]!r} is there twice among its choices")
-        return None
-    readings: tuple[Callable[[], int], ...] = (
-        lambda: list(choices).index(gold),
-        lambda: list(labels).index(gold),
-        lambda: LETTERS.index(gold.strip("().").upper()) if len(gold.strip("().")) == 1 else -1,
-        lambda: int(gold) - first,
-    )
-    for reading in readings:
-        try:
-            place = reading()
-        except ValueError:
-            continue
-        if 0 <= place < len(choices):
-            return LETTERS[place]
-    is_off = gold.isdecimal() and int(gold) - first == len(choices)
-    hint = ": are they counted from 1? Set first_choice to 1" if is_off and not first else ""
-    cells.note(f"the reference {gold[:40]!r} names none of its {len(choices)} choices{hint}")
-    return None
+    sign = gold.strip("().").upper()
+    places = {
+        "text": _at(choices, gold),
+        "label": _at(labels, gold),
+        "letter": _at(LETTERS, sign) if len(sign) == 1 else -1,
+        "number": int(gold) - first if gold.isdecimal() and len(gold) < 9 else -1,
+    }
+    return {way: place for way, place in places.items() if 0 <= place < len(choices)}
+
+
+def _at(texts: Sequence[str], text: str) -> int:
+    return list(texts).index(text) if text in texts else -1
+
+
+class Keyed(NamedTuple):
+    """The choices of a row, and what its gold answers may name of them.
+
+    Attributes:
+        choices: Texts of the choices.
+        golds: Gold answers.
+        places: Of each gold answer the place of a choice, by the way in which it is named.
+    """
+
+    choices: tuple[str, ...]
+    golds: tuple[str, ...]
+    places: tuple[Mapping[str, int], ...]
+
+    @classmethod
+    def of(cls, cells: Cells, golds: tuple[str, ...], first: int) -> Keyed:
+        """Return the choices of a row; what is wrong with them is noted."""
+        choices, labels = choices_of(cells)
+        places = (_places(gold, choices, labels, first) for gold in golds)
+        return cls(choices, golds, tuple(places))
+
+    def letters(self, cells: Cells, way: str | None, first: int) -> tuple[str, ...]:
+        """Return the letters of the choices that are right; what names none is noted."""
+        letters = []
+        for gold, places in zip(self.golds, self.places, strict=True):
+            named = way if way in places else next(iter(places), None)
+            if named is None:
+                is_off = not first and gold == str(len(self.choices))
+                hint = ": are they counted from 1? Set first_choice to 1" if is_off else ""
+                cells.note(
+                    f"the reference {gold[:40]!r} names none of its {len(self.choices)} choices"
+                    f"{hint}"
+                )
+            elif named == "text" and self.choices.count(gold) > 1:
+                cells.note(f"the reference {gold[:40]!r} is there twice among its choices")
+            else:
+                letters.append(LETTERS[places[named]])
+        return tuple(letters)
+
+
+def way_of(rows: Sequence[Keyed]) -> tuple[str | None, str]:
+    """Return the way in which all gold answers of a table name their choices, and a doubt.
+
+    One way for all of them: where choices are numbers, "2" is a text in one table and the third
+    choice in another. Without any, each is named by the first way that names a choice.
+
+    Args:
+        rows: The rows; one whose answer names no choice at all decides nothing.
+    """
+    golds = [(gold, at) for row in rows for gold, at in zip(row.golds, row.places, strict=True)]
+    named = [at for _, at in golds if at]
+    ways = [way for way in (named[0] if named else ()) if all(way in at for at in named)]
+    if not ways:
+        return None, ""
+    way, *others = ways
+    for gold, at in golds:
+        if other := next((o for o in others if at and at[o] != at[way]), None):
+            return way, (
+                f"the reference {gold[:40]!r} may be the {way} or the {other} of a choice, and is"
+                f" read as its {way}"
+            )
+    return way, ""
 
 
 def shuffled(
@@ -223,12 +370,42 @@ def shuffled(
 
 
 def guessed_reward(references: Sequence[Sequence[str]], has_choices: bool) -> str:
-    """Return the reward that suits the gold answers, for sources that name none."""
+    """Return the reward that suits the gold answers, for sources that name none.
+
+    A comma that parts no thousands may part two answers: no number is guessed from it.
+    """
     if has_choices:
         return "choice"
     golds = [gold for row in references for gold in row]
-    is_numeric = bool(golds) and all(is_figure(g) for g in golds)
+    is_numeric = bool(golds) and all(is_figure(g) and not has_decimal_comma(g) for g in golds)
     return "numeric" if is_numeric else "normalised"
+
+
+def read_otherwise(rows: Sequence[tuple[Cells, Sequence[str]]]) -> str:
+    """Return, in words, the gold numbers that may be read in another way than they are.
+
+    Decimal commas beside points, or beside commas that part thousands, are noted as faults.
+
+    Args:
+        rows: Rows with their gold answers, all of them numbers.
+    """
+    golds = [(cells, gold) for cells, row in rows for gold in row]
+    commas = [(cells, gold) for cells, gold in golds if has_decimal_comma(gold)]
+    english = (gold for _, gold in golds if _ENGLISH.search(gold) and not has_decimal_comma(gold))
+    if commas and (other := next(english, None)):
+        for cells, gold in commas:
+            cells.note(
+                f"the reference {gold[:40]!r} has a decimal comma, but {other[:40]!r} is written"
+                " with a point, or with commas between thousands: write all numbers one way"
+            )
+    doubtful = [gold for _, gold in golds if has_decimal_comma(gold) or _LETTERED.search(gold)]
+    shown = list(dict.fromkeys(doubtful))
+    read = [f"{gold!r} is {float(value):.15g}" for gold in shown[:3] if (value := number(gold))]
+    return ", ".join(read) + (f" and {len(shown) - 3} others" if len(shown) > 3 else "")
+
+
+_ENGLISH = re.compile(r"\d\.\d|\d,\d{3}(?!\d)")
+_LETTERED = re.compile(r"\d(?:[kKMB]|bn)(?!\w)")
 
 
 def check_golds(

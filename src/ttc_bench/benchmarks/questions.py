@@ -7,7 +7,6 @@ the markers that models are known to answer behind (`readers.final_answer`), or 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,19 +16,20 @@ from pydantic import Field, model_validator
 
 from ttc_bench.benchmarks.base import Benchmark, Prompting, draw_examples
 from ttc_bench.benchmarks.columns import Columns
+from ttc_bench.benchmarks.patterns import fault_of, last_match
 from ttc_bench.benchmarks.question_rows import (
     Cells,
+    Keyed,
     check_golds,
-    choices_of,
     guessed_reward,
-    last_match,
-    letter_of,
     messages_of,
+    read_otherwise,
     references_of,
     shuffled,
+    way_of,
 )
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES, RewardRule
-from ttc_bench.benchmarks.scoring.readers import final_answer
+from ttc_bench.benchmarks.scoring.readers import final_answer, has_decimal_comma
 from ttc_bench.benchmarks.tables import Table, read_tables
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.params import Params, faults, unknown
@@ -102,10 +102,8 @@ class QuestionsParams(Params):
     @model_validator(mode="after")
     def _check(self) -> QuestionsParams:
         for name in ("answer_pattern", "reference_pattern"):
-            try:
-                re.compile(getattr(self, name) or "")
-            except re.error as error:
-                raise ValueError(f"{name} is no regular expression: {error}") from error
+            if wrong := fault_of(getattr(self, name) or ""):
+                raise ValueError(f"{name} {wrong}")
         if self.reward is not None and "." not in self.reward:
             offered = [name for name, rule in REWARD_RULES.items() if rule.canonical]
             if self.reward not in offered:
@@ -301,7 +299,7 @@ def _of_table(table: Table, params: QuestionsParams, head: str, ids: set[str]) -
     cells = [Cells(row, columns, table.faults) for row in table.rows]
     if not {"prompt", "messages"} & columns.keys():
         table.faults.tell()
-    drafts = [_draft(cell, params) for cell in cells]
+    drafts = _drafts(cells, params)
     reward = params.reward or guessed_reward([d.golds for d in drafts], "choices" in columns)
     rule = REWARD_RULES[reward]
     if wrong := faults(rule.options, params.options, "options"):
@@ -316,10 +314,33 @@ def _of_table(table: Table, params: QuestionsParams, head: str, ids: set[str]) -
         if sample.id in ids:
             draft.cells.note(f"the id {sample.id!r} is there already")
         ids.add(sample.id)
+    numbers = read_otherwise([(d.cells, d.golds) for d in drafts]) if reward == "numeric" else ""
     table.faults.tell()
     _tell(table, params, columns, reward)
     _tell_contradictions(drafts, params)
+    _tell_readings(drafts, params, numbers)
     return samples
+
+
+def _tell_readings(drafts: Sequence[Draft], params: QuestionsParams, numbers: str) -> None:
+    """Warn of gold answers that are read in one of several ways."""
+    if numbers:
+        logger.warning("%s: of the references, %s", params.name, numbers)
+    commas = [gold for draft in drafts for gold in draft.golds if has_decimal_comma(gold)]
+    if params.reward is None and commas and not drafts[0].choices:
+        logger.warning(
+            "%s: references such as %r may be one number or two: they are texts, unless"
+            " sources.%s.reward is numeric",
+            *(params.name, commas[0], params.name),
+        )
+    listed = [d for d in drafts if isinstance(d.cells.value("reference"), str) and d.golds[1:]]
+    if listed:
+        what = (params.name, listed[0].cells.row.number, len(listed), listed[0].golds)
+        logger.warning(
+            "%s: the references of row %d (and %d rows in all) are the text of a list or object:"
+            " any of %s is right; with reward: exact the text itself is",
+            *what,
+        )
 
 
 def _tell_contradictions(drafts: Sequence[Draft], params: QuestionsParams) -> None:
@@ -332,17 +353,29 @@ def _tell_contradictions(drafts: Sequence[Draft], params: QuestionsParams) -> No
             logger.warning("%s: rows %d and %d ask the same, but their references differ", *rows)
 
 
-def _draft(cells: Cells, params: QuestionsParams) -> Draft:
-    golds = references_of(cells, params.reference_pattern, params.reward in ("json", "json_schema"))
-    choices, labels = choices_of(cells)
-    letters: tuple[str, ...] = ()
+def _drafts(rows: Sequence[Cells], params: QuestionsParams) -> list[Draft]:
+    """Return the rows as drafts, what is wrong with any of them noted."""
+    is_choice = params.reward in (None, "choice")
+    keyed = list[Keyed]()
+    for cells in rows:
+        reward = params.reward or ("choice" if "choices" in cells.columns else None)
+        golds = references_of(cells, params.reference_pattern, reward)
+        keyed.append(Keyed.of(cells, golds, params.first_choice))
+    way, doubt = way_of(keyed) if is_choice else (None, "")
+    if doubt:
+        logger.warning("%s: %s", params.name, doubt)
+    return [_draft(cells, row, way, params) for cells, row in zip(rows, keyed, strict=True)]
+
+
+def _draft(cells: Cells, row: Keyed, way: str | None, params: QuestionsParams) -> Draft:
+    choices, letters = row.choices, tuple[str, ...]()
     if choices and params.reward in (None, "choice"):
-        places = [letter_of(cells, g, choices, labels, params.first_choice) for g in golds]
-        letters = tuple(place for place in places if place is not None)
+        letters = row.letters(cells, way, params.first_choice)
         if params.shuffle_choices is not None:
             seed = f"{params.shuffle_choices}/{cells.row.number}"
             choices, letters = shuffled(choices, letters, seed)
-    return Draft(cells, messages_of(cells, choices), golds, choices, letters)
+    messages = messages_of(cells, choices, params.shuffle_choices is not None)
+    return Draft(cells, messages, row.golds, choices, letters)
 
 
 def _sample(draft: Draft, params: QuestionsParams, rule: RewardRule, head: str) -> Sample:
@@ -388,7 +421,8 @@ def _tell(
     table: Table, params: QuestionsParams, columns: Mapping[str, tuple[str, ...]], reward: str
 ) -> None:
     """Say what was taken for what, so that a wrong guess is seen."""
-    used = {name for names in columns.values() for name in names}
+    named_in = {name for names in columns.values() for name in names}
+    used = named_in | {name.split(".")[0] for name in named_in - {*table.columns}}
     rest = [name for name in table.columns if name not in used]
     named = ", ".join(f"{meaning} = {' + '.join(names)}" for meaning, names in columns.items())
     logger.info(

@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,33 @@ class Row(NamedTuple):
 
     number: int
     cells: Mapping[str, Any]
+
+    def get(self, name: str) -> Any:
+        """Return the cell of a column, or a part of what it holds by a dotted name.
+
+        Of a list it is the part of each of its objects; ``None`` where there is none.
+        """
+        if name in self.cells:
+            return self.cells[name]
+        column, *parts = name.split(".")
+        value = self.cells.get(column)
+        for part in parts if column in self.cells else ():
+            value = json_of(value)
+            if isinstance(value, list):
+                value = [item.get(part) if isinstance(item, dict) else None for item in value]
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+
+def json_of(value: Any) -> Any:
+    """Return what a cell is the JSON text of, an object or a list; any other cell as it is."""
+    if not (isinstance(value, str) and value.strip()[:1] in ("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 class Faults:
@@ -204,7 +232,14 @@ def _shown(cell: Any) -> str:
         return ""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return cell.isoformat() if hasattr(cell, "isoformat") else str(cell)
+    return shown_date(cell) if isinstance(cell, date | time) else str(cell)
+
+
+def shown_date(moment: date | time) -> str:
+    """Return a date or a time as text; a day that spreadsheets and pandas keep as its midnight."""
+    if isinstance(moment, datetime) and moment.timetz() == time():
+        return moment.date().isoformat()
+    return moment.isoformat()
 
 
 def _sheet(lines: Iterable[tuple[int, list[str]]], faults: Faults) -> Iterator[Row]:
@@ -228,16 +263,29 @@ def _read_jsonl(file: Path, faults: Faults) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            yield from _records([(number, json.loads(line))], faults)
+            yield from _records([(number, json.loads(line, object_pairs_hook=_object))], faults)
         except ValueError as error:
             faults.note(number, f"is no JSON ({error})")
 
 
 def _read_json(file: Path, faults: Faults) -> Iterator[Row]:
-    data = json.loads(file.read_text(encoding="utf-8-sig"))
+    data = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
     if not isinstance(data, list):
         raise ValueError("the file must hold a list of records")
     return _records(enumerate(data, start=1), faults)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON.
+
+    Raises:
+        ValueError: If it says something twice, of which JSON's readers take the last in silence.
+    """
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} is there twice in one object")
+    return dict(pairs)
 
 
 def _read_parquet(file: Path, faults: Faults) -> Iterator[Row]:
@@ -249,10 +297,16 @@ def _read_parquet(file: Path, faults: Faults) -> Iterator[Row]:
 
 def _records(records: Iterable[tuple[int, Any]], faults: Faults) -> Iterator[Row]:
     for number, record in records:
-        if isinstance(record, dict):
-            yield Row(number, record)
-        else:
+        if not isinstance(record, dict):
             faults.note(number, f"is {type(record).__name__}, not an object")
+            continue
+        if _HALF.search(repr(record)):
+            faults.note(number, "holds half of a character (a surrogate), which is no text")
+        yield Row(number, record)
+
+
+_HALF = re.compile(r"\\ud[89a-f][0-9a-f]{2}")
+"""A lone surrogate as Python prints it."""
 
 
 _READERS: dict[str, Callable[[Path, Faults], Iterator[Row]]] = {

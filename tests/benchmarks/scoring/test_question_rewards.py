@@ -122,6 +122,17 @@ def test_where_the_text_is_looked_at_a_number_keeps_its_unit_in_votes(name: str)
         ("contains", "42", "42,000", 0), ("contains", "42", "it is 42.", 1),
         ("contains", "\u5317\u4eac", "\u7b54\u6848\u662f\u5317\u4eac\u3002", 1),
         ("contains", "\uc11c\uc6b8", "\uc11c\uc6b8\uc5d0\uc11c", 1),
+        ("normalised", "Paris", "<b>Paris</b>", 1), ("normalised", "Paris", "<Paris>", 1),
+        ("normalised", "<br>", "<br>", 1), ("normalised", "<br>", "<p>", 0),
+        ("normalised", "a<b and c>d", "a d", 0), ("normalised", "1,5", "1, 5", 1),
+        ("normalised", "1,5", "15", 0), ("normalised", "1,500", "1500", 1),
+        ("numeric", "10000", "10<sup>4</sup>", 1), ("numeric", "5", "5B", 0),
+        ("contains", "New York", "in New<br>York", 1), ("contains", "New York", "**New** York", 1),
+        ("contains", "New York", "_New York_", 1), ("contains", "<div>", "a <div>x</div>", 1),
+        ("contains", "user_id", "by user_id", 1), ("contains", "id", "by user_id", 0),
+        ("regex", "^New York$", "<New York>", 1), ("regex", "^New York$", "**New York**", 1),
+        ("regex", "^New York$", "<b>New York</b>", 1), ("regex", "<b>", "<b>x</b>", 1),
+        ("token_f1", "New York", "<b>New York</b>", 1), ("token_f1", "New York", "<New York>", 1),
         ("contains", "caf\u00e9", "the cafe\u0301", 1), ("contains", "don't", "I don\u2019t", 1),
     ],
 )  # fmt: skip
@@ -150,5 +161,5 @@ def test_a_schema_that_leads_elsewhere_is_a_fault(ref: str) -> None:
 
 
 def test_the_search_of_a_pattern_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ttc_bench.benchmarks.scoring.question_rewards._MOST_SECONDS", 0.1)
+    monkeypatch.setattr("ttc_bench.benchmarks.patterns.MOST_SECONDS", 0.1)
     assert reward("regex", "a" * 200 + "!", "^(a|a|aa)+$") == 0.0

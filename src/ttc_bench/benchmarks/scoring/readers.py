@@ -45,6 +45,19 @@ _COPIED = re.compile(r"(\(?)<([^<>]+)>(\)?)")
 """The brackets that stand for the answer where it is asked for."""
 
 _ENCLOSED = re.compile(r"\(([^()]*)\)|<([^<>]*)>|\*\*([^*]*)\*\*|__([^_]*)__|`([^`]*)`")
+_TAG = re.compile(
+    r"</?(?P<name>br|p|li|ol|ul|tr|td|th|div|h[1-6]|(?P<inline>a|b|i|u|em|sub|code|font|mark|span"
+    r"|strong))"
+    r"(?:\s+[\w-]+\s?=\s?(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+))*\s*/?>",
+    re.IGNORECASE,
+)
+"""A tag of HTML as models write it; "a<b and c>d" holds none."""
+
+_CLOSED = re.compile(r"</(\w+)\s*>")
+_RAISED = re.compile(r"<sup>\s*([^<>]*?)\s*</sup>", re.IGNORECASE)
+_EMPHASIS = re.compile(
+    r"\*\*|`|(?<!\w)__?(?=\S)|(?<=\S)__?(?!\w)|(?<![\w*])\*(?=\w)|(?<=\w)\*(?![\w*])"
+)
 _BEFORE_FRACTION = re.compile(r"(?<=\d)\s*(?=\\[dt]?frac)")
 _VULGAR = re.compile(r"[\u00bc-\u00be\u2150-\u215e]")
 _MIXED = re.compile(
@@ -112,14 +125,34 @@ def final_answer(text: str) -> str | None:
 
 
 def cleaned(answer: str) -> str:
-    """Return an answer without LaTeX, quotes and the full stop around it."""
-    body = unwrapped(_BEFORE_FRACTION.sub(" ", typed(answer)))
+    """Return an answer without tags, LaTeX, quotes and the full stop around it."""
+    body = unwrapped(_BEFORE_FRACTION.sub(" ", typed(_untagged(answer))))
     return _unquoted(" ".join(body.split()))
 
 
 def expression(answer: str) -> str:
     """Return an answer's LaTeX as it is written, without what encloses all of it."""
     return _unquoted(" ".join(without_wrappers(typed(answer)).split()))
+
+
+def unmarked(answer: str) -> str:
+    """Return an answer without what emphasises any of its words: tags of HTML, stars, lines."""
+    return _EMPHASIS.sub("", _untagged(answer))
+
+
+def _untagged(answer: str) -> str:
+    if "<" not in answer:
+        return answer
+    closed = {name.lower() for name in _CLOSED.findall(answer)} | {"br"}
+
+    def blank(tag: re.Match[str]) -> str:
+        # "<B>" alone is the letter, in the brackets that it was asked for in.
+        is_tag = tag["name"].lower() in closed
+        return ("" if tag["inline"] else " ") if is_tag else tag[0]
+
+    body = _TAG.sub(blank, _RAISED.sub(r"^{\1}", answer))
+    # An answer that is nothing but tags is about them.
+    return body if body.strip() else answer
 
 
 def bare(answer: str) -> str:
@@ -141,10 +174,10 @@ def phrase(answer: str) -> str | None:
     """Return an answer as one of words: case, blanks, punctuation and a first article do not count.
 
     Signs that make a difference stay ("C++" is not "C", "-5" not "5"), and a number is the same
-    however it is written.
+    however it is written. A comma that parts no thousands parts two: "1,5" is "1, 5".
     """
     body = ungrouped(cleaned(answer))
-    if is_figure(body):
+    if is_figure(body) and "," not in body:
         return figure(body)
     words = _SOFT.sub(" ", unicodedata.normalize("NFC", body).casefold()).split()
     return " ".join(words[1:] if words[1:] and words[0] in _ARTICLES else words) or body or None
@@ -153,7 +186,15 @@ def phrase(answer: str) -> str | None:
 def vote(answer: str) -> str | None:
     """Return an answer for votes where a reward looks at its very text: a number has its unit."""
     body = ungrouped(cleaned(answer))
-    return figure(body) if is_figure(body) else phrase(answer)
+    return figure(body) if is_figure(body) and "," not in body else phrase(answer)
+
+
+def has_decimal_comma(text: str) -> bool:
+    """Return whether a text holds a number whose comma is read as a decimal point.
+
+    Of one that parts three digits this cannot be: "1,500" is 1500 and "0,500" is 0.5.
+    """
+    return _DECIMAL_COMMA.search(ungrouped(typed(text))) is not None
 
 
 def is_figure(text: str) -> bool:
