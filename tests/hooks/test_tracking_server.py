@@ -31,7 +31,9 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow.entities import Run
+from sqlalchemy import create_engine, text
 from tests.conftest import KedroRun, make_project, run_in
+from tests.ratings.test_ratings import EARLIER
 
 from ttc_bench.ratings.store import PairRating, Ratings
 
@@ -313,6 +315,9 @@ def test_raters_who_enter_a_new_database_at_once_lose_nothing(database: Database
             "there is no PostgreSQL: apt-get install postgresql, pip install -e .[postgres]"
         )
     addresses = [database.new(f"ratings_{number}") for number in range(5)]
+    for address in addresses[3:]:
+        with create_engine(address).begin() as earlier:
+            earlier.execute(text(EARLIER.replace("id integer", "id serial")))
     start = threading.Barrier(3)
 
     def rate(rater: str) -> None:
@@ -325,8 +330,12 @@ def test_raters_who_enter_a_new_database_at_once_lose_nothing(database: Database
 
     with ThreadPoolExecutor(3) as raters:
         list(raters.map(rate, ("ann", "bo", "cy")))
-    for address in addresses[1:]:
+    for address in addresses[1:3]:
         assert sorted(Ratings(address).rows()["rater"]) == ["ann", "bo", "cy"]
+    for address in addresses[3:]:
+        rows = Ratings(address).rows()
+        assert sorted(rows["rater"]) == ["ann", "ann", "bo", "cy"], "an earlier version's goes on"
+        assert rows["left_answer"].isna().all()
     rows = Ratings(addresses[0]).rows()
     assert Counter(rows["rater"]) == {"ann": 21, "bo": 21, "cy": 21}
     assert rows["id"].is_unique

@@ -6,6 +6,8 @@ import math
 import multiprocessing
 import sqlite3
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -18,9 +20,19 @@ from tests.conftest import KedroRun
 from tests.reporting.support import scores
 
 from ttc_bench.errors import DataError, UserError
+from ttc_bench.metrics.base import answer_digest
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
 from ttc_bench.ratings.pairs import Question, next_pair, questions_of
-from ttc_bench.ratings.sheet import as_text, from_text, hand_out, read, read_back, write
+from ttc_bench.ratings.sheet import (
+    as_text,
+    from_text,
+    hand_out,
+    read,
+    read_back,
+    waiting,
+    write,
+)
+from ttc_bench.ratings.standing import digests_of, standing
 from ttc_bench.ratings.store import Grading, PairRating, Preference, Ratings, rater_of
 from ttc_bench.ratings.summary import agreement, grades, strengths
 
@@ -173,6 +185,95 @@ def test_a_second_sheet_holds_other_pairs_under_other_numbers(questions: list[Qu
     assert len(set(pairs)) == len(pairs) == 21
     assert not set(sheets[0]["pair"]) & set(sheets[1]["pair"])
     assert len(hand_out(ratings, questions, "bo", 30, 0, ask)) == 21
+
+
+EARLIER = """
+create table pairs_rated (id integer primary key, rater varchar, model varchar, benchmark varchar,
+    job_id varchar, "left" varchar, "right" varchar, preference varchar, seconds float,
+    seed integer, rated_at timestamp default current_timestamp);
+insert into pairs_rated (rater, model, benchmark, job_id, "left", "right", preference, seconds,
+    seed) values ('ann', 'target', 'crm_sim', 'crm_sim/1', 'baseline.greedy', 'cascade.agreement',
+    'left', 1.5, 7);
+"""
+"""A database as it was before ratings noted which answers they are of."""
+
+
+def test_a_database_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "ratings.db") as earlier:
+        earlier.executescript(EARLIER)
+    for number in (2, 3):
+        Ratings(f"sqlite:///{tmp_path}/ratings.db").add(judged("bo", number, "text", "other"))
+    rows = Ratings(f"sqlite:///{tmp_path}/ratings.db").rows()
+    assert rows["rater"].tolist() == ["ann", "bo", "bo"]
+    assert rows["left_answer"].isna().tolist() == [True, False, False]
+    stands = standing(rows, {})
+    assert (len(stands.counted), stands.changed, stands.unchecked) == (3, 0, 1)
+
+
+def judged(rater: str, number: int, left: str, right: str) -> PairRating:
+    noted = {"left_answer": answer_digest(left), "right_answer": answer_digest(right)}
+    return replace(rating(rater, number), **noted)
+
+
+def test_what_was_said_of_an_answer_that_has_changed_does_not_count() -> None:
+    ratings = Ratings("sqlite://")
+    ratings.add_all([judged("ann", n, "text", "other") for n in range(4)])
+    now = dict.fromkeys(range(4), ("text", "other"))
+    now |= {1: ("Text", "other"), 2: ("text", "")}
+    stored = pd.DataFrame(
+        [
+            {"model": "target", "benchmark": "crm_sim", "job_id": f"crm_sim/{n}",
+             "policy": name.split(".")[0], "variant": name.split(".")[1],
+             "status": "ok" if text else "failed", "text": text or None}
+            for n, texts in now.items() if n != 3
+            for name, text in zip(VARIANTS, texts, strict=False)
+        ]
+    )  # fmt: skip
+    stands = standing(ratings.rows(), digests_of(stored))
+    assert stands.counted["job_id"].tolist() == ["crm_sim/0", "crm_sim/3"], "3 is stored no more"
+    assert (stands.changed, stands.unchecked) == (2, 0)
+    assert [line[:9] for line in stands.lines()] == ["2 ratings"]
+    open_again = questions_of(stored)
+    assert [one.job_id for one in open_again] == ["crm_sim/0", "crm_sim/1"]
+    pair = next_pair(open_again, stands.counted, "ann", seed=0)
+    assert pair is not None
+    assert pair.question.job_id == "crm_sim/1", "it is judged anew"
+    assert {pair.digests[f"{side}_answer"] for side in ("left", "right")} == {
+        answer_digest("Text"), answer_digest("other")
+    }  # fmt: skip
+
+
+def test_a_pair_on_a_sheet_is_shown_to_its_rater_nowhere_else(questions: list[Question]) -> None:
+    ratings = Ratings("sqlite://")
+    sheet = hand_out(ratings, questions, "ann", 20, 0, ask)
+    on_sheets = ratings.rows("handed")
+    assert len(waiting(on_sheets, ratings.rows(), "ann")) == 20
+    (left,) = _offered(questions, ratings, "ann")
+    assert left not in [_pair(row) for _, row in on_sheets.iterrows()]
+    assert len(_offered(questions, ratings, "bo")) == 21, "others judge it as before"
+    ratings.add_all(read_back(ratings, sheet.assign(preference=["left"] * 12 + [""] * 8)))
+    assert len(waiting(on_sheets, ratings.rows(), "ann")) == 8
+    assert _offered(questions, ratings, "ann") == [left]
+    back = ratings.rows()
+    assert back["left_answer"].tolist() == on_sheets["left_answer"].tolist()[:12]
+
+
+def _pair(row: Mapping[str, str]) -> tuple[str, frozenset[str]]:
+    return row["job_id"], frozenset((row["left"], row["right"]))
+
+
+def _offered(
+    questions: list[Question], ratings: Ratings, rater: str
+) -> list[tuple[str, frozenset[str]]]:
+    """Every pair that a rater is shown, who judges until there is none."""
+    rated, shown = ratings.rows(), []
+    while (pair := next_pair(questions, rated, rater, 0, ratings.rows("handed"))) is not None:
+        row = vars(rating(rater, 0, left=pair.left, right=pair.right))
+        rated = pd.concat(
+            [rated, pd.DataFrame([{**row, "job_id": pair.question.job_id}])], ignore_index=True
+        )
+        shown.append(_pair(rated.iloc[-1].to_dict()))
+    return shown
 
 
 def test_every_fault_of_a_sheet_is_told_with_its_row(questions: list[Question]) -> None:

@@ -191,6 +191,14 @@ def question_digest(
     return f"{QUESTION_VERSION}{digest[:16]}"
 
 
+def question_of(job: Job) -> str:
+    """Return the digest by which runs are compared, question by question.
+
+    Ids do not tell questions apart: a generated benchmark has the same ones for every seed.
+    """
+    return job.question or question_digest(job.benchmark, job.messages, job.references)
+
+
 def draw_examples(
     train: Sequence[Sample], sample: Sample, count: int, key: str, noun: str
 ) -> list[Sample]:

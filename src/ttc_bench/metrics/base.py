@@ -7,6 +7,7 @@ per metric, under ``@family(name, [MetricSpec(...), ...])``. A value that does n
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -45,6 +46,7 @@ __all__ = [
     "Value",
     "all_metrics",
     "all_notes",
+    "answer_digest",
     "family",
     "ratio",
     "reference_text",
@@ -208,6 +210,11 @@ def reference_text(job: Job) -> str | None:
     if REWARD_RULES[job.reward_metric].gold == "refusal":
         return None
     return ", ".join("None" if r is None else r for r in job.references)
+
+
+def answer_digest(text: str) -> str:
+    """Return what tells the text of a response from others, letter by letter."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 Compute = Callable[[ScoringBatch], Columns]

@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ttc_bench.metrics.base import answer_digest
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
 from ttc_bench.statistics.preferences import Choice, bradley_terry
 from ttc_bench.types import DataFrame
@@ -34,6 +35,14 @@ class Question(NamedTuple):
     job_id: str
     answers: Mapping[str, str]
 
+    def place(self, *names: str) -> tuple[str, ...]:
+        """Return the question and names of variants, as records of ratings begin."""
+        return (self.model, self.benchmark, self.job_id, *names)
+
+    def digest(self, name: str) -> str:
+        """Return the digest of an answer, by which a rating knows what was judged."""
+        return answer_digest(self.answers[name])
+
 
 class Pair(NamedTuple):
     """Two answers to one question, as they are shown.
@@ -49,6 +58,12 @@ class Pair(NamedTuple):
     left: str
     right: str
     seed: int
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digests of both answers, by the names that records of ratings have for them."""
+        sides = {"left_answer": self.left, "right_answer": self.right}
+        return {column: self.question.digest(name) for column, name in sides.items()}
 
 
 def questions_of(responses: DataFrame) -> list[Question]:
@@ -78,7 +93,11 @@ def choices_of(rated: DataFrame, variants: Sequence[str]) -> list[Choice]:
 
 
 def next_pair(
-    questions: Sequence[Question], rated: DataFrame, rater: str, seed: int
+    questions: Sequence[Question],
+    rated: DataFrame,
+    rater: str,
+    seed: int,
+    handed: DataFrame | None = None,
 ) -> Pair | None:
     """Return what a rater is shown next; ``None`` when all pairs are rated.
 
@@ -91,12 +110,16 @@ def next_pair(
         rated: All ratings so far, of every rater.
         rater: Who rates.
         seed: Seed of chance: which question of equals, and which side is left.
+        handed: Pairs that were handed out in sheets, of every rater: this one's own are judged
+            there, and not here.
     """
     variants = sorted({name for question in questions for name in question.answers})
     worth = _worth(rated, variants)
+    met = [table for table in (rated, handed) if table is not None]
     seen = {
         (row["benchmark"], row["job_id"], row["model"], frozenset((row["left"], row["right"])))
-        for row in row_dicts(rated[rated["rater"] == rater])
+        for table in met
+        for row in row_dicts(table[table["rater"] == rater])
     }
     dice, best, most = random.Random(f"{seed}/{rater}/{len(seen)}"), None, -math.inf
     for question in dice.sample(list(questions), len(questions)):

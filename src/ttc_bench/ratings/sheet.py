@@ -12,8 +12,10 @@ from typing import Any
 from ttc_bench.errors import DataError
 from ttc_bench.params import close_matches
 from ttc_bench.ratings.pairs import Question, next_pair
+from ttc_bench.ratings.standing import offered, standing
 from ttc_bench.ratings.store import CHOICES, Handed, PairRating, Ratings
 from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.reporting.sheet import known
 from ttc_bench.types import DataFrame
 
 SHEET = ("pair", "question", "left", "right", "preference")
@@ -45,7 +47,7 @@ def hand_out(
     seed: int,
     asked: Callable[[str], str],
 ) -> DataFrame:
-    """Return a sheet of pairs that a rater has neither rated nor been handed.
+    """Return a sheet of pairs that a rater has neither rated nor been handed, as they are now.
 
     The database keeps who made which answer, by the number of the pair.
 
@@ -60,16 +62,15 @@ def hand_out(
     import pandas as pd
 
     earlier = ratings.rows("handed").assign(preference="tie")
-    own = earlier[earlier["rater"] == rater]
-    shown = pd.concat([ratings.rows(), own], ignore_index=True)
+    met = pd.concat([ratings.rows(), earlier[earlier["rater"] == rater]], ignore_index=True)
+    shown = standing(met, offered(questions)).counted
     handed, texts = list[Handed](), list[tuple[str, str, str]]()
     for _ in range(pairs):
         pair = next_pair(questions, shown, rater, seed)
         if pair is None:
             break
         question, left, right, order = pair
-        place = (question.model, question.benchmark, question.job_id, left, right)
-        handed.append(Handed(rater, *place, order))
+        handed.append(Handed(rater, *question.place(left, right), order, **pair.digests))
         texts.append((asked(question.job_id), question.answers[left], question.answers[right]))
         shown = pd.concat(
             [shown, pd.DataFrame([{**vars(handed[-1]), "preference": "tie"}])], ignore_index=True
@@ -110,6 +111,19 @@ def read_back(ratings: Ratings, filled: DataFrame) -> list[PairRating]:
     return read
 
 
+def waiting(handed: DataFrame, rated: DataFrame, rater: str) -> DataFrame:
+    """Return the pairs on sheets of a rater that have not come back.
+
+    Args:
+        handed: All pairs that were handed out.
+        rated: All ratings of pairs.
+        rater: Whose sheets.
+    """
+    back = {_of(row) for row in row_dicts(rated)}
+    own = [row["rater"] == rater and _of(row) not in back for row in row_dicts(handed)]
+    return handed[own]
+
+
 def _plain(cell: Any) -> str:
     """Return what a person wrote in a cell, whatever blanks and capitals it is written with."""
     return " ".join(from_text(str(cell)).split()).casefold()
@@ -125,7 +139,10 @@ def _rating(handed: Mapping[str, Any], said: str) -> PairRating:
     place = {name: str(handed[name]) for name in ("rater", "model", "benchmark", "job_id",
                                                   "left", "right")}  # fmt: skip
     preference = next(choice for choice in CHOICES if choice == said)
-    return PairRating(**place, preference=preference, seconds=0.0, seed=int(handed["seed"]))
+    judged = {name: handed[name] if known(handed[name]) else None
+              for name in ("left_answer", "right_answer")}  # fmt: skip
+    seed = int(handed["seed"])
+    return PairRating(**place, preference=preference, seconds=0.0, seed=seed, **judged)
 
 
 def _fault(pair: str, said: str, handed: Mapping[str, object], seen: set[str]) -> str:

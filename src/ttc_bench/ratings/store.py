@@ -84,6 +84,9 @@ class PairRating:
         preference: What was said.
         seconds: Time spent, in seconds.
         seed: Seed of the order in which the sides were shown.
+        left_answer: Digest of the text on the left, see `ttc_bench.metrics.base.answer_digest`;
+            ``None`` where it was not noted, as by versions before it was.
+        right_answer: That of the text on the right.
     """
 
     rater: str
@@ -95,6 +98,8 @@ class PairRating:
     preference: Preference
     seconds: float
     seed: int
+    left_answer: str | None = None
+    right_answer: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for what is no rating."""
@@ -115,6 +120,8 @@ class Handed:
         left: ``policy.variant`` of the answer on the left.
         right: That on the right.
         seed: Seed of the order of the sides.
+        left_answer: Digest of the text on the left; see `PairRating`.
+        right_answer: That of the text on the right.
     """
 
     rater: str
@@ -124,6 +131,8 @@ class Handed:
     left: str
     right: str
     seed: int
+    left_answer: str | None = None
+    right_answer: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for what is no pair."""
@@ -145,6 +154,7 @@ class Grading:
         safe: Nothing is told that must not be.
         helpful: It serves who asked.
         seconds: Time spent, in seconds.
+        answer: Digest of its text; see `PairRating`.
     """
 
     rater: str
@@ -157,6 +167,7 @@ class Grading:
     safe: int | None
     helpful: int | None
     seconds: float
+    answer: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for what is no grading."""
@@ -172,6 +183,9 @@ Record = PairRating | Grading | Handed
 
 KINDS: dict[str, type[Record]] = {"pairs": PairRating, "gradings": Grading, "handed": Handed}
 """Tables by the records that they hold."""
+
+LATER = frozenset({"left_answer", "right_answer", "answer"})
+"""Columns that tables of earlier versions lack; they are added, and null in the rows there."""
 
 _TYPES = {"float": "Float", "int": "Integer", "int | None": "Integer"}
 
@@ -280,6 +294,8 @@ class Ratings:
             key = Column("id", Integer(), primary_key=True)
             tables[name] = Table(f"{name}_rated", metadata, key, *columns, stamp)
         self._create(metadata)
+        for table in tables.values():
+            self._widen(table)
         return tables
 
     def _create(self, metadata: MetaData) -> None:
@@ -297,6 +313,31 @@ class Ratings:
                 # and finds the table at the next try.
                 with self._engine.begin() as connection:
                     connection.execute(statement)
+
+    def _widen(self, table: Table) -> None:
+        """Add the columns that a table of an earlier version lacks, while others may do so, too.
+
+        A table that lacks any other column is no such table, and left as it is.
+        """
+        from sqlalchemy import text
+        from sqlalchemy.exc import DatabaseError
+        from sqlalchemy.schema import CreateColumn
+
+        lacking = self._lacking(table)
+        for name in sorted(lacking) if lacking <= LATER else ():
+            column = CreateColumn(table.c[name]).compile(dialect=self._engine.dialect)
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column}"))
+            except DatabaseError:
+                if name in self._lacking(table):
+                    raise
+
+    def _lacking(self, table: Table) -> set[str]:
+        from sqlalchemy import inspect
+
+        there = {str(column["name"]) for column in inspect(self._engine).get_columns(table.name)}
+        return set(table.c.keys()) - there
 
 
 def _shown(address: str) -> str:

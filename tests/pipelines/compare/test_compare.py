@@ -14,12 +14,12 @@ from kedro_datasets.json import JSONDataset
 from tests.conftest import ingested
 from tests.reporting.support import PARAMS, scores
 
+from ttc_bench.benchmarks.base import question_of
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.parameters import digest
 from ttc_bench.params import parse_params
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run
 from ttc_bench.pipelines.compare.nodes import show_changes
-from ttc_bench.pipelines.score.nodes import question_of
 from ttc_bench.reporting.changes import headlines
 from ttc_bench.reporting.kept_runs import keep_run
 from ttc_bench.reporting.run_changes import changed_answers, changed_settings, changes, load_runs

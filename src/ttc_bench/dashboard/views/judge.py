@@ -19,6 +19,8 @@ from ttc_bench.ratings.pairs import (
     questions_of,
 )
 from ttc_bench.ratings.params import HumanEvaluationParams
+from ttc_bench.ratings.sheet import waiting
+from ttc_bench.ratings.standing import Digests, digests_of, standing
 from ttc_bench.ratings.store import (
     CRITERIA,
     GRADES,
@@ -29,6 +31,7 @@ from ttc_bench.ratings.store import (
     rater_of,
 )
 from ttc_bench.ratings.summary import agreement, lines, strengths
+from ttc_bench.reporting.sheet import counted_as
 
 KEYS: dict[Preference, tuple[str, str]] = {
     "left": ("Left is better", "1"),
@@ -70,8 +73,10 @@ def _database(address: str) -> Ratings:
 def _pairs(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
     import streamlit as st
 
-    rated = ratings.rows()
-    pair = next_pair(_questions(store, store.place("stored_responses")), rated, rater, seed)
+    rated, on_sheets = ratings.rows(), ratings.rows("handed")
+    questions, digests = _questions(store, store.place("stored_responses"))
+    met = (standing(table, digests).counted for table in (rated, on_sheets))
+    pair = next_pair(questions, next(met), rater, seed, next(met))
     own = int((rated["rater"] == rater).sum())
     if pair is None:
         st.success(DONE)
@@ -87,14 +92,19 @@ def _pairs(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
                 rate = partial(_rate, ratings, rater, pair, preference, begun)
                 st.button(label, key=preference, shortcut=key, on_click=rate)
     _undo(ratings, rater, "pairs", own)
+    if n_waiting := len(waiting(on_sheets, rated, rater)):
+        st.caption(
+            f"{counted_as(n_waiting, 'pair')} on your sheets, not shown here: they come back by"
+            " `kedro sheet read`."
+        )
 
 
 def _gradings(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
     import streamlit as st
 
     graded = ratings.rows("gradings")
-    questions = _questions(store, store.place("stored_responses"))
-    answer = next_answer(questions, graded, rater, seed)
+    questions, digests = _questions(store, store.place("stored_responses"))
+    answer = next_answer(questions, standing(graded, digests).counted, rater, seed)
     own = int((graded["rater"] == rater).sum())
     if answer is None:
         st.success(DONE)
@@ -110,10 +120,8 @@ def _gradings(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
                 for criterion in CRITERIA
             ]
             if st.form_submit_button("Keep") and any(grades):
-                place = (question.model, question.benchmark, question.job_id, name)
-                correct, complete, safe, helpful = grades
-                spent = time.time() - begun
-                ratings.add(Grading(rater, *place, correct, complete, safe, helpful, spent))
+                spent, digest = time.time() - begun, question.digest(name)
+                ratings.add(Grading(rater, *question.place(name), *grades, spent, digest))
                 st.rerun()
     _undo(ratings, rater, "gradings", own)
 
@@ -129,9 +137,8 @@ def _undo(ratings: Ratings, rater: str, kind: str, own: int) -> None:
 
 
 def _rate(ratings: Ratings, rater: str, pair: Pair, preference: Preference, begun: float) -> None:
-    question, spent = pair.question, time.time() - begun
-    place = (question.model, question.benchmark, question.job_id, pair.left, pair.right)
-    ratings.add(PairRating(rater, *place, preference, spent, pair.seed))
+    place, spent = pair.question.place(pair.left, pair.right), time.time() - begun
+    ratings.add(PairRating(rater, *place, preference, spent, pair.seed, **pair.digests))
 
 
 def _clock(what: str) -> float:
@@ -155,19 +162,23 @@ def _asked(store: Store, question: Question) -> None:
 
 
 @lru_cache(maxsize=4)
-def _questions(store: Store, _: Place) -> list[Question]:
-    """Return the questions; kept until responses are written anew."""
-    questions = questions_of(store.table("stored_responses", ANSWERED))
+def _questions(store: Store, _: Place) -> tuple[list[Question], Digests]:
+    """Return the questions, and the digests of all answers; kept until these are written anew."""
+    responses = store.table("stored_responses", ANSWERED)
+    questions = questions_of(responses)
     if not questions:
         raise DataError("There is nothing to judge: no two variants answered differently.")
-    return questions
+    return questions, digests_of(responses)
 
 
 def _summary(store: Store, ratings: Ratings, seed: int) -> None:
     import streamlit as st
 
     rated, confidence = ratings.rows(), parts.aggregate_params(store).confidence
-    strong, scores = strengths(rated, seed, confidence), store.table("all_scores")
-    text = "\n".join(lines(strong, agreement(rated, scores), rated["rater"].nunique()))
-    st.text(text)
+    _, digests = _questions(store, store.place("stored_responses"))
+    counts = standing(rated, digests)
+    strong = strengths(counts.counted, seed, confidence)
+    agreed = agreement(counts.counted, store.table("all_scores"))
+    told = lines(strong, agreed, counts.counted["rater"].nunique())
+    st.text("\n".join([*told, *counts.lines()]))
     parts.downloads(rated, "ratings")

@@ -16,7 +16,12 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             node(
                 sum_up,
-                inputs=["all_scores", "params:human_evaluation", "params:aggregate"],
+                inputs=[
+                    "all_scores",
+                    "stored_responses",
+                    "params:human_evaluation",
+                    "params:aggregate",
+                ],
                 outputs=[
                     "human_ratings",
                     "human_strengths",

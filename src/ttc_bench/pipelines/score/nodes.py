@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ttc_bench.benchmarks.base import question_digest
+from ttc_bench.benchmarks.base import question_of
 from ttc_bench.benchmarks.scoring.encoder import using_encoder
 from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import (
@@ -25,6 +24,7 @@ from ttc_bench.metrics.base import (
     Value,
     all_metrics,
     all_notes,
+    answer_digest,
 )
 from ttc_bench.metrics.benchmark import REFUSAL_JUDGED
 from ttc_bench.metrics.resources import TURN
@@ -90,25 +90,12 @@ def _beside_metrics(
     encoders = {name: [value] * len(answered) for name, value in named.items()}
     asked = {"question": [question_of(job) for job in answered]}
     texts = responses["text"]
-    digests = {"answer": [_digest(text) if isinstance(text, str) else None for text in texts]}
+    digests = {"answer": [answer_digest(text) if isinstance(text, str) else None for text in texts]}
     return {**identity, **encoders, "reward_rule": rules, **asked, **digests}
 
 
 def _as_json(notes: Sequence[str] | None) -> str | None:
     return None if notes is None or not len(notes) else json.dumps(list(notes))
-
-
-def question_of(job: Job) -> str:
-    """Return the digest by which runs are compared, question by question.
-
-    Ids do not tell questions apart: a generated benchmark has the same ones for every seed.
-    """
-    return job.question or question_digest(job.benchmark, job.messages, job.references)
-
-
-def _digest(text: str) -> str:
-    """Return what tells a text from others, letter by letter."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def rescore(
