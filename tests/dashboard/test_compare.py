@@ -11,7 +11,8 @@ from tests.dashboard.conftest import Open, words
 from tests.reporting.support import PARAMS
 
 from ttc_bench.reporting.kept_runs import keep_run
-from ttc_bench.reporting.metric_table import definition, metric_table
+from ttc_bench.reporting.labels import definition
+from ttc_bench.reporting.metric_table import metric_table
 from ttc_bench.reporting.plots import plots
 
 

@@ -14,6 +14,7 @@ from ttc_bench.errors import DataError
 from ttc_bench.params import parse_params
 from ttc_bench.reporting.budgets import COSTS
 from ttc_bench.reporting.drawing.figure import Figure
+from ttc_bench.reporting.labels import definition, label, rounding
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.plots.facets import variants_of
 from ttc_bench.reporting.scopes import COLUMNS, Scope, verdicts_on
@@ -54,7 +55,8 @@ def scope(store: Store) -> Scope:
         own = own if benchmark is None else own[own["benchmark"] == benchmark]
         task = choice("Task", sorted(set(own["task"])), "task")
         own = own if task is None else own[own["task"] == task]
-        level = choice("Difficulty", sorted(set(own["difficulty"].dropna())), "difficulty")
+        levels = sorted(set(own["difficulty"].dropna()))
+        level = choice("Difficulty", levels, "difficulty") if levels else None
     return Scope(str(model), benchmark, task, level)
 
 
@@ -63,7 +65,7 @@ def questions(store: Store) -> DataFrame:
     names = ("model", "benchmark", "task", "difficulty")
     table = store.table("all_scores", names, distinct=True)
     if table.empty:
-        raise DataError("The last run scored no response, so there is nothing to show.")
+        raise DataError("This run scored no response, so there is nothing to show.")
     return table
 
 
@@ -145,6 +147,33 @@ def _png(drawn: Any) -> bytes:
     file = io.BytesIO()
     drawn.savefig(file, format="png", bbox_inches="tight", dpi=150)
     return file.getvalue()
+
+
+def table(rows: DataFrame | Sequence[Any], **options: Any) -> None:
+    """Show a table, its columns called and rounded for people, each with what it means on hover.
+
+    Args:
+        rows: The table, or its rows as mappings.
+        options: Those of `st.dataframe`.
+    """
+    import pandas as pd
+    import streamlit as st
+
+    shown = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    config = {str(name): _column(str(name), shown[name]) for name in shown.columns}
+    st.dataframe(shown, hide_index=True, column_config=config, **options)
+
+
+def _column(name: str, values: Any) -> Any:
+    import pandas as pd
+    import streamlit as st
+
+    facts: dict[str, Any] = {"label": label(name), "help": definition(name) or None}
+    facts["pinned"] = name in ("policy", "variant") or None
+    is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    if not is_number:
+        return st.column_config.Column(**facts)
+    return st.column_config.NumberColumn(format=rounding(values), **facts)
 
 
 def downloads(table: DataFrame, name: str) -> None:

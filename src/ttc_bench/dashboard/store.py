@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -48,11 +49,24 @@ class Store:
     Args:
         folder: The project's folder.
         env: The environment of the configuration; ``None`` is Kedro's own choice.
+
+    Attributes:
+        run: The folder of an earlier run among those kept, whose scores are then read in place of
+            the last run's; ``None`` is the last run.
     """
 
     def __init__(self, folder: Path, env: str | None = None) -> None:
         self.folder = folder.resolve()
+        self.run: str | None = None
         self._env = env
+
+    @lru_cache(maxsize=MOST_TABLES)  # noqa: B019  (a store lives as long as the process)
+    def at(self, run: str) -> Store:
+        """Return the store of an earlier run: its scores are that run's, all else is the same."""
+        other = copy(self)
+        # One configuration and one connection for all of them.
+        other._catalog, other._duckdb, other.run = self._catalog, self._duckdb, run
+        return other
 
     @cached_property
     def _config(self) -> Any:
@@ -79,7 +93,7 @@ class Store:
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
         # What outlives the interpreter is told by DuckDB as a leak, in the terminal.
-        atexit.register(self.__dict__.pop, "_duckdb", None)
+        atexit.register(connection.close)
         return connection
 
     def parameters(self, name: str) -> Any:
@@ -99,6 +113,8 @@ class Store:
         Raises:
             UserError: If it lies outside of the project.
         """
+        if name == "all_scores" and self.run is not None:
+            name, part = "kept_scores", self.run
         dataset = self._catalog.get(name)
         own = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
         whole = self._within((self.folder / str(own)).resolve(), self.folder)

@@ -11,6 +11,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from ttc_bench.hooks.parameters import pipeline_title
 from ttc_bench.policies.events import Events, Watcher
 from ttc_bench.policies.telemetry import Telemetry
 from ttc_bench.reporting.tracker import Tracker
@@ -63,9 +64,11 @@ class Live:
         model = catalog.load("params:model")
         names = ("max_usd", "max_requests", "concurrency")
         limits = {name: getattr(model, name) for name in names if hasattr(model, name)}
-        title = ", ".join(run_params.get("pipeline_names") or ()) or "__default__"
+        own = catalog.load("params:aggregate").run_id or catalog.load("session_id")
+        limit = catalog.load("run_settings").get("limit")
         self._events = catalog.load("events")
-        self._events.plan(title, sorted(map(str, variants)), limits)
+        title = pipeline_title(run_params)
+        self._events.plan(title, sorted(map(str, variants)), limits, run=own, limit=limit)
         self._telemetry = catalog.load("params:telemetry").build(catalog.load("engine").name)
         if self._telemetry is not None:
             self._events.watch(self._telemetry)

@@ -235,6 +235,18 @@ class Parameters:
         catalog["run_settings"] = dict(self._settings)
         catalog["config_digest"] = digest(self._settings)
 
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: Mapping[str, Any], catalog: CatalogProtocol[Any, Any]
+    ) -> None:
+        """Add ``run_pipeline``, the names of the pipelines that are run."""
+        catalog["run_pipeline"] = pipeline_title(run_params)
+
+
+def pipeline_title(run_params: Mapping[str, Any]) -> str:
+    """Return the names of the pipelines of a run as one text."""
+    return ", ".join(run_params.get("pipeline_names") or ()) or "__default__"
+
 
 def digest(settings: Mapping[str, Any]) -> str:
     """Return what tells configurations apart that measure different things."""

@@ -58,15 +58,19 @@ class Events:
         """Tell a function, too, of every event from now on."""
         self._watchers.append(watcher)
 
-    def plan(self, pipeline: str, variants: list[str], limits: Mapping[str, Any]) -> None:
+    def plan(
+        self, pipeline: str, variants: list[str], limits: Mapping[str, Any], **facts: Any
+    ) -> None:
         """Tell what the run is going to do, once it does any of it.
 
         Args:
             pipeline: Names of its pipelines.
             variants: ``{policy}.{variant}`` of all that it generates.
             limits: Its limits by name, such as ``max_usd``.
+            facts: ``run``, its name, and ``limit``, the most questions of a benchmark.
         """
-        self._plan = {"pipeline": pipeline, "variants": variants, "limits": dict(limits)}
+        plan = {"pipeline": pipeline, "variants": variants, "limits": dict(limits)}
+        self._plan = plan | facts
 
     def begin(self, variant: str, jobs: int) -> None:
         """Tell that a variant begins."""

@@ -11,6 +11,8 @@ from typing import Any
 
 from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
+from ttc_bench.metrics.base import answer_digest
+from ttc_bench.reporting.labels import label, natural
 from ttc_bench.reporting.row_dicts import Row
 from ttc_bench.reporting.sheet import known, number
 from ttc_bench.types import DataFrame, Job
@@ -34,7 +36,8 @@ def side_by_side(first: DataFrame, second: DataFrame) -> DataFrame:
         ``_second``; a question that one of them was not asked has nulls there.
     """
     both = first.merge(second, on=list(QUESTION), how="outer", suffixes=("_first", "_second"))
-    return both.sort_values(["benchmark", "task", "job_id"], ignore_index=True)
+    order = ["benchmark", "task", "job_id"]
+    return both.sort_values(order, key=lambda c: c.astype(str).map(natural), ignore_index=True)
 
 
 def _right(table: DataFrame, side: str) -> Any:
@@ -61,6 +64,16 @@ FILTERS: Mapping[str, Callable[[DataFrame], Any]] = {
 of 1; everything else, failures too, is not."""
 
 
+def is_of(response: Row, score: Row) -> bool:
+    """Return whether a stored response has the text that was scored, letter by letter.
+
+    Of each variant the responses of the last run are stored; scores are kept of every run.
+    """
+    text = response["text"]
+    digest = answer_digest(text) if isinstance(text, str) else None
+    return digest == (score["answer"] if known(score["answer"]) else None)
+
+
 def why(job: Job, score: Row, text: str | None) -> list[str]:
     """Return how a response came to its reward, a line each.
 
@@ -73,11 +86,13 @@ def why(job: Job, score: Row, text: str | None) -> list[str]:
         reason = f"{score['error_type']}: {score['error_message']}"
         return [f"The response failed, which counts as the reward 0. {reason}"]
     rule = REWARD_RULES[job.reward_metric]
-    lines = [f"Reward {number(score['reward'], '{:.3f}')} by {rule.name} ({rule.figure})."]
+    figure = "" if rule.figure == rule.name else f" ({label(rule.figure)})"
+    lines = [f"Reward {number(score['reward'], '{:.3f}')} by {rule.name}{figure}."]
     lines.append(f"Scored was: {benchmark_of(job).answer(text, job)}")
     shown = (spec for spec in rule.metrics if known(score.get(spec.name)))
     return lines + [
-        f"{spec.name} {number(score[spec.name], '{:.3f}')}: {spec.definition}" for spec in shown
+        f"{label(spec.name)} {number(score[spec.name], '{:.3f}')}: {spec.definition}"
+        for spec in shown
     ]
 
 

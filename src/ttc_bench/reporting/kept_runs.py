@@ -19,7 +19,7 @@ REMOTE = "the provider's, asked from {}"
 
 
 def keep_run(
-    all_scores: DataFrame, run_settings: Mapping[str, Any]
+    all_scores: DataFrame, run_settings: Mapping[str, Any], run_pipeline: str = ""
 ) -> tuple[dict[str, DataFrame], dict[str, dict[str, Any]]]:
     """Return the scores and the settings of the run, by `key_of` each of its models.
 
@@ -28,6 +28,7 @@ def keep_run(
     Args:
         all_scores: Scores of the run, with ``run_id`` and ``config``.
         run_settings: All parameters of the run.
+        run_pipeline: Names of its pipelines.
     """
     from datetime import UTC, datetime
 
@@ -43,6 +44,7 @@ def keep_run(
             "run": str(run),
             "config": str(config),
             "model": str(model),
+            "pipeline": run_pipeline,
             "recorded_at": now,
             "host": host,
             "device": device if set(part["engine"]) == {"local"} else REMOTE.format(device),

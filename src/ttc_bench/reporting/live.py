@@ -10,8 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from ttc_bench.reporting.run_choice import limit_words
 
 Event = Mapping[str, Any]
 
@@ -64,16 +67,58 @@ class Progress:
 
 def read(path: Path) -> list[Event]:
     """Return the events of a file; a line that is being written, or damaged, is passed over."""
-    events: list[Event] = []
     with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and {"at", "kind"} <= event.keys():
-                events.append(event)
+        return _parsed(lines)
+
+
+def _parsed(lines: Iterable[str]) -> list[Event]:
+    events: list[Event] = []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and {"at", "kind"} <= event.keys():
+            events.append(event)
     return events
+
+
+def titles(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the files of runs by what the runs are called: start, pipelines and process.
+
+    Args:
+        folder: Where they lie.
+        names: Their names, which tell start and process.
+    """
+    return {_title(folder / name): name for name in names}
+
+
+def _title(path: Path) -> str:
+    day, _, rest = path.stem.partition("T")
+    time, _, process = rest.partition("-")
+    pipeline = next((e["pipeline"] for e in _first(path, 2) if e["kind"] == "plan"), "")
+    started = f"{day} {time.replace('.', ':')} UTC" if process else path.stem
+    return ", ".join(part for part in (started, pipeline, f"process {process}") if part)
+
+
+def _first(path: Path, count: int) -> list[Event]:
+    """Return the first events of a file."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            return _parsed(islice(lines, count))
+    except OSError:
+        return []
+
+
+def of_run(events: Sequence[Event]) -> str:
+    """Return which run tells these events, in words: its name, pipelines and limit."""
+    plan = next((event for event in events if event["kind"] == "plan"), {})
+    parts = [
+        f"Run {plan['run']}" if plan.get("run") else "",
+        f"pipeline {plan['pipeline']}" if plan.get("pipeline") else "",
+        limit_words(plan["limit"]) if "limit" in plan else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def progress(events: Sequence[Event], now: float) -> Progress:

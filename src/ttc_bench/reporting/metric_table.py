@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ttc_bench.reporting.pairing import jobs_of, range_of, spec_of, values_by_variant
+from ttc_bench.reporting.pairing import jobs_of, range_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.plots.facets import variants_of
 from ttc_bench.statistics import mean_intervals
@@ -76,13 +76,13 @@ def _figures(
     }
 
 
-def definition(column: str) -> str:
-    """Return what a column of a metric, or one end of its interval, means."""
-    name = column.removesuffix("_low").removesuffix("_high")
-    try:
-        spec = spec_of(column if column == name else name)
-    except StopIteration:
-        return ""
-    better = {True: " Higher is better.", False: " Lower is better.", None: ""}
-    end = "" if name == column else f"{'Lower' if column.endswith('low') else 'Upper'} end of: "
-    return f"{end}{spec.definition} Unit: {spec.unit}.{better[spec.higher_is_better]}"
+def plotted_intervals(scores: DataFrame, params: AggregateParams) -> DataFrame:
+    """Return the means that plots show as rows of the table ``intervals``."""
+    import pandas as pd
+
+    parts = []
+    for metric in ("reward", "latency_s"):
+        ends = {metric: "mean", f"{metric}_low": "mean_low", f"{metric}_high": "mean_high"}
+        table = metric_table(scores, [metric], "mean", params)
+        parts.append(table[[*GROUP, *ends]].rename(columns=ends).assign(metric=metric))
+    return pd.concat(parts, ignore_index=True)

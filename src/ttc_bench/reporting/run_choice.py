@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,7 @@ class KeptRun:
         parameters: All parameters.
         host: Name of the machine that ran it.
         device: What computes in that machine.
+        pipeline: Names of the pipelines of the run; empty where an earlier version did not say.
     """
 
     key: str
@@ -71,6 +73,12 @@ class KeptRun:
     parameters: Mapping[str, Any]
     host: str = "unknown"
     device: str = "unknown"
+    pipeline: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Its place without the model: where all models of the run are."""
+        return self.key.rpartition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -175,6 +183,42 @@ def readable(kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]]) -> It
         except (DatasetError, UserError, TypeError) as error:
             reason = str(error).splitlines()[-1]
             logger.warning("the kept run %s cannot be read and is left out: %s", key, reason)
+
+
+def by_run(kept: Iterable[KeptRun]) -> dict[str, list[KeptRun]]:
+    """Return all models of each run, the last run first, by a name that no other run has.
+
+    That is the run's own, and where it was kept with several configurations also the digest.
+    """
+    folders: dict[str, list[KeptRun]] = {}
+    for one in sorted(kept, key=lambda one: one.recorded_at, reverse=True):
+        folders.setdefault(one.folder, []).append(one)
+    names = Counter(models[0].run for models in folders.values())
+    return {
+        models[0].run if names[models[0].run] == 1 else f"{models[0].run}, {models[0].config}":
+        models
+        for models in folders.values()
+    }  # fmt: skip
+
+
+def run_line(models: Sequence[KeptRun]) -> str:
+    """Return what a run was, in words: pipeline, time, limit, models, machine."""
+    one = models[0]
+    title = {"": "", "__default__": "the whole suite"}.get(one.pipeline, f"pipeline {one.pipeline}")
+    parts = [
+        title,
+        f"kept {one.recorded_at[:16].replace('T', ' ')} UTC",
+        limit_words(one.parameters.get("limit")),
+        f"model {', '.join(sorted(each.model for each in models))}",
+        f"configuration {one.config}",
+        f"on {one.host}",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def limit_words(limit: Any) -> str:
+    """Return in words how many questions of each benchmark a run asks."""
+    return "all questions" if limit is None else f"at most {limit} questions a benchmark"
 
 
 def _fitting(kept: Sequence[KeptRun], side: ChosenRunParams, name: str) -> list[KeptRun]:

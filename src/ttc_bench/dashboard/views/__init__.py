@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ttc_bench.dashboard import runs
 from ttc_bench.dashboard.parts import plain
 from ttc_bench.dashboard.store import Store
 from ttc_bench.errors import UserError
@@ -32,21 +33,25 @@ class Page:
         title: What it is called.
         show: Fills it.
         rank: Its place among others.
+        of_run: Whether it shows a run that was measured, which is chosen at its head.
     """
 
     name: str
     title: str
     show: Callable[[Store], None]
     rank: int
+    of_run: bool = True
 
 
 PAGES: Registry[Page] = Registry("page", "ttc_bench.dashboard.views")
 """The pages of the dashboard."""
 
 
-def page(name: str, title: str, rank: int) -> Callable[[Callable[[Store], None]], Page]:
+def page(
+    name: str, title: str, rank: int, of_run: bool = True
+) -> Callable[[Callable[[Store], None]], Page]:
     """Return a decorator that makes a function the page ``name``; see `Page`."""
-    return lambda show: PAGES.register(name)(Page(name, title, show, rank))
+    return lambda show: PAGES.register(name)(Page(name, title, show, rank, of_run))
 
 
 def pages() -> list[Page]:
@@ -59,7 +64,7 @@ def show(one: Page, store: Store) -> None:
     import streamlit as st
 
     try:
-        one.show(store)
+        one.show(runs.chosen(store) if one.of_run else store)
     except UserError as error:
         st.info(plain(error.message))
     except Exception:

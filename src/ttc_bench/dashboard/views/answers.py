@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ttc_bench.benchmarks.base import question_of
 from ttc_bench.dashboard import parts
 from ttc_bench.dashboard.store import Store
 from ttc_bench.dashboard.views import page
@@ -33,7 +34,7 @@ def show_answers(store: Store) -> None:
     if table.empty:
         raise DataError(f"There is no question with: {kept}.")
     question = _question(table)
-    job = store.job(question)
+    job = _job(store, question)
     _asked(job)
     for name, column in zip((str(first), str(second)), st.columns(2), strict=True):
         with column:
@@ -54,10 +55,9 @@ def _question(table: DataFrame) -> str:
     columns = ["task", "difficulty", "reward_first", "reward_second", "latency_s_first",
                "latency_s_second", "total_tokens_first", "total_tokens_second"]  # fmt: skip
     with st.expander(f"{len(ids)} questions: click one to read it", expanded=True):
-        st.dataframe(
-            table[["job_id", *columns]],
+        parts.table(
+            table[["job_id", *(name for name in columns if table[name].notna().any())]],
             height=220,
-            hide_index=True,
             key="questions",
             on_select=lambda: _take(ids),
             selection_mode="single-row",
@@ -73,6 +73,23 @@ def _take(ids: list[str]) -> None:
     rows = st.session_state["questions"]["selection"]["rows"]
     if rows and rows[0] < len(ids):
         st.session_state["question"] = ids[rows[0]]
+
+
+def _job(store: Store, name: str) -> Job:
+    """Return a question as it was asked in the run.
+
+    Raises:
+        DataError: If another one is stored under its id by now.
+    """
+    job = store.job(name)
+    if "question" in store.columns("all_scores"):
+        asked = store.table("all_scores", ("question",), {"job_id": name}, distinct=True)
+        if question_of(job) not in set(asked["question"]):
+            raise DataError(
+                f"The question {name} of this run is not stored any more: jobs are those of the"
+                " last run, which asks another one under this id."
+            )
+    return job
 
 
 def _asked(job: Job) -> None:
@@ -108,6 +125,12 @@ def _side(store: Store, scope: Scope, job: Job, name: str) -> None:
     response, score = responses[-1], scores[-1]
     text = response["text"] if isinstance(response["text"], str) else None
     _figures(score)
+    if not answers.is_of(response, score):
+        st.text("What it answered then is not stored any more: a later run answered otherwise.")
+        return
+    if store.run is not None:
+        st.caption("The text is that of the run; what stands below it is of the last run that"
+                   " answered so.")  # fmt: skip
     if isinstance(response["reasoning"], str):
         st.caption("Hidden reasoning")
         _text(response["reasoning"])
@@ -118,7 +141,7 @@ def _side(store: Store, scope: Scope, job: Job, name: str) -> None:
     _trace(row_dicts(_traced(store, where)))
     _candidates(response, job, name)
     with st.expander("Calls, and what the policy noted"):
-        st.dataframe(answers.calls(response), hide_index=True)
+        parts.table(answers.calls(response))
         st.json(answers.noted(response), expanded=False)
 
 
@@ -171,7 +194,7 @@ def _candidates(response: Row, job: Job, name: str) -> None:
         return
     table = answers.candidates(response, job)
     st.caption(f"{len(table)} candidates")
-    st.dataframe(table.drop(columns="text"), hide_index=True)
+    parts.table(table.drop(columns="text"))
     with st.expander("Their texts"):
         as_difference = st.toggle("as differences to the one before", key=f"difference_{name}")
         before: str | None = None

@@ -5,18 +5,24 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import Any
 
-from ttc_bench.dashboard import parts
+from ttc_bench.dashboard import parts, runs
 from ttc_bench.dashboard.store import Place, Store
 from ttc_bench.dashboard.views import page
-from ttc_bench.dbt.in_memory import columns_read
+from ttc_bench.dbt.in_memory import columns_read, frontier_of
 from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import all_metrics
 from ttc_bench.reporting import changes, run_changes
-from ttc_bench.reporting.metric_table import METRICS, STATISTICS, definition, metric_table
+from ttc_bench.reporting.labels import label
+from ttc_bench.reporting.metric_table import (
+    METRICS,
+    STATISTICS,
+    metric_table,
+    plotted_intervals,
+)
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.plots import plots
 from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
-from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun, readable
+from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun
 from ttc_bench.reporting.scopes import Scope
 from ttc_bench.types import GROUP, DataFrame
 
@@ -60,6 +66,7 @@ def _table(store: Store) -> None:
             [name for name in METRICS if name in names],
             key="metrics",
             bind="query-params",
+            format_func=label,
         )
         statistic = parts.choice("Figure", list(STATISTICS), "figure", every=False)
     table = _figures(
@@ -67,7 +74,7 @@ def _table(store: Store) -> None:
         parts.aggregate_params(store),
     )  # fmt: skip
     table = table[table["policy"].isin(policies)]
-    _shown(table)
+    parts.table(table)
     parts.downloads(table, "variants")
 
 
@@ -85,61 +92,62 @@ def _figures(
     return metric_table(scores, metrics, statistic, params)
 
 
-def _shown(table: DataFrame) -> None:
-    import streamlit as st
-
-    helped = {name: definition(name) for name in table.columns}
-    config = {
-        name: st.column_config.Column(help=text, pinned=name in GROUP)
-        for name, text in helped.items()
-        if text
-    }
-    st.dataframe(table, hide_index=True, column_config=config)
-
-
 def _plots(store: Store) -> None:
     """Show a plot of the report, of some benchmarks and policies."""
     import streamlit as st
 
-    known = parts.questions(store)
+    known, params = parts.questions(store), parts.aggregate_params(store)
     by_title = {plot.title: plot for plot in plots()}
     with st.container(horizontal=True):
         title = parts.choice("Plot", list(by_title), "plot", every=False)
         benchmark = parts.choice("Benchmark", sorted(set(known["benchmark"])), "benchmark")
         policies = _chosen_policies(parts.variant_names(store, Scope(str(known["model"].iloc[0]))))
     plot = by_title[str(title)]
-    cost = parts.cost(store.table("frontier")) if "frontier" in plot.tables else None
-    tables = [_part(store, name, benchmark, policies, cost) for name in plot.tables]
-    parts.show(plot.describe(*tables), plot.name)
+    tables = {name: _table_of(store, name, benchmark, policies, params) for name in plot.tables}
+    if "frontier" in tables:
+        frontier = tables["frontier"]
+        tables["frontier"] = frontier[frontier["cost_metric"] == parts.cost(frontier)]
+    parts.show(plot.describe(*tables.values()), plot.name)
     st.caption(plot.caption)
 
 
-def _part(
-    store: Store, name: str, benchmark: str | None, policies: list[str], cost: str | None
+def _table_of(
+    store: Store, name: str, benchmark: str | None, policies: list[str], params: AggregateParams
 ) -> DataFrame:
     """Return the rows of a table that a plot is to show."""
+    if store.run is not None and name in ("frontier", "intervals", "scaling"):
+        whole = _of_earlier(store, store.place("all_scores"), name, params)
+        own = whole if benchmark is None else whole[whole["benchmark"] == benchmark]
+        return own[own["policy"].isin(policies)]
     columns = store.columns(name)
     where: dict[str, Any] = {"benchmark": benchmark}
     if "policy" in columns:
         where["policy"] = policies
-    if "cost_metric" in columns:
-        where["cost_metric"] = cost
     # Scores have a column for every metric of the catalogue; plots are of those that are compared.
     read = columns_read() if name == "all_scores" else columns
     return store.table(name, [c for c in columns if c in read], where)
+
+
+@lru_cache(maxsize=16)
+def _of_earlier(store: Store, _: Place, name: str, params: AggregateParams) -> DataFrame:
+    """Return a table of an earlier run, of which the scores alone are kept."""
+    if name == "scaling":
+        raise DataError(
+            "Samples are kept of the last run alone, so that an earlier one has no such curves."
+        )
+    scores = store.table("all_scores", columns_read())
+    return frontier_of(scores)[0] if name == "frontier" else plotted_intervals(scores, params)
 
 
 def _runs(store: Store) -> None:
     """Show what changed between two runs that were kept."""
     import streamlit as st
 
-    settings = {
-        key: partial(store.json, "kept_settings", f"{key}.json")
-        for key in (part.removesuffix(".parquet") for part in store.parts("kept_scores"))
-    }
-    kept = sorted(readable(settings), key=lambda one: one.recorded_at, reverse=True)
+    kept = sorted(runs.kept(store), key=lambda one: one.recorded_at, reverse=True)
     if len(kept) < 2:
         raise DataError("Two runs are compared, and fewer are kept: make another, by `kedro run`.")
+    # The run of the page is the one that others are compared with, unless one says otherwise.
+    kept.sort(key=lambda one: one.folder != store.run and store.run is not None)
     by_key = {one.key: one for one in kept}
     keys = list(by_key)
     with st.container(horizontal=True):
@@ -174,10 +182,10 @@ def _changes(store: Store, compared: ComparedRuns) -> None:
     st.text("\n".join(changes.headlines(changed)))
     parts.show(CHANGES_PLOT.describe(changed), CHANGES_PLOT.name)
     st.caption(CHANGES_PLOT.caption)
-    _shown(changed)
+    parts.table(changed)
     parts.downloads(changed, "changes")
     with st.expander("Settings that differ"):
-        st.dataframe(run_changes.changed_settings(compared), hide_index=True)
+        parts.table(run_changes.changed_settings(compared))
     if len(left_out):
         with st.expander("What is not compared"):
             st.text("\n".join(changes.left_out(left_out)))

@@ -16,7 +16,7 @@ from ttc_bench.engines.base import CallLimits
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.params import parse_params
 from ttc_bench.policies.steering import order, orders_in, place_of
-from ttc_bench.reporting.live import Event, Progress, duration, progress, read
+from ttc_bench.reporting.live import Event, Progress, duration, of_run, progress, read, titles
 from ttc_bench.reporting.metric_table import metric_table
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
 from ttc_bench.reporting.sheet import known, number
@@ -25,7 +25,7 @@ from ttc_bench.types import GROUP
 REFRESH_S = 2.0
 
 
-@page("live", title="Live", rank=3)
+@page("live", title="Live", rank=3, of_run=False)
 def live(store: Store) -> None:
     """Show a run, anew every two seconds."""
     import streamlit as st
@@ -33,8 +33,9 @@ def live(store: Store) -> None:
     runs = store.files("events", ".jsonl")
     if not runs:
         raise DataError("No run has told of itself yet: start one, e.g. by `kedro run`.")
-    name = parts.choice("Run, by its start in UTC", runs[::-1], "run", every=False)
-    st.fragment(_show, run_every=REFRESH_S)(store, str(name))
+    by_title = titles(store.place("events").path, runs[::-1])
+    title = parts.choice("Run, by its start", list(by_title), "watched", every=False)
+    st.fragment(_show, run_every=REFRESH_S)(store, by_title[str(title)])
 
 
 def _show(store: Store, name: str) -> None:
@@ -44,6 +45,7 @@ def _show(store: Store, name: str) -> None:
         events = _events(store.place("events", name))
         now = progress(events, time.time())
         st.markdown(f"#### {parts.plain(now.sentence)}")
+        st.caption(parts.plain(of_run(events)))
         _numbers(now)
         if now.pid is not None:
             _machine(now.pid)
@@ -51,7 +53,7 @@ def _show(store: Store, name: str) -> None:
         if now.steered:
             st.caption("How it was steered, the last first")
             st.text("\n".join(now.steered))
-        st.dataframe(_variants(store, now, events), hide_index=True)
+        parts.table(_variants(store, now, events))
         if now.minutes:
             st.caption("Calls, retries and answers of 429 that ended a job, by minute")
             st.bar_chart(now.minutes, x="minute", y=["calls", "retries", "rate_limited"])

@@ -68,7 +68,7 @@ def _history() -> list[Node]:
         ),
         node(
             keep_run,
-            inputs=["all_scores", "run_settings"],
+            inputs=["all_scores", "run_settings", "run_pipeline"],
             outputs=["kept_scores", "kept_settings"],
             name="keep_run",
         ),

@@ -53,7 +53,7 @@ class Dot:
         hover: What is told of it where one points; lines are parted by ``<br>``.
         interval: Its lower and upper end, if it has one.
         marker: Its shape in Matplotlib's letters.
-        strong: Whether it stands out: ringed in ink, its name written whatever it covers.
+        strong: Whether it stands out: ringed in ink, its name in bold.
         filled: Whether it is full, not an outline.
         size: Diameter in typographic points.
         value: Text at the right edge, at its height.
@@ -82,7 +82,7 @@ class Dots:
         width: Width of the intervals in typographic points.
         bar_colour: Colour of the intervals; ``None`` is that of the dot.
         opacity: Of the intervals of strong dots; the others are paler.
-        named: Whether names are written beside the dots, as far as there is room.
+        named: Whether the dots are told apart by names: beside them, or in a legend.
     """
 
     dots: Sequence[Dot]

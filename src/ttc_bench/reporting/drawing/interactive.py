@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from ttc_bench.reporting.colours import SEQUENTIAL, on_dark
@@ -26,6 +28,19 @@ from ttc_bench.reporting.drawing.figure import (
 PIXELS = 110
 """Height of an inch of a still figure."""
 
+MARGIN = 180
+"""Height of what Plotly leaves free above and below all panels."""
+
+LEGEND = 20
+"""Height of a line of the legend, which has three names where the page is narrow."""
+
+NARROW = 600
+"""Width of all panels on a narrow page: names that would cover something there are in the legend
+alone."""
+
+LETTER, LINE = 6.8, 17
+"""Width of a letter and height of a line of a name beside its dot."""
+
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond",
            "v": "triangle-down", "P": "cross"}  # fmt: skip
 """Plotly's names of Matplotlib's markers."""
@@ -36,10 +51,11 @@ def draw(figure: Figure, title: str) -> Any:
     from plotly.subplots import make_subplots
 
     first = [panel for panel in figure.panels if panel.choice == 0]
-    rows = 1 + max((panel.row for panel in first), default=0)
+    rows, columns = (1 + max((place(panel) for panel in first), default=0)
+                     for place in (attrgetter("row"), attrgetter("column")))  # fmt: skip
     drawn = make_subplots(
         rows=rows,
-        cols=1 + max((panel.column for panel in first), default=0),
+        cols=columns,
         shared_yaxes=True,
         subplot_titles=[panel.title or " " for panel in first] or [figure.empty],
     )
@@ -49,20 +65,24 @@ def draw(figure: Figure, title: str) -> Any:
     choices = []
     for panel in figure.panels:
         place = {"row": panel.row + 1, "col": panel.column + 1}
-        for trace in (trace for mark in panel.marks for trace in TRACES[type(mark)](panel, mark)):
-            trace.visible = panel.choice == 0
-            drawn.add_trace(trace, **place)
-            choices.append(panel.choice)
+        for mark in panel.marks:
+            for trace in TRACES[type(mark)](panel, mark, columns):
+                trace.visible = panel.choice == 0
+                drawn.add_trace(trace, **place)
+                choices.append(panel.choice)
         if panel.choice == 0:
             _axes(drawn, panel, place)
-    _once_in_legend(drawn)
+    names = _once_in_legend(drawn, choices)
     _menu(drawn, figure, choices)
+    lines = math.ceil(names / 3)
     drawn.update_layout(
         template="plotly_white",
         title=title,
-        height=(PIXELS * figure.size[1] + 40) * rows,
+        height=(PIXELS * figure.size[1] + 40) * rows + MARGIN + LEGEND * lines,
         font={"color": INK, "size": 12},
         hoverlabel={"namelength": -1},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
+        violingap=0.1,
     )
     if figure.colour_title:
         bar = {"title": {"text": figure.colour_title}}
@@ -110,7 +130,10 @@ def _axis(axis: Axis) -> dict[str, Any]:
         names = list(axis.names)
         return {"type": "category", "categoryorder": "array", "categoryarray": names}
     kind = {"type": "linear" if axis.scale == "linear" else "log", "title": axis.title}
-    ticks = {"dtick": "D1"} if axis.scale == "doublings" else {}
+    # Without a format Plotly writes the digits alone between powers of ten: 2 for 0.2, and for 20.
+    ticks: dict[str, Any] = {"tickformat": "~g"} if axis.scale == "decades" else {}
+    if axis.scale == "doublings":
+        ticks = {"tickvals": [2**power for power in range(12)]}
     return {**kind, **ticks, "zeroline": axis.centred, "zerolinecolor": FAINT}
 
 
@@ -133,31 +156,62 @@ def _menu(drawn: Any, figure: Figure, choices: list[int]) -> None:
         drawn.update_layout(updatemenus=[{"buttons": buttons, "x": 1, "y": 1.16}])
 
 
-def _once_in_legend(drawn: Any) -> None:
-    """Leave each name in the legend once, however many panels show it."""
+def _once_in_legend(drawn: Any, choices: Sequence[int]) -> int:
+    """Leave each name once in the legend of each view; return how many the longest one has."""
     shown = set()
-    for trace in drawn.data:
+    for trace, choice in zip(drawn.data, choices, strict=True):
         if trace.showlegend:
-            trace.showlegend = trace.name not in shown
-            shown.add(trace.name)
+            trace.showlegend = (choice, trace.name) not in shown
+            shown.add((choice, trace.name))
+    return max(Counter(choice for choice, _ in shown).values(), default=0)
 
 
-def _dots(panel: Panel, mark: Dots) -> list[Any]:
-    middle = _middle(panel.x, [dot.x for dot in mark.dots if not isinstance(dot.x, str)])
-    return [
-        # The important ones on top; names go where there is room, to the middle.
-        _dot(dot, mark, "left" if isinstance(dot.x, str) or dot.x > middle else "right")
-        for dot in reversed(mark.dots)
-    ]
+def _dots(panel: Panel, mark: Dots, columns: int) -> list[Any]:
+    sides = _sides(panel, mark.dots, NARROW / columns) if mark.named else {}
+    # The important ones on top.
+    return [_dot(dot, mark, sides.get(dot.name, "")) for dot in reversed(mark.dots)]
 
 
-def _middle(axis: Axis, places: Sequence[float]) -> float:
-    """Return where the axis has as much room to the left as to the right."""
-    if not places:
-        return 0.0
-    low, high = min(places), max(places)
-    is_log = axis.scale != "linear" and low > 0
-    return math.sqrt(low * high) if is_log else (low + high) / 2
+def _sides(panel: Panel, dots: Sequence[Dot], width: float) -> dict[str, str]:
+    """Return on which side the names of strong dots stand, of those that find room.
+
+    The strong ones are a frontier, whose line goes to the right and then up: however wide the page
+    is, it never crosses what is to the left and above a dot, nor what is to the right and below.
+    """
+    across = _scaled(panel.x, [float(dot.x) for dot in dots], width)
+    up = _scaled(panel.y, [float(dot.y) for dot in dots], PIXELS * 3.0)
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in zip(across, up, strict=True)]
+    sides: dict[str, str] = {}
+    for dot, x, y in zip(dots, across, up, strict=True):
+        length = LETTER * len(dot.name)
+        places = {
+            "bottom right": (x + 5, y - 5 - LINE, x + 5 + length, y - 5),
+            "top left": (x - 5 - length, y + 5, x - 5, y + 5 + LINE),
+        }
+        for side, box in places.items() if dot.strong else ():
+            if box[0] >= 0 and box[2] <= width and not any(_overlap(box, o) for o in taken):
+                sides[dot.name] = side
+                taken.append(box)
+                break
+    return sides
+
+
+Box = tuple[float, float, float, float]
+"""Left, lower, right and upper end."""
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _scaled(axis: Axis, places: Sequence[float], length: float) -> list[float]:
+    """Return where values are along an axis of a length, a little of it free at both ends."""
+    is_log = axis.scale != "linear" and all(place > 0 for place in places)
+    values = [math.log(place) if is_log else place for place in places]
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    if high == low:
+        return [length / 2] * len(values)
+    return [length * (0.06 + 0.88 * (value - low) / (high - low)) for value in values]
 
 
 def _dot(dot: Dot, mark: Dots, side: str) -> Any:
@@ -174,9 +228,9 @@ def _dot(dot: Dot, mark: Dots, side: str) -> Any:
         x=[dot.x],
         y=[dot.y],
         **bar,
-        mode="markers+text" if mark.named and dot.strong else "markers",
+        mode="markers+text" if side else "markers",
         text=[dot.name],
-        textposition=f"top {side}",
+        textposition=side or None,
         cliponaxis=False,
         marker={
             "color": dot.colour,
@@ -185,12 +239,13 @@ def _dot(dot: Dot, mark: Dots, side: str) -> Any:
             "line": {"color": INK if dot.strong else dot.colour, "width": 1.1},
         },
         name=dot.name,
+        legendgroup=dot.name if mark.named else None,
         hovertemplate=f"{dot.hover}<extra></extra>",
-        showlegend=False,
+        showlegend=mark.named,
     )
 
 
-def _line(_: Panel, mark: Line) -> list[Any]:
+def _line(_: Panel, mark: Line, __: int) -> list[Any]:
     import plotly.graph_objects as go
 
     above = [high - y for high, y in zip(mark.high, mark.y, strict=False)]
@@ -214,7 +269,7 @@ def _line(_: Panel, mark: Line) -> list[Any]:
     return [trace]
 
 
-def _violin(_: Panel, mark: Violin) -> list[Any]:
+def _violin(_: Panel, mark: Violin, __: int) -> list[Any]:
     import plotly.graph_objects as go
 
     return [
@@ -236,7 +291,7 @@ def _violin(_: Panel, mark: Violin) -> list[Any]:
     ]
 
 
-def _cells(panel: Panel, mark: Cells) -> list[Any]:
+def _cells(panel: Panel, mark: Cells, _: int) -> list[Any]:
     import plotly.graph_objects as go
 
     return [
@@ -251,10 +306,10 @@ def _cells(panel: Panel, mark: Cells) -> list[Any]:
     ]
 
 
-TRACES: dict[type, Callable[[Panel, Any], list[Any]]] = {
+TRACES: dict[type, Callable[[Panel, Any, int], list[Any]]] = {
     Dots: _dots,
     Line: _line,
     Violin: _violin,
     Cells: _cells,
 }
-"""The traces of each kind of mark."""
+"""The traces of each kind of mark in a panel, of a figure of so many columns."""

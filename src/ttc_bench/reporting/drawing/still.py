@@ -68,9 +68,10 @@ def draw(figure: Figure) -> Any:
             drawn.colorbar(image, ax=grid, label=figure.colour_title, shrink=0.6, pad=0.02)
         drawn.draw_without_rendering()  # Where labels find room is known once all has its place.
         for panel, axes in placed:
+            guides = [mark for mark in panel.marks if isinstance(mark, Line) and not mark.name]
             for mark in panel.marks:
                 if isinstance(mark, Dots) and mark.named:
-                    place_labels(axes, mark.dots)
+                    place_labels(axes, mark.dots, guides)
     return drawn
 
 
@@ -110,21 +111,30 @@ def _panel(axes: Any, panel: Panel) -> None:
         reach = max(*map(abs, axes.get_xlim()), 1e-3)
         axes.set_xlim(-reach, reach)
         axes.axvline(0, color=FAINT, lw=1.2, zorder=1)
+    _ticks(axes, panel.x)
     _end_names(axes, [m for m in panel.marks if isinstance(m, Line) and m.name])
 
 
 def _scale(axes: Any, axis: Axis, places: Sequence[float]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
     if axis.scale == "decades":
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
     if axis.scale == "doublings":
         axes.set_xscale("log", base=2)
         axes.set_xticks([2**power for power in range(int(max(places)).bit_length())])
-    if axis.scale != "linear":
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _ticks(axes: Any, axis: Axis) -> None:
+    """Set the ticks of a logarithmic axis whose ends are final: several, however short it is."""
+    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullLocator
+
+    if axis.scale == "linear":
+        return
+    if axis.scale == "decades":
+        low, high = axes.get_xlim()
+        decades = LogLocator(subs=(1.0, 2.0, 5.0), numticks=12)
+        axes.xaxis.set_major_locator(decades if high > 8 * low else AutoLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _names(axes: Any, panel: Panel) -> None:

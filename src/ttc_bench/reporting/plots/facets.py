@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ttc_bench.reporting.colours import colour
 from ttc_bench.reporting.drawing.figure import Axis
+from ttc_bench.reporting.labels import natural
 from ttc_bench.reporting.pairing import Name
 from ttc_bench.types import BASELINE, DataFrame
 
@@ -45,7 +46,7 @@ def facets(table: DataFrame) -> list[Facet]:
 def variants_of(table: DataFrame) -> list[Name]:
     """Return each (policy, variant) once: the baseline first, the others by name."""
     names = set(zip(table["policy"], table["variant"], strict=True))
-    return sorted(names, key=lambda name: (name[0] != BASELINE[0], name))
+    return sorted(names, key=lambda name: (name[0] != BASELINE[0], *map(natural, name)))
 
 
 def variant_axis(names: list[Name]) -> Axis:
