@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -48,10 +50,29 @@ Open = Callable[..., AppTest]
 
 @pytest.fixture(scope="session")
 def measured(
-    tmp_path_factory: pytest.TempPathFactory, engine: Engine, journal: Journal
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Path:  # fmt: skip
-    """A project with responses, scores and tables of a run. It is shared: nobody writes it."""
-    folder = make_project(tmp_path_factory.mktemp("measured") / "project")
+    """A project with responses, scores and tables of a run. It is shared: nobody writes it.
+
+    The first worker of the session that needs it makes it, and the others wait for it.
+    """
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    folder = place / "measured" / "project"
+    with (place / "measured.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            making = place / "measured" / "making"
+            shutil.rmtree(making, ignore_errors=True)
+            making.parent.mkdir(exist_ok=True)
+            _measure(making, *(request.getfixturevalue(name) for name in ("engine", "journal")))
+            making.rename(folder)
+    return folder
+
+
+def _measure(folder: Path, engine: Engine, journal: Journal) -> None:
+    make_project(folder)
     jobs = [job for name in ("crm_sim", "worf_sim") for job in ingested(name, 3)]
     JobsDataset(str(folder / "data/05_model_input/jobs.jsonl")).save(jobs)
     own = []
@@ -68,7 +89,6 @@ def measured(
     scores = name_run(collect_scores(*own), "run 1", "digest", PARAMS)
     for name, part in _tables(scores).items():
         _write(part, folder / f"data/08_reporting/{name}.parquet")
-    return folder
 
 
 def _write(table: DataFrame, path: Path) -> None:
@@ -89,7 +109,12 @@ def _tables(scores: DataFrame) -> dict[str, DataFrame]:
 @pytest.fixture
 def copied(measured: Path, tmp_path: Path) -> Path:
     """A copy of that project that a test may change."""
-    return Path(shutil.copytree(measured, tmp_path / "project", symlinks=True))
+    return copy_of(measured, tmp_path / "project")
+
+
+def copy_of(project: Path, place: Path) -> Path:
+    """Copy a project; what links to files outside of it does so still."""
+    return Path(shutil.copytree(project, place, symlinks=True))
 
 
 @pytest.fixture

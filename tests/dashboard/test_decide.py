@@ -18,11 +18,13 @@ from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.scopes import verdict_rows, verdicts_on
 
 
-def told(project: Path, query: str = "index == index", **limits: float) -> str:
-    scores = pd.read_parquet(
-        project / "data/08_reporting/all_scores.parquet", dtype_backend="pyarrow"
-    ).query(query)
-    rows = verdict_rows(verdicts_on(scores, PARAMS))
+def told(
+    project: Path, query: str = "index == index", scores: Path | None = None, **limits: float
+) -> str:
+    """What the report would say of the scores of a project, or of those of a file."""
+    file = scores or project / "data/08_reporting/all_scores.parquet"
+    table = pd.read_parquet(file, dtype_backend="pyarrow").query(query)
+    rows = verdict_rows(verdicts_on(table, PARAMS))
     return answer(rows, all_limits(DecideParams(**limits)))
 
 

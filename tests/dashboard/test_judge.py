@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from tests.dashboard.conftest import RUN, Open, words
 
 from ttc_bench.cli import cli
+from ttc_bench.ratings.standing import digests_of
 from ttc_bench.ratings.store import Ratings
 
 
@@ -30,6 +31,12 @@ def test_two_raters_judge_blind_and_every_click_is_a_row(copied: Path, open_page
     pairs = rows.apply(lambda row: (row["job_id"], frozenset((row["left"], row["right"]))), axis=1)
     assert not rows.assign(pair=pairs).duplicated(["rater", "pair"]).any()
     assert (rows["seconds"] >= 0).all()
+    stored = pd.concat(map(pd.read_parquet, (copied / "data/07_model_output/responses").iterdir()))
+    digests = digests_of(stored)
+    for _, row in rows.iterrows():
+        for side in ("left", "right"):
+            answer = (row["model"], row["benchmark"], row["job_id"], row[side])
+            assert row[f"{side}_answer"] == digests[answer]
     back = next(button for button in pages["ann"].button if "back" in button.label)
     back.click().run()
     assert ratings_of(copied).rows()["rater"].tolist().count("ann") == 5
@@ -56,7 +63,7 @@ def test_who_has_no_name_judges_nothing(copied: Path, open_page: Open) -> None:
 
 
 def test_a_sheet_goes_out_and_comes_back_by_commands(
-    copied: Path, monkeypatch: pytest.MonkeyPatch
+    copied: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open
 ) -> None:
     monkeypatch.chdir(copied)
 
@@ -65,6 +72,7 @@ def test_a_sheet_goes_out_and_comes_back_by_commands(
 
     result = sheet("export", "--rater", "  Ann  Lee ", "--pairs", "4")
     assert result.exit_code == 0, result.output
+    assert "4 pairs on your sheets" in words(open_page(copied, "judge", rater="Ann Lee"))
     handed = pd.read_csv(copied / "sheet-Ann-Lee.csv", dtype=str, keep_default_na=False)
     assert len(handed) == 4
     assert not any(name in handed.to_csv() for name in RUN), "nobody sees who made an answer"
@@ -75,6 +83,7 @@ def test_a_sheet_goes_out_and_comes_back_by_commands(
         result = sheet("read", "filled.csv")
         assert (result.exit_code, kept in result.output) == (0, True), result.output
     assert ratings_of(copied).rows()["preference"].tolist() == ["left", "both bad", "tie"]
+    assert "1 pair on your sheets" in words(open_page(copied, "judge", rater="Ann Lee"))
     handed.assign(preference="lift").to_csv("wrong.csv", index=False)
     for arguments in (
         ("export", "--rater", "Ann Lee"), ("export", "--rater", " "), ("read", "away.csv"),

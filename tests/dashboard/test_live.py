@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -128,9 +129,13 @@ def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
 def test_the_page_shows_a_run_that_goes_on(copied: Path, open_page: Open) -> None:
     assert "No run has told of itself yet" in words(open_page(copied, "live"))
     events = Events(copied / "data/07_model_output/events")
+    events.plan("baseline", ["baseline.greedy"], {}, run="nightly", limit=2)
     events.begin("baseline.greedy", 4)
     page = open_page(copied, "live")
     assert "at work" in words(page)
+    assert "Run nightly, pipeline baseline, at most 2 questions a benchmark" in words(page)
+    name = page.selectbox(key="watched").value
+    assert re.fullmatch(rf"[-\d]{{10}} [:\d]{{8}} UTC, baseline, process {os.getpid()}", name)
     assert {metric.label: metric.value for metric in page.metric}["jobs done"] == "0 of 4"
     table = page.dataframe[0].value
     assert "not scored yet" in table["reward"].tolist() or "crm_sim" in table["reward"][0]

@@ -375,13 +375,3 @@ def test_interactive_plots_have_the_colours_of_their_policies(case: str) -> None
             tints = [(trace.get(part) or {}).get("color") for part in ("line", "marker")]
             if policy in COLOURS:
                 assert COLOURS[policy] in tints
-
-
-def test_names_beside_dots_stand_where_there_is_room_and_are_not_cut_off() -> None:
-    places = (1.0, 1.1, 1.2, 9.0)
-    dots = [Dot(x, x, f"speculative.prompt_lookup[k={x}]", "#222222") for x in places]
-    panel = Panel(0, 0, "", marks=[Dots(dots, "y", 1.0, named=True)])
-    web = interactive.draw(Figure([panel], (6, 4)), "Names")
-    sides = {trace.x[0]: trace.textposition for trace in web.data}
-    assert [sides[x] for x in places] == [*["top right"] * 3, "top left"]
-    assert not any(trace.cliponaxis for trace in web.data)

@@ -65,6 +65,12 @@ def chosen(store: Store) -> Store:
     return store if run.folder is None else store.at(run.folder)
 
 
+def last_line(store: Store) -> str:
+    """Return what the last run was, in words; nothing where there is none."""
+    runs = _runs(store, store.place("kept_settings"), store.place("all_scores"))
+    return next((f"Run {name}, {run.line}." for name, run in runs.items()), "")
+
+
 def _preset(names: list[str]) -> None:
     """Choose the run that was chosen on another page, or the last one, where none is named."""
     import streamlit as st

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import lru_cache, partial
 
-from ttc_bench.dashboard import parts
+from ttc_bench.dashboard import parts, runs
 from ttc_bench.dashboard.store import Place, Store
 from ttc_bench.dashboard.views import page
 from ttc_bench.errors import DataError, UserError
@@ -44,7 +44,7 @@ KEYS: dict[Preference, tuple[str, str]] = {
 DONE = "You have judged all that there is. Thank you."
 
 
-@page("judge", title="Judge", rank=4)
+@page("judge", title="Judge", rank=4, of_run=False)
 def judge(store: Store) -> None:
     """Show what is to be judged next, and what all raters said so far."""
     import streamlit as st
@@ -53,6 +53,7 @@ def judge(store: Store) -> None:
         HumanEvaluationParams, store.parameters("human_evaluation"), "human_evaluation"
     )
     ratings = _database(params.address(store.folder))
+    st.caption(parts.plain(f"{runs.last_line(store)} Judged is what each variant answered last."))
     with st.container(horizontal=True):
         name = st.text_input("Your name", key="rater", bind="query-params")
         mode = parts.choice("Judge", ["pairs", "single answers"], "mode", every=False)
