@@ -161,7 +161,7 @@ def table(rows: DataFrame | Sequence[Any], **options: Any) -> None:
 
     shown = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     config = {str(name): _column(str(name), shown[name]) for name in shown.columns}
-    st.dataframe(shown, hide_index=True, column_config=config, **options)
+    st.dataframe(shown, hide_index=True, column_config=config, placeholder="-", **options)
 
 
 def _column(name: str, values: Any) -> Any:
