@@ -31,6 +31,7 @@ def panel(count: int, seed: int, choice: int = 0) -> Panel:
 
 
 def boxes(axes: Any) -> dict[str, Any]:
+    axes.figure.draw_without_rendering()
     renderer = axes.figure.canvas.get_renderer()
     names = [text for text in axes.texts if isinstance(text, Annotation)]
     return {name.get_text(): Text.get_window_extent(name, renderer) for name in names}

@@ -83,12 +83,23 @@ def scores(store: Store, part: Scope) -> DataFrame:
 
 def verdicts(store: Store, part: Scope, params: AggregateParams) -> DataFrame:
     """Return the verdicts on a part of the questions; kept until the scores are written anew."""
-    every = replace(part, benchmark=None)
-    table = _verdicts(store, store.place("all_scores"), every, params)
-    return table if part.benchmark is None else table[table["benchmark"] == part.benchmark]
+    import pandas as pd
+
+    place = store.place("all_scores")
+    tables = [_verdicts(store, place, one, params) for one in by_benchmark(store, part)]
+    return pd.concat(tables, ignore_index=True)
 
 
-@lru_cache(maxsize=32)
+def by_benchmark(store: Store, part: Scope) -> list[Scope]:
+    """Return a part of the questions by benchmark: what is known of one is known by itself.
+
+    So a click on another benchmark, or on all, computes nothing anew.
+    """
+    names = sorted(set(part.of(questions(store))["benchmark"]))
+    return [replace(part, benchmark=name) for name in names]
+
+
+@lru_cache(maxsize=64)
 def _verdicts(store: Store, _: Place, part: Scope, params: AggregateParams) -> DataFrame:
     return verdicts_on(scores(store, part), params)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from ttc_bench.dashboard import parts
@@ -83,17 +82,19 @@ def _steps(means: list[float], form: str) -> Iterator[tuple[str, float]]:
             return
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def _frontier_of(store: Store, _: Place, part: Scope) -> DataFrame:
     return frontier_of(store.table("all_scores", columns_read(), vars(part)))[0]
 
 
 def _frontier(store: Store, part: Scope, table: DataFrame) -> None:
     """Show reward against one cost."""
+    import pandas as pd
     import streamlit as st
 
-    every = _frontier_of(store, store.place("all_scores"), replace(part, benchmark=None))
-    frontier = every if part.benchmark is None else every[every["benchmark"] == part.benchmark]
+    place = store.place("all_scores")
+    own = [_frontier_of(store, place, one) for one in parts.by_benchmark(store, part)]
+    frontier = pd.concat(own, ignore_index=True)
     plot = PLOTS["quality_vs_cost"]
     st.markdown(f"#### {plot.title}")
     frontier = frontier[frontier["cost_metric"] == parts.cost(frontier)]

@@ -131,7 +131,7 @@ def _ticks(axes: Any, axis: Axis) -> None:
         return
     if axis.scale == "decades":
         low, high = axes.get_xlim()
-        decades = LogLocator(subs=(1.0, 2.0, 5.0), numticks=12)
+        decades = LogLocator(subs=(1.0, 2.0, 5.0) if high < 1e4 * low else (1.0,), numticks=12)
         axes.xaxis.set_major_locator(decades if high > 8 * low else AutoLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
