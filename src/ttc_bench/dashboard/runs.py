@@ -57,7 +57,7 @@ def chosen(store: Store) -> Store:
         name = st.selectbox(
             "Run", list(runs), index=None, required=True, key=KEY, bind="query-params", width=330
         )
-        run = runs[name]
+        run = runs[str(name)]
         last = next(iter(runs))
         older = "" if name == last else f" Not the last run, which is {last}."
         st.caption(plain(f"{run.line}.{older}"))

@@ -35,9 +35,10 @@ class Question(NamedTuple):
     job_id: str
     answers: Mapping[str, str]
 
-    def place(self, *names: str) -> tuple[str, ...]:
-        """Return the question and names of variants, as records of ratings begin."""
-        return (self.model, self.benchmark, self.job_id, *names)
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What names the question in records of ratings."""
+        return self.model, self.benchmark, self.job_id
 
     def digest(self, name: str) -> str:
         """Return the digest of an answer, by which a rating knows what was judged."""
@@ -60,10 +61,9 @@ class Pair(NamedTuple):
     seed: int
 
     @property
-    def digests(self) -> dict[str, str]:
-        """Digests of both answers, by the names that records of ratings have for them."""
-        sides = {"left_answer": self.left, "right_answer": self.right}
-        return {column: self.question.digest(name) for column, name in sides.items()}
+    def digests(self) -> tuple[str, str]:
+        """Digests of the answers, left and right."""
+        return self.question.digest(self.left), self.question.digest(self.right)
 
 
 def questions_of(responses: DataFrame) -> list[Question]:

@@ -70,7 +70,7 @@ def hand_out(
         if pair is None:
             break
         question, left, right, order = pair
-        handed.append(Handed(rater, *question.place(left, right), order, **pair.digests))
+        handed.append(Handed(rater, *question.place, left, right, order, *pair.digests))
         texts.append((asked(question.job_id), question.answers[left], question.answers[right]))
         shown = pd.concat(
             [shown, pd.DataFrame([{**vars(handed[-1]), "preference": "tie"}])], ignore_index=True
@@ -139,10 +139,11 @@ def _rating(handed: Mapping[str, Any], said: str) -> PairRating:
     place = {name: str(handed[name]) for name in ("rater", "model", "benchmark", "job_id",
                                                   "left", "right")}  # fmt: skip
     preference = next(choice for choice in CHOICES if choice == said)
-    judged = {name: handed[name] if known(handed[name]) else None
-              for name in ("left_answer", "right_answer")}  # fmt: skip
+    left, right = (handed[name] if known(handed[name]) else None
+                   for name in ("left_answer", "right_answer"))  # fmt: skip
     seed = int(handed["seed"])
-    return PairRating(**place, preference=preference, seconds=0.0, seed=seed, **judged)
+    return PairRating(**place, preference=preference, seconds=0.0, seed=seed, left_answer=left,
+                      right_answer=right)  # fmt: skip
 
 
 def _fault(pair: str, said: str, handed: Mapping[str, object], seen: set[str]) -> str:

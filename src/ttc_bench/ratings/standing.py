@@ -60,7 +60,7 @@ def digests_of(responses: DataFrame) -> Digests:
 def offered(questions: Iterable[Question]) -> Digests:
     """Return the digests of the answers that raters may be shown."""
     return {
-        (question.model, question.benchmark, question.job_id, name): question.digest(name)
+        (*question.place, name): question.digest(name)
         for question in questions
         for name in question.answers
     }

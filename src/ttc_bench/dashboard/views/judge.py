@@ -122,7 +122,10 @@ def _gradings(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
             ]
             if st.form_submit_button("Keep") and any(grades):
                 spent, digest = time.time() - begun, question.digest(name)
-                ratings.add(Grading(rater, *question.place(name), *grades, spent, digest))
+                correct, complete, safe, helpful = grades
+                graded_now = Grading(rater, *question.place, name, correct, complete, safe,
+                                     helpful, spent, digest)  # fmt: skip
+                ratings.add(graded_now)
                 st.rerun()
     _undo(ratings, rater, "gradings", own)
 
@@ -138,8 +141,9 @@ def _undo(ratings: Ratings, rater: str, kind: str, own: int) -> None:
 
 
 def _rate(ratings: Ratings, rater: str, pair: Pair, preference: Preference, begun: float) -> None:
-    place, spent = pair.question.place(pair.left, pair.right), time.time() - begun
-    ratings.add(PairRating(rater, *place, preference, spent, pair.seed, **pair.digests))
+    place, spent = pair.question.place, time.time() - begun
+    sides = pair.left, pair.right
+    ratings.add(PairRating(rater, *place, *sides, preference, spent, pair.seed, *pair.digests))
 
 
 def _clock(what: str) -> float:

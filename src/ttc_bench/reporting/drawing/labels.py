@@ -118,7 +118,8 @@ def _along(axes: Any, line: Line) -> Iterator[Any]:
     for start, end in itertools.pairwise(path):
         count = max(1, int(np.ceil(np.abs(end - start).max() / PIECE)))
         for place in np.linspace(start, end, count + 1):
-            yield Bbox.from_bounds(*(place - PIECE / 2), PIECE, PIECE)
+            x, y = place - PIECE / 2
+            yield Bbox.from_bounds(x, y, PIECE, PIECE)
 
 
 def _box(centre: Any, offset: Offset, size: tuple[float, float], point: float) -> Any:
