@@ -121,7 +121,7 @@ def waiting(handed: DataFrame, rated: DataFrame, rater: str) -> DataFrame:
     """
     back = {_of(row) for row in row_dicts(rated)}
     own = [row["rater"] == rater and _of(row) not in back for row in row_dicts(handed)]
-    return handed[own]
+    return handed.loc[own]
 
 
 def _plain(cell: Any) -> str:

@@ -80,7 +80,7 @@ def standing(rated: DataFrame, digests: Digests) -> Standing:
              for row in row_dicts(rated)]  # fmt: skip
     changed = [any(known(was) and now not in (None, was) for was, now in own) for own in pairs]
     unchecked = [not all(known(was) for was, _ in own) for own in pairs]
-    counted = rated[[not one for one in changed]]
+    counted = rated.loc[[not one for one in changed]]
     n_unchecked = sum(a and not b for a, b in zip(unchecked, changed, strict=True))
     return Standing(counted, sum(changed), n_unchecked)
 
