@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from tests.dashboard.conftest import Open, words
 
+from ttc_bench.metrics.base import answer_digest
 from ttc_bench.reporting.answers import FILTERS, SCORED, difference, side_by_side
 
 
@@ -78,6 +79,10 @@ def test_nothing_that_a_model_wrote_is_rendered(copied: Path, open_page: Open) -
         table = pd.read_parquet(file)
         table[[c for c in ("text", "reasoning") if c in table]] = evil
         table.to_parquet(file)
+    file = copied / "data/08_reporting/all_scores.parquet"
+    table = pd.read_parquet(file)
+    table.loc[table["policy"] == "baseline", "answer"] = answer_digest(evil)
+    table.to_parquet(file)
     page = open_page(copied, "answers", second="tree_search.beam")
     assert evil in [code.value for code in page.code]
     read_as_markdown = [*page.markdown, *page.caption, *page.info, *page.subheader]
