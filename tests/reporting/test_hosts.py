@@ -62,6 +62,12 @@ def test_a_speed_is_of_one_machine_wherever_it_was_measured(named: pd.DataFrame)
     assert (row["n_pairs"], row["speed"]) == (JOBS, pytest.approx(2.0))
 
 
+def test_times_of_two_devices_of_a_machine_are_not_pooled() -> None:
+    table = on_two_machines("kv_cache", "static", 2.0)
+    named = name_run(table.assign(host="one", device=table["host"]), "run", "digest", PARAMS)
+    assert (named["latency_s"].notna() == (table["host"] == "fast")).all()
+
+
 def test_times_of_one_machine_stay_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
     table = on_two_machines("kv_cache", "static", 2.0).assign(host="one")
     named = name_run(table, "run", "digest", PARAMS)

@@ -90,15 +90,16 @@ def test_a_trace_holds_question_answers_and_bill(
         run = nested.info.run_id
     with mlflow.start_run():
         runs = {"target/crm_sim/best_of_n/verifier": run}
+        log_traces(RUN, jobs, stored, runs, Tracker())
         logged = log_traces(RUN, jobs, stored, runs, Tracker())
     assert set(logged.values()) == {
         "best_of_n.verifier, crm_sim/1: 1.00 more than the baseline",
         "cascade.agreement, crm_sim/2: failed: timeout",
     }
-    (trace,) = mlflow.search_traces(
-        locations=[mlflow.get_run(run).info.experiment_id], run_id=run, return_type="list"
-    )
-    assert trace.info.trace_id in logged
+    experiment = mlflow.get_run(run).info.experiment_id
+    (trace,) = mlflow.search_traces(locations=[experiment], run_id=run, return_type="list")
+    everything = mlflow.search_traces(locations=[experiment], return_type="list")
+    assert {one.info.trace_id for one in everything} == set(logged), "logged twice, there once"
     root, *spans = sorted(trace.data.spans, key=lambda span: span.parent_id or "")
     assert root.inputs == {"question": "question 1"}
     assert root.outputs == {

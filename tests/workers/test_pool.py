@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from tests.conftest import REFERENCE
 
 from ttc_bench.engines import EngineParams, engine_params
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import UserError
+from ttc_bench.metrics.base import ScoreParams
 from ttc_bench.pipelines.generate.nodes import respond_all
 from ttc_bench.pipelines.generate.params import TimingParams, sweep
+from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
-from ttc_bench.policies.responses import CONTROL, RESOURCES, TIMES
+from ttc_bench.policies.responses import CONTROL, RESOURCES, TIMES, Response, to_frame
 from ttc_bench.types import Job
 from ttc_bench.workers import RayParams
 from ttc_bench.workers.pool import Pool
@@ -131,11 +135,117 @@ def test_what_one_worker_made_is_replayed_to_all(
     assert [row["text"] for row in here] == [row["text"] for row in made]
 
 
-def test_all_variants_of_a_job_belong_to_one_worker(pool: Pool, jobs: list[Job]) -> None:
+def test_all_variants_of_a_job_are_answered_by_one_worker(pool: Pool, jobs: list[Job]) -> None:
     homes = pool.homes_of(jobs)
     assert set(homes) == {job.id for job in jobs}
-    assert set(homes.values()) == {0, 1}
     assert pool.homes_of(jobs) == homes
+
+    def whose(_engine: Any, _journal: Any, own: Sequence[Job]) -> Iterator[tuple[str, int]]:
+        yield from ((job.id, os.getpid()) for job in own)
+
+    answered_by = dict(pool.answer(whose, jobs, homes))
+    assert len(set(answered_by.values())) == 2
+    # A variant that does not suit all benchmarks has fewer jobs.
+    for some in (jobs[::-1], jobs[1:], jobs[::2], jobs[-1:]):
+        theirs = dict(pool.answer(whose, some, homes))
+        assert theirs == {job.id: answered_by[job.id] for job in some}
+
+
+def responses_to(jobs: list[Job], *texts: str | None) -> pd.DataFrame:
+    """A table of answers to the jobs, a variant per text; ``None`` is a failure."""
+    rows = [
+        Response(
+            job_id=job.id,
+            benchmark=job.benchmark,
+            task=job.task,
+            difficulty=job.difficulty,
+            model="target",
+            engine="local",
+            policy="baseline",
+            variant=f"greedy[{number}]",
+            status="ok",
+            text=text,
+        )
+        for number, text in enumerate(texts)
+        for job in jobs
+    ]
+    failed = {"status": "failed", "error_type": "timeout"}
+    return to_frame([row if row.text is not None else replace(row, **failed) for row in rows])
+
+
+ANSWERS = (
+    "Answer: the case was closed after a refund.",
+    "Node:\n1: look it up\n2: look it up\n3: refund\nEdges: (START,1) (1,2) (2,3) (3,END)",
+    "I cannot share personal data. Answer: none",
+    "",
+    None,
+)
+
+
+def test_scores_are_those_without_ray_and_weights_load_once(pool: Pool, jobs: list[Job]) -> None:
+    params = ScoreParams(likelihood_model=str(REFERENCE / "draft"))
+    table = responses_to(jobs, *ANSWERS)
+    alone = score_responses(table, jobs, params)
+    assert alone[["semantic_similarity", "bert_f1", "graph_f1"]].notna().any().all()
+    assert alone["response_perplexity"].notna().any()
+    pd.testing.assert_frame_equal(score_responses(table, jobs, params, pool), alone)
+    pd.testing.assert_frame_equal(score_responses(table, jobs[::-1], params, pool), alone)
+
+    def loads(_engine: Any, _journal: Any, own: Sequence[Job]) -> Iterator[tuple[str, Any]]:
+        from ttc_bench.benchmarks.scoring.encoder import _loaded
+        from ttc_bench.metrics.bertscore import _matcher
+        from ttc_bench.metrics.likelihood import _causal
+
+        caches = (_loaded, _matcher, _causal)
+        for job in own:
+            yield job.id, (os.getpid(), *(cache.cache_info().misses for cache in caches))
+
+    counted = {count for _, count in pool.answer(loads, jobs, pool.homes_of(jobs))}
+    assert len({pid for pid, *_ in counted}) == 2
+    assert {tuple(misses) for _, *misses in counted} == {(1, 1, 1)}
+
+
+def lethal(_answer: str, references: list[str]) -> float:
+    """A reward that kills who computes it, once or always, by the name of a file."""
+    fatal = Path(references[0])
+    if fatal.exists():
+        if fatal.name == "once":
+            fatal.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1.0
+
+
+@pytest.fixture
+def fatal_jobs(jobs: list[Job], tmp_path: Path) -> list[Job]:
+    """Jobs that are scored by `lethal`, the second as long as there is a file ``once``."""
+    paths = [tmp_path / str(number) for number in range(len(jobs))]
+    paths[1] = tmp_path / "once"
+    rule = f"{__name__}.{lethal.__name__}"
+    changes = [{"reward_metric": rule, "references": (str(path),)} for path in paths]
+    return [job.model_copy(update=own) for job, own in zip(jobs, changes, strict=True)]
+
+
+def test_a_worker_that_is_killed_while_it_scores_costs_no_score(
+    pool: Pool, fatal_jobs: list[Job], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    params = ScoreParams(families={"cost": False})
+    table = responses_to(fatal_jobs, *ANSWERS[:1])
+    alone = score_responses(table, fatal_jobs, params)
+    (tmp_path / "once").touch()
+    pd.testing.assert_frame_equal(score_responses(table, fatal_jobs, params, pool), alone)
+    assert "is lost" in caplog.text
+
+
+def test_an_answer_that_kills_whoever_scores_it_is_named(
+    pool: Pool, fatal_jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ttc_bench.workers.pool.MOST_LOSSES", 2)
+    (tmp_path / "always").touch()
+    always = {"references": (str(tmp_path / "always"),)}
+    deadly = fatal_jobs[2].model_copy(update=always)
+    those = [*fatal_jobs[:2], deadly, fatal_jobs[3]]
+    with pytest.raises(UserError, match=f"^{deadly.id}: 2 workers were lost over it"):
+        score_responses(responses_to(those, *ANSWERS[:1]), those, ScoreParams(), pool)
 
 
 def test_a_worker_that_cannot_have_its_models_is_told_in_a_line(

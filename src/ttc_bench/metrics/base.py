@@ -162,6 +162,14 @@ class ScoringBatch:
     def __len__(self) -> int:
         return len(self.jobs)
 
+    def part(self, rows: Sequence[int]) -> ScoringBatch:
+        """Return some of the rows as a batch of their own."""
+        tables = [
+            {name: [values[row] for row in rows] for name, values in table.items()}
+            for table in (self.columns, self.earlier)
+        ]
+        return ScoringBatch([self.jobs[row] for row in rows], tables[0], self.params, tables[1])
+
     def column(self, name: str) -> Sequence[Any]:
         """Return a column of the responses; all ``None`` if the table does not have it."""
         return self.columns.get(name) or [None] * len(self)
@@ -230,6 +238,8 @@ class Family:
         compute: Computes the columns of a batch.
         default: Whether it is on unless the parameters say otherwise.
         notes: Columns of text that it adds for later stages; no metrics.
+        encodes: Whether a model reads each response by itself for it, so that processes can share
+            the responses.
     """
 
     name: str
@@ -237,6 +247,7 @@ class Family:
     compute: Compute
     default: bool
     notes: tuple[str, ...] = ()
+    encodes: bool = False
 
 
 METRICS: Registry[Family] = Registry("metric family", "ttc_bench.metrics")
@@ -271,7 +282,12 @@ _OWNERS = dict.fromkeys((*IDENTITY, *DESCRIBED), "every table")
 
 
 def family(
-    name: str, metrics: Iterable[MetricSpec], *, default: bool = True, notes: Sequence[str] = ()
+    name: str,
+    metrics: Iterable[MetricSpec],
+    *,
+    default: bool = True,
+    notes: Sequence[str] = (),
+    encodes: bool = False,
 ) -> Callable[[Compute], Compute]:
     """Return a decorator that registers a function as the family ``name``.
 
@@ -280,6 +296,8 @@ def family(
         metrics: What it computes; the function returns exactly these columns, and the notes.
         default: Whether it is on unless the parameters say otherwise.
         notes: Columns of text that it adds for later stages; no metrics.
+        encodes: Whether a model reads each response by itself for it, and nothing of other
+            families: Ray's workers then share the responses.
 
     Raises:
         ValueError: If a column is another family's, or one that every table of scores has.
@@ -291,7 +309,7 @@ def family(
             raise ValueError(f"metric family {name}: the column {column!r} is {owner}'s; rename it")
 
     def decorate(compute: Compute) -> Compute:
-        METRICS.register(name)(Family(name, specs, compute, default, tuple(notes)))
+        METRICS.register(name)(Family(name, specs, compute, default, tuple(notes), encodes))
         return compute
 
     return decorate

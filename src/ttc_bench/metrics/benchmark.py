@@ -56,7 +56,7 @@ FIGURES = [
 ]
 
 
-@family("benchmark", FIGURES)
+@family("benchmark", FIGURES, encodes=True)
 def benchmark(batch: ScoringBatch) -> Columns:
     """Return the official figures; one that the rule of a job does not compute is null."""
     keys = [(job.id, text) for job, text in zip(batch.jobs, batch.texts, strict=True)]

@@ -15,7 +15,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from ttc_bench.benchmarks.scoring.encoder import EMBEDDED, encoder_path, one_thread, quietly
+from ttc_bench.benchmarks.scoring.encoder import EMBEDDED, encoder_path, quietly, threads
 from ttc_bench.errors import UserError
 
 Score = tuple[float, float, float]
@@ -83,7 +83,7 @@ class _Matcher:
 
     def match(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
         """Return the scores of the pairs, one after the other."""
-        with one_thread():
+        with threads(1):
             return [self._score(prediction, reference) for prediction, reference in pairs]
 
     def _score(self, prediction: str, reference: str) -> Score:

@@ -53,6 +53,7 @@ _SOURCE = "language model named by score.likelihood_model"
             _SOURCE,
         ),
     ],
+    encodes=True,
 )
 def likelihood(batch: ScoringBatch) -> Columns:
     """Return the surprisal and perplexity of each response, and the reference's perplexity."""

@@ -27,6 +27,7 @@ EMPTY = Null("an empty text has no vectors")
             "sentence-transformers, arXiv 1908.10084",
         )
     ],
+    encodes=True,
 )
 def semantic(batch: ScoringBatch) -> Columns:
     """Return the cosine similarity of each answer with its reference."""
@@ -55,6 +56,7 @@ def _spec(name: str, definition: str) -> MetricSpec:
         _spec("bert_recall", "Mean best cosine of each reference token with the answer."),
         _spec("bert_f1", "Harmonic mean of the two."),
     ],
+    encodes=True,
 )
 def bert_score(batch: ScoringBatch) -> Columns:
     """Return BERTScore of each answer with its reference."""

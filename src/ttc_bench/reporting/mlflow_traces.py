@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
+from ttc_bench.reporting.mlflow_runs import PARENT
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
 from ttc_bench.types import BASELINE, GROUP, DataFrame, Job
@@ -17,6 +18,9 @@ MOST_TRACES = 6
 
 MOST_SPANS = 12
 """Requests of a trace that have a span of their own."""
+
+OF = "ttc_bench.parent"
+"""Tag of a trace: id of the run that its nested run is in."""
 
 NS = 1_000_000_000
 """Nanoseconds of a second."""
@@ -81,6 +85,8 @@ def log_picks(
 ) -> dict[str, str]:
     """Log a trace per pick whose response is stored; return what each is about, by trace.
 
+    They take the place of those that an earlier call logged to the same run.
+
     Args:
         picks: See `pick`.
         jobs: What was asked, as far as it is known.
@@ -92,16 +98,32 @@ def log_picks(
     by_id = {job.id: job for job in jobs}
     wanted = [row for one in picks for row in (one.score, one.base) if row is not None]
     stored = _stored(wanted, responses)
-    logged = {}
+    parent, logged = _cleared(runs), {}
     for one in picks:
         response, job = stored.get(_key(one.score)), by_id.get(one.score["job_id"])
         if response is None or job is None:
             continue
         beside = stored.get(_key(one.base)) if one.base is not None else None
         run = runs.get("/".join(str(one.score[name]) for name in GROUP))
-        logged[_log(one, job, response, beside, run)] = f"{_title(one)}: {one.why}"
+        trace = _log(one, job, response, beside, run, parent)
+        logged[trace] = f"{_title(one)}: {one.why}"
     mlflow.flush_trace_async_logging()
     return logged
+
+
+def _cleared(runs: Mapping[str, str]) -> str | None:
+    """Delete the traces of nested runs; return the id of the run that these are in."""
+    import mlflow
+
+    if not runs:
+        return None
+    nested = mlflow.get_run(next(iter(runs.values())))
+    parent, experiment = nested.data.tags.get(PARENT), nested.info.experiment_id
+    client = mlflow.MlflowClient()
+    asked = {"filter_string": f"tags.`{OF}` = '{parent}'", "include_spans": False}
+    while old := client.search_traces(locations=[experiment], **asked):
+        client.delete_traces(experiment, trace_ids=[trace.info.trace_id for trace in old])
+    return parent
 
 
 def _key(row: Row) -> tuple[Any, ...]:
@@ -127,7 +149,9 @@ def _stored(
     return stored
 
 
-def _log(one: Pick, job: Job, response: Row, beside: Row | None, run: str | None) -> str:
+def _log(
+    one: Pick, job: Job, response: Row, beside: Row | None, run: str | None, parent: str | None
+) -> str:
     """Log one trace; return its id."""
     import mlflow
 
@@ -140,7 +164,11 @@ def _log(one: Pick, job: Job, response: Row, beside: Row | None, run: str | None
         span_type="AGENT",
         inputs={"question": job.messages[-1].content},
         attributes={"reward": one.score["reward"], "why": one.why},
-        tags={**{name: str(one.score[name]) for name in GROUP}, "why": one.why},
+        tags={
+            **{name: str(one.score[name]) for name in GROUP},
+            "why": one.why,
+            **({OF: parent} if parent else {}),
+        },
         metadata={"mlflow.sourceRun": run} if run else {},
         experiment_id=experiment,
         start_time_ns=start,

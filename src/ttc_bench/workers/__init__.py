@@ -1,4 +1,4 @@
-"""Workers beyond this process, by Ray: each holds the models once and answers blocks of jobs."""
+"""Workers beyond this process, by Ray: each holds the models once, answers jobs and scores them."""
 
 from ttc_bench.workers.params import RayParams
 

@@ -1,4 +1,4 @@
-"""Ray's workers: they start with a run, answer blocks of jobs, and are replaced when lost.
+"""Ray's workers: they start with a run, do blocks of jobs, and are replaced when lost.
 
 What runs when is Ray's business: an actor has a queue, and its blocks wait there. This module says
 which worker a job belongs to, so that all variants of the job run on the same machine, and sends
@@ -17,20 +17,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ttc_bench.engines import EngineParams
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import UserError
 from ttc_bench.policies.journal import Journal, in_words
-from ttc_bench.types import Job
 from ttc_bench.workers.keeper import Keeper, RemoteJournal, answer_of
 from ttc_bench.workers.params import RayParams
 
 logger = logging.getLogger(__name__)
 
 MOST_LOSSES = 5
-"""Workers that the same call may cost; then it is taken for what breaks them."""
+"""Workers that the same item may cost; then it is taken for what breaks them."""
 
 CONNECT_S = 10.0
 """Longest wait for a cluster to answer at its address."""
@@ -46,9 +45,19 @@ SWITCHES = (
 )
 """Variables that keep libraries quiet and private, on other machines too."""
 
+
+class Item(Protocol):
+    """What a worker is given: a job, or the responses to one."""
+
+    @property
+    def id(self) -> str:
+        """What tells it from the others."""
+
+
+A = TypeVar("A", bound=Item)
 T = TypeVar("T")
-Work = Callable[[Engine, Journal, Sequence[Job]], Iterator[tuple[str | None, T]]]
-"""Answers jobs with models and a journal: yields what it makes, each with the id of the job that is
+Work = Callable[[Engine, Journal, Sequence[A]], Iterator[tuple[str | None, T]]]
+"""Does items with models and a journal: yields what it makes, each with the id of the item that is
 done with it, if one is. It and what it yields can be pickled."""
 
 
@@ -92,10 +101,10 @@ class Worker:
             raise UserError(f"on {host}: {error.message}") from error
         return host
 
-    def answer(self, work: Work[T], jobs: Sequence[Job]) -> Iterator[tuple[str | None, T]]:
-        """Yield what ``work`` makes of jobs, as it comes."""
+    def answer(self, work: Work[A, T], items: Sequence[A]) -> Iterator[tuple[str | None, T]]:
+        """Yield what ``work`` makes of items, as it comes."""
         assert self._engine is not None
-        yield from work(self._engine, self._journal, jobs)
+        yield from work(self._engine, self._journal, items)
 
 
 @dataclass(eq=False)
@@ -119,7 +128,7 @@ class Slot:
 
 @dataclass(eq=False)
 class Block:
-    """Jobs of one worker.
+    """Items of one worker.
 
     Attributes:
         home: Number of the slot that they belong to.
@@ -128,7 +137,7 @@ class Block:
     """
 
     home: int
-    waiting: dict[str, Job] = field(default_factory=dict)
+    waiting: dict[str, Item] = field(default_factory=dict)
     slot: Slot | None = None
 
 
@@ -175,22 +184,22 @@ class Pool:
         logger.info("Ray: %d workers, %s", hosts.total(), told)
 
     def answer(
-        self, work: Work[T], jobs: Sequence[Job], homes: Mapping[str, int]
+        self, work: Work[A, T], items: Sequence[A], homes: Mapping[str, int]
     ) -> Iterator[tuple[str | None, T]]:
-        """Yield what ``work`` makes of jobs, as it comes from any worker; each job is done once.
+        """Yield what ``work`` makes of items, as it comes from any worker; each is done once.
 
         Args:
-            work: What answers them.
-            jobs: The jobs.
+            work: What does them.
+            items: The items.
             homes: Number of the worker of each; see `homes_of`.
 
         Raises:
-            UserError: If a worker raises it, none is left, or a call breaks whoever makes it.
+            UserError: If a worker raises it, none is left, or an item breaks whoever does it.
         """
         from ray.exceptions import RayError, RayTaskError
 
         streams: dict[Any, Block] = {}
-        for block in self._blocks(jobs, homes):
+        for block in self._blocks(items, homes):
             streams[self._send(work, block)] = block
         while streams:
             ready, _ = self._ray.wait(list(streams), num_returns=1, timeout=LOOK_AGAIN_S)
@@ -205,8 +214,10 @@ class Pool:
                 except RayTaskError:
                     raise
                 except RayError as error:
+                    # A worker does its blocks in the order in which they were sent.
+                    in_hand = next(b for b in streams.values() if b.slot is block.slot)
                     del streams[stream]
-                    self._lost(block, error)
+                    self._lost(in_hand, error)
                     if block.waiting:
                         streams[self._send(work, block)] = block
                     continue
@@ -216,14 +227,14 @@ class Pool:
                 yield done, item
         answer_of(self._keeper.tell_damage.remote())
 
-    def homes_of(self, jobs: Sequence[Job]) -> dict[str, int]:
-        """Return the number of the worker that each job belongs to, whatever answers it.
+    def homes_of(self, items: Sequence[Item]) -> dict[str, int]:
+        """Return the number of the worker that each item belongs to, whatever is done with it.
 
         Blocks of neighbours go round; they are smaller where a worker would have none.
         """
         workers = len(self._slots)
-        size = min(self._params.jobs_per_block, -(-len(jobs) // workers)) or 1
-        return {job.id: place // size % workers for place, job in enumerate(jobs)}
+        size = min(self._params.jobs_per_block, -(-len(items) // workers)) or 1
+        return {item.id: place // size % workers for place, item in enumerate(items)}
 
     def close(self) -> None:
         """End the workers, and Ray where it was started for this run."""
@@ -356,20 +367,20 @@ class Pool:
                 " journal: the same command goes on from there."
             )
 
-    def _blocks(self, jobs: Sequence[Job], homes: Mapping[str, int]) -> list[Block]:
-        """Return jobs of one worker in a row as a block each."""
+    def _blocks(self, items: Sequence[Item], homes: Mapping[str, int]) -> list[Block]:
+        """Return items of one worker in a row as a block each."""
         blocks: list[Block] = []
-        for job in jobs:
-            home = homes[job.id]
+        for item in items:
+            home = homes[item.id]
             if not blocks or blocks[-1].home != home or self._is_full(blocks[-1]):
                 blocks.append(Block(home))
-            blocks[-1].waiting[job.id] = job
+            blocks[-1].waiting[item.id] = item
         return blocks
 
     def _is_full(self, block: Block) -> bool:
         return len(block.waiting) >= self._params.jobs_per_block
 
-    def _send(self, work: Work[T], block: Block) -> Any:
+    def _send(self, work: Work[A, T], block: Block) -> Any:
         """Give a block to its worker, or to another one while that is not there."""
         if not any(slot.host for slot in self._slots):
             self._await(lambda: any(slot.host for slot in self._slots))
@@ -385,24 +396,30 @@ class Pool:
         """Replace the worker of a block, if that has not been done for another of its blocks."""
         assert block.slot is not None
         if self._slots[block.slot.number] is block.slot:
-            self._replace(block.slot, error)
+            self._replace(block.slot, error, next(iter(block.waiting), None))
 
-    def _replace(self, slot: Slot, error: Exception) -> None:
+    def _replace(self, slot: Slot, error: Exception, in_hand: str | None = None) -> None:
         """Put a new worker in the place of a lost one, and tell what that had in flight.
 
+        Args:
+            slot: The place.
+            error: How it was lost.
+            in_hand: What it was doing, where no call says so.
+
         Raises:
-            UserError: If the same call was in flight at too many losses.
+            UserError: If the same item was in hand at too many losses.
         """
         calls: list[str] = answer_of(self._keeper.lost.remote(slot.name))
         self._ray.kill(slot.actor)
         lost = f"{slot.name} on {slot.host or 'its way'} is lost ({type(error).__name__})"
         logger.warning("%s%s", lost, f": {in_words(calls, 'there')}" if calls else "")
-        self._losses.update(call.partition(", ")[0] for call in calls)
-        broken = [job for job, losses in self._losses.items() if losses >= MOST_LOSSES]
+        in_hands = [in_hand] if in_hand else []
+        self._losses.update({call.partition(", ")[0] for call in calls} or in_hands)
+        broken = [item for item, losses in self._losses.items() if losses >= MOST_LOSSES]
         if broken:
             raise UserError(
-                f"{', '.join(broken)}: {MOST_LOSSES} workers were lost while they answered it. Look"
-                " at their memory, or leave it out; what is done is in the journal."
+                f"{', '.join(broken)}: {MOST_LOSSES} workers were lost over it. Look at their"
+                " memory, or leave it out; what is answered is in the journal."
             )
         self._slots[slot.number] = self._hire(slot.number)
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from tests.conftest import ROOT, KedroRun
 from tests.engines.hosted.conftest import FaultServer
+from tests.engines.hosted.test_limits import most_in_a_window
 
 KEY = "sk-planted-0123456789abcdefghij"
 ARGUMENTS = ("--env=served", "--pipeline=baseline")
@@ -231,3 +232,44 @@ def test_threads_run_policies_in_turn_and_draw_a_pool_once(
     controls = table["control_first"].notna().sum()
     assert int(table["spent_calls"].sum() + controls) == len(server.log())
     assert len(pd.read_parquet(served / "data" / "08_reporting" / "bench_summary.parquet")) == 3
+
+
+def test_workers_of_ray_pass_no_limit_of_hosted_calls(
+    project: Path,
+    server: FaultServer,
+    kedro_run: KedroRun,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever workers are asked for, the run's one client makes all calls."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    server.plan(tokens=40)
+    paid_usd = 40 * 100.0 / 1e6
+    model = {
+        "engine": "hosted",
+        "target": "openai/known",
+        "api_base": server.api_base,
+        "prices": {"openai/known": {"prompt": 0.0, "completion": 100.0}},
+        "requests_per_s": 20,
+    }
+    settings = {"benchmarks": ["crm_sim"], "limit": 4, "timing": {"jobs": 0}, "model": model}
+    (project / "conf" / "ray" / "parameters_hosted.yml").write_text(yaml.safe_dump(settings))
+    stages = ("--env=ray", "--pipeline=self_consistency", "--tags=ingest_benchmarks,generate")
+
+    stopped = kedro_run(*stages, "--params=model.max_usd=0.05")
+    assert stopped.exit_code == 1
+    assert "model.max_usd (0.05 dollars)" in stopped.output
+    assert "Ray starts no workers" in caplog.text
+    paid = len(server.log())
+    assert 0 < paid * paid_usd <= 0.05
+
+    stopped = kedro_run(*stages, "--params=model.max_requests=5")
+    assert stopped.exit_code == 1
+    assert "model.max_requests (5)" in stopped.output
+    assert len(server.log()) == paid + 5
+
+    result = kedro_run(*stages)
+    assert result.exit_code == 0, result.output
+    log = server.log()
+    assert len(log) == 4 * (1 + 8), "what was paid is not asked again"
+    assert most_in_a_window([entry["arrived"] for entry in log[paid + 5 :]], 0.8) <= 20

@@ -141,7 +141,7 @@ class _Embedded:
         one vector whatever else is scored. Texts are short: a batch would gain little, and
         threads inside one operation would mostly wait for each other.
         """
-        with one_thread():
+        with threads(1):
             return [self._forward(text) for text in texts]
 
     def _forward(self, text: str) -> NDArray[np.float32]:
@@ -192,16 +192,16 @@ class _Any:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch operations of the current thread on one core."""
+def threads(count: int) -> Iterator[None]:
+    """Run torch operations of the current thread on so many cores."""
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def quietly(load: Callable[..., T], *arguments: Any) -> T:

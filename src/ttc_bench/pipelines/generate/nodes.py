@@ -226,7 +226,7 @@ async def _next(
 
 def _by_workers(
     name: str,
-    work: Work[Response | BlockReading],
+    work: Work[Job, Response | BlockReading],
     jobs: Sequence[Job],
     workers: Pool,
     homes: Mapping[str, int],

@@ -47,7 +47,7 @@ def _variant_pipeline(policy: str, variant: str) -> Pipeline:
             ),
             node(
                 score_responses,
-                inputs=["responses", "jobs", "params:score"],
+                inputs=["responses", "jobs", "params:score", "workers"],
                 outputs="scores",
                 name="score",
                 tags="score",

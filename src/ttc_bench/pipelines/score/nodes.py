@@ -6,10 +6,13 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ttc_bench.benchmarks.base import question_of
-from ttc_bench.benchmarks.scoring.encoder import using_encoder
+from ttc_bench.benchmarks.scoring.encoder import threads, using_encoder
+from ttc_bench.engines.base import Engine
 from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import (
     FLAGS,
@@ -28,8 +31,10 @@ from ttc_bench.metrics.base import (
 )
 from ttc_bench.metrics.benchmark import REFUSAL_JUDGED
 from ttc_bench.metrics.resources import TURN
+from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import responses_of_now
 from ttc_bench.types import DataFrame, Job
+from ttc_bench.workers.pool import Pool
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +42,9 @@ FIRST = "benchmark"
 """The family that computes ``reward``: always on, and before all others."""
 
 
-def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScoreParams) -> DataFrame:
+def score_responses(
+    responses: DataFrame, jobs: Sequence[Job], params: ScoreParams, workers: Pool | None = None
+) -> DataFrame:
     """Return one row of metrics per response, in the order of the responses.
 
     The columns are always the same, whatever families are on: `IDENTITY`, `FLAGS`, ``notes``
@@ -51,6 +58,7 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
         responses: Table of `ttc_bench.policies.responses.response_schema`.
         jobs: The jobs that were answered, in any order; more of them do no harm.
         params: Settings of the stage.
+        workers: Compute the families that encode, with models of their own.
 
     Raises:
         DataError: If a response belongs to none of the jobs.
@@ -61,7 +69,7 @@ def score_responses(responses: DataFrame, jobs: Sequence[Job], params: ScorePara
     batch = ScoringBatch.of(responses.iloc[valid], [answered[row] for row in valid], params)
     table = _Table(len(answered), valid, params)
     with TURN:
-        for columns in compute(batch):
+        for columns in compute(batch, workers):
             table.add(columns)
     table.fail(responses, valid)
     return _frame(_beside_metrics(responses, answered, params), table)
@@ -102,6 +110,7 @@ def rescore(
     stored: Mapping[str, Callable[[], DataFrame]],
     jobs: Sequence[Job],
     params: ScoreParams,
+    workers: Pool | None = None,
 ) -> dict[str, DataFrame]:
     """Return the scores of every stored responses table, by ``{policy}.{variant}``.
 
@@ -109,6 +118,7 @@ def rescore(
         stored: Loads each table, by its name.
         jobs: The jobs that were answered.
         params: Settings of the stage.
+        workers: See `score_responses`.
 
     Raises:
         DataError: If no responses are stored, or a response belongs to none of the jobs.
@@ -117,23 +127,80 @@ def rescore(
         raise DataError("no responses are stored: generate some, e.g. by `kedro run`.")
     names = sorted(stored)
     tables = responses_of_now([stored[name]() for name in names])
-    return {n: score_responses(t, jobs, params) for n, t in zip(names, tables, strict=True)}
+    return {
+        name: score_responses(table, jobs, params, workers)
+        for name, table in zip(names, tables, strict=True)
+    }
 
 
-def compute(batch: ScoringBatch) -> Iterator[Columns]:
+def compute(batch: ScoringBatch, workers: Pool | None = None) -> Iterator[Columns]:
     """Yield the columns of each family that is on, as soon as it is done."""
     from tqdm import tqdm
 
     order = _families(batch.params)
+    theirs = _by_workers(batch, workers) if workers is not None and len(batch) else {}
     with using_encoder(batch.params.sentence_encoder()):
         for name in tqdm(
             order, desc="score", unit=" groups of metrics", mininterval=0.5, leave=False
         ):
-            columns = _checked(METRICS[name], batch)
+            columns = theirs.get(name) or _checked(METRICS[name], batch)
             if name == FIRST:
                 first = {key: [_number(v) for v in values] for key, values in columns.items()}
                 batch = ScoringBatch(batch.jobs, batch.columns, batch.params, first)
             yield columns
+
+
+@dataclass(frozen=True)
+class Part:
+    """The responses to one job, which one worker scores.
+
+    Attributes:
+        id: The job's.
+        rows: Their places in the batch that they are of.
+        batch: The responses.
+    """
+
+    id: str
+    rows: Sequence[int]
+    batch: ScoringBatch
+
+
+def _by_workers(batch: ScoringBatch, workers: Pool) -> dict[str, dict[str, list[Value | str]]]:
+    """Return the columns of the families that encode, by family."""
+    import torch
+    from tqdm import tqdm
+
+    rows: dict[str, list[int]] = {}
+    for row, job in enumerate(batch.jobs):
+        rows.setdefault(job.id, []).append(row)
+    parts = [Part(job, own, batch.part(own)) for job, own in rows.items()]
+    # Where similarities tie, the number of threads decides: it is the one of this process.
+    work = partial(score_parts, torch.get_num_threads())
+    tables: dict[str, dict[str, list[Value | str]]] = {}
+    pieces = workers.answer(work, parts, workers.homes_of(parts))
+    bar = tqdm(pieces, "score", len(parts), unit="job", mininterval=0.5, leave=False)
+    for _, (own, by_family) in bar:
+        for name, columns in by_family.items():
+            for column, values in columns.items():
+                table = tables.setdefault(name, {}).setdefault(column, [None] * len(batch))
+                for row, value in zip(own, values, strict=True):
+                    table[row] = value
+    return tables
+
+
+def score_parts(
+    cores: int, _engine: Engine, _journal: Journal, parts: Sequence[Part]
+) -> Iterator[tuple[str, tuple[Sequence[int], dict[str, Columns]]]]:
+    """Yield the rows of each part and their columns of the families that encode, by family.
+
+    Runs in a worker, with torch on so many cores.
+    """
+    for part in parts:
+        params = part.batch.params
+        encoding = [METRICS[name] for name in _families(params) if METRICS[name].encodes]
+        with threads(cores), using_encoder(params.sentence_encoder()):
+            columns = {family.name: _checked(family, part.batch) for family in encoding}
+        yield part.id, (part.rows, columns)
 
 
 def _families(params: ScoreParams) -> list[str]:
