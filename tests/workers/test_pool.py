@@ -16,6 +16,7 @@ from tests.conftest import REFERENCE
 
 from ttc_bench.engines import EngineParams, engine_params
 from ttc_bench.engines.base import Engine
+from ttc_bench.engines.ledger import Ledger
 from ttc_bench.errors import UserError
 from ttc_bench.metrics.base import ScoreParams
 from ttc_bench.pipelines.generate.nodes import respond_all
@@ -165,6 +166,7 @@ def responses_to(jobs: list[Job], *texts: str | None) -> pd.DataFrame:
             variant=f"greedy[{number}]",
             status="ok",
             text=text,
+            ledger=Ledger([]),
         )
         for number, text in enumerate(texts)
         for job in jobs

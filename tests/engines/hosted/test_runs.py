@@ -263,13 +263,14 @@ def test_workers_of_ray_pass_no_limit_of_hosted_calls(
     paid = len(server.log())
     assert 0 < paid * paid_usd <= 0.05
 
-    stopped = kedro_run(*stages, "--params=model.max_requests=5")
+    stopped = kedro_run(*stages, "--params=model.max_requests=12")
     assert stopped.exit_code == 1
-    assert "model.max_requests (5)" in stopped.output
-    assert len(server.log()) == paid + 5
+    assert "model.max_requests (12)" in stopped.output
+    made = len(server.log())
+    assert paid < made <= paid + 12
 
     result = kedro_run(*stages)
     assert result.exit_code == 0, result.output
     log = server.log()
     assert len(log) == 4 * (1 + 8), "what was paid is not asked again"
-    assert most_in_a_window([entry["arrived"] for entry in log[paid + 5 :]], 0.8) <= 20
+    assert most_in_a_window([entry["arrived"] for entry in log[made:]], 0.8) <= 20
