@@ -272,7 +272,8 @@ class HandleDataset(AbstractDataset[Any, T]):
     """What nodes hold to read and extend it in place: opened once in a run, never saved."""
 
     def __init__(self, metadata: dict[str, Any] | None = None) -> None:
-        self._opened: T | None = None
+        self._opened: list[T] = []
+        """The handle, once it is open; it may be ``None``."""
         self._lock = Lock()
         self.metadata = metadata
 
@@ -282,9 +283,9 @@ class HandleDataset(AbstractDataset[Any, T]):
     def load(self) -> T:
         """Return the handle, the same one for all nodes and threads."""
         with self._lock:
-            if self._opened is None:
-                self._opened = self._open()
-        return self._opened
+            if not self._opened:
+                self._opened.append(self._open())
+            return self._opened[0]
 
     def save(self, data: Any) -> None:
         """Refuse: whoever holds the handle writes through it.
@@ -419,9 +420,9 @@ class WorkersDataset(HandleDataset[Pool | None]):
 
     def close(self) -> None:
         """End the workers, if they were started."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        while self._opened:
+            if (pool := self._opened.pop()) is not None:
+                pool.close()
 
     def _describe(self) -> dict[str, Any]:
         return self._ray.model_dump(mode="json")
