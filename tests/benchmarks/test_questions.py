@@ -540,3 +540,26 @@ def test_a_pattern_that_never_ends_reads_nothing_and_is_told(
     job = job_of(load(path, answer_pattern=endless)[0])
     assert QUESTIONS.score("a" * 99 + "?", job)["reward"] == 0.0
     assert QUESTIONS.parse("a" * 99 + "?", job) is None
+
+
+def test_what_no_reader_could_mean_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    head = "question,answer\n"
+    assert "row 2: 'answer' holds #REF!, a spreadsheet's error" in told(
+        tmp_path / "q.csv", f"{head}q,#REF!\n"
+    )
+    (tmp_path / "q.csv").write_bytes(f"{head}q,1\n".encode("utf-16-le"))
+    with pytest.raises(DataError, match="holds NUL characters; save it as UTF-8"):
+        load(tmp_path / "q.csv")
+    twice = pa.table([pa.array(["a"])] * 3, names=["question", "question", "answer"])
+    pq.write_table(twice, tmp_path / "q.parquet")
+    with pytest.raises(DataError, match=r"the column 'question' is there twice\.$"):
+        load(tmp_path / "q.parquet")
+    pq.write_table(pa.table({"question": ["q"], "answer": [b"Rome"]}), tmp_path / "q.parquet")
+    assert load(tmp_path / "q.parquet")[0].references == ("Rome",)
+    loaded(tmp_path / "q.csv", f"{head}q,NaN\n")
+    assert "the reference of row 2 is the text 'NaN': is it missing?" in caplog.text

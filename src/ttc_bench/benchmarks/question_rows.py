@@ -9,7 +9,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, time
+from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -53,10 +53,19 @@ class Cells(NamedTuple):
         """Return the cell of a meaning as text; ``None`` if it is empty, noted if it is needed."""
         text = as_text(self.value(meaning))
         if text is not None and text.strip():
+            self.check(meaning, text)
             return text
         if is_needed and meaning in self.columns:
             self.note(f"{self.columns[meaning][0]!r} is empty")
         return None
+
+    def check(self, meaning: str, text: str) -> None:
+        """Note a text that a spreadsheet writes where it could not compute one."""
+        if _FAILED.fullmatch(text.strip()):
+            self.note(f"{self.columns[meaning][0]!r} holds {text.strip()}, a spreadsheet's error")
+
+
+_FAILED = re.compile(r"#(?:N/A|REF!|VALUE!|DIV/0!|NAME\?|NULL!|NUM!)")
 
 
 def as_text(value: Any) -> str | None:
@@ -67,11 +76,13 @@ def as_text(value: Any) -> str | None:
         return None
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         # As pandas keeps whole numbers beside a missing one.
-        return str(int(value))
+        value = int(value)
     if isinstance(value, date | time):
         return shown_date(value)
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal | timedelta):
         return str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -201,6 +212,8 @@ def references_of(cells: Cells, pattern: str | None, reward: str | None) -> tupl
         cells.note(f"{name!r} is empty")
         return ()
     answers = [text.strip() for text in texts if text is not None]
+    for answer in answers:
+        cells.check("reference", answer)
     if pattern is None:
         return tuple(dict.fromkeys(answers))
     marks = [last_match(pattern, answer) for answer in answers]

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -182,8 +182,20 @@ def read_table(file: Path, key: str) -> Table:
     return Table(str(file), rows, faults)
 
 
-def _read_csv(file: Path, faults: Faults) -> Iterator[Row]:
+def _text(file: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        ValueError: If it holds what no text does, as one in UTF-16 without its mark.
+    """
     text = file.read_text(encoding="utf-8-sig")
+    if "\0" in text:
+        raise ValueError("it holds NUL characters; save it as UTF-8")
+    return text
+
+
+def _read_csv(file: Path, faults: Faults) -> Iterator[Row]:
+    text = _text(file)
     head = text.split("\n", 1)[0]
     # The sign that parts the header parts the rows; a sniffer is misled by long texts.
     sign = "\t" if file.suffix.lower() == ".tsv" else max(",;\t|", key=head.count)
@@ -249,8 +261,7 @@ def _sheet(lines: Iterable[tuple[int, list[str]]], faults: Faults) -> Iterator[R
     names = [name.strip() for name in header]
     while names and not names[-1]:
         names.pop()
-    for name in sorted({name for name in names if name and names.count(name) > 1}):
-        faults.note(1, f"the column {name!r} is there twice")
+    _note_twice(names, faults)
     for number, line in filled:
         if len(line) < len(names) or any(cell.strip() for cell in line[len(names) :]):
             faults.note(number, f"has {len(line)} cells, the header has {len(names)}")
@@ -258,8 +269,13 @@ def _sheet(lines: Iterable[tuple[int, list[str]]], faults: Faults) -> Iterator[R
         yield Row(number, {n: cell for n, cell in zip(names, line, strict=False) if n})
 
 
+def _note_twice(names: Sequence[str], faults: Faults) -> None:
+    for name in sorted({name for name in names if name and names.count(name) > 1}):
+        faults.note(1, f"the column {name!r} is there twice")
+
+
 def _read_jsonl(file: Path, faults: Faults) -> Iterator[Row]:
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig").split("\n"), start=1):
+    for number, line in enumerate(_text(file).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -269,7 +285,7 @@ def _read_jsonl(file: Path, faults: Faults) -> Iterator[Row]:
 
 
 def _read_json(file: Path, faults: Faults) -> Iterator[Row]:
-    data = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
+    data = json.loads(_text(file), object_pairs_hook=_object)
     if not isinstance(data, list):
         raise ValueError("the file must hold a list of records")
     return _records(enumerate(data, start=1), faults)
@@ -291,6 +307,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _read_parquet(file: Path, faults: Faults) -> Iterator[Row]:
     import pyarrow.parquet
 
+    _note_twice(pyarrow.parquet.read_schema(file).names, faults)
+    # A table with one column twice cannot be read.
+    faults.tell()
     records = pyarrow.parquet.read_table(file).to_pylist()
     return _records(enumerate(records, start=1), faults)
 
