@@ -128,7 +128,7 @@ def test_each_benchmark_has_its_own_lack_and_a_dearer_variant_leaves_the_baselin
     }
     fastest, cheapest, best = lines(decide(table, DecideParams()), "target")
     for benchmark, count in needed.items():
-        assert f"{benchmark}: from {count} questions on a difference of 0.05 would show" in fastest
+        assert f"{benchmark}: {count} questions would show a difference of 0.05" in fastest
     assert best.endswith(": nothing yet."), "said once"
     assert cheapest.endswith(": the baseline (every variant is dearer).")
 

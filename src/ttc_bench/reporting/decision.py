@@ -242,7 +242,7 @@ def _lack(rows: Sequence[Row]) -> str:
         needs = [int(row["n_needed"]) for row in rows if known(row["n_needed"])]
         if needs:
             margin = next(row["margin"] for row in rows if known(row["n_needed"]))
-            return f"from {min(needs)} questions on a difference of {margin:g} would show"
+            return f"{min(needs)} questions would show a difference of {margin:g}"
     return ""
 
 
