@@ -436,7 +436,6 @@ LONGROPE: dict[str, Any] = {
 }  # fmt: skip
 LOSSLESS = (
     PromptLookup(max_ngram=1),
-    DraftModel(k=3),
     DraftModel(k=6),
     FixedLayer(layers=1.0),
     ConfidenceExit(threshold=1.0),
@@ -455,11 +454,11 @@ def test_where_longrope_changes_its_factors_each_sequence_goes_by_its_own_length
         for seed, role in ((4, "target"), (5, "draft"))
     }
     engine = LocalModels(**paths).build()
-    asked = ((CORPUS[1], 40), ("Hi", 60), (CORPUS[0][:30], 45), (TEXTS[1], 30))
+    asked = ((CORPUS[1], 40), ("Hi", 60), (TEXTS[1], 30))
     requests = [ask(text, max_tokens=tokens) for text, tokens in asked]
     alone = [plain(engine, request) for request in requests]
     lengths = [(c.usage.prompt_tokens, len(c.token_ids)) for c in alone]
-    assert [prompt <= 48 for prompt, _ in lengths] == [True, True, True, False]
+    assert [prompt <= 48 for prompt, _ in lengths] == [True, True, False]
     assert all(prompt + answer > 48 + 6 for prompt, answer in lengths)
     assert [list(c.token_ids) for c in alone] == generated(engine, requests)
     for decoding in LOSSLESS:
@@ -467,7 +466,7 @@ def test_where_longrope_changes_its_factors_each_sequence_goes_by_its_own_length
             own = run(engine, replace(request, decoding=decoding))[0]
             assert own.token_ids == completion.token_ids, decoding.label
     together = dict(run_all(engine, requests, ElasticBatch(max_rows=3)))
-    assert [cast(Completion, together[i]).token_ids for i in range(4)] == [
+    assert [cast(Completion, together[i]).token_ids for i in range(3)] == [
         completion.token_ids for completion in alone
     ]
     check_samples(engine, max_tokens=40)
