@@ -29,6 +29,7 @@ class FaultServer:
         assert self._process.stdout is not None
         self.root = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
         self.api_base = f"{self.root}/v1"
+        self.messages = f"{self.root}/v1/messages"
 
     def plan(self, **changes: Any) -> None:
         """Set how the server behaves, and empty its log."""

@@ -53,6 +53,7 @@ class Plan:
         content_type: What it calls that.
         hold_s: How long it keeps the connection open behind it.
         ignores_limit: Whether it goes on past ``max_tokens``.
+        location: Where its redirects lead.
     """
 
     ttft_s: float = 0.0
@@ -82,6 +83,7 @@ class Plan:
     content_type: str = "text/event-stream"
     hold_s: float = 0.0
     ignores_limit: bool = False
+    location: str = "http://elsewhere.example/v1"
 
 
 class Server:
@@ -151,6 +153,7 @@ class Server:
             "model": body["model"],
             "parameters": {k: v for k, v in body.items() if k != "messages"},
             "own_header": request.headers.get("X-Own"),
+            "path": request.path,
             "last_role": body["messages"][-1]["role"],
             "peer": request.transport.get_extra_info("peername")[1] if request.transport else None,
             "status": 200,
@@ -188,8 +191,7 @@ class Server:
         if entry["fault"] == "500":
             about = f" while serving {given}" if plan.echo_key else ""
             return error(500, f"The server had an error{about}", "server_error")
-        page = PAGES.get(entry["fault"] or "")
-        return None if page is None else page()
+        return page(entry["fault"] or "", plan)
 
     def is_too_much(self) -> bool:
         plan, now = self.plan, time.perf_counter()
@@ -288,11 +290,14 @@ def error(
     return web.json_response(body, status=status, headers=headers)
 
 
-PAGES = {
-    "403": lambda: web.Response(status=403, text="<html>not for you</html>"),
-    "404": lambda: web.Response(status=404, text="<html>not here</html>"),
-    "307": lambda: web.Response(status=307, headers={"Location": "http://elsewhere.example/v1"}),
-}
+def page(fault: str, plan: Plan) -> web.Response | None:
+    """The page of a proxy for a fault that is a status; one of 300 to 399 sends elsewhere."""
+    if not fault.isdigit():
+        return None
+    headers = {"Location": plan.location} if fault.startswith("3") else {}
+    headers |= {"Retry-After": plan.retry_after} if plan.retry_after else {}
+    text = f"<html>not {fault}</html>"
+    return web.Response(status=int(fault), text=text, content_type="text/html", headers=headers)
 
 
 async def serve() -> None:
@@ -301,7 +306,8 @@ async def serve() -> None:
     app.router.add_post("/control", server.control)
     app.router.add_get("/log", server.show_log)
     app.router.add_get("/metrics", server.metrics)
-    app.router.add_post("/v1/chat/completions", server.chat)
+    for path in ("/v1/chat/completions", "/v1/messages", "/elsewhere/chat/completions"):
+        app.router.add_post(path, server.chat)
     # A handler that still holds its connection open must not hold up the end of the tests.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()

@@ -13,8 +13,8 @@ from tests.engines.hosted.support import ask, complete, failure, one
 
 from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.hosted import HostedModels
+from ttc_bench.engines.hosting import client
 from ttc_bench.engines.hosting.failures import from_status, retry_after_s
-from ttc_bench.engines.hosting.reported import duration_s
 from ttc_bench.errors import UserError
 from ttc_bench.pipelines.generate.nodes import begin_again, end_at_once
 from ttc_bench.policies.journal import Journal
@@ -36,19 +36,17 @@ def test_a_limit_used_up_for_hours_holds_up_no_call_that_is_answered(
     assert time.perf_counter() - started < AT_MOST_S
 
 
-def test_a_moment_in_place_of_a_span_is_a_span() -> None:
-    assert duration_s(str(time.time() + 60)) == pytest.approx(60, abs=1)
-    assert duration_s(str(int(1000 * (time.time() + 60)))) == pytest.approx(60, abs=1)
-    assert duration_s(str(time.time() - 60)) is None
-    assert duration_s("nan") is None
+NO_WAITS = ["0", "-5", "nan", "inf", "1e999", "0.0", "Wed, 21 Oct 2015 07:28:00 GMT"]
 
 
-@pytest.mark.parametrize(
-    "wait", ["0", "-5", "nan", "inf", "1e999", "0.0", "Wed, 21 Oct 2015 07:28:00 GMT"]
-)
-def test_a_wait_that_is_none_leaves_ours(server: FaultServer, wait: str) -> None:
+@pytest.mark.parametrize("wait", NO_WAITS)
+def test_a_wait_that_is_none_is_no_wait(wait: str) -> None:
     assert retry_after_s({"retry-after": wait}) is None
     assert retry_after_s({"retry-after-ms": wait}) is None
+
+
+@pytest.mark.parametrize("wait", [NO_WAITS[0], NO_WAITS[-1]])
+def test_a_wait_that_is_none_leaves_ours(server: FaultServer, wait: str) -> None:
     server.plan(fault_share=1.0, faults=["429"], retry_after=wait)
     engine = server.engine(max_wait_s=1.5)
     started = time.perf_counter()
@@ -67,7 +65,21 @@ def test_waits_that_the_provider_asks_for_count_towards_the_longest(server: Faul
     assert len(server.log()) <= 5
 
 
-@pytest.mark.parametrize(("status", "kind"), [(403, "no_permission"), (404, "unknown_model")])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (302, "redirect"),
+        (400, "bad_request"),
+        (401, "bad_key"),
+        (402, "no_credit"),
+        (403, "no_permission"),
+        (404, "unknown_model"),
+        (405, "no_endpoint"),
+        (407, "proxy"),
+        (418, "bad_request"),
+        (502, "server_error"),
+    ],
+)
 def test_a_stray_page_in_a_healthy_run_stops_nothing(
     server: FaultServer, status: int, kind: str
 ) -> None:
@@ -76,6 +88,52 @@ def test_a_stray_page_in_a_healthy_run_stops_nothing(
     server.plan(fault_share=1.0, faults=[str(status)], fault_tries=1)
     completion = one(engine, ask("second"))
     assert [entry["error"] for entry in completion.extra["attempts"]] == [kind]
+
+
+@pytest.mark.parametrize("status", [302, 401, 404, 405, 407, 410, 501])
+def test_a_page_in_the_place_of_the_first_answer_ends_the_run(
+    server: FaultServer, status: int
+) -> None:
+    server.plan(fault_share=1.0, faults=[str(status)])
+    error = failure(server.engine(), ask("hello"))
+    assert (error.fatal, error.attempts) == (True, 1)
+    assert len(server.log()) == 1
+
+
+@pytest.mark.parametrize("fault", ["502", "503", "429", "hang", "418"])
+def test_an_endpoint_of_which_nothing_comes_for_long_ends_the_run(
+    server: FaultServer, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.plan(fault_share=1.0, faults=[fault], hang_s=5.0)
+    settings = {"first_token_timeout_s": 0.2, "attempts": 1, "max_wait_s": 0, "concurrency": 1}
+    requests = [ask(f"job {i}") for i in range(30)]
+    waiting = complete(server.engine(**settings), requests[:8])
+    if fault != "418":
+        assert not any(isinstance(end, CallError) and end.fatal for end in waiting), "not at once"
+    monkeypatch.setattr(client, "_SILENT_S", 0.0)
+    server.plan(fault_share=1.0, faults=[fault], hang_s=5.0)
+    outcomes = complete(server.engine(**settings), requests)
+    (end, *_) = [end for end in outcomes if isinstance(end, CallError) and end.fatal]
+    assert "5 calls in a row had no answer" in str(end)
+    assert len(server.log()) < 10, "not job by job"
+
+
+def test_refusals_of_requests_are_answers(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_SILENT_S", 0.0)
+    server.plan(fault_share=1.0, faults=["500"])
+    outcomes = complete(server.engine(attempts=1), [ask(f"job {i}") for i in range(12)])
+    assert all(isinstance(end, CallError) and not end.fatal for end in outcomes)
+
+
+def test_a_pause_of_hours_that_a_proxy_asks_for_in_a_healthy_run_is_not_made(
+    server: FaultServer,
+) -> None:
+    engine = server.engine()
+    one(engine, ask("first"))
+    server.plan(fault_share=1.0, faults=["503"], fault_tries=1, retry_after="7200")
+    assert one(engine, ask("second")).attempts == 2
 
 
 def test_an_endpoint_that_is_gone_ends_the_run(server: FaultServer) -> None:
@@ -123,12 +181,27 @@ def test_tls_where_there_is_none_is_told(server: FaultServer) -> None:
     assert "Is the server running?" not in str(error)
 
 
-def test_a_redirect_is_not_followed(server: FaultServer) -> None:
-    server.plan(fault_share=1.0, faults=["307"])
-    error = failure(server.engine(), ask("hello"))
-    assert error.fatal
-    assert "sends calls on to elsewhere.example" in str(error)
-    assert len(server.log()) == 1
+@pytest.mark.parametrize("transport", ["direct", "litellm"])
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(server: FaultServer, transport: str, status: int) -> None:
+    place = f"{server.root}/elsewhere/chat/completions"
+    server.plan(fault_share=1.0, faults=[str(status)], location=place)
+    error = failure(server.engine(transport=transport), ask("hello"))
+    assert (error.error_type, error.fatal) == ("redirect", True)
+    assert f"sends calls on to {server.root.removeprefix('http://')}" in str(error)
+    assert [entry["path"] for entry in server.log()] == ["/v1/chat/completions"]
+
+
+def test_a_provider_with_a_protocol_of_its_own_takes_no_key_elsewhere(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-planted-0123456789")
+    place = f"{server.root}/elsewhere/chat/completions"
+    server.plan(fault_share=1.0, faults=["307"], location=place)
+    target = "anthropic/claude-sonnet-4-5"
+    error = failure(server.engine(target=target, api_base=server.messages), ask("hello"))
+    assert (error.error_type, error.fatal) == ("redirect", True)
+    assert [entry["path"] for entry in server.log()] == ["/v1/messages"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.decoding import ElasticBatch, FixedLayer
 from ttc_bench.engines.hosted import HostedModels
 from ttc_bench.engines.hosting.dry_run import DryRun
-from ttc_bench.engines.hosting.failures import from_status, retry_after_s
+from ttc_bench.engines.hosting.failures import from_status
 from ttc_bench.engines.wrappers import EngineByRole
 from ttc_bench.errors import CapabilityError, UserError
 from ttc_bench.policies import Session
@@ -386,14 +386,3 @@ def test_what_a_status_means(
         failed = from_status(status, body, {}, provider, "model")
         assert failed.error_type == error_type
         assert (failed.retryable, failed.fatal) == (retryable, fatal)
-
-
-def test_retry_after_is_read_in_all_its_forms() -> None:
-    from email.utils import formatdate
-
-    assert retry_after_s({"retry-after": "2"}) == 2
-    assert retry_after_s({"retry-after-ms": "250", "retry-after": "1"}) == 0.25
-    in_a_minute = retry_after_s({"retry-after": formatdate(time.time() + 60, usegmt=True)})
-    assert in_a_minute == pytest.approx(60, abs=2)
-    assert retry_after_s({"retry-after": "later"}) is None
-    assert retry_after_s({}) is None

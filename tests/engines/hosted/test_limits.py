@@ -14,7 +14,6 @@ from tests.engines.hosted.support import ask, complete, one
 from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.hosting.concurrency import ConcurrencyLimiter
 from ttc_bench.engines.hosting.limits import SlidingWindow
-from ttc_bench.engines.hosting.reported import duration_s, pause_s
 
 
 def most_in_a_window(times: list[float], window_s: float) -> int:
@@ -163,16 +162,3 @@ def test_used_up_limits_are_waited_for_by_the_providers_headers(server: FaultSer
     one(engine, ask("second"))
     first, second = (entry["arrived"] for entry in server.log())
     assert second - first >= 0.6
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("7.66s", 7.66), ("2m59.56s", 179.56), ("120ms", 0.12), ("1h2m", 3720.0), ("3", 3.0)],
-)
-def test_durations_of_headers(text: str, seconds: float) -> None:
-    assert duration_s(text) == pytest.approx(seconds)
-
-
-def test_what_is_no_duration_is_none() -> None:
-    assert duration_s("soon") is None
-    assert pause_s({"x-ratelimit-remaining-requests": "5"}, 10) is None

@@ -138,7 +138,7 @@ class Answer:
     @property
     def began(self) -> bool:
         """Whether the provider had begun to answer."""
-        return self.status == 200
+        return self.status is not None and 200 <= self.status < 300
 
     @property
     def has_tokens(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -36,10 +37,12 @@ _HINTS: Mapping[str, str] = {
     "bad_key": ". Check the key in {variable}.",
     "no_permission": ". Check what the key in {variable} may use.",
     "unknown_model": ". Check the parameters model.target and model.api_base.",
+    "no_endpoint": ". No model answers at this address: check the parameter model.api_base.",
     "connection": ". Is the server running? Check the parameter model.api_base.",
     "no_tls": ". Check whether model.api_base should begin with http:// or with https://.",
     "bad_certificate": ". Its certificate is not trusted: set SSL_CERT_FILE to its authority's.",
     "redirect": ". No key is sent elsewhere: set model.api_base to the address that is meant.",
+    "proxy": ". Check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY.",
 }
 
 _CUT_BYTES_PER_TOKEN, _CUT_SHARE = 6.0, 0.6
@@ -55,10 +58,19 @@ _STALE_S = 1.0
 _LOST_CALLS = 5
 """Calls in a row, each with all its tries, after which one that had answered counts as gone."""
 
-_STRAY = {"no_permission": 403, "unknown_model": 404}
-_GENERAL_STATUS = 400
-_GONE = frozenset({"connection", *_STRAY})
-"""What ends the run at once, or after a few calls if the endpoint has answered before."""
+_SILENT_S = 30.0
+"""One that refuses or delays them counts as gone after this long without an answer, too."""
+
+_AWAY = frozenset({502, 503, 504, 529, *range(520, 528), 530})
+"""Statuses by which proxies say that there is nobody behind them, or too little."""
+
+_GENERAL = frozenset({"connection", "proxy", "rate_limit"})
+"""Failures that are of no request."""
+
+_BAD_REQUEST, _TOO_MANY = 400, 429
+
+_TELL_AGAIN_S = 60.0
+"""How long a pause that is told once is no news."""
 
 
 @dataclass
@@ -116,7 +128,9 @@ class EndpointClient:
         self._dead: TryError | None = None
         self._has_answered = False
         self._lost_calls = 0
-        self._is_told = self._is_cut_told = False
+        self._lost_since_s: float | None = None
+        self._told_s = -math.inf
+        self._is_cut_told = False
         self._sends_all: bool | None = None
         self._leaves_stop = False
         self._tokens_per_byte = 0.3
@@ -245,7 +259,7 @@ class EndpointClient:
             timing=answer.timing(attempts.queue_s, attempts.started_s),
             usd=self._usd(usage),
             attempts=attempts.made,
-            extra=door.clean(self._extra(answer, attempts), answer.facts),
+            extra=door.clean(self._redact.known(self._extra(answer, attempts)), answer.facts),
             broken=tuple(attempts.broken),
         )
 
@@ -317,7 +331,7 @@ class EndpointClient:
     def _succeeded(
         self, request: Request, completion: Completion, answer: Answer, call: InFlightCall
     ) -> None:
-        self._has_answered, self._lost_calls = True, 0
+        self._has_answered, self._lost_calls, self._lost_since_s = True, 0, None
         usage = completion.usage
         call.usd = self._booked(completion.usd, usage, answer)
         call.tokens = usage.prompt_tokens + usage.completion_tokens
@@ -345,13 +359,11 @@ class EndpointClient:
         self._throttle.pause(seconds)
 
     def _tell(self, what: str, seconds: float) -> None:
-        logger.log(
-            logging.DEBUG if self._is_told else logging.WARNING,
-            "%s " + what,
-            self.endpoint.name,
-            seconds,
-        )
-        self._is_told = True
+        now = time.perf_counter()
+        is_news = now - self._told_s >= _TELL_AGAIN_S
+        level = logging.WARNING if is_news else logging.DEBUG
+        logger.log(level, "%s " + what, self.endpoint.name, seconds)
+        self._told_s = now if is_news else self._told_s
 
     def _booked(self, usd: float | None, usage: Usage, answer: Answer) -> Booking:
         """Return what the budget books for a call that was answered, in whole or in part.
@@ -372,14 +384,10 @@ class EndpointClient:
         if failure.error_type == "rate_limit":
             self._limiter.refused(call.entered_s)
             if failure.retry_after_s is None:
-                failure.retry_after_s = reported.pause_s(answer.headers, 0)
+                failure.retry_after_s = reported.pause_s(answer.headers, 1)
         elif failure.error_type == "timeout" and was_sent and was_silent:
             self._limiter.silent(call.entered_s)
-        if self._has_answered and (failure.error_type, failure.status) in _STRAY.items():
-            # One page of a proxy in a healthy run: the model was there a moment ago.
-            failure.fatal, failure.retryable = False, True
-        if self._has_answered and failure.status == _GENERAL_STATUS:
-            failure.fatal = False
+        self._weigh(failure, was_silent)
         if (failure.retry_after_s or 0.0) <= self._schedule.max_wait_s and failure.retryable:
             self._pause(failure.retry_after_s)
         if failure.fatal:
@@ -392,6 +400,34 @@ class EndpointClient:
             attempts.broken.append(broken)
             call.usd = self._booked(broken.usd, broken.usage, answer)
             call.tokens = broken.usage.prompt_tokens + broken.usage.completion_tokens
+
+    def _weigh(self, failure: TryError, was_silent: bool) -> None:
+        """Tell what is of one request from what every call would meet, and both from a stray page.
+
+        Where the model was there a moment ago, one page of a proxy between stops nothing: it takes
+        some calls in a row, each with all its tries.
+        """
+        failure.is_general = (
+            failure.fatal
+            or failure.is_page
+            or failure.error_type in _GENERAL
+            or failure.status in _AWAY
+            or (failure.error_type == "timeout" and was_silent)
+        )
+        if self._dead is not None or not self._has_answered:
+            return
+        if failure.status == _BAD_REQUEST and not failure.is_page:
+            failure.fatal = failure.is_general = False
+        elif failure.is_page or (failure.fatal and not self._is_told(failure)):
+            failure.fatal, failure.retryable = False, True
+        is_too_long = (failure.retry_after_s or 0.0) > self._schedule.max_wait_s
+        if is_too_long and failure.error_type != "rate_limit":
+            failure.retry_after_s = None
+
+    @staticmethod
+    def _is_told(failure: TryError) -> bool:
+        """Return whether a failure is the provider's own word, however healthy the run was."""
+        return failure.status == _TOO_MANY or failure.error_type == "no_logprobs"
 
     def _broken(
         self, failure: TryError, answer: Answer, attempts: Attempts, prompt_tokens: int
@@ -411,7 +447,7 @@ class EndpointClient:
         """Return the facts worth keeping about a call."""
         facts = {**answer.facts, "headers": reported.kept_headers(answer.headers)}
         if reasoning := "".join(answer.choice.reasoning):
-            facts["reasoning"] = self._redact.known(reasoning)
+            facts["reasoning"] = reasoning
         if attempts.log:
             facts["attempts"] = attempts.log
         return {k: v for k, v in facts.items() if v is not None or k == "stop_reason"}
@@ -428,12 +464,12 @@ class EndpointClient:
         kind, fatal = failure.error_type, failure.fatal
         message = self._redact.line(str(failure))
         where = self._redact(self.endpoint.url or self.endpoint.address or self.endpoint.provider)
-        self._lost_calls += kind in _GONE
         if kind == "connection":
-            fatal = fatal or not self._has_answered or self._lost_calls >= _LOST_CALLS
+            fatal = fatal or not self._has_answered
             message = f"cannot be reached at {where} ({message})"
-        elif kind in _GONE and self._lost_calls >= _LOST_CALLS:
+        if self._is_gone(failure, attempts) and not fatal:
             fatal = True
+            message += f"; {self._lost_calls} calls in a row had no answer"
         if fatal:
             self._dead = self._dead or failure
         asked_s = failure.retry_after_s or 0.0
@@ -448,6 +484,21 @@ class EndpointClient:
             fatal=fatal,
             broken=attempts.until_now(),
         )
+
+    def _is_gone(self, failure: TryError, attempts: Attempts) -> bool:
+        """Count a call that is given up; return whether the endpoint counts as gone by now.
+
+        A refusal of one request is an answer. Where proxies answer in its place, or nothing comes
+        in time, it may come back, and is waited for a while.
+        """
+        if not failure.is_general:
+            self._lost_calls, self._lost_since_s = 0, None
+            return False
+        self._lost_calls += 1
+        self._lost_since_s = self._lost_since_s or attempts.started_s
+        may_return = failure.status in {*_AWAY, _TOO_MANY} or failure.error_type == "timeout"
+        silent_s = time.perf_counter() - self._lost_since_s
+        return self._lost_calls >= _LOST_CALLS and (not may_return or silent_s >= _SILENT_S)
 
     def _prompt_tokens(self, request: Request) -> int:
         return int(_bytes(request) * self._tokens_per_byte) + 8 * len(request.messages)

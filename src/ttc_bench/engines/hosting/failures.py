@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import math
 import re
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ttc_bench.engines.hosting.library import litellm
+from ttc_bench.engines.hosting.waits import number, wait_s
+
+if TYPE_CHECKING:
+    import aiohttp
 
 RETRIED = {
     "RateLimitError": "rate_limit",
@@ -42,7 +42,9 @@ FINAL = {
 """Error classes of one request: the same request would meet them again."""
 
 REDIRECTS = range(300, 400)
-FATAL_STATUS = {401: "bad_key", 402: "no_credit", 403: "no_permission", 404: "unknown_model"}
+FATAL_STATUS = {401: "bad_key", 402: "no_credit", 403: "no_permission", 404: "unknown_model",
+                405: "no_endpoint", 407: "proxy", 410: "no_endpoint",
+                501: "no_endpoint"}  # fmt: skip
 RETRIED_STATUS = {408: "timeout", 409: "server_error", 425: "server_error", 429: "rate_limit"}
 
 FATAL_CODES = {
@@ -55,6 +57,12 @@ FATAL_CODES = {
 }
 """Codes in an error's body that say more than its status."""
 
+_NOT_REACHED = frozenset({"ConnectTimeout", "ConnectError", "ConnectionTimeoutError",
+                          "ClientConnectorError", "ClientConnectorDNSError"})  # fmt: skip
+"""Classes of httpx and aiohttp for a server that was never reached; LiteLLM has others for it."""
+
+_TLS_ALERT = "\\x15\\x03"
+"""How aiohttp quotes the first bytes of what a server of TLS says to a plain request."""
 
 _WORDS = {
     "no_tls": re.compile(r"plain http request|http request to an https", re.I),
@@ -82,7 +90,12 @@ class TryError(Exception):
         fatal: No call of the run can go better.
         status: HTTP status, if there was an answer.
         retry_after_s: Seconds that the provider asks to wait.
+        is_general: Any other call would have met it at that moment.
+        is_page: It is told by a page for people: a proxy's word, not the model's.
     """
+
+    is_general = False
+    is_page = False
 
     def __init__(
         self,
@@ -108,13 +121,12 @@ def from_status(
     """Return what an HTTP error means, by LiteLLM's classes and the code in its body."""
     message, code = read_error(body)
     if status in REDIRECTS:
-        where = urlsplit(headers.get("location", "")).netloc or "another path"
-        return TryError("redirect", f"it sends calls on to {where}", fatal=True, status=status)
+        return _redirect(status, headers)
     kind = FATAL_CODES.get(code) or (_by_words(message) if status == 400 else None)
     if kind is not None:
         return TryError(kind, f"{message} (HTTP {status})", fatal=True, status=status)
     failure = _by_class(_litellm_class(status, body, provider, model), status)
-    return TryError(
+    known = TryError(
         failure.error_type,
         f"{message or failure.error_type} (HTTP {status})",
         retryable=failure.retryable,
@@ -122,16 +134,25 @@ def from_status(
         status=status,
         retry_after_s=retry_after_s(headers),
     )
+    known.is_page = message.startswith("<")
+    return known
+
+
+def _redirect(status: int, headers: Mapping[str, str]) -> TryError:
+    where = urlsplit(headers.get("location", "")).netloc.rpartition("@")[2] or "another path"
+    return TryError("redirect", f"it sends calls on to {where}", fatal=True, status=status)
 
 
 def from_litellm(error: Exception) -> TryError:
     """Return what an exception of ``litellm.acompletion`` means."""
-    status = getattr(error, "status_code", None)
+    status, headers = _answer_of(error)
+    if status in REDIRECTS:
+        return _redirect(status, headers)
     text = str(getattr(error, "message", error))
-    response = getattr(error, "response", None)
-    headers = getattr(error, "litellm_response_headers", None) or getattr(response, "headers", {})
+    if any(type(one).__name__ in _NOT_REACHED for one in _behind(error)):
+        return TryError("connection", text, retryable=True)
     kind = next((k for code, k in FATAL_CODES.items() if code in text), None)
-    failure = _by_class(type(error).__name__, status if isinstance(status, int) else None)
+    failure = _by_class(type(error).__name__, status or None)
     return TryError(
         kind or failure.error_type,
         text,
@@ -140,6 +161,31 @@ def from_litellm(error: Exception) -> TryError:
         status=failure.status,
         retry_after_s=retry_after_s(headers),
     )
+
+
+def _behind(error: BaseException) -> list[BaseException]:
+    """Return an exception and what is behind it, the first one first."""
+    chain, one = list[BaseException](), error
+    while one is not None and one not in chain:
+        chain.append(one)
+        one = one.__cause__ or one.__context__  # type: ignore[assignment]
+    return chain
+
+
+def _answer_of(error: BaseException) -> tuple[int, Mapping[str, str]]:
+    """Return status and headers of the answer behind an exception: LiteLLM wraps others' own.
+
+    A redirect it takes for a fault of the server's.
+    """
+    answers: list[Any] = [getattr(one, "response", None) for one in _behind(error)]
+    redirects = [a for a in answers if getattr(a, "status_code", None) in REDIRECTS]
+    if redirects:
+        named = [answer for answer in redirects if "location" in answer.headers]
+        return redirects[0].status_code, (named or redirects)[0].headers
+    status = getattr(error, "status_code", None)
+    headers = getattr(error, "litellm_response_headers", None)
+    headers = headers or getattr(answers[0], "headers", None) or {}
+    return (status if isinstance(status, int) else 0), headers
 
 
 def from_network(error: BaseException, began: bool) -> TryError:
@@ -152,6 +198,8 @@ def from_network(error: BaseException, began: bool) -> TryError:
     import aiohttp
 
     text = f"{type(error).__name__}: {error}".rstrip(": ")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return _no_http(error)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return TryError("bad_certificate", text, fatal=True)
     if isinstance(error, aiohttp.ClientSSLError):
@@ -163,6 +211,22 @@ def from_network(error: BaseException, began: bool) -> TryError:
     if began:
         text = f"the stream broke off ({text})"
     return TryError("broken_stream" if began else "connection", text, retryable=True)
+
+
+def _no_http(error: aiohttp.ClientResponseError) -> TryError:
+    """Return the failure of who answers, and not as a server of HTTP; its address is left out.
+
+    That of a proxy may hold a login.
+    """
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        is_fatal = error.status in FATAL_STATUS
+        text = f"the proxy answers {error.status} {error.message}"
+        return TryError("proxy", text, fatal=is_fatal, retryable=not is_fatal, status=error.status)
+    if _TLS_ALERT in error.message:
+        return TryError("no_tls", "it answers by TLS alone", fatal=True)
+    return TryError("connection", f"it speaks no HTTP ({error.message})", retryable=True)
 
 
 def from_event(error: Any, provider: str, model: str) -> TryError:
@@ -190,6 +254,11 @@ def no_stream(content_type: str, body: str) -> TryError:
     )
 
 
+def too_long() -> TryError:
+    """Return the failure of who sends without end."""
+    return TryError("malformed", "it sends more than any answer holds", retryable=True)
+
+
 def read_error(body: str) -> tuple[str, str]:
     """Return message and code of an error's body, whatever shape the provider gives it."""
     try:
@@ -204,25 +273,11 @@ def read_error(body: str) -> tuple[str, str]:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the wait that ``Retry-After`` asks for: seconds, a date, or OpenAI's milliseconds."""
-    millis = _number(headers.get("retry-after-ms"))
+    """Return the wait that ``Retry-After`` asks for, or OpenAI's milliseconds; see `wait_s`."""
+    millis = number(headers.get("retry-after-ms"))
     if millis is not None and millis > 0:
         return millis / 1000
-    wait = headers.get("retry-after")
-    seconds = _number(wait)
-    if seconds is None and wait is not None:
-        with contextlib.suppress(ValueError, OverflowError):
-            seconds = parsedate_to_datetime(wait).timestamp() - time.time()
-    # Zero, what is past and what is no number ask for no wait: ours applies.
-    return seconds if seconds is not None and seconds > 0 else None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+    return wait_s(headers.get("retry-after"))
 
 
 def _by_words(message: str) -> str | None:
@@ -248,6 +303,8 @@ def _by_class(name: str, status: int | None) -> TryError:
     """LiteLLM's class decides; where it is a general one, the status does."""
     retried = RETRIED.get(name) or RETRIED_STATUS.get(status or 0)
     fatal = FATAL.get(name) or FATAL_STATUS.get(status or 0)
+    if fatal == "no_endpoint":
+        return TryError(fatal, name, fatal=True, status=status)
     if name in FINAL:
         return TryError(FINAL[name], name, status=status)
     if fatal:

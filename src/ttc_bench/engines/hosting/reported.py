@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from ttc_bench.engines.hosting.usage import count
+from ttc_bench.engines.hosting.waits import number, wait_s
 from ttc_bench.statistics.totals import total
 
 PLAIN = frozenset({"id", "object", "created", "model", "choices", "service_tier", "obfuscation"})
@@ -22,9 +22,6 @@ PLAIN = frozenset({"id", "object", "created", "model", "choices", "service_tier"
 _GROQ_TIMES = ("queue_time", "prompt_time", "completion_time", "total_time")
 _SPECULATION = {"num_draft_tokens": "draft_tokens", "num_accepted_draft_tokens": "accepted_tokens"}
 _KEPT_HEADERS = re.compile(r"^(x-ratelimit-|retry-after|x-request-id$|x-groq-region$)")
-_A_MOMENT_S, _A_MOMENT_MS = 1e9, 1e12
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def take(event: Mapping[str, Any], facts: dict[str, Any]) -> None:
@@ -89,37 +86,14 @@ def pause_s(headers: Mapping[str, str], tokens: int) -> float | None:
     """
     waits = []
     for unit, needed in (("requests", 1), ("tokens", tokens)):
-        left = headers.get(f"x-ratelimit-remaining-{unit}")
-        reset = headers.get(f"x-ratelimit-reset-{unit}")
-        if left is None or reset is None or not left.isdigit():
+        left = number(headers.get(f"x-ratelimit-remaining-{unit}"))
+        if left is None or left < 0:  # Less than nothing is a word for no limit.
             continue
-        limit = headers.get(f"x-ratelimit-limit-{unit}", "")
         # A request larger than the whole limit would wait for ever: the provider must say no.
-        most = int(limit) if limit.isdigit() else needed
-        if int(left) < min(needed, most):
-            waits.append(duration_s(reset))
+        most = number(headers.get(f"x-ratelimit-limit-{unit}"))
+        if left < (needed if most is None else min(needed, most)):
+            waits.append(wait_s(headers.get(f"x-ratelimit-reset-{unit}")))
     return max((w for w in waits if w is not None), default=None)
-
-
-def duration_s(text: str) -> float | None:
-    """Return seconds of a duration such as ``7.66s``, ``2m59.56s`` or ``120ms``; plain numbers too.
-
-    Returns:
-        ``None`` if it is none of these.
-    """
-    try:
-        seconds = float(text)
-    except ValueError:
-        parts = _DURATION.findall(text)
-    else:
-        # A moment in place of a span: seconds or milliseconds since 1970.
-        if seconds > _A_MOMENT_MS:
-            seconds /= 1000
-        seconds -= time.time() if seconds > _A_MOMENT_S else 0.0
-        return seconds if math.isfinite(seconds) and seconds > 0 else None
-    if not parts or "".join(a + u for a, u in parts) != text:
-        return None
-    return sum(float(amount) * _SECONDS[unit] for amount, unit in parts)
 
 
 def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 
-from ttc_bench.engines.hosting.failures import no_stream
+from ttc_bench.engines.hosting.failures import no_stream, too_long
+
+LONGEST, LONGEST_PAGE = 16 * 2**20, 65536
+"""Bytes that no event is longer than, and after which what is no event and no JSON is a page."""
 
 
 class EventReader:
@@ -26,6 +29,8 @@ class EventReader:
                 return plain
         # A trailing "\r" may be half of "\r\n": it waits for the next chunk.
         whole = self._rest + chunk
+        if len(whole) > LONGEST:
+            raise too_long()
         if b"\r" in whole:
             rest = b"\r" if whole.endswith(b"\r") else b""
             body = whole[: len(whole) - len(rest)]
@@ -47,7 +52,18 @@ class EventReader:
         last = self._rest.strip().removeprefix(b"data:").strip()
         whole = b"\n".join([*self._data, last] if last else self._data)
         self._rest, self._data = b"", []
-        return [whole] if whole.startswith(b"{") and whole.endswith((b"}", b"[DONE]")) else []
+        return [whole] if whole.startswith(b"{") and _is_whole(whole) else []
+
+
+def _is_whole(data: bytes) -> bool:
+    """Return whether what stands at the end of a body is no part of an event that was cut off."""
+    if data.endswith(b"[DONE]") or b"\n" in data:
+        return data.endswith((b"}", b"[DONE]"))
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _plain(chunk: bytes) -> list[bytes] | None:
@@ -78,13 +94,22 @@ class BodyReader:
         self._whole = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the data of every event that ``chunk`` completes."""
+        """Return the data of every event that ``chunk`` completes.
+
+        Raises:
+            TryError: If it can only be a page, or has no end.
+        """
         if self._events is not None:
             return self._events.feed(chunk)
         self._whole += chunk
+        if len(self._whole) > LONGEST:
+            raise too_long()
         start = self._start()
-        is_told = self._content_type == "text/event-stream" and not start.startswith((b"{", b"["))
+        is_json = start.startswith((b"{", b"["))
+        is_told = self._content_type == "text/event-stream" and not is_json
         if not is_told and not start.startswith(_FIELDS):
+            if len(start) > LONGEST_PAGE and not is_json:
+                raise no_stream(self._content_type, start[:LONGEST_PAGE].decode(errors="replace"))
             return []
         self._events = EventReader()
         return self._events.feed(start)

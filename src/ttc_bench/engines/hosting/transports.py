@@ -17,9 +17,10 @@ from ttc_bench.engines.base import Request
 from ttc_bench.engines.hosting import failures
 from ttc_bench.engines.hosting.answer import Answer, EventError
 from ttc_bench.engines.hosting.endpoint import Endpoint
-from ttc_bench.engines.hosting.library import litellm
+from ttc_bench.engines.hosting.library import litellm, staying
 from ttc_bench.engines.hosting.limits import PerLoop
 from ttc_bench.engines.hosting.sse import BodyReader
+from ttc_bench.errors import UserError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -29,6 +30,9 @@ _CONNECT_S = 15.0
 _END, _LONGEST_END = b"[DONE]", 16
 _END_S = 1.0
 """How long a connection may take to close the stream after its last event."""
+
+_LONGEST_PAGE, _PAGE_S = 65536, 2.0
+"""Bytes of a refusal that are read, and how long they may take."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,10 @@ class Direct(Transport):
         self, response: aiohttp.ClientResponse, answer: Answer, limit: asyncio.Timeout
     ) -> None:
         endpoint, content = self._endpoint, response.content
-        if response.status != 200:
-            body = (await content.read(65536)).decode(errors="replace")
+        if not answer.began:
+            # What is asked of the first token is not asked of a refusal's end.
+            limit.reschedule(asyncio.get_running_loop().time() + 2 * _PAGE_S)
+            body = await _page(content)
             raise failures.from_status(
                 response.status, body, response.headers, endpoint.provider, endpoint.model
             )
@@ -226,8 +232,9 @@ class ByLiteLLM(Transport):
         answer.sent_s = time.perf_counter()
         sent(answer.sent_s)
         try:
-            async with asyncio.timeout(self._timeouts.total_s):
-                await self._stream(request, parameters, answer)
+            with staying():
+                async with asyncio.timeout(self._timeouts.total_s):
+                    await self._stream(request, parameters, answer)
         except EventError as error:
             raise failures.from_event(error.error, endpoint.provider, endpoint.model) from error
         except failures.TryError:
@@ -242,6 +249,8 @@ class ByLiteLLM(Transport):
     async def _stream(
         self, request: Request, parameters: Mapping[str, Any], answer: Answer
     ) -> None:
+        import httpx
+
         endpoint, loop = self._endpoint, asyncio.get_running_loop()
         async with asyncio.timeout(self._timeouts.first_s) as limit:
             stream = await litellm().acompletion(
@@ -251,7 +260,7 @@ class ByLiteLLM(Transport):
                 # OpenAI's client refuses to be without one, whatever the server wants.
                 api_key=endpoint.key or "none",
                 stream=True,
-                timeout=self._timeouts.total_s,
+                timeout=httpx.Timeout(self._timeouts.total_s, connect=_CONNECT_S),
                 max_retries=0,
                 extra_body=endpoint.extras(request) or None,
                 extra_headers=endpoint.headers or None,
@@ -321,6 +330,18 @@ def _event(data: bytes, answer: Answer) -> Mapping[str, Any]:
     return event
 
 
+async def _page(content: aiohttp.StreamReader) -> str:
+    """Return the body of a refusal, as far as it comes at once: its status says most of it."""
+    import aiohttp
+
+    page = b""
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+        async with asyncio.timeout(_PAGE_S):
+            while len(page) < _LONGEST_PAGE and (chunk := await content.readany()):
+                page += chunk
+    return page[:_LONGEST_PAGE].decode(errors="replace")
+
+
 async def _drain(content: aiohttp.StreamReader) -> None:
     """Read to the end of the body, so that its connection can be used again."""
     if content.at_eof():
@@ -365,11 +386,24 @@ def _ssl(url: str) -> Any:
 
 
 def _proxy(url: str) -> str | None:
-    """Return the proxy of the environment for ``url``, if any; never one for this machine."""
+    """Return the proxy of the environment for ``url``, if any; never one for this machine.
+
+    Raises:
+        UserError: If it speaks a protocol that is not known here.
+    """
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
     host = parts.hostname or "localhost"
     if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(host):
         return None
-    return getproxies().get(parts.scheme)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and "://" not in proxy:
+        proxy = f"http://{proxy}"
+    if proxy and urlsplit(proxy).scheme not in ("http", "https"):
+        raise UserError(
+            f"the proxy of {parts.scheme} in the environment is of {urlsplit(proxy).scheme}:"
+            f" only http and https are known. Name {host} in NO_PROXY to go there without."
+        )
+    return proxy
