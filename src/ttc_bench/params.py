@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -103,9 +103,19 @@ def _line(model: type[BaseModel], fault: Mapping[str, Any], where: str) -> str:
     if fault["type"] == "extra_forbidden":
         owner = _model_at(model, fault["loc"][:-1])
         return f"parameter {path}: {unknown('key', str(fault['loc'][-1]), owner.model_fields)}"
-    given = "" if fault["type"] == "missing" else f" (got {fault['input']!r})"
+    is_shown = fault["type"] != "missing" and not _may_be_secret(model, fault["loc"])
+    given = f" (got {fault['input']!r})" if is_shown else ""
     message = str(fault["msg"])
     return f"parameter {path}: {message[:1].lower()}{message[1:]}{given}."
+
+
+def _may_be_secret(model: type[BaseModel], path: Sequence[Any]) -> bool:
+    """Return whether a value belongs to a field that is never shown."""
+    fields = (
+        _model_at(model, path[:depth]).model_fields.get(str(name))
+        for depth, name in enumerate(path)
+    )
+    return any(field is not None and not field.repr for field in fields)
 
 
 def _model_at(model: type[BaseModel], path: Iterable[Any]) -> type[BaseModel]:

@@ -11,13 +11,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ttc_bench.engines.base import CallLimits, Capability, Engine, ModelRole, Request, Sampling
 from ttc_bench.engines.completion import Completion, Reading
 from ttc_bench.engines.hosting.money import Budget, Price
+from ttc_bench.engines.hosting.secrets import check_address, name_of_secret
 from ttc_bench.engines.selection import ENGINES, EngineParams
 from ttc_bench.errors import CapabilityError, UserError
 from ttc_bench.types import Message
@@ -108,8 +109,24 @@ class HostedModels(EngineParams):
     enable_thinking: bool | None = None
     reasoning_effort: str | None = None
     thinking_budget: int | None = Field(default=None, ge=0)
-    headers: dict[str, str] = Field(default_factory=dict)
-    extra_body: dict[str, Any] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    extra_body: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+    @model_validator(mode="after")
+    def _holds_no_secret(self) -> Self:
+        """Refuse keys: parameters of every run are written to its report, whatever it runs.
+
+        Raises:
+            UserError: If an address or a field to add holds what looks like one.
+        """
+        for base in (self.api_base, self.draft_api_base, self.served_api_base):
+            check_address(base)
+        if secret := name_of_secret(self.extra_body):
+            raise UserError(
+                f"parameter model.extra_body: {secret} looks like a key, and parameters are written"
+                " to reports. Name an environment variable under model.headers instead."
+            )
+        return self
 
     def build(self) -> Engine:
         """Return the engine, every model resolved and no call made.
@@ -353,17 +370,11 @@ def _endpoint(models: HostedModels, name: str, api_base: str | None, has_keys: b
     """Return where and how a model is reached, with what every request says beside its own.
 
     Raises:
-        UserError: If it cannot be resolved, or a field to add looks like a key.
+        UserError: If it cannot be resolved.
     """
     from ttc_bench.engines.hosting.endpoint import resolve
-    from ttc_bench.engines.hosting.secrets import name_of_secret
     from ttc_bench.engines.hosting.thinking import fields as thinking_fields
 
-    if secret := name_of_secret(models.extra_body):
-        raise UserError(
-            f"parameter model.extra_body: {secret} looks like a key, and parameters are written to"
-            " reports. Name an environment variable under model.headers instead."
-        )
     provider = name.partition("/")[0]
     thinking = thinking_fields(
         provider, models.enable_thinking, models.reasoning_effort, models.thinking_budget

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 
 from ttc_bench.errors import UserError
+
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 class Credentials:
@@ -32,10 +35,17 @@ class Credentials:
             keys = loader["credentials"].get("hosted") or {}
         except MissingConfigException:
             return
-        if not isinstance(keys, dict) or not all(isinstance(v, str) for v in keys.values()):
+        if not isinstance(keys, dict) or not all(map(_is_variable, keys.items())):
             raise UserError(
                 "conf/local/credentials.yml: `hosted` must map environment variables to keys,"
                 " e.g. GROQ_API_KEY: gsk_..."
             )
         for variable, key in keys.items():
             os.environ.setdefault(variable, key)
+
+
+def _is_variable(item: tuple[object, object]) -> bool:
+    """Return whether a name and a value can be those of an environment variable."""
+    name, value = item
+    is_name = isinstance(name, str) and _NAME.fullmatch(name) is not None
+    return is_name and isinstance(value, str) and "\0" not in value

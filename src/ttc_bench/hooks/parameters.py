@@ -200,7 +200,8 @@ class Parameters:
             UserError: Listing every fault, one per line.
         """
         asked = context.config_loader.runtime_params
-        self._settings = with_sources(context.config_loader["parameters"], asked)
+        settings = _named(context.config_loader["parameters"])
+        self._settings = with_sources(settings, asked)
         context.config_loader["parameters"] = typed(self._settings)
 
     @hook_impl
@@ -246,6 +247,13 @@ class Parameters:
 def pipeline_title(run_params: Mapping[str, Any]) -> str:
     """Return the names of the pipelines of a run as one text."""
     return ", ".join(run_params.get("pipeline_names") or ()) or "__default__"
+
+
+def _named(settings: Any) -> Any:
+    """Return settings with texts as names: YAML reads ``on`` as true, and 1 as a number."""
+    if isinstance(settings, Mapping):
+        return {str(name): _named(value) for name, value in settings.items()}
+    return [_named(value) for value in settings] if isinstance(settings, list) else settings
 
 
 def digest(settings: Mapping[str, Any]) -> str:
@@ -306,6 +314,7 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
     from kedro.validation import TypeExtractor
 
     from ttc_bench.engines import engine_params
+    from ttc_bench.engines.hosting.secrets import addresses_with_keys
     from ttc_bench.metrics.base import METRICS
     from ttc_bench.policies.telemetry import TelemetryParams
     from ttc_bench.workers import RayParams
@@ -330,6 +339,12 @@ def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
         },
     }
     faults.check_names("parameter", settings, models.keys() - {"questions"})
+    faults.extend(
+        f"parameter {name}: passwords and keys do not belong into addresses, which are written to"
+        " reports: leave it out, and give it as its driver takes it (PGPASSWORD or ~/.pgpass, a"
+        " variable of the environment)."
+        for name in addresses_with_keys(settings)
+    )
     faults.check_names("family in score.families", _group(score, "families"), METRICS)
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
@@ -346,7 +361,8 @@ def _of_benchmarks(settings: Mapping[str, Any], faults: Faults) -> dict[str, Any
 
     prompting, given = _group(settings, "prompting"), _group(settings, "sources")
     own = {name: given[name] for name in given if _is_own(name, given[name], BENCHMARKS)}
-    names, selected = [*BENCHMARKS, *own], settings.get("benchmarks") or ()
+    names, selected = [*BENCHMARKS, *own], settings.get("benchmarks")
+    selected = selected if isinstance(selected, list) else []
     for name in selected:
         if name not in names:
             faults.append(

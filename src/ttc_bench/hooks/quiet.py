@@ -47,6 +47,24 @@ def is_told_once(record: logging.LogRecord) -> bool:
     return not REPEATED.match(str(record.msg))
 
 
+class Cleaned(logging.Formatter):
+    """Lines without the secrets that are known; tracebacks hold what others said, too.
+
+    Args:
+        inner: Makes the lines.
+    """
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        from ttc_bench.engines.hosting.secrets import Redactor
+
+        return Redactor()(self._inner.format(record))
+
+
 def quieten() -> None:
     """Turn off telemetry, unless the user says otherwise, and noise that nobody can act on.
 
@@ -62,6 +80,9 @@ def quieten() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     _configure_logging()
     _hide_warnings()
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler and not isinstance(handler.formatter, Cleaned):
+            handler.setFormatter(Cleaned(handler.formatter or logging.Formatter()))
     for name in REPEATING:
         logging.getLogger(name).addFilter(is_told_once)
     for name in ("kedro_mlflow", "mlflow", "mlflow.store.db.utils", "alembic"):

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from ttc_bench.engines.base import Capability, Request
 from ttc_bench.engines.completion import CallError
 from ttc_bench.engines.hosting.library import litellm
 from ttc_bench.engines.hosting.money import Price, listed_price
+from ttc_bench.engines.hosting.secrets import check_address
 from ttc_bench.errors import UserError
 from ttc_bench.types import Message
 
@@ -174,7 +174,7 @@ def resolve(
     is_open = api_base is not None or not has_keys
     key, variable = _key(library, name, provider, listed_key, is_open)
     base = api_base or listed_base or _ADDRESSES.get(provider) or _local(provider)
-    _check_address(base)
+    check_address(base)
     # Where no call is made any word will do: some providers' headers cannot be built without one.
     direct = _reached(transport, model, provider, key if has_keys else key or "none", base)
     dialect = _dialect(provider) if direct else provider
@@ -188,7 +188,7 @@ def resolve(
         model=model,
         address=base,
         url=url,
-        headers={**known, **own},
+        headers={**_without(known, own), **own},
         secrets=tuple(own.values()),
         key=key,
         key_variable=variable,
@@ -256,6 +256,7 @@ def _key(
             f"{name} has no key: set the environment variable {' or '.join(variables)}"
             " (or put it under `hosted` in conf/local/credentials.yml)."
         )
+    _check_header(variable, key or "")
     return key or "", variable
 
 
@@ -270,16 +271,10 @@ def _local(provider: str) -> str | None:
     return os.environ.get("OLLAMA_API_BASE", "http://localhost:11434")
 
 
-def _check_address(base: str | None) -> None:
-    parts = urlsplit(base or "http://host")
-    if "@" in (base or "") or parts.query or parts.fragment:
-        raise UserError(
-            "parameter model.api_base: keys and passwords do not belong into addresses, which are"
-            " written to reports. Set the provider's key in the environment, or name variables of"
-            " it under model.headers."
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"parameter model.api_base: {base!r} is no http(s) address.")
+def _without(headers: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return headers but for those that stand among one's own, whatever their letters' case."""
+    names = {name.lower() for name in own}
+    return {name: value for name, value in headers.items() if name.lower() not in names}
 
 
 def _own_headers(variables: Mapping[str, str]) -> dict[str, str]:
@@ -293,7 +288,22 @@ def _own_headers(variables: Mapping[str, str]) -> dict[str, str]:
             f"parameter model.headers: {missing[0]} names no environment variable that is set."
             " Values of headers are secrets: only the variable's name stands in parameters."
         )
+    for name in variables.values():
+        _check_header(name, os.environ[name])
     return {header: os.environ[name] for header, name in variables.items()}
+
+
+def _check_header(variable: str, value: str) -> None:
+    """Raise if a value cannot stand in a header; it is not shown.
+
+    Raises:
+        UserError: Naming its variable.
+    """
+    if any(sign in value for sign in "\r\n\0"):
+        raise UserError(
+            f"the environment variable {variable} holds a line break, which no key or header has:"
+            " set it anew, without what its file has behind it."
+        )
 
 
 def _direct(
