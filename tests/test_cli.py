@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,7 +15,15 @@ import pytest
 from kedro.pipeline import Pipeline
 from tests.conftest import ROOT, KedroRun
 
-from ttc_bench.cli import _cause, parse_params_option, run
+from ttc_bench.cli import (
+    ENDINGS,
+    Terminated,
+    _cause,
+    _terminable,
+    _undisturbed,
+    parse_params_option,
+    run,
+)
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.parameters import ConfigLoader, yaml_faults
 
@@ -39,6 +50,7 @@ BAD_INPUT = {
         ["--pipeline=speculativ"],
         ["unknown pipeline 'speculativ'", "'speculative'"],
     ),
+    "a pipeline of no name": (["--pipeline="], ["unknown pipeline ''", "speculative"]),
     "unknown top-level parameter": (
         ["--pipeline=speculative", "--params=limits=3"],
         ["unknown parameter 'limits'", "'limit'"],
@@ -248,3 +260,48 @@ def test_the_installed_command_runs_where_its_configuration_lies(tmp_path: Path)
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     (line,) = told()
     assert "data/06_models/reference/target" in line, "the models are all that is missing"
+
+
+@pytest.fixture
+def usual_signals() -> Iterator[None]:
+    """Signals as a process has them that nobody told to ignore any."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDINGS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("usual_signals")
+@pytest.mark.parametrize("number", ENDINGS)
+def test_others_end_a_run_once_however_often_they_ask(number: signal.Signals) -> None:
+    closed = []
+
+    def ended() -> None:
+        with _terminable(None):
+            try:
+                os.kill(os.getpid(), number)
+            finally:
+                for again in ENDINGS:
+                    os.kill(os.getpid(), again)
+                closed.append(number)
+
+    with pytest.raises(Terminated) as raised:
+        ended()
+    assert [raised.value.number] == closed
+    assert {signal.getsignal(number) for number in ENDINGS} == {signal.SIG_DFL}
+
+
+@pytest.mark.usefixtures("usual_signals")
+def test_a_run_that_outlives_its_terminal_goes_on() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # As nohup does.
+    with _terminable(None):
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("usual_signals")
+def test_no_signal_breaks_off_the_closing() -> None:
+    with _undisturbed():
+        for number in (signal.SIGINT, *ENDINGS):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

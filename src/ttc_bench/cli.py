@@ -40,17 +40,56 @@ _LIBRARIES = ("kedro", "click")
 """Packages of whose code alone the way to a fault of an option leads."""
 
 
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+"""Signals by which others end a run: service managers and schedulers, a terminal that is closed."""
+
+
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as service managers, schedulers and containers send it: a run ends as by Ctrl-C."""
+    """Others end the run, and it ends as by Ctrl-C.
+
+    Args:
+        number: Number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
-@click.group(context_settings=CONTEXT_SETTINGS, name="ttc-bench")
+class Told(click.Command):
+    """A command of which what a user can mend is told in one line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises:
+            UserError: What a user can mend, without the secrets that are known.
+        """
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if (cause := _cause(error)) is None:
+                raise
+            text = _cleaned(cause.message)
+            if cause is error and text == cause.message:
+                raise
+            raise type(cause)(text) from error
+
+
+class Commands(click.Group):
+    """Commands that are told so."""
+
+    command_class = Told
+    group_class = type
+
+
+@click.group(cls=Commands, context_settings=CONTEXT_SETTINGS, name="ttc-bench")
 def cli() -> None:
     """Commands of the project."""
 
 
-class Run(click.Command):
-    """Kedro's run command; what a user can mend is told in one line, without a traceback."""
+class Run(Told):
+    """Kedro's run command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options; Kedro's own complaints come as lines, without what it prints around."""
@@ -66,20 +105,20 @@ class Run(click.Command):
         _spare_collections()
         requested = [ctx.params.get("pipeline"), *(ctx.params.get("pipelines") or ())]
         try:
-            _check_pipelines([name for name in requested if name])
-            _check_runner(ctx.params)
-            ended = _terminable(ctx.params.get("runner"))
-            with ended, contextlib.chdir(_project_folder(ctx.params.get("conf_source"))):
-                return super().invoke(ctx)
-        except Exception as error:
-            raise (_cause(error) or error) from error
+            with _terminable(ctx.params.get("runner")):
+                # An empty name is a variable that was not set: it would run, and pay for, all.
+                _check_pipelines([name for name in requested if name is not None])
+                _check_runner(ctx.params)
+                with contextlib.chdir(_project_folder(ctx.params.get("conf_source"))):
+                    return super().invoke(ctx)
         except KeyboardInterrupt as end:
-            # Kedro tells no hook of it, and MLflow would call the run finished.
-            end_runs("KILLED")
-            terminated = isinstance(end, Terminated)
-            word = "terminated" if terminated else "interrupted"
-            click.echo(f"{word}: the same command replays what is computed and does the rest.")
-            ctx.exit(SIGNALLED + (signal.SIGTERM if terminated else signal.SIGINT))
+            with _undisturbed():
+                # Kedro tells no hook of it, and MLflow would call the run finished.
+                end_runs("KILLED")
+            word = "terminated" if isinstance(end, Terminated) else "interrupted"
+            with contextlib.suppress(OSError):  # A terminal that is closed takes no words.
+                click.echo(f"{word}: the same command replays what is computed and does the rest.")
+            ctx.exit(SIGNALLED + (end.number if isinstance(end, Terminated) else signal.SIGINT))
         finally:
             PROGRESS.end()
 
@@ -88,8 +127,8 @@ class Run(click.Command):
 def _terminable(runner: str | None) -> Iterator[None]:
     """Let signals unwind the run, in all its threads; only a main thread may take them.
 
-    SIGTERM does what Ctrl-C does. Kedro's runner of threads waits for those at work before it goes
-    on, so they are told.
+    Those of `ENDINGS` do what Ctrl-C does. Kedro's runner of threads waits for those at work before
+    it goes on, so they are told.
 
     Args:
         runner: Name of Kedro's runner.
@@ -100,17 +139,20 @@ def _terminable(runner: str | None) -> Iterator[None]:
         yield
         return
 
-    def end(_number: int, _frame: object) -> None:
+    def end(number: int, _frame: object) -> None:
         # A second one, of an impatient manager, must not break off the closing.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
         end_at_once()
-        raise Terminated
+        raise Terminated(number)
 
     def interrupt(_number: int, _frame: object) -> None:
         end_at_once()
         raise KeyboardInterrupt
 
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
+    # What was started by nohup goes on where its terminal is closed.
+    ours = [number for number in ENDINGS if signal.getsignal(number) is signal.SIG_DFL]
+    before: dict[int, Any] = {number: signal.signal(number, end) for number in ours}
     # In one thread asyncio takes the signal over from Python's own handler, and from no other.
     has_threads = (runner or "").endswith("ThreadRunner")
     if has_threads and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -119,6 +161,21 @@ def _terminable(runner: str | None) -> Iterator[None]:
         yield
     finally:
         begin_again()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no signal break off what is short: a second Ctrl-C would leave a run open for ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, *ENDINGS)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -150,6 +207,12 @@ def _cause(error: BaseException | None) -> UserError | None:
     if isinstance(error, ParameterValidationError | KedroCliError) or _is_of_options(error):
         return UserError(" ".join(str(error).split()))
     return told(error)
+
+
+def _cleaned(text: str) -> str:
+    from ttc_bench.engines.hosting.secrets import Redactor
+
+    return Redactor()(text)
 
 
 def _is_of_options(error: BaseException | None) -> bool:

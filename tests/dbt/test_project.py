@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 import yaml
+from dbt.cli.main import dbtRunnerResult
 from tests.reporting.support import PARAMS, scores
 
 import ttc_bench.dbt
@@ -125,3 +126,10 @@ def test_both_sides_mean_the_same_by_a_bill() -> None:
     variables = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
     assert tuple(variables["bills"]) == BILLS
     assert set(BILLS) <= set(variables["metrics"])
+
+
+def test_a_signal_that_dbt_takes_for_a_fault_ends_the_run() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ttc_bench.dbt._ended(dbtRunnerResult(success=False, exception=KeyboardInterrupt()))
+    fault = dbtRunnerResult(success=False, exception=ValueError())
+    assert ttc_bench.dbt._ended(fault) is fault

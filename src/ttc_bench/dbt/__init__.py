@@ -222,10 +222,22 @@ def _dbt(
     settings = {"TTC_BENCH_WAREHOUSE": str(warehouse), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
     try:
         with _environment(settings):
-            return dbtRunner(manifest).invoke(arguments)
+            return _ended(dbtRunner(manifest).invoke(arguments))
     finally:
         # The adapter keeps the file open, and locked, as long as the process lives.
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+
+
+def _ended(result: dbtRunnerResult) -> dbtRunnerResult:
+    """Return what dbt came to; a signal that it took for a fault goes on its way.
+
+    Raises:
+        BaseException: What ends the process, such as `KeyboardInterrupt`.
+    """
+    error = result.exception
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return result
 
 
 @contextlib.contextmanager

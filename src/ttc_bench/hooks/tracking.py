@@ -18,6 +18,7 @@ from kedro.pipeline import Pipeline
 
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.mlflow_store import begin_experiment, check_server, settle_store, turn
+from ttc_bench.hooks.open_runs import OpenRun, end_killed
 from ttc_bench.hooks.shared_run import outside_id
 from ttc_bench.pipelines.track.nodes import loggable
 from ttc_bench.reporting.tracker import EMBEDDED, RUN, SEND, Tracker, server_of, tag_of
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
 """What an SQLite store's path stands behind; an absolute path adds its own slash."""
+
+RUNS = Path("data", ".runs")
+"""Where a project keeps what it knows of runs at work."""
 
 INTERVAL_S = 5
 """Seconds between two readings of the system metrics."""
@@ -54,7 +58,7 @@ class Tracking:
     _project = Path()
     _server: str | None = None
     _tracker = Tracker()
-    _name = ""
+    _open = OpenRun()
     _caller_run: str | None = None
     """The run that the caller had opened before kedro's, and closes again."""
     _is_named = False
@@ -84,6 +88,7 @@ class Tracking:
         check_server(uri)
         if opened is None and (uri.startswith(SQLITE) or self._server):
             _prepare(uri, (config.get("tracking") or {}).get("experiment") or {}, self._project)
+            end_killed(self._project / RUNS, uri)
 
     @hook_impl
     def after_catalog_created(
@@ -112,6 +117,8 @@ class Tracking:
         if run := mlflow.active_run():
             self._tracker.run = run.info.run_id
             given = catalog.load("run_settings")
+            if run.info.run_id != self._caller_run and outside_id() is None:
+                self._open.enter(self._project / RUNS, run.info.run_id)
             own = catalog.load("params:aggregate").run_id or catalog.load("session_id")
             mlflow.set_tag(RUN, tag_of(own))
             if run.info.run_id != self._caller_run and not self._is_named:
@@ -139,6 +146,7 @@ class Tracking:
     def _close(self, status: str) -> None:
         os.environ[SWITCH] = self._switch
         end_runs(status, self._caller_run, self._tracker)
+        self._open.leave()
         for line in self._tracker.told():
             logger.warning("%s", line)
 
