@@ -56,6 +56,34 @@ def test_events_are_the_facts_of_the_rows(tmp_path: Path, engine: Engine) -> Non
     assert (after.done, after.left, after.calls) == (2, 0, 2)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"at": 1001.0, "kind": "call", "variant": "a.b"}',
+        '{"at": 1001.0, "kind": "job", "variant": "a.b", "status": "ok"}',
+        '{"at": 1001.0, "kind": "begin", "variant": "a.b", "jobs": "8"}',
+        '{"at": "now", "kind": "end", "error": null}',
+        '{"at": NaN, "kind": "end", "error": null}',
+        '{"at": 1e300, "kind": "end", "error": null}',
+        '{"at": 1001.0, "kind": ["end"]}',
+        '{"at": 1001.0, "kind": "steered"}',
+        '{"at": 1001.0, "kind": "of another version"}',
+        "[" * 100_000,
+        "\0" * 100,
+        '{"at": 1001.0, "ki',
+    ],
+)
+def test_events_of_another_version_and_what_is_none_cost_no_other(
+    line: str, tmp_path: Path
+) -> None:
+    whole = [json.dumps(event) for event in (RUN, job(1002.0), call(1003.0, 1.0))]
+    path = tmp_path / "events.jsonl"
+    path.write_text("\n".join([whole[0], line, *whole[1:]]) + "\n")
+    after = progress(read(path), 1004.0)
+    assert (after.done, after.calls, after.usd) == (1, 1, 0.5)
+    assert not after.is_over
+
+
 def test_a_run_without_a_place_for_events_goes_on(
     tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,6 +18,7 @@ from tests.conftest import full_after, generated
 
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import UserError
+from ttc_bench.policies.in_flight import InFlight
 from ttc_bench.policies.journal import KEY_VERSION, Journal, logger
 from ttc_bench.types import Job
 
@@ -120,6 +121,40 @@ def test_records_of_another_key_version_stay_as_they_are_and_are_told_by_their_n
     assert again.get("d") == {"text": "of this one"}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\0" * 4096,
+        b"[" * 200_000,
+        b"[]",
+        b'"text"',
+        b'{"version":2,"key":"x","ident',
+        b"\xff\xfe{\x00}\x00",
+        b'\xef\xbb\xbf{"a": 1}',
+    ],
+)
+def test_whatever_stands_between_records_costs_none(line: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    first = Journal(path)
+    first.put("a", {"text": "1"}, IDENTITY)
+    first.close()
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+    second = Journal(path)
+    second.put("b", {"text": "2"}, IDENTITY)
+    second.close()
+    again = Journal(path)
+    assert (again.get("a"), again.get("b")) == ({"text": "1"}, {"text": "2"})
+
+
+@pytest.mark.parametrize("line", [b"5", b"[]", b'{"begins": []}', b'{"begins": 1}', b"\0", b"{}"])
+def test_a_note_of_calls_in_flight_that_is_none_stops_no_run(line: bytes, tmp_path: Path) -> None:
+    place = tmp_path / "j.in_flight" / "1-a.jsonl"
+    place.parent.mkdir()
+    place.write_bytes(line + b'\n{"begins": 7, "name": "job 7"}\n')
+    assert InFlight(place.parent).left_behind() == ["job 7"]
+
+
 def test_unwritable_place_is_one_clear_line(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("")
@@ -209,6 +244,8 @@ DAMAGES = {
     "half a line": lambda line: line[: len(line) // 2] + b"\n",
     "other names": lambda line: line.replace(b'"usd":', b'"eur":'),
     "without its answer": lambda line: line.replace(b'"text":', b'"txet":'),
+    "a number for a text": lambda line: re.sub(rb'"text":"[^"]*"', b'"text":5', line),
+    "a text for a number": lambda line: line.replace(b'"latency_s":', b'"latency_s":"1","x":'),
     "zeros": lambda line: b"\0" * (len(line) - 1) + b"\n",
 }
 

@@ -226,8 +226,9 @@ class Store:
     def _jobs(self, place: Place) -> dict[str, str]:
         """Return the line of each job by its id."""
         try:
-            lines = place.path.read_text(encoding="utf-8").splitlines()
-            return {json.loads(line)["id"]: line for line in lines}
+            # Texts hold other line breaks than the one that ends a record.
+            lines = place.path.read_text(encoding="utf-8").split("\n")
+            return {json.loads(line)["id"]: line for line in lines if line.strip()}
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{self._short(place.path)} cannot be read.") from error
 

@@ -160,6 +160,12 @@ def _restored(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     """
     timing = {**data["timing"], "itl_s": tuple(data["timing"]["itl_s"])}
     usage = Usage(**_known(Usage, data["usage"]))
+    times = {**timing, "itl_s": None}
+    figures = (*data["usage"].values(), *times.values(), *timing["itl_s"])
+    if not all(each is None or isinstance(each, int | float) for each in figures):
+        raise ValueError("a figure is no number")
+    if not all(isinstance(data[name], str) for name in ("model", "text") if name in data):
+        raise ValueError("a text is none")
     return {**_known(cls, data), "usage": usage, "timing": Timing(**_known(Timing, timing))}
 
 

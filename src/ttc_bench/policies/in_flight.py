@@ -97,10 +97,10 @@ def _taken(path: Path) -> list[str]:
     for line in lines:
         try:
             entry = json.loads(line)
-        except ValueError:
-            continue  # Torn by the kill: the call had not begun.
-        if "begins" in entry:
-            calls[entry["begins"]] = entry["name"]
-        else:
-            calls.pop(entry["ends"], None)
+            if "begins" in entry:
+                calls[entry["begins"]] = str(entry["name"])
+            else:
+                calls.pop(entry["ends"], None)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue  # Torn by the kill: the call had not begun. Or it is of another version.
     return list(calls.values())

@@ -66,7 +66,10 @@ class Progress:
 
 
 def read(path: Path) -> list[Event]:
-    """Return the events of a file; a line that is being written, or damaged, is passed over."""
+    """Return the events of a file.
+
+    A line that is being written, damaged, or of another version, is passed over.
+    """
     with path.open(encoding="utf-8", errors="replace") as lines:
         return _parsed(lines)
 
@@ -76,9 +79,9 @@ def _parsed(lines: Iterable[str]) -> list[Event]:
     for line in lines:
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(event, dict) and {"at", "kind"} <= event.keys():
+        if _is_event(event):
             events.append(event)
     return events
 
@@ -96,7 +99,7 @@ def titles(folder: Path, names: Iterable[str]) -> dict[str, str]:
 def _title(path: Path) -> str:
     day, _, rest = path.stem.partition("T")
     time, _, process = rest.partition("-")
-    pipeline = next((e["pipeline"] for e in _first(path, 2) if e["kind"] == "plan"), "")
+    pipeline = next((e.get("pipeline", "") for e in _first(path, 2) if e["kind"] == "plan"), "")
     started = f"{day} {time.replace('.', ':')} UTC" if process else path.stem
     return ", ".join(part for part in (started, pipeline, f"process {process}") if part)
 
@@ -119,6 +122,33 @@ def of_run(events: Sequence[Event]) -> str:
         limit_words(plan["limit"]) if "limit" in plan else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _is_event(event: Any) -> bool:
+    """Return whether something is an event with all that is read of its kind."""
+    if not isinstance(event, dict) or not isinstance(event.get("at"), int | float):
+        return False
+    if not 0 <= event["at"] < _LAST:
+        return False
+    needed = _FACTS.get(event["kind"], {}) if isinstance(event.get("kind"), str) else None
+    return needed is not None and all(
+        name in event and isinstance(event[name], kind) for name, kind in needed.items()
+    )
+
+
+_LAST = 1e11
+"""No clock tells more seconds since 1970 that is to be read."""
+
+_NUMBER, _TEXT = int | float, str | None
+_FACTS: Mapping[str, Mapping[str, Any]] = {
+    "run": {"pid": int, "created": _NUMBER, "host": str},
+    "plan": {"variants": list, "limits": dict},
+    "begin": {"variant": str, "jobs": int},
+    "call": {"replayed": bool, "usd": _NUMBER | None, "latency_s": _NUMBER, "attempts": int},
+    "job": {"variant": str, "status": str, "error_type": _TEXT},
+    "end": {"error": _TEXT},
+}
+"""What is read of an event, by its kind, and of which type it is."""
 
 
 def progress(events: Sequence[Event], now: float) -> Progress:
@@ -170,7 +200,8 @@ def _limits(plan: Event | None, steered: Sequence[Event]) -> dict[str, Any]:
 
 def _steered(event: Event) -> str:
     refused = event.get("refused")
-    return f"{clock(event['at'])}: {event['change'] if refused is None else f'not done: {refused}'}"
+    what = event.get("change", "") if refused is None else f"not done: {refused}"
+    return f"{clock(event['at'])}: {what}"
 
 
 def _state(events: Sequence[Event], now: float) -> tuple[str, bool, int | None]:

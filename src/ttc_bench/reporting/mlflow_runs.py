@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from ttc_bench.commit import commit
 from ttc_bench.params import flat
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
+from ttc_bench.reporting.tracker import name_in_mlflow
 from ttc_bench.types import GROUP, DataFrame
 
 KEY = "ttc_bench.key"
@@ -103,7 +103,7 @@ def log_children(
     with _parent_run(run) as parent:
         mlflow.log_text(table, "summary.txt")
         key_figures = {
-            _key(f"{name}/{row['benchmark']}/{full_name(row)}"): value
+            name_in_mlflow(f"{name}/{row['benchmark']}/{full_name(row)}"): value
             for row, name, value in _key_figures(figures)
         }
         _log_batch({COMMIT: commit(), **_named(figures.decision)}, {}, key_figures)
@@ -184,7 +184,7 @@ def log_people(tables: Mapping[str, DataFrame], text: str, run: str) -> None:
             for figure in figures:
                 if known(row[figure]):
                     label = "/".join(("human", *named, figure))
-                    metrics[_key(label)] = float(row[figure])
+                    metrics[name_in_mlflow(label)] = float(row[figure])
         mlflow.log_text(tables[name].to_csv(index=False), f"human/{name}.csv", run_id=run)
     mlflow.log_metrics(metrics, run_id=run)
 
@@ -283,7 +283,9 @@ def _named(decision: DataFrame) -> dict[str, str]:
     """Return the variant that is named for each aim, as tags of the run of the pipeline."""
     rows = [row for row in row_dicts(decision) if known(row["policy"])]
     return {
-        _key(f"decision/{row['benchmark']}/{row['aim']}"): f"{full_name(row)}: {row['reason']}"
+        name_in_mlflow(
+            f"decision/{row['benchmark']}/{row['aim']}"
+        ): f"{full_name(row)}: {row['reason']}"
         for row in rows
     }
 
@@ -299,11 +301,6 @@ def _key_figures(
             for column, (name, factor) in columns.items():
                 if known(row[column]):
                     yield row, name, float(row[column]) * factor
-
-
-def _key(label: str) -> str:
-    """Return a label without the signs that MLflow's names may not hold, such as brackets."""
-    return re.sub(r"[^\w\-./ :]", "_", label)
 
 
 def _questions(benchmark: str, scores: DataFrame, files: Mapping[str, str]) -> Any:
@@ -389,7 +386,8 @@ def _settings(group: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[s
     # Stored scores of another run may be of a point that these settings do not have.
     own = (parameters.get(str(group["policy"])) or {}).get(str(group["variant"])) or {}
     common = {key: parameters.get(key) for key in ("limit", "seed", "prompting", "model")}
-    return {**group, **flat(common), **flat(own, "variant.")}
+    named = {**group, **flat(common), **flat(own, "variant.")}
+    return {name_in_mlflow(name): value for name, value in named.items()}
 
 
 def _where(frame: DataFrame, group: Mapping[str, Any]) -> DataFrame:

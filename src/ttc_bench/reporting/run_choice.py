@@ -179,7 +179,7 @@ def readable(kept_settings: Mapping[str, Callable[[], Mapping[str, Any]]]) -> It
 
     for key, load in sorted(kept_settings.items()):
         try:
-            yield KeptRun(key=key, **load())
+            yield _checked(KeptRun(key=key, **load()))
         except (DatasetError, UserError, TypeError) as error:
             reason = str(error).splitlines()[-1]
             logger.warning("the kept run %s cannot be read and is left out: %s", key, reason)
@@ -219,6 +219,19 @@ def run_line(models: Sequence[KeptRun]) -> str:
 def limit_words(limit: Any) -> str:
     """Return in words how many questions of each benchmark a run asks."""
     return "all questions" if limit is None else f"at most {limit} questions a benchmark"
+
+
+def _checked(kept: KeptRun) -> KeptRun:
+    """Return a run that was kept.
+
+    Raises:
+        TypeError: If its settings are no names with texts and parameters.
+    """
+    for name, value in vars(kept).items():
+        kind = Mapping if name in ("versions", "parameters") else str
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} is {type(value).__name__}")
+    return kept
 
 
 def _fitting(kept: Sequence[KeptRun], side: ChosenRunParams, name: str) -> list[KeptRun]:

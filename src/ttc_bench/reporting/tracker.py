@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -88,6 +90,23 @@ def without_login(address: str) -> str:
     """Return an address that may be shown."""
     parts = urlsplit(address)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl().rstrip("/")
+
+
+def name_in_mlflow(label: str) -> str:
+    """Return a label as MLflow's names of metrics, parameters and tags may be.
+
+    They hold few signs, and are paths that lead nowhere else: no empty part, no ``.`` or ``..``.
+    """
+    parts = (re.sub(r"[^\w\-. :]", "_", part) for part in label.split("/"))
+    name = "/".join(part if part.strip(".") else "_" * max(len(part), 1) for part in parts)
+    if len(name) <= MOST_OF_NAME:
+        return name
+    digest = hashlib.sha256(label.encode()).hexdigest()[:16]
+    return f"{name[: MOST_OF_NAME - len(digest) - 1]}-{digest}"
+
+
+MOST_OF_NAME = 250
+"""Letters of a name in MLflow."""
 
 
 def tag_of(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from ttc_bench.errors import DataError
 from ttc_bench.params import flat
 from ttc_bench.reporting.kept_runs import key_of
-from ttc_bench.reporting.tracker import RUN, Tracker, run_named, tag_of
+from ttc_bench.reporting.tracker import RUN, Tracker, name_in_mlflow, run_named, tag_of
 from ttc_bench.types import DataFrame
 
 
@@ -46,4 +46,4 @@ def loggable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     The recipe of the reference models is no setting of a run, and its stages are too long.
     """
-    return {k: v for k, v in flat(settings).items() if "train_reference" not in k}
+    return {name_in_mlflow(k): v for k, v in flat(settings).items() if "train_reference" not in k}
