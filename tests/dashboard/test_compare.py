@@ -71,7 +71,7 @@ def test_two_runs_stand_side_by_side_with_what_changed(copied: Path, open_page: 
             place.with_suffix(".json").write_text(json.dumps(settings[key]))
     page = open_page(copied, "compare", view="Two runs")
     table = page.dataframe[0].value
-    reward = table[table["metric"] == "reward"].set_index("policy")
+    reward = table[table["metric"] == "Reward"].set_index("policy")
     assert (reward.loc["baseline", "mean_after"] == 1.0).all()
     assert (reward.loc["speculative", ["n_up", "n_down"]] == 0).all().all()
     assert "after : run run 2" in words(page)

@@ -22,6 +22,9 @@ from ttc_bench.types import DataFrame
 
 EVERY = "all"
 
+CHIPS = "<style>.stMultiSelect [data-tag], .stMultiSelect [data-tag] * { color: #111111; }</style>"
+"""On a dark page Streamlit writes white on the light colour of a choice, which nobody can read."""
+
 
 def plain(text: str) -> str:
     """Return a text for a place that reads Markdown, in which every sign stands for itself."""
@@ -140,7 +143,7 @@ def show(figure: Figure, name: str) -> None:
     drawn = interactive.draw(figure, "")
     # Choices have widgets of their own, whose value is in the address.
     drawn.layout.updatemenus = ()
-    drawn.update_layout(margin={"t": 40, "l": 10, "r": 10, "b": 10})
+    drawn.update_layout(margin={"t": 80, "l": 10, "r": 10, "b": 10})
     drawn.update_xaxes(automargin=True).update_yaxes(automargin=True)
     shown = interactive.darkened(drawn) if is_dark() else drawn
     st.plotly_chart(shown, theme=None, key=f"figure_{name}", config={"displaylogo": False})

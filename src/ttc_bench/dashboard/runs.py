@@ -14,7 +14,7 @@ from ttc_bench.reporting.run_choice import KeptRun, by_run, readable, run_line
 KEY = "run"
 """Its name in the address."""
 
-_REMEMBERED = "run that was chosen"
+_TOLD = "run that the address was given"
 
 
 class Run(NamedTuple):
@@ -52,17 +52,15 @@ def chosen(store: Store) -> Store:
     runs = _runs(store, store.place("kept_settings"), store.place("all_scores"))
     if not runs:
         return store
-    _preset(list(runs))
+    _follow_address(list(runs))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox(
-            "Run", list(runs), index=None, required=True, key=KEY, bind="query-params", width=330
-        )
-        run = runs[str(name)]
+        name = str(st.selectbox("Run", list(runs), key=KEY, width=330))
         last = next(iter(runs))
         older = "" if name == last else f" Not the last run, which is {last}."
-        st.caption(plain(f"{run.line}.{older}"))
-    st.session_state[_REMEMBERED] = name
-    return store if run.folder is None else store.at(run.folder)
+        st.caption(plain(f"{runs[name].line}.{older}"))
+    st.query_params[KEY] = st.session_state[_TOLD] = name
+    folder = runs[name].folder
+    return store if folder is None else store.at(folder)
 
 
 def last_line(store: Store) -> str:
@@ -71,16 +69,20 @@ def last_line(store: Store) -> str:
     return next((f"Run {name}, {run.line}." for name, run in runs.items()), "")
 
 
-def _preset(names: list[str]) -> None:
-    """Choose the run that was chosen on another page, or the last one, where none is named."""
+def _follow_address(names: list[str]) -> None:
+    """Choose the run that the address names; where it names none, that of the page before.
+
+    A widget that is bound to the address leaves it out while it is the first one, so that another
+    run would be shown there tomorrow.
+    """
     import streamlit as st
 
-    asked = st.session_state.get(KEY) or st.query_params.get(KEY)
-    if asked in names:
-        return
-    before = st.session_state.get(_REMEMBERED)
-    st.session_state[KEY] = before if before in names else names[0]
-    if asked:
+    asked, before = st.query_params.get(KEY), st.session_state.get(_TOLD)
+    if asked in names and asked != before:
+        st.session_state[KEY] = asked
+    if st.session_state.get(KEY) not in names:
+        st.session_state[KEY] = before if before in names else names[0]
+    if asked and asked not in names:
         st.info(plain(f"No run {asked} is kept here; shown is {st.session_state[KEY]}."))
 
 

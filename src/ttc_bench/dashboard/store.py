@@ -66,6 +66,7 @@ class Store:
         other = copy(self)
         # One configuration and one connection for all of them.
         other._catalog, other._duckdb, other.run = self._catalog, self._duckdb, run
+        atexit.register(other.__dict__.pop, "_duckdb", None)
         return other
 
     @cached_property
@@ -93,7 +94,7 @@ class Store:
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
         # What outlives the interpreter is told by DuckDB as a leak, in the terminal.
-        atexit.register(connection.close)
+        atexit.register(self.__dict__.pop, "_duckdb", None)
         return connection
 
     def parameters(self, name: str) -> Any:

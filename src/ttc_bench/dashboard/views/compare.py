@@ -60,15 +60,15 @@ def _table(store: Store) -> None:
     names = [spec.name for spec in all_metrics() if spec.name in there]
     with st.container(horizontal=True):
         policies = _chosen_policies(parts.variant_names(store, scope))
-        metrics = st.multiselect(
-            "Metrics",
-            names,
-            [name for name in METRICS if name in names],
-            key="metrics",
-            bind="query-params",
-            format_func=label,
-        )
         statistic = parts.choice("Figure", list(STATISTICS), "figure", every=False)
+    metrics = st.multiselect(
+        "Metrics",
+        names,
+        [name for name in METRICS if name in names],
+        key="metrics",
+        bind="query-params",
+        format_func=label,
+    )
     table = _figures(
         store, store.place("all_scores"), scope, tuple(metrics), str(statistic),
         parts.aggregate_params(store),
@@ -98,8 +98,8 @@ def _plots(store: Store) -> None:
 
     known, params = parts.questions(store), parts.aggregate_params(store)
     by_title = {plot.title: plot for plot in plots()}
+    title = parts.choice("Plot", list(by_title), "plot", every=False)
     with st.container(horizontal=True):
-        title = parts.choice("Plot", list(by_title), "plot", every=False)
         benchmark = parts.choice("Benchmark", sorted(set(known["benchmark"])), "benchmark")
         policies = _chosen_policies(parts.variant_names(store, Scope(str(known["model"].iloc[0]))))
     plot = by_title[str(title)]
@@ -182,7 +182,7 @@ def _changes(store: Store, compared: ComparedRuns) -> None:
     st.text("\n".join(changes.headlines(changed)))
     parts.show(CHANGES_PLOT.describe(changed), CHANGES_PLOT.name)
     st.caption(CHANGES_PLOT.caption)
-    parts.table(changed)
+    parts.table(changed.assign(metric=changed["metric"].map(label)))
     parts.downloads(changed, "changes")
     with st.expander("Settings that differ"):
         parts.table(run_changes.changed_settings(compared))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
@@ -38,6 +39,12 @@ NARROW = 600
 """Width of all panels on a narrow page: names that would cover something there are in the legend
 alone."""
 
+GAP = 110
+"""Height between two rows of panels, in which axis and title stand."""
+
+TITLE_LETTER = 9.0
+"""Width of a letter of a title."""
+
 LETTER, LINE = 6.8, 17
 """Width of a letter and height of a line of a name beside its dot."""
 
@@ -57,7 +64,8 @@ def draw(figure: Figure, title: str) -> Any:
         rows=rows,
         cols=columns,
         shared_yaxes=True,
-        subplot_titles=[panel.title or " " for panel in first] or [figure.empty],
+        vertical_spacing=min(0.3, GAP / (PIXELS * figure.size[1])) / rows,
+        subplot_titles=[_wrapped(panel.title, columns) for panel in first] or [figure.empty],
     )
     if not first:
         drawn.update_xaxes(visible=False)
@@ -81,7 +89,13 @@ def draw(figure: Figure, title: str) -> Any:
         height=(PIXELS * figure.size[1] + 40) * rows + MARGIN + LEGEND * lines,
         font={"color": INK, "size": 12},
         hoverlabel={"namelength": -1},
-        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "traceorder": "reversed",
+        },
         violingap=0.1,
     )
     if figure.colour_title:
@@ -92,9 +106,15 @@ def draw(figure: Figure, title: str) -> Any:
     return drawn
 
 
+def _wrapped(title: str, columns: int) -> str:
+    """Return a title in lines that a narrow page has room for."""
+    lines = textwrap.wrap(title, int(NARROW / columns / TITLE_LETTER), break_on_hyphens=False)
+    return "<br>".join(lines) or " "
+
+
 def _axes(drawn: Any, panel: Panel, place: Mapping[str, int]) -> None:
     """Draw the axes of a panel; names go from the top down, a title stands in the first column."""
-    drawn.update_xaxes(**_axis(panel.x), **place)
+    drawn.update_xaxes(**_axis(panel.x), **_ticks(panel), **place)
     drawn.update_yaxes(**_axis(panel.y), **place)
     if panel.y.names:
         drawn.update_yaxes(autorange="reversed", **place)
@@ -130,11 +150,31 @@ def _axis(axis: Axis) -> dict[str, Any]:
         names = list(axis.names)
         return {"type": "category", "categoryorder": "array", "categoryarray": names}
     kind = {"type": "linear" if axis.scale == "linear" else "log", "title": axis.title}
+    return {**kind, "zeroline": axis.centred, "zerolinecolor": FAINT}
+
+
+def _ticks(panel: Panel) -> dict[str, Any]:
+    """Return the ticks of an x axis: of a logarithmic one at 1, 2, 5 where it is long enough."""
+    if panel.x.scale == "doublings":
+        return {"tickvals": [2**power for power in range(12)]}
+    if panel.x.scale == "linear":
+        return {}
+    values = [float(v) for mark in panel.marks for v in _along_x(mark) if v > 0]
+    ratio = max(values, default=1.0) / min(values, default=1.0)
     # Without a format Plotly writes the digits alone between powers of ten: 2 for 0.2, and for 20.
-    ticks: dict[str, Any] = {"tickformat": "~g"} if axis.scale == "decades" else {}
-    if axis.scale == "doublings":
-        ticks = {"tickvals": [2**power for power in range(12)]}
-    return {**kind, **ticks, "zeroline": axis.centred, "zerolinecolor": FAINT}
+    return {"tickformat": "~g", "dtick": None if ratio < 8 else "D2" if ratio < 1e4 else 1}
+
+
+def _along_x(mark: Any) -> Sequence[Any]:
+    """Return where a mark is along the x axis."""
+    match mark:
+        case Dots():
+            return [dot.x for dot in mark.dots if not isinstance(dot.x, str)]
+        case Line():
+            return mark.x
+        case Violin():
+            return list(mark.values)
+    return []
 
 
 def _menu(drawn: Any, figure: Figure, choices: list[int]) -> None:
@@ -147,7 +187,11 @@ def _menu(drawn: Any, figure: Figure, choices: list[int]) -> None:
             "method": "update",
             "args": [
                 {"visible": [other == choice for other in choices]},
-                {f"{axis}.title.text": view.x.title for axis in axes},
+                {
+                    f"{axis}.{name}": value
+                    for axis in axes
+                    for name, value in (("title.text", view.x.title), *_ticks(view).items())
+                },
             ],
         }
         for choice, view in views.items()
@@ -181,6 +225,8 @@ def _sides(panel: Panel, dots: Sequence[Dot], width: float) -> dict[str, str]:
     across = _scaled(panel.x, [float(dot.x) for dot in dots], width)
     up = _scaled(panel.y, [float(dot.y) for dot in dots], PIXELS * 3.0)
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in zip(across, up, strict=True)]
+    taken += [(x - 1, -math.inf, x + 1, math.inf)
+              for dot, x in zip(dots, across, strict=True) if dot.interval]  # fmt: skip
     sides: dict[str, str] = {}
     for dot, x, y in zip(dots, across, up, strict=True):
         length = LETTER * len(dot.name)
