@@ -435,6 +435,8 @@ def test_what_an_object_holds_is_named_by_a_dotted_column_or_told(tmp_path: Path
     assert sample.references == ("[1, 2]",)
     (sample,) = load(written(path, [{"question": "q", "gold": '["a"]'}]), reward="exact")
     assert sample.references == ('["a"]',)
+    (sample,) = load(written(path, [{"question": "q", "gold": False}]), reward="contains")
+    assert sample.references == ("false",), "no is in many a sentence"
 
 
 def test_messages_take_context_and_choices_unless_they_say_them(tmp_path: Path) -> None:

@@ -223,10 +223,10 @@ def references_of(cells: Cells, pattern: str | None, reward: str | None) -> tupl
     return tuple(mark for mark in marks if mark is not None)
 
 
-_SAID = frozenset({None, "normalised", "contains", "token_f1"})
-"""Rewards (or none yet) by which an answer is said in words."""
+_SAID = frozenset({None, "normalised", "token_f1"})
+"""Rewards (or none yet) that compare whole answers in words: "yes" says what "true" does."""
 
-_READ = _SAID | {"choice", "math", "numeric"}
+_READ = _SAID | {"choice", "contains", "math", "numeric"}
 """Rewards by which a gold answer is read: by all others it is what its cell says, to the letter."""
 
 

@@ -334,8 +334,10 @@ def _tell_readings(drafts: Sequence[Draft], params: QuestionsParams, numbers: st
             *(params.name, commas[0], params.name),
         )
     for draft in [d for d in drafts if {"nan", "NaN", "NaT", "<NA>"} & set(d.golds)][:1]:
-        what = (params.name, draft.cells.row.number, draft.golds[0])
-        logger.warning("%s: the reference of row %d is the text %r: is it missing?", *what)
+        row, gold = draft.cells.row.number, draft.golds[0]
+        logger.warning(
+            "%s: the reference of row %d is the text %r: is it missing?", params.name, row, gold
+        )
     listed = [d for d in drafts if isinstance(d.cells.value("reference"), str) and d.golds[1:]]
     if listed:
         what = (params.name, listed[0].cells.row.number, len(listed), listed[0].golds)

@@ -32,7 +32,7 @@ from ttc_bench.benchmarks.scoring.readers import (
     unmarked,
     vote,
 )
-from ttc_bench.benchmarks.scoring.text import token_f1
+from ttc_bench.benchmarks.scoring.text import normalise, token_f1
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params
 
@@ -158,6 +158,9 @@ def _regex(answer: str, gold: str) -> bool:
 
 @_rule("token_f1", canonical=vote)
 def _token_f1(answer: str, gold: str) -> float:
+    """What of both is nothing but articles and punctuation ("A", "-") is compared as a phrase."""
+    if not normalise(gold):
+        return float(phrase(answer) == phrase(gold))
     return token_f1(cleaned(answer), cleaned(gold))
 
 

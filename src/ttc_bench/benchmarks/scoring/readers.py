@@ -6,6 +6,7 @@ that equal answers are equal and have one vote, and ``None`` where there is no r
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import unicodedata
@@ -53,6 +54,7 @@ _TAG = re.compile(
 )
 """A tag of HTML as models write it; "a<b and c>d" holds none."""
 
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]\w{1,30});")
 _CLOSED = re.compile(r"</(\w+)\s*>")
 _RAISED = re.compile(r"<sup>\s*([^<>]*?)\s*</sup>", re.IGNORECASE)
 _EMPHASIS = re.compile(
@@ -141,6 +143,7 @@ def unmarked(answer: str) -> str:
 
 
 def _untagged(answer: str) -> str:
+    answer = _ENTITY.sub(lambda sign: html.unescape(sign[0]), answer)
     if "<" not in answer:
         return answer
     closed = {name.lower() for name in _CLOSED.findall(answer)} | {"br"}
@@ -179,6 +182,9 @@ def phrase(answer: str) -> str | None:
     body = ungrouped(cleaned(answer))
     if is_figure(body) and "," not in body:
         return figure(body)
+    if (quantity := figure(body)) != body:
+        # "5 kg" is "5kg", as it is for votes.
+        return quantity.casefold()
     words = _SOFT.sub(" ", unicodedata.normalize("NFC", body).casefold()).split()
     return " ".join(words[1:] if words[1:] and words[0] in _ARTICLES else words) or body or None
 
