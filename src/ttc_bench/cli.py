@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import gc
 import re
 import signal
 import threading
@@ -22,6 +21,7 @@ from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
 from ttc_bench.errors import UserError, told
+from ttc_bench.hooks.garbage import GARBAGE
 from ttc_bench.hooks.progress import PROGRESS
 from ttc_bench.hooks.tracking import end_runs
 from ttc_bench.params import unknown
@@ -102,7 +102,7 @@ class Run(Told):
         """Check the pipeline names, then run in the project's folder: paths are from there."""
         warnings.filterwarnings("ignore", "Option '--pipeline'", KedroDeprecationWarning)
         PROGRESS.begin("reading the project")
-        _spare_collections()
+        GARBAGE.spare()
         requested = [ctx.params.get("pipeline"), *(ctx.params.get("pipelines") or ())]
         try:
             with _terminable(ctx.params.get("runner")):
@@ -178,11 +178,6 @@ def _undisturbed() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _spare_collections() -> None:
-    """Look for garbage less often: a tenth of a run went by in looking through its libraries."""
-    gc.set_threshold(100_000, 50, 100)
 
 
 def _project_folder(conf_source: str | None) -> Path:

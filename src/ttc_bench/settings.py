@@ -3,6 +3,7 @@
 import kedro_mlflow  # noqa: F401  (raises its log level on import; quieten lowers it)
 
 from ttc_bench.hooks.credentials import Credentials
+from ttc_bench.hooks.garbage import GARBAGE
 from ttc_bench.hooks.live import Live
 from ttc_bench.hooks.next_steps import NextSteps
 from ttc_bench.hooks.occupancy import Occupancy
@@ -20,6 +21,7 @@ quieten()
 # Of hooks that come first, the last one named is the first: checks, then the place, then MLflow.
 HOOKS = (
     Credentials(),
+    GARBAGE,
     Live(),
     NextSteps(),
     Parameters(),

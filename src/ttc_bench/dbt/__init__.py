@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextvars import copy_context
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -168,6 +170,9 @@ def _manifest(database: str) -> Manifest:
     return manifest
 
 
+atexit.register(_manifest.cache_clear)
+
+
 def _kept_manifests() -> Path:
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(caches) / "ttc_bench" / "dbt"
@@ -222,7 +227,8 @@ def _dbt(
     settings = {"TTC_BENCH_WAREHOUSE": str(warehouse), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
     try:
         with _environment(settings):
-            return _ended(dbtRunner(manifest).invoke(arguments))
+            # What dbt leaves in its context would keep DuckDB's objects until the process ends.
+            return _ended(copy_context().run(dbtRunner(manifest).invoke, arguments))
     finally:
         # The adapter keeps the file open, and locked, as long as the process lives.
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
