@@ -48,6 +48,23 @@ KedroRun = Callable[..., Result]
 Answer = Callable[..., tuple[Outcome, Session]]
 
 
+LONGEST = (
+    *("tests/test_extending.py", "tests/pipelines/test_slices.py", "tests/dashboard/"),
+    *("tests/workers/", "tests/engines/hosted/", "tests/reference/", "tests/hooks/"),
+    *("tests/test_resume.py", "tests/pipelines/", "tests/reporting/", "tests/engines/"),
+)
+"""Where the long tests are, the longest file first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files: at the end, no worker waits for another one's."""
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, start in enumerate(LONGEST) if item.nodeid.startswith(start)), 99)
+
+    items.sort(key=place)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switch of the test that takes minutes."""
     parser.addoption("--whole-split", action="store_true", help="check every sample of the split")

@@ -474,11 +474,16 @@ def test_the_decoding_runs_its_own_loop(grown: Grown) -> None:
     assert not (plain == own).any(), "the first token is another one in every answer"
 
 
-def test_the_plot_is_drawn_and_in_the_report(grown: Grown) -> None:
+def test_the_plot_is_drawn_saved_shown_and_logged(grown: Grown) -> None:
     reports = grown.project / "data" / "08_reporting"
     assert (reports / "plots" / "words.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((reports / "plots" / "words.json").read_text())["data"]
-    assert "Words by response" in (reports / "report.html").read_text()
+    (trace,) = json.loads((reports / "plots" / "words.json").read_text())["data"]
+    assert trace["y"] == grown.table("08_reporting/all_scores")["response_words"].to_list()
+    assert "<h3>Words by response</h3>" in (reports / "report.html").read_text()
+    logged = {path.name for path in (grown.project / "data").rglob("words_plot.*")}
+    assert logged == {"words_plot.png"}
+    pages = (grown.project / "data/mlflow").rglob("plots.html")
+    assert ['id="words_plot"' in page.read_text() for page in pages] == [True]
 
 
 def test_the_mart_is_stored(grown: Grown) -> None:

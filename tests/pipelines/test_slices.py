@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import orjson
@@ -28,19 +29,17 @@ from ttc_bench.policies import policies
 PARAMS = "--params=limit=1,benchmarks=[crm_sim],score.families={bert_score: false}"
 INGEST = ("--pipeline=ingest_benchmarks", PARAMS)
 
-ALONE = {
-    "a tag": ("--pipeline=kv_cache", "--tags=kv_cache"),
-    "a namespace": ("--namespaces=kv_cache",),
-    "its nodes": (
-        "--nodes=kv_cache.static.generate,kv_cache.static.score"
-        ",kv_cache.cosine.generate,kv_cache.cosine.score",
-    ),
-    "from a node to a node": (
-        "--from-nodes=kv_cache.static.generate,kv_cache.cosine.generate",
-        "--to-nodes=kv_cache.static.score,kv_cache.cosine.score",
-    ),
+NODES = [f"kv_cache.{variant}.{stage}" for variant in ("static", "cosine")
+         for stage in ("generate", "score")]  # fmt: skip
+"""Of one policy."""
+
+ALONE: dict[str, dict[str, Any]] = {
+    "a tag": {"tags": ["kv_cache"]},
+    "a namespace": {"node_namespaces": ["kv_cache"]},
+    "its nodes": {"node_names": NODES},
+    "from a node to a node": {"from_nodes": NODES[::2], "to_nodes": NODES[1::2]},
 }
-"""Ways to ask for the nodes of one policy."""
+"""Ways to ask for them, as Kedro's options are passed on."""
 
 
 def written(project: Path, kind: str) -> list[str]:
@@ -49,9 +48,14 @@ def written(project: Path, kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("way", ALONE)
-def test_one_policy_runs_alone(way: str, kedro_run: KedroRun, project: Path) -> None:
+def test_one_policy_is_selected_alone(way: str) -> None:
+    pipeline = register_pipelines()["__default__"].filter(**ALONE[way])
+    assert {node.name for node in pipeline.nodes} == set(NODES)
+
+
+def test_one_policy_runs_alone(kedro_run: KedroRun, project: Path) -> None:
     assert kedro_run(*INGEST).exit_code == 0
-    result = kedro_run(*ALONE[way], PARAMS)
+    result = kedro_run("--namespaces=kv_cache", PARAMS)
     assert result.exit_code == 0, result.output
     assert written(project, "scores") == ["kv_cache.cosine", "kv_cache.static"]
     assert written(project, "responses") == written(project, "scores")
