@@ -137,8 +137,9 @@ class KVCache:
 
     def row_nbytes(self) -> int:
         """Return the bytes of the filled part of one row, over all layers."""
-        filled = self.keys[0][0, :, : self.held]
-        return 2 * self.shape.layers * filled.numel() * filled.element_size()
+        shape = self.shape
+        elements = shape.kv_heads * self.held * shape.head_dim
+        return 2 * shape.layers * elements * shape.dtype.itemsize
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """Store the new keys and values and return the attention output.

@@ -96,29 +96,43 @@ class Linear:
         packs = usable and (copies or self._size <= MAX_PACKED)
         self._packed = pack(product) if packs else None
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is a copy for single rows."""
+        return self._transposed is not None
+
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Return the product, plus ``residual`` if given, shape ``(..., outputs)``."""
         rows = x.numel() // self._inputs
         if self._transposed is None:
             product = self._stored(x, rows)
         elif rows == 1:
-            return self._row(x, self._transposed, residual)
+            added = None if residual is None else residual.view(1, self._outputs)
+            product = self.row(x.view(1, self._inputs), added)
+            return product.view(*x.shape[:-1], self._outputs)
         else:
             product = self._rows(x, self._transposed, rows)
         return product if residual is None else residual + product
 
-    def _row(self, x: Tensor, transposed: Tensor, residual: Tensor | None) -> Tensor:
-        """Multiply one row; norm, product and sum are one kernel and a number."""
-        row = x.view(1, self._inputs)
-        scale = 1.0 if self.norm is None else self.norm.scale(row[0])
-        added = self.bias if residual is None else residual.view(1, self._outputs)
+    def row(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Multiply one row by the copy made for it; norm, product and sum are one kernel.
+
+        Args:
+            x: Shape ``(1, inputs)``.
+            residual: Shape ``(1, outputs)``.
+
+        Returns:
+            Shape ``(1, outputs)``.
+        """
+        assert self._transposed is not None
+        scale = 1.0 if self.norm is None else self.norm.scale(x[0])
+        added = self.bias if residual is None else residual
         if added is None:
-            product = torch.addmm(self._none, row, transposed, beta=0, alpha=scale)
-        else:
-            product = torch.addmm(added, row, transposed, alpha=scale)
+            return torch.addmm(self._none, x, self._transposed, beta=0, alpha=scale)
+        product = torch.addmm(added, x, self._transposed, alpha=scale)
         if residual is not None and self.bias is not None:
             product += self.bias
-        return product.view(*x.shape[:-1], self._outputs)
+        return product
 
     def _rows(self, x: Tensor, transposed: Tensor, rows: int) -> Tensor:
         if self.norm is not None:

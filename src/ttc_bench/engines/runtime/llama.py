@@ -58,6 +58,7 @@ class Pass:
         mask: Attention mask, or ``None`` (see `KVCache.attend`).
         cache: The cache that the pass extends.
         prefill: The pass belongs to the prompt.
+        is_row: It is one token of one sequence, and the products have a way of their own for it.
     """
 
     hidden: Tensor
@@ -66,6 +67,7 @@ class Pass:
     mask: Tensor | None
     cache: KVCache
     prefill: bool
+    is_row: bool
 
 
 class LlamaRunner:
@@ -146,7 +148,8 @@ class LlamaRunner:
         self._threads.use_for(cache.rows * work)
         cos, sin = self._rope.at(cache.positions(count))
         hidden = F.embedding(tokens, self._embedding.weight)
-        return Pass(hidden, cos, sin, cache.mask(count), cache, prefill)
+        is_row = self._head.has_rows and tokens.numel() == 1
+        return Pass(hidden, cos, sin, cache.mask(count), cache, prefill, is_row)
 
     def run(self, step: Pass, first: int = 0, last: int | None = None) -> None:
         """Run layers ``first`` to ``last - 1`` (all of them by default) of a pass."""
@@ -304,20 +307,32 @@ class FusedLayer:
             return self._original(hidden, *args, **rest)
         q, k, v = self.project(hidden, step)
         seen = step.cache.attend(self._index, q, k, v, step.mask)
+        if step.is_row:
+            return self._row_of(seen, hidden[0]).unsqueeze(0)
         hidden = self._out(seen.transpose(1, 2).flatten(2), hidden)
         gate, up = self._gate_up(hidden).chunk(2, dim=-1)
         return self._down(F.silu(gate).mul_(up), hidden)
 
+    def _row_of(self, seen: Tensor, row: Tensor) -> Tensor:
+        """Return what follows the attention, for one row: a fifth of a pass is making views."""
+        row = self._out.row(seen.reshape(1, -1), row)
+        gate, up = self._gate_up.row(row).chunk(2, dim=-1)
+        return self._down.row(F.silu(gate).mul_(up), row)
+
     def project(self, hidden: Tensor, step: Pass) -> tuple[Tensor, Tensor, Tensor]:
         """Return rotated queries, rotated keys and values, each ``(rows, heads, t, head_dim)``."""
-        rows, count, _ = hidden.shape
+        if step.is_row:
+            mixed = self._qkv.row(hidden[0]).view(1, -1, 1, self._head_dim)
+        else:
+            rows, count, _ = hidden.shape
+            mixed = self._qkv(hidden).view(rows, count, -1, self._head_dim).transpose(1, 2)
         both = self._heads + self._kv_heads
-        mixed = self._qkv(hidden)
-        mixed = mixed.view(rows, count, -1, self._head_dim).transpose(1, 2)
-        rotated = mixed[:, :both]
+        rotated = mixed.narrow(1, 0, both)
         swapped = rotated.roll(self._head_dim // 2, -1)
         rotated = torch.addcmul(rotated * step.cos, swapped, step.sin)
-        return rotated[:, : self._heads], rotated[:, self._heads :], mixed[:, both:]
+        queries = rotated.narrow(1, 0, self._heads)
+        keys = rotated.narrow(1, self._heads, self._kv_heads)
+        return queries, keys, mixed.narrow(1, both, self._kv_heads)
 
 
 def fuse(*parts: nn.Linear) -> tuple[Tensor, Tensor | None]:
