@@ -351,6 +351,8 @@ class Grown:
         self.touched = {name: add(self.project, part) for name, part in PARTS.items()}
         add(self.project, USER)
         shutil.copytree(self.project, self.other, symlinks=True)
+        self.said: list[str] = []
+        """What its runs printed."""
 
     def output(self, *arguments: str) -> str:
         """Run Python in the copy and return what it prints."""
@@ -392,9 +394,15 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Grown:
         ),
         start(copy.other, "-m", "kedro", "run", "--env=parrot", "--pipeline=baseline"),
     ]
-    for run in runs:
-        printed(run)
+    copy.said = [printed(run) for run in runs]
     return copy
+
+
+def test_a_run_says_last_what_to_open_and_its_libraries_end_in_silence(grown: Grown) -> None:
+    for output in grown.said:
+        assert "report.html" in "\n".join(output.strip().splitlines()[-6:])
+        assert "nanobind" not in output
+        assert "Exception ignored" not in output
 
 
 def test_readme_counts_what_each_part_changes(grown: Grown) -> None:

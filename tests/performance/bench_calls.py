@@ -1,11 +1,12 @@
-"""What a call costs outside the model: requests, journal, tokenizer, sampling, bill.
+"""What a call costs outside the model: requests, journal, tokenizer, bill.
 
     python tests/performance/bench_calls.py [--jobs 8] [--profile]
 
 Runs ``speculative.step``, which spends 11 to 15 calls on a response, with a journal on disk. The
-time of every forward pass is taken off the time of its call; what is left is printed as the median
-over all calls, apart for those that write and those that read (the verifier), and once more for
-the same calls replayed.
+time of every forward pass is taken off the time of its call, and so is that of choosing each token
+and of looking for its end, which is printed apart; what is left is printed as the median over all
+calls, apart for those that write and those that read (the verifier), and once more for the same
+calls replayed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.benchmarks.base import Prompting
 from ttc_bench.engines.local import LocalEngine, LocalModels
+from ttc_bench.engines.runtime.context import DecodeContext
 from ttc_bench.engines.runtime.llama import LlamaRunner
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.session import Session
@@ -35,13 +37,18 @@ REFERENCE = Path(__file__).parents[2] / "data" / "06_models" / "reference"
 PASSES = ("begin", "run", "logits", "finish")
 
 
-class ModelClock:
-    """Adds up the time that the runners of this process spend in forward passes."""
+class Clock:
+    """Adds up the time that methods of this process spend, each outermost call once.
 
-    def __init__(self) -> None:
+    Args:
+        owner: Their class.
+        names: What they are called.
+    """
+
+    def __init__(self, owner: type, *names: str) -> None:
         self.spent_s = 0.0
-        for name in PASSES:
-            setattr(LlamaRunner, name, self._timed(getattr(LlamaRunner, name)))
+        for name in names:
+            setattr(owner, name, self._timed(getattr(owner, name)))
 
     def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any, **named: Any) -> Any:
@@ -57,18 +64,22 @@ class TimedSession(Session):
     """A session that notes what each of its calls costs outside the model.
 
     Attributes:
-        clock: The clock of the model.
-        outside_s: Seconds of every call, by ``complete`` and ``verify``.
+        clocks: Those of the model and of its tokens.
+        outside_s: Seconds of every call outside both, by ``complete`` and ``verify``.
+        token_s: Seconds that each ``complete`` took for its tokens.
         tokens: Tokens written by each ``complete``.
     """
 
-    clock: ModelClock
+    clocks: tuple[Clock, Clock]
     outside_s: dict[str, list[float]]
+    token_s: list[float]
     tokens: list[int]
 
     async def complete(self, request: Any) -> Any:
         """Time a completion."""
+        before_s = self.clocks[1].spent_s
         completions = await self._timed("complete", super().complete(request))
+        self.token_s.append(self.clocks[1].spent_s - before_s)
         self.tokens.append(sum(len(c.token_ids) for c in completions))
         return completions
 
@@ -77,10 +88,10 @@ class TimedSession(Session):
         return await self._timed("verify", super().verify(*arguments))
 
     async def _timed(self, name: str, call: Awaitable[Any]) -> Any:
-        start_s, model_s = time.perf_counter(), self.clock.spent_s
+        start_s, inside_s = time.perf_counter(), sum(clock.spent_s for clock in self.clocks)
         result = await call
-        model_s = self.clock.spent_s - model_s
-        self.outside_s[name].append(time.perf_counter() - start_s - model_s)
+        inside_s = sum(clock.spent_s for clock in self.clocks) - inside_s
+        self.outside_s[name].append(time.perf_counter() - start_s - inside_s)
         return result
 
 
@@ -91,15 +102,16 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     paths = {role: str(REFERENCE / role) for role in ("target", "draft", "verifier")}
-    engine, clock, jobs = LocalModels(**paths).build(), ModelClock(), test_jobs(options.jobs)
-    asyncio.run(answer(engine, Journal(), jobs[0], clock))
+    engine, jobs = LocalModels(**paths).build(), test_jobs(options.jobs)
+    clocks = Clock(LlamaRunner, *PASSES), Clock(DecodeContext, "step")
+    asyncio.run(answer(engine, Journal(), jobs[0], clocks))
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "journal.jsonl")
         if options.profile:
-            profile(lambda: measure("computed", engine, journal, jobs, clock))
+            profile(lambda: measure("computed", engine, journal, jobs, clocks))
         else:
-            measure("computed", engine, journal, jobs, clock)
-        measure("replayed", engine, journal, jobs, clock)
+            measure("computed", engine, journal, jobs, clocks)
+        measure("replayed", engine, journal, jobs, clocks)
 
 
 def profile(work: Callable[[], None]) -> None:
@@ -113,25 +125,33 @@ def profile(work: Callable[[], None]) -> None:
 
 
 def measure(
-    name: str, engine: LocalEngine, journal: Journal, jobs: list[Job], clock: ModelClock
+    name: str,
+    engine: LocalEngine,
+    journal: Journal,
+    jobs: list[Job],
+    clocks: tuple[Clock, Clock],
 ) -> None:
     """Answer all jobs and print what a call costs outside the model."""
-    sessions = [asyncio.run(answer(engine, journal, job, clock)) for job in jobs]
+    sessions = [asyncio.run(answer(engine, journal, job, clocks)) for job in jobs]
     for kind in ("complete", "verify"):
         outside = [s for session in sessions for s in session.outside_s[kind]]
-        tokens = [n for session in sessions for n in session.tokens] if kind == "complete" else [0]
         print(
             f"{name:9s} {kind:9s} {len(outside):4d} calls, outside the model"
             f" {1e3 * statistics.median(outside):.2f} ms (median),"
-            f" {1e3 * statistics.quantiles(outside, n=10)[0]:.2f} ms (10th percentile),"
-            f" {statistics.mean(tokens):.1f} tokens a call"
+            f" {1e3 * statistics.quantiles(outside, n=10)[0]:.2f} ms (10th percentile)"
         )
+    tokens = sum(n for session in sessions for n in session.tokens)
+    spent_s = sum(s for session in sessions for s in session.token_s)
+    print(f"{name:9s} {tokens} tokens, {1e6 * spent_s / tokens:.0f} microseconds each to choose")
 
 
-async def answer(engine: LocalEngine, journal: Journal, job: Job, clock: ModelClock) -> Any:
+async def answer(
+    engine: LocalEngine, journal: Journal, job: Job, clocks: tuple[Clock, Clock]
+) -> Any:
     """Answer one job; return its session."""
     session = TimedSession(engine, journal, job)
-    session.clock, session.outside_s, session.tokens = clock, {"complete": [], "verify": []}, []
+    session.clocks, session.outside_s = clocks, {"complete": [], "verify": []}
+    session.token_s, session.tokens = [], []
     await Step().answer(session)
     return session
 
