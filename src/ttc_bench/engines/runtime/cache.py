@@ -218,6 +218,10 @@ class KVCache:
         return last
 
 
+_NOTHING = torch.zeros(1)
+"""What a product is added to that is not added to anything."""
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Return scaled dot-product attention; without a mask several queries are causal.
 
@@ -239,8 +243,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 def _attend_once(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Attend with one query per head; heads that share keys are rows of one product."""
     rows, kv_heads, keys, size = k.shape
-    queries = q.reshape(rows * kv_heads, -1, size) * size**-0.5
-    scores = torch.bmm(queries, k.flatten(0, 1).transpose(1, 2))
+    queries = q.reshape(rows * kv_heads, -1, size)
+    kept = k.flatten(0, 1).transpose(1, 2)
+    scores = torch.baddbmm(_NOTHING, queries, kept, beta=0, alpha=size**-0.5)
     if mask is not None:
         scores.view(rows, -1, 1, keys).add_(mask)
     return torch.bmm(scores.softmax(-1), v.flatten(0, 1)).view(q.shape)
