@@ -30,7 +30,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / ".docker"
-PACKAGES = "python3.11,python3.11-venv,python-is-python3,ca-certificates"
+PACKAGES = ("python3.11", "python3.11-venv", "python-is-python3", "ca-certificates")
 START_S = 120.0
 RUN = "kedro run --pipeline=baseline --params=limit=2,timing.jobs=0"
 
@@ -85,6 +85,16 @@ def folder() -> Iterator[Path]:
             print(f"{place} is left: it has mounts")
         else:
             shutil.rmtree(place)
+
+
+def debian(base: Path, release: str, mirror: str) -> None:
+    """Make a minimal Debian with its Python."""
+    own = ["--variant=minbase", release, str(base), mirror]
+    print(f"debootstrap {shlex.join(own)}", flush=True)
+    subprocess.run(["debootstrap", *own], check=True, stdout=subprocess.DEVNULL)
+    shutil.copy("/etc/resolv.conf", base / "etc")
+    install = f"apt-get -qq update && apt-get -qq -y install {' '.join(PACKAGES)}"
+    Stage(base, {"DEBIAN_FRONTEND": "noninteractive"}).run("sh", "-c", install)
 
 
 def new_root(base: Path, name: str, binds: list[Path], stack: contextlib.ExitStack) -> Stage:
@@ -200,14 +210,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bind", type=Path, action="append", default=[])
     parser.add_argument("--mirror", default="http://deb.debian.org/debian")
+    parser.add_argument("--base", type=Path, help="such a Debian, from an earlier time")
     settings = parser.parse_args()
     release = re.search(r"FROM python:[\d.]+-slim-(\w+)", (DOCKER / "Dockerfile").read_text())
     assert release
     with folder() as place, contextlib.ExitStack() as stack:
         base = place / "base"
-        own = ["--variant=minbase", f"--include={PACKAGES}", release[1], str(base), settings.mirror]
-        print(f"debootstrap {shlex.join(own)}", flush=True)
-        subprocess.run(["debootstrap", *own], check=True, stdout=subprocess.DEVNULL)
+        if settings.base:
+            subprocess.run(["cp", "-a", str(settings.base), str(base)], check=True)
+        else:
+            debian(base, release[1], settings.mirror)
         stage, check = build(base, settings.bind, stack)
         serve(stage, check)
         print(RUN, flush=True)
