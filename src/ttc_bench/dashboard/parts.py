@@ -22,8 +22,16 @@ from ttc_bench.types import DataFrame
 
 EVERY = "all"
 
-CHIPS = "<style>.stMultiSelect [data-tag], .stMultiSelect [data-tag] * { color: #111111; }</style>"
-"""On a dark page Streamlit writes white on the light colour of a choice, which nobody can read."""
+UNCHANGED = ".token.unchanged { color: inherit !important; }"
+
+READABLE = {
+    "dark": f"{UNCHANGED} .stMultiSelect [data-tag], .stMultiSelect [data-tag] *"
+    " { color: #111111; }",
+    "light": f"{UNCHANGED} .token.inserted {{ color: #0b6b3a !important; }}"
+    " .token.deleted { color: #a3122b !important; }",
+}
+"""Where Streamlit's own colours have less contrast than WCAG 2.1 asks for (4.5): choices on a dark
+page, differences and trees of a search on a light one."""
 
 
 def plain(text: str) -> str:
