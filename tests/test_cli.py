@@ -71,6 +71,26 @@ BAD_INPUT = {
         ["--pipeline=speculative", "--params=benchmarks=[crmsim]"],
         ["unknown benchmark 'crmsim'", "'crm_sim'"],
     ),
+    "a benchmark that is a number": (
+        ["--pipeline=speculative", "--params=benchmarks=[1]"],
+        ["parameter benchmarks.0: input should be a valid string (got 1)"],
+    ),
+    "a policy that is a number": (
+        ["--pipeline=speculative", "--params=speculative=5"],
+        ["parameter speculative: input should be variants", "draft_model", "got 5"],
+    ),
+    "a benchmark without a list": (
+        ["--pipeline=speculative", "--params=benchmarks=crm_sim"],
+        ["parameter benchmarks: input should be a list, as [a, b] (got 'crm_sim')."],
+    ),
+    "names in the place of a list": (
+        ["--pipeline=speculative", "--params=benchmarks={a: 1}"],
+        ["configuration of parameters cannot be resolved"],
+    ),
+    "a source that is a number": (
+        ["--pipeline=speculative", "--params=sources.mine=5"],
+        ["unknown benchmark in sources 'mine'"],
+    ),
     "unknown family of metrics": (
         ["--pipeline=speculative", "--params=score.families.bert_scor=false"],
         ["unknown family in score.families 'bert_scor'", "'bert_score'"],
@@ -121,6 +141,14 @@ def test_bad_input_stops_before_any_generation(
             "conf/local/parameters.yml, line 2, column 1: did not find",
         ),
         ("conf/local/parameters.yml", "- 1", "parameters.yml holds no names with values"),
+        ("conf/local/parameters.yml", "on: 5\n1: {2: 3}", "unknown parameter 'True'"),
+        ("conf/local/parameters.yml", "speculative: {1: 2}", "variant of speculative '1'"),
+        (
+            "conf/local/parameters.yml",
+            "limit: 1\nlimit: 2",
+            "line 2, column 1: found duplicate key",
+        ),
+        ("conf/local/parameters.yml", "\tlimit: 1", "line 1, column 1: found character"),
         ("conf/local/parameters.yml", "limit: ${x}", "Interpolation key 'x' not found"),
         ("conf/local/catalog.yml", "x: 3", "Catalog entry 'x' is not a valid dataset"),
         ("conf/local/catalog.yml", "jobs: {type: json.JSONDataset}", "argument: 'filepath'"),

@@ -55,9 +55,9 @@ def close_matches(word: str, allowed: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""
 
 
-def unknown(kind: str, word: str, allowed: Iterable[str]) -> str:
+def unknown(kind: str, word: Any, allowed: Iterable[str]) -> str:
     """Return the line that names an unknown word, its close matches and what is allowed."""
-    names = sorted(allowed)
+    word, names = str(word), sorted(allowed)
     listed = ", ".join(names) or "none"
     return f"unknown {kind} {word!r}.{close_matches(word, names)} Allowed: {listed}."
 
@@ -105,7 +105,8 @@ def _line(model: type[BaseModel], fault: Mapping[str, Any], where: str) -> str:
         return f"parameter {path}: {unknown('key', str(fault['loc'][-1]), owner.model_fields)}"
     is_shown = fault["type"] != "missing" and not _may_be_secret(model, fault["loc"])
     given = f" (got {fault['input']!r})" if is_shown else ""
-    message = str(fault["msg"])
+    is_list = fault["type"] in ("tuple_type", "list_type")
+    message = "input should be a list, as [a, b]" if is_list else str(fault["msg"])
     return f"parameter {path}: {message[:1].lower()}{message[1:]}{given}."
 
 

@@ -94,7 +94,8 @@ class ConfigLoader(OmegaConfigLoader):
             settings: dict[str, Any] = super()._resolve_from_raw_config(
                 key, base_configs, env_configs, *others
             )
-        except OmegaConfBaseException as error:
+        except (OmegaConfBaseException, TypeError) as error:
+            # A list in the place of names with values is told as an error of types.
             told = " ".join(str(error).split())
             raise UserError(f"the configuration of {key} cannot be resolved: {told}.") from error
         if key == "mlflow":
@@ -271,7 +272,7 @@ def with_sources(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> Mappi
         asked: Those of the command line; if they name benchmarks, those are run.
     """
     own = _group(asked, "sources")
-    paths = [name for name, source in own.items() if "path" in (source or {})]
+    paths = [name for name in own if "path" in _group(own, name)]
     selected = settings.get("benchmarks")
     if not paths or "benchmarks" in asked:
         for name in own:
@@ -365,9 +366,10 @@ def _of_benchmarks(settings: Mapping[str, Any], faults: Faults) -> dict[str, Any
     selected = selected if isinstance(selected, list) else []
     for name in selected:
         if name not in names:
+            mine = name if _NAME.fullmatch(str(name)) else "mine"
             faults.append(
                 f"{unknown('benchmark', name, names)} A file of your own:"
-                f" sources.{name}.path=questions.csv."
+                f" sources.{mine}.path=questions.csv."
             )
     for name in (name for name in given if name not in names):
         needed = f" Questions of your own need sources.{name}.path." if given[name] else ""
@@ -414,6 +416,12 @@ def _of_policies(settings: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     points: dict[str, Any] = {}
     for policy in policies():
         group, names = _group(settings, policy), variants_of(policy)
+        if settings.get(policy) is not None and not isinstance(settings[policy], Mapping):
+            known = ", ".join(names)
+            faults.append(
+                f"parameter {policy}: input should be variants with their settings, of {known}"
+                f" (got {settings[policy]!r})."
+            )
         faults.check_names(f"variant of {policy}", group, names)
         points[policy] = {
             name: faults.parse(sweep, f"{policy}.{name}", group.get(name)) for name in names
