@@ -109,6 +109,18 @@ def test_the_store_of_a_newer_mlflow_is_told_in_a_line(empty_store: Path, tmp_pa
         settle_store(store, "ttc-bench", tmp_path, PLACE)
 
 
+@pytest.mark.parametrize("place", ["mlflow/mlflow.db", "mlflow"])
+def test_what_is_no_store_is_told_at_once(place: str, tmp_path: Path) -> None:
+    """MLflow would try for a minute."""
+    if place == "mlflow":
+        (tmp_path / place).write_text("a file")
+    else:
+        (tmp_path / place).mkdir(parents=True)
+    with pytest.raises(UserError, match="move it away") as raised:
+        settle_store(tmp_path / "mlflow" / "mlflow.db", "ttc-bench", tmp_path, PLACE)
+    assert str(tmp_path / place) in raised.value.message
+
+
 @pytest.mark.parametrize("length", [100, 5_000, -1])
 def test_a_store_that_is_cut_off_is_told_in_a_line(
     empty_store: Path, kedro_run: KedroRun, project: Path, length: int

@@ -131,6 +131,13 @@ def settle_store(store: Path, experiment: str, project: Path, artifacts: str | N
     Raises:
         UserError: If a newer MLflow wrote the database, or it cannot be read.
     """
+    for place, is_right in ((store.parent, Path.is_dir), (store, Path.is_file)):
+        if place.exists() and not is_right(place):
+            # MLflow would try for a minute, and tell of its own tries.
+            kind = "file" if place == store else "folder"
+            raise UserError(
+                f"{place} is no {kind}: move it away, and a new one begins with the next run."
+            )
     if not store.exists():
         return
     try:
