@@ -121,6 +121,14 @@ def test_what_is_no_store_is_told_at_once(place: str, tmp_path: Path) -> None:
     assert str(tmp_path / place) in raised.value.message
 
 
+def test_a_database_of_others_is_told(tmp_path: Path) -> None:
+    store = tmp_path / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(store)) as others:
+        others.execute("create table runs (a)")
+    with pytest.raises(UserError, match="is no store of MLflow"):
+        settle_store(store, "ttc-bench", tmp_path, PLACE)
+
+
 @pytest.mark.parametrize("length", [100, 5_000, -1])
 def test_a_store_that_is_cut_off_is_told_in_a_line(
     empty_store: Path, kedro_run: KedroRun, project: Path, length: int

@@ -210,8 +210,14 @@ def _upgrade(store: Path) -> None:
 
     utils: Any = untyped
     with closing(sqlite3.connect(store, timeout=30)) as connection:
-        if ("alembic_version", "version_num") not in _columns(connection):
+        columns = _columns(connection)
+        if not columns:
             return
+        if ("alembic_version", "version_num") not in columns:
+            raise UserError(
+                f"{store} is no store of MLflow: move it away, and a new one begins with the next"
+                " run."
+            )
         found = connection.execute("select version_num from alembic_version").fetchone()
     revision = str(found[0]) if found else ""
     if not found or revision == utils._get_latest_schema_revision():
