@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from tests.metrics.support import make_job
-from tests.reporting.support import PARAMS, marts_of, scores, shown
+from tests.reporting.support import PARAMS, Marts, marts_of, scores, shown
 
 from ttc_bench.benchmarks.scoring.refusal import MEASURED
 from ttc_bench.hooks.sample_size import sample_lines
@@ -39,10 +39,15 @@ def both(private: float = 0.0) -> pd.DataFrame:
     )
 
 
-def test_the_reward_of_a_benchmark_is_without_its_privacy_tasks() -> None:
+@pytest.fixture(scope="module")
+def marts() -> Marts:
+    return marts_of(both())
+
+
+def test_the_reward_of_a_benchmark_is_without_its_privacy_tasks(marts: Marts) -> None:
     table = name_run(both(), "run", "digest", PARAMS)
     assert table.groupby("benchmark").size().to_dict() == {"crm_sim": 80, "crm_sim.privacy": 20}
-    summary = marts_of(table)["bench_summary"].set_index(["benchmark", "policy"])
+    summary = marts["bench_summary"].set_index(["benchmark", "policy"])
     assert summary["reward_mean"].to_dict() == {
         ("crm_sim", "baseline"): 0.0,
         ("crm_sim", "cascade"): 1.0,
@@ -62,13 +67,16 @@ def test_they_are_pooled_where_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("params", [PARAMS, POOLED])
-def test_the_table_says_who_tells_refusals_and_how_well(params: AggregateParams) -> None:
+def test_the_table_says_who_tells_refusals_and_how_well(
+    params: AggregateParams, marts: Marts
+) -> None:
     table = name_run(both(), "run", "digest", params)
-    text = " ".join(shown(table, marts_of(table, params=params)).split())
+    built = marts if params is PARAMS else marts_of(both(), params=params)
+    text = " ".join(shown(table, built).split())
     assert ("crm_sim.privacy, model target" in text) == (params is PARAMS)
     assert f"precision {MEASURED['precision']} and recall {MEASURED['recall']}" in text
     judged = table.assign(refusal_judged=table["refusal_detected"])
-    text = " ".join(shown(judged, marts_of(judged, params=params)).split())
+    text = " ".join(shown(judged, built).split())
     assert "a judge model says whether an answer refuses" in text
     assert "precision" not in text
 

@@ -223,6 +223,8 @@ def test_failing_instead_of_answering_wrongly_wins_nothing() -> None:
     base = scores("baseline", "greedy", [1.0] * 21 + [0.0] * 3)
     wrong = scores("cascade", "same", [1.0] * 21 + [0.0] * 3, flops=3e9)
     failing = scores("cascade", "same", [1.0] * 21 + [0.0, 0.0, None], flops=3e9)
-    before, after = (marts_of(collect_scores(base, one))["frontier"] for one in (wrong, failing))
+    tables = {name: collect_scores(base, own) for name, own in (("a", wrong), ("b", failing))}
+    marts = marts_of_each(as_models(tables))
+    before, after = (marts[name]["frontier"].reset_index(drop=True) for name in tables)
     columns = ["cost_metric", "policy", "quality", "on_frontier", "dominated_by"]
     pd.testing.assert_frame_equal(before[columns], after[columns])
