@@ -126,10 +126,10 @@ def copy(stage: Stage, rest: str, others: dict[str, Stage]) -> None:
     tracked = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     is_folder = target.endswith("/")
     for name in filter(None, tracked.split("\0")):
-        if name.startswith("conf/local/"):
-            continue
         within = Path(name).name if is_folder else Path(name).relative_to(sources[0])
         (goal / within).parent.mkdir(parents=True, exist_ok=True)
+        if name.startswith("conf/local/"):
+            continue  # Its folder comes along, and nothing in it.
         shutil.copy2(ROOT / name, goal / within, follow_symlinks=False)
     if "chown" in options:
         Stage(stage.root).run("chown", "-R", options["chown"], str(Path(stage.folder, target)))
