@@ -10,11 +10,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 from tests.conftest import KedroRun, make_project, run_in
 
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.mlflow_store import check_server
 from ttc_bench.hooks.tracking import with_place
+from ttc_bench.ratings.params import HumanEvaluationParams
 
 
 @pytest.mark.parametrize("uri", ["http://tracking:5000", "databricks", "postgresql://db/mlflow"])
@@ -36,6 +38,21 @@ def test_an_embedded_store_is_the_projects_own_wherever_the_run_starts(path: str
     settled = with_place(config, Path("/project"))
     assert settled["server"]["mlflow_tracking_uri"] == "sqlite:////project/data/mlflow.db"
     assert settled["tracking"] == place
+
+
+@pytest.mark.parametrize("folder", ["/a%20b", "/what?", "/50% of it", "/x#y", "/it's ü"])
+def test_a_folder_of_any_name_holds_its_own_stores(folder: str) -> None:
+    config = {"server": {"mlflow_tracking_uri": "sqlite:///data/mlflow.db"}}
+    settled = with_place(config, Path(folder))
+    ratings = HumanEvaluationParams().address(Path(folder))
+    for address, name in (
+        (settled["server"]["mlflow_tracking_uri"], "mlflow.db"),
+        (ratings, "ratings.db"),
+    ):
+        assert make_url(address).database == f"{folder}/data/{name}"
+        assert not make_url(address).query
+        if folder in ("/50% of it", "/x#y", "/it's ü"):
+            assert address.removeprefix("sqlite:///") == f"{folder}/data/{name}"
 
 
 def test_two_projects_in_one_process_keep_runs_of_their_own(

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import urlopen
 
 from ttc_bench.errors import UserError
-from ttc_bench.reporting.tracker import without_login
+from ttc_bench.reporting.tracker import sqlite_address, without_login
 
 logger = logging.getLogger(__name__)
 
@@ -234,7 +234,7 @@ def _upgrade(store: Path) -> None:
     with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(kept)) as copy:
         source.backup(copy)
         runs = source.execute("select count(*) from runs").fetchone()[0]
-    utils._upgrade_db(utils.create_sqlalchemy_engine(f"sqlite:///{store}"))
+    utils._upgrade_db(utils.create_sqlalchemy_engine(sqlite_address(str(store))))
     logger.warning(
         "%s was written by an older MLflow: brought up to date with its %d runs; as it was, it is"
         " kept as %s",

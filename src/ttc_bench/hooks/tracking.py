@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -21,7 +22,15 @@ from ttc_bench.hooks.mlflow_store import begin_experiment, check_server, settle_
 from ttc_bench.hooks.open_runs import OpenRun, end_killed
 from ttc_bench.hooks.shared_run import outside_id
 from ttc_bench.pipelines.track.nodes import loggable
-from ttc_bench.reporting.tracker import EMBEDDED, RUN, SEND, Tracker, server_of, tag_of
+from ttc_bench.reporting.tracker import (
+    EMBEDDED,
+    RUN,
+    SEND,
+    Tracker,
+    server_of,
+    sqlite_address,
+    tag_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +166,10 @@ def _prepare(uri: str, experiment: Mapping[str, Any], project: Path) -> None:
     name = str(experiment.get("name") or "")
     with turn(project):
         if uri.startswith(SQLITE):
-            settle_store(Path(uri.removeprefix(SQLITE)), name, project, place)
+            store = Path(unquote(uri.removeprefix(SQLITE)))
+            settle_store(store, name, project, place)
+            with contextlib.suppress(OSError):
+                store.parent.mkdir(parents=True, exist_ok=True)
         # kedro-mlflow asks the same next, with the credentials that a server may want, and tells.
         with contextlib.suppress(Exception):
             begin_experiment(uri, name, project, place)
@@ -244,7 +256,8 @@ def with_place(config: dict[str, Any], project: Path) -> dict[str, Any]:
     server = settled.get("server") or {}
     uri = str(server.get("mlflow_tracking_uri") or "")
     if uri.startswith(SQLITE):
-        server["mlflow_tracking_uri"] = f"{SQLITE}{project / uri.removeprefix(SQLITE)}"
+        path = project / unquote(uri.removeprefix(SQLITE))
+        server["mlflow_tracking_uri"] = sqlite_address(str(path))
     if not uri.startswith(EMBEDDED):
         experiment = (settled.get("tracking") or {}).get("experiment") or {}
         (experiment.get("create_experiment_kwargs") or {}).pop("artifact_location", None)

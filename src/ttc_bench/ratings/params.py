@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ttc_bench.params import Params
+from ttc_bench.reporting.tracker import sqlite_address
 
 SQLITE = "sqlite:///"
 """What stands before the path of an SQLite file; an absolute one adds its own slash."""
@@ -28,4 +29,4 @@ class HumanEvaluationParams(Params):
         path = self.database.removeprefix(SQLITE)
         if path == self.database or path.startswith("/"):
             return self.database
-        return f"{SQLITE}{folder / path}"
+        return f"{sqlite_address(str(folder))}/{path}"

@@ -92,6 +92,15 @@ def without_login(address: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl().rstrip("/")
 
 
+def sqlite_address(path: str) -> str:
+    """Return SQLAlchemy's address of an SQLite file, whatever its folders are called.
+
+    What looks encoded it decodes, and what is behind a question mark it takes for settings. All
+    else stays as it is: MLflow makes the folders of the address as it is written.
+    """
+    return "sqlite:///" + re.sub(r"%(?=[0-9A-Fa-f]{2})", "%25", path).replace("?", "%3F")
+
+
 def name_in_mlflow(label: str) -> str:
     """Return a label as MLflow's names of metrics, parameters and tags may be.
 
