@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import click
+
 from ttc_bench.metrics.judge import SAME_TEXT, JudgeParams
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import Sheet, number
@@ -206,7 +208,7 @@ def show_judgements(judge_summary: DataFrame) -> str:
         lines += [REFUSALS.format(full_name(r), **r) for r in row_dicts(part) if r["n_refusals"]]
         lines += [f"not judged, {name}: {why}" for name, why in nulls.items() if why]
     text = "\n".join([*lines, "", NOTE])
-    print(text)
+    click.echo(text)
     return text
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
 
+import click
+
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import score_columns
 from ttc_bench.metrics.stored import as_of_now
@@ -185,7 +187,8 @@ def show(
     from ttc_bench.reporting.table import render
 
     tables = (bench_summary, intervals, speeds, floors, verdicts, decision, cautions(all_scores))
-    print(render(*tables, order=params.order, width=get_terminal_size(NO_TERMINAL).columns))
+    # Not print: where a terminal has no letter for a model's name, all would end there.
+    click.echo(render(*tables, order=params.order, width=get_terminal_size(NO_TERMINAL).columns))
     return render(*tables, order=params.order)
 
 

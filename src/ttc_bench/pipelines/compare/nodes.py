@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from ttc_bench.reporting.run_choice import ComparedRuns
 from ttc_bench.types import DataFrame
 
@@ -16,7 +18,7 @@ def show_changes(
     from ttc_bench.reporting.changes import render
 
     text = render(compared_runs.pairs, run_changes, changed_settings, not_compared)
-    print(text)
+    click.echo(text)
     return text
 
 
