@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,15 @@ def marts(built: dict[str, Marts]) -> Marts:
 def told(name: str, built: dict[str, Marts]) -> str:
     """What the terminal shows of one of the tables."""
     return shown(TABLES[name], built[name])
+
+
+def test_a_terminal_without_the_letters_of_a_models_name_ends_nothing(
+    run: pd.DataFrame, marts: Marts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TextIOWrapper(BytesIO(), encoding="ascii") as terminal, monkeypatch.context() as swapped:
+        swapped.setattr("sys.stdout", terminal)
+        named = {name: table.replace("target", "modèle") for name, table in marts.items()}
+        assert "modèle" in shown(run.assign(model="modèle"), named)
 
 
 def test_summary_counts_valid_and_failed_by_reason(marts: Marts) -> None:
