@@ -333,6 +333,10 @@ class Reading:
         return cls(**{**_restored(cls, data), "scores": scores, "tokens": tokens, "replayed": True})
 
 
+LIMIT = "budget"
+"""The class of a failure by a limit that the user has set."""
+
+
 class CallError(Exception):
     """A call failed for good: retries, if any, are used up.
 
@@ -357,3 +361,8 @@ class CallError(Exception):
         self.attempts = attempts
         self.fatal = fatal
         self.broken = tuple(broken)
+
+    @property
+    def lets_end(self) -> bool:
+        """Whether calls that are on their way may end: those are paid, and no other begins."""
+        return self.error_type == LIMIT

@@ -88,6 +88,21 @@ def test_a_full_disk_ends_the_run_in_a_line_and_costs_no_answer(
     assert int(frame["replayed"].sum()) >= 60
 
 
+@pytest.mark.parametrize("policy", ["baseline.greedy", "self_consistency.majority"])
+def test_a_limit_lets_calls_end_that_are_on_their_way(server: FaultServer, policy: str) -> None:
+    """They are paid: a run that goes on asks for none of them again."""
+    settings = {} if policy == "baseline.greedy" else {"n": 3}
+    server.plan(tokens=8, ttft_s=0.05)
+    journal = Journal()
+    limited = server.engine(max_requests=30, requests_per_s=None, concurrency=7)
+    with pytest.raises(UserError, match=r"model\.max_requests \(30\): 30 requests made"):
+        generated(policy, jobs(40), limited, journal, settings, seed=0)
+    assert len(server.log()) == len(journal) == 30
+    frame = generated(policy, jobs(40), server.engine(), journal, settings, seed=0)
+    assert (frame["status"] == "ok").all()
+    assert len(server.log()) == len(journal) == 40 * settings.get("n", 1)
+
+
 @pytest.mark.parametrize(
     ("fault", "error_type"),
     [

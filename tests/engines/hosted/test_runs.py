@@ -251,7 +251,7 @@ def test_workers_of_ray_pass_no_limit_of_hosted_calls(
         "api_base": server.api_base,
         "prices": {"openai/known": {"prompt": 0.0, "completion": 100.0}},
         "requests_per_s": 20,
-        "concurrency": 1,  # A limit then stops nothing that is on its way.
+        "concurrency": 8,
     }
     settings = {"benchmarks": ["crm_sim"], "limit": 4, "timing": {"jobs": 0}, "model": model}
     (project / "conf" / "ray" / "parameters_hosted.yml").write_text(yaml.safe_dump(settings))

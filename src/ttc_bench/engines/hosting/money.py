@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import Field
 
-from ttc_bench.engines.completion import CallError, Usage
+from ttc_bench.engines.completion import LIMIT, CallError, Usage
 from ttc_bench.engines.hosting.library import litellm
 from ttc_bench.engines.hosting.limits import PerLoop
 from ttc_bench.params import Params
@@ -161,28 +161,34 @@ class Budget:
     def __init__(self, max_usd: float | None = None, max_requests: int | None = None) -> None:
         self.max_usd, self.max_requests = max_usd, max_requests
         self.spent_usd, self.requests = 0.0, 0
+        self._passed: tuple[str, str] | None = None
+        """The limit that a try would have passed: no other begins, a cheaper one neither."""
         self._reservations: list[Reservation] = []
         self._settled = PerLoop(asyncio.Event)
 
     def limit(self, max_usd: float | None, max_requests: int | None) -> None:
         """Hold the run to other limits from now on; what is spent counts."""
         self.max_usd, self.max_requests = max_usd, max_requests
+        self._passed = None
         self._settled.get().set()
 
     async def reserve(self, most_usd: float) -> Reservation:
         """Set aside what one try may cost at most.
 
         Raises:
-            CallError: Fatal, if the try could pass a limit.
+            CallError: Fatal, if the try could pass a limit, or an earlier one could have.
         """
-        while not self._fits(most_usd):
+        while self._passed is None and not self._fits(most_usd):
             if not self._reservations:
-                raise self._stop("max_usd", f"{self.max_usd:g} dollars")
+                self._passed = "max_usd", f"{self.max_usd:g} dollars"
+                break
             settled = self._settled.get()
             settled.clear()
             await settled.wait()
         if self.max_requests is not None and self.requests >= self.max_requests:
-            raise self._stop("max_requests", f"{self.max_requests}")
+            self._passed = self._passed or ("max_requests", f"{self.max_requests}")
+        if self._passed is not None:
+            raise self._stop(*self._passed)
         self.requests += 1
         reservation = Reservation(most_usd)
         self._reservations.append(reservation)
@@ -202,7 +208,7 @@ class Budget:
 
     def _stop(self, name: str, limit: str) -> CallError:
         return CallError(
-            "budget",
+            LIMIT,
             f"the run stops before it passes model.{name} ({limit}): {self.requests} requests made,"
             f" {self.spent_usd:.6f} dollars spent as far as prices are known. What is done is in"
             " the journal: the same command with a higher limit goes on from there.",

@@ -287,7 +287,7 @@ async def _run(
     for session in sessions:
         session.ledger.on_call = partial(events.call, name)
         session.go_by(Passage(events.steering, engine))
-    outcomes_of = contextlib.aclosing(_outcomes(name, variant, sessions))
+    outcomes_of = contextlib.aclosing(_ended(_outcomes(name, variant, sessions)))
     try:
         async with events.steering.watched(engine), outcomes_of as outcomes:
             async for session, outcome in outcomes:
@@ -301,6 +301,25 @@ async def _run(
         await engine.close()
     report(name, done.values())
     return [done[session.job.id] for session in sessions]
+
+
+async def _ended(
+    outcomes: AsyncGenerator[tuple[Session, Outcome | Exception], None],
+) -> AsyncGenerator[tuple[Session, Outcome | Exception], None]:
+    """Yield outcomes; where a limit stops the run, once all calls on their way have ended.
+
+    Raises:
+        UserError: If there was a limit.
+    """
+    stop: CallError | None = None
+    async with contextlib.aclosing(outcomes):
+        async for session, outcome in outcomes:
+            if isinstance(outcome, CallError) and outcome.lets_end:
+                stop = outcome
+            else:
+                yield session, outcome
+    if stop is not None:
+        raise UserError(str(stop)) from stop
 
 
 def _bar(name: str, jobs: int) -> Any:

@@ -190,6 +190,10 @@ async def _judge_all(
     tasks = [asyncio.ensure_future(one(item)) for item in items]
     try:
         return list(await asyncio.gather(*tasks))
+    except UserError as error:
+        if isinstance(error.__cause__, CallError) and error.__cause__.lets_end:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        raise
     finally:
         for task in tasks:
             task.cancel()
