@@ -267,3 +267,20 @@ def test_what_looks_alike_is_one_answer_and_what_does_not_is_left(
     written: str, answer: str
 ) -> None:
     assert parse_answer(f"Answer: {written}") == (answer,)
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("Answer: **Paris**", "**Paris**"), ("**Answer:** Paris", "Paris"),
+        ("**Answer: Paris**", "Paris"), ("**Answer**: **Paris**", "**Paris**"),
+        ("**Answer:** **Paris**", "**Paris**"), ("`Answer: Paris`", "Paris"),
+        ("* **Answer: Paris**", "Paris"), ("* Answer: 42*", "42*"),
+        ("Answer: __init__", "__init__"),
+        ("Answer: _id", "_id"), ("Answer: *args", "*args"), ("**Answer: x**2**", "x**2"),
+        ("**Answer:** a*b*c", "a*b*c"), ("Answer:** Paris", "Paris"), ("*Answer: B*", "B"),
+        ("**Answer: Paris** is its name", "Paris is its name"), ("**Answer:**\n**42**", "**42**"),
+    ],
+)  # fmt: skip
+def test_an_emphasis_ends_where_it_begins(text: str, span: str) -> None:
+    assert answer_span(text) == span

@@ -19,12 +19,14 @@ NONE_ANSWER = ("None",)
 _NAME = r"(?:(?:the|my|our)[ \t]+)?(?:(?:final|correct)[ \t]+)?answer(?:s|\(s\))?"
 _MARKER = re.compile(
     rf"^[ \t>*_#`-]*(?:\d{{1,2}}[.)][ \t]+[*_`]*)?{_NAME}"
-    r"(?:[ \t]+(?:is|are))?[ \t*_`]*[:\uff1a][ \t*_]*"
+    r"(?:[ \t]+(?:is|are))?[ \t*_`]*[:\uff1a][ \t]*"
     # A heading, or a line of its own
     rf"|^[ \t>]*(?:\#{{1,6}}|\*\*|__)[ \t*_]*{_NAME}[ \t*_#]*$"
     r"|^(?-i:Final[ ]Answers?|FINAL[ ]ANSWERS?|Answers?|ANSWERS?)[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_EMPHASIS = re.compile(r"(?<=\S)\*+|\*++(?![ \t])|_+|`+")
+_NOT_BEGUN = re.compile(r"[*_]+(?=\s|$)[ \t]*")
 _TAG = re.compile(r"<(/?)(respond|(?:final[_ -]?)?answer)>", re.IGNORECASE)
 _FILLED = re.compile(r"\S")
 _UNFILLED = re.compile(r"[\s*_`.\u2026\"'-]*")
@@ -84,11 +86,22 @@ def _marked(text: str) -> str | None:
     markers = list(_MARKER.finditer(text))
     end = len(text)
     for marker in reversed(markers):
-        answer = _behind(text[marker.end() : end])
+        answer = _behind(_emphasis_ended(marker[0], text[marker.end() : end]))
         if not _UNFILLED.fullmatch(answer):
             return answer
         end = marker.start()
     return "" if markers else None
+
+
+def _emphasis_ended(marker: str, rest: str) -> str:
+    """Return what stands behind a marker without the ends of emphases that begin before."""
+    signs = _EMPHASIS.findall(marker)
+    for sign in dict.fromkeys(s for s in signs if signs.count(s) % 2):
+        end = rf"(?<=[^\s{sign[0]}]){re.escape(sign)}(?![\w({sign[0]}+-])"
+        is_next = rest.startswith(sign)
+        rest = rest[len(sign) :].lstrip(" \t") if is_next else re.sub(end, "", rest, count=1)
+    begins = _NOT_BEGUN.match(rest)
+    return rest[begins.end() :] if begins else rest
 
 
 def _behind(rest: str) -> str:

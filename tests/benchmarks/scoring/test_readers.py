@@ -185,3 +185,44 @@ def test_a_part_of_broken_json_is_no_answer() -> None:
     for text in ('{"a": [1, 2],}', '{"a": [1, 2]', "[" * 5000, '{"a": 1} or {"a": [2],}'):
         with pytest.raises(ValueError, match="no JSON"):
             json_value(text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("2\u221a2", None), ("2\\sqrt{2}", None), ("sqrt(2)", None), ("2\u03c0", None),
+        ("2\\pi", None), ("log 2", None), ("x^2", None), ("\u221e", None), ("5 log entries", 5),
+        ("> 5", None), ("\\leq 5", None), ("more than 5", None), ("not 5", None), ("<5>", 5),
+        ("2\u03c0 \u2248 6.28", Fraction("6.28")), ("\\sqrt{2} \\approx 1.4", Fraction("1.4")),
+        ("x = 10/4 \u2248 2.5", Fraction(5, 2)), ("\u2248 42", 42), ("3, 4", None), ("1,234", 1234),
+        ("3; 4", None), ("6 \\cdot 7", None), ("6 \\times 7 = 42", 42), ("3 hundred", 300),
+        ("42 apples (6 * 7)", 42), ("five (5)", 5), ("_42_", 42), ("10 m^2", 10),
+        ("5 \u00b7 10\u00b3", 5000), ("9.8 m/s^2", Fraction("9.8")),
+    ],
+)  # fmt: skip
+def test_a_part_or_a_bound_of_a_number_is_not_the_number(answer: str, value: object) -> None:
+    assert number(answer) == value
+
+
+@pytest.mark.parametrize(
+    ("answer", "chosen"),
+    [
+        ("C - Rome", "C"), ("C \u2013 Rome", "C"), ("C Rome", "C"), ("C. Rome is in Italy.", "C"),
+        ("C) Rome, the capital", "C"), ("C. Rome and Bern", None), ("D. Rome and Bern", "D"),
+        ("C - Paris", None), ("A Rome", "C"), ("C Rome is in Italy", None), ("a Paris", "A"),
+        ("C. Romeo", None), ("**C** - Rome", "C"), ("**C)** Rome", "C"),
+    ],
+)  # fmt: skip
+def test_a_letter_before_its_own_text_names_it(answer: str, chosen: str | None) -> None:
+    assert letter(answer, ("Paris", "London", "Rome", "Rome and Bern")) == chosen
+
+
+def test_a_minus_behind_a_letter_stays() -> None:
+    assert [
+        letter(answer, ("4", "5", "-5")) for answer in ("B. -5", "B -5", "C. -5", "C - -5")
+    ] == [
+        None,
+        None,
+        "C",
+        "C",
+    ]

@@ -25,6 +25,7 @@ from ttc_bench.benchmarks.scoring.readers import (
     canonical_json,
     cleaned,
     expression,
+    is_worded,
     json_value,
     letter,
     number,
@@ -270,15 +271,19 @@ def _expression(text: str) -> tuple[Any, ...]:
         return ()
 
 
+def _parsed(answer: str) -> tuple[Any, ...]:
+    return () if is_worded(answer) else _expression(expression(answer))
+
+
 def _vote_for_expression(answer: str) -> Hashable:
-    parsed = _expression(expression(answer))
+    parsed = _parsed(answer)
     return str(parsed[0]) if parsed else phrase(answer)
 
 
 @_rule("math", canonical=_vote_for_expression)
 def _math(answer: str, gold: str) -> bool:
     """Both are the same expression, by math-verify; what is none is compared as text."""
-    wanted, value = (_expression(expression(text)) for text in (gold, answer))
+    wanted, value = _parsed(gold), _parsed(answer)
     if not wanted or not value:
         return phrase(answer) is not None and phrase(answer) == phrase(gold)
     from math_verify import verify

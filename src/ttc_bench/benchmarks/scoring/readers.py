@@ -28,7 +28,7 @@ _SENTENCE_END = re.compile(r"(?<=[\d\w)\]}$*\"'])(?<![A-Z])\.(?=\s+\S|\s*$)")
 _QUOTES = "\"'`*\u201c\u201d\u2018\u2019 \t"
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?|\.\d+"
 _NUMBER = re.compile(
-    rf"(?<![\w.,-])(?P<sign>[-+\u2212]?)\s?[$\u20ac\u00a3\u00a5]?\s?(?P<value>{_DIGITS})"
+    rf"(?<![\w.,^-])(?P<sign>[-+\u2212]?)\s?[$\u20ac\u00a3\u00a5]?\s?(?P<value>{_DIGITS})"
     r"(?P<power>[eE][+-]?\d{1,3}(?!\d))?(?:\s?/\s?(?P<under>\d+))?"
     r"(?![\d/]|[.,]\d|[eE][+-]?\d|\s?[-\u2013]\s?\d)"
 )
@@ -45,7 +45,10 @@ _SOFT = re.compile(
 _COPIED = re.compile(r"(\(?)<([^<>]+)>(\)?)")
 """The brackets that stand for the answer where it is asked for."""
 
-_ENCLOSED = re.compile(r"\(([^()]*)\)|<([^<>]*)>|\*\*([^*]*)\*\*|__([^_]*)__|`([^`]*)`")
+_UNDERLINED = re.compile(r"^(__?)(?!_)(.*[^_])\1$", re.DOTALL)
+_ENCLOSED = re.compile(
+    r"\(([^()]*)\)|<([^<>]*)>|\*\*([^*]*)\*\*|\*([^*]*)\*|__([^_]*)__|_([^_]*)_|`([^`]*)`"
+)
 _TAG = re.compile(
     r"</?(?P<name>br|p|li|ol|ul|tr|td|th|div|h[1-6]|(?P<inline>a|b|i|u|em|sub|code|font|mark|span"
     r"|strong))"
@@ -61,6 +64,15 @@ _EMPHASIS = re.compile(
     r"\*\*|`|(?<!\w)__?(?=\S)|(?<=\S)__?(?!\w)|(?<![\w*])\*(?=\w)|(?<=\w)\*(?![\w*])"
 )
 _BEFORE_FRACTION = re.compile(r"(?<=\d)\s*(?=\\[dt]?frac)")
+_CUBE = "\u221b"
+_ROOT = re.compile(r"([\u221a\u221b])\s?(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[A-Za-z]))")
+_RAISED_SIGNS = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")
+_MATHS_SIGNS = {
+    "\u221e": "\\infty ", "\u03c0": "\\pi ", "\u00b7": "\\cdot ", "\u22c5": "\\cdot ",
+    "\u00d7": "\\times ", "\u00f7": "\\div ", "\u222a": "\\cup ", "\u2229": "\\cap ",
+    "\u2205": "\\emptyset ", "\u2208": "\\in ", "\u2264": "\\leq ", "\u2265": "\\geq ",
+    "\u2260": "\\neq ", "\u00b1": "\\pm ", "\u00b0": "^\\circ ", "\u211d": "\\mathbb{R}",
+}  # fmt: skip
 _VULGAR = re.compile(r"[\u00bc-\u00be\u2150-\u215e]")
 _MIXED = re.compile(
     r"(?<![\w.,/])(-?)(\d{1,100}) (\d{1,100})/(\d{1,100})(?![\d/.,]|\s*[-+*^:]\s*\d)"
@@ -72,14 +84,30 @@ _POWER = re.compile(
     r"(?:(?<=\d)\s?(?:[x\u00d7*\u00b7]|\\times|\\cdot)\s?|(?<![\w.,^])(?=10))10"
     r"(?:\s?\^\s?[{(]?([-+]?\d{1,3})[})]?|([\u2070\u00b9\u00b2\u00b3\u2074-\u207b]{1,4}))(?!\d)"
 )
-_SEVERAL = re.compile(r"\d\s*(?:[-+*^:x\u00d7\u00f7\u2013]|\*\*|\bor\b|\band\b|\bto\b)\s*\d")
-_ASIDE = re.compile(r"(?<=\d)\s+\([^()]*\)$")
+_SEVERAL = re.compile(
+    r"\d\s*(?:[-+*^:x\u00d7\u00f7\u2013\u00b7]|\*\*|\\(?:times|cdot|div)|[,;](?=\s)|\b(?:or|and|to)\b)\s*\d"
+)
+_SYMBOLIC = re.compile(
+    r"[\u221a\u221b\u03c0\u221e]|(?<![A-Za-z])(?:sqrt|pi|infty)(?![A-Za-z])"
+    r"|(?<![A-Za-z])(?:log|ln|sin|cos|tan|exp)\s?[\d({]"
+)
+"""Roots, the number pi and functions: a numeral beside them is a part of another number."""
+
+_BOUND = re.compile(
+    r"[<>\u2264\u2265\u2260]=?\s?[-+]?[\d.$\u20ac]|\\(?:[lg]eq?|neq?|[lg]t)(?![A-Za-z])"
+    r"|^(?:not|(?:more|less|fewer|greater) than|at (?:least|most))\b",
+    re.IGNORECASE,
+)
+"""What a number is not, or only beyond."""
+
+_NEARLY = re.compile(r"\u2248|\\approx(?![A-Za-z])")
+_ASIDE = re.compile(r"(?<=\w)\s+\([^()]*\)$")
 _MINUS = re.compile(r"^(?:(?:minus|negative)\s+|\u2013\s?)(?=[\d.$\u20ac])", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"(?<![\w.,])(0,\d+|\d+,(?:\d{1,2}|\d{4,}))(?![\d,.])")
 _FACTOR = re.compile(
-    r"\s?(?:(thousand)|(million)|(billion)|(trillion))s?\b|(?:([kK])|(M)|(B|bn))(?!\w)"
+    r"\s?(?:(hundred)|(thousand)|(million)|(billion)|(trillion))s?\b|(?:([kK])|(M)|(B|bn))(?!\w)"
 )
-_FACTORS = (3, 6, 9, 12, 3, 6, 9)
+_FACTORS = (2, 3, 6, 9, 12, 3, 6, 9)
 _LONGEST = 1000
 """Digits up to which a number is read; Python reads none of thousands."""
 
@@ -133,8 +161,27 @@ def cleaned(answer: str) -> str:
 
 
 def expression(answer: str) -> str:
-    """Return an answer's LaTeX as it is written, without what encloses all of it."""
-    return _unquoted(" ".join(without_wrappers(typed(answer)).split()))
+    """Return an answer's LaTeX, without what encloses all of it; signs of Unicode as LaTeX's."""
+    body = _unquoted(" ".join(without_wrappers(typed(answer)).split()))
+    return body if body.isascii() else _in_latex(body)
+
+
+def _in_latex(text: str) -> str:
+    text = _ROOT.sub(lambda m: f"\\sqrt{'[3]' * (m[1] == _CUBE)}{{{m[2] or m[3]}}}", text)
+    text = _RAISED_SIGNS.sub(lambda m: f"^{{{m[0].translate(_SUPERSCRIPTS)}}}", text)
+    text = _VULGAR.sub(lambda m: "\\frac{{{}}}{{{}}}".format(*_spelled(m).strip().split("/")), text)
+    return "".join(_MATHS_SIGNS.get(sign, sign) for sign in text)
+
+
+def is_worded(answer: str) -> bool:
+    r"""Return whether an answer is made of words, of which LaTeX makes products of letters.
+
+    A word of two or three letters may be a product, unless it stands in ``\text{...}``.
+    """
+    least = 2 if "\\text" in answer or "\\mathrm" in answer else 4
+    words = re.split(r"[\s.,'-]+", expression(answer))
+    is_all_letters = all(word.isalpha() for word in words if word)
+    return is_all_letters and max(map(len, words)) >= least
 
 
 def unmarked(answer: str) -> str:
@@ -169,6 +216,7 @@ def bare(answer: str) -> str:
 def _unquoted(text: str) -> str:
     body = text.strip(_QUOTES)
     body = body[:-1].strip(_QUOTES) if body.endswith(".") else body
+    body = _UNDERLINED.sub(r"\2", body)
     copied = _COPIED.fullmatch(body)
     return "".join(copied.groups()).strip(_QUOTES) if copied else body
 
@@ -212,10 +260,24 @@ def number(answer: str) -> Fraction | None:
     """Return the number that an answer names; ``None`` if it names none, or leaves open which.
 
     Currency, unit, percent sign and thousands separators are read over. Of several numbers the
-    one behind the last ``=`` counts, or the one that the answer begins with.
+    one behind the last ``=`` counts, or the one that the answer begins with; what is written with a
+    root or with pi counts by the number that it is nearly. A bound is no number.
     """
-    body = _ASIDE.sub("", ungrouped(cleaned(_VULGAR.sub(_spelled, answer))))
-    body = _POWER.sub(_exponent, body.rpartition("=")[2].strip().rstrip("%").strip())
+    body = ungrouped(cleaned(_VULGAR.sub(_spelled, answer)))
+    without = _ASIDE.sub("", body)
+    body = without if _NUMERAL.search(without) else body
+    values = (_number(part) for part in _NEARLY.split(body.rpartition("=")[2]))
+    return next((value for value in values if value is not None), None)
+
+
+_NUMERAL = re.compile(r"\d")
+
+
+def _number(text: str) -> Fraction | None:
+    """Return the number that a part of an answer names; see `number`."""
+    if _SYMBOLIC.search(text) or _BOUND.search(text.strip()):
+        return None
+    body = _POWER.sub(_exponent, text.strip().rstrip("%").strip())
     body = _MINUS.sub("-", _SPACED.sub(lambda groups: groups[0].replace(" ", ""), body))
     body = _DECIMAL_COMMA.sub(lambda digits: digits[0].replace(",", "."), body)
     if mixed := _MIXED.match(body):
@@ -251,13 +313,19 @@ def letter(answer: str, choices: Sequence[str]) -> str | None:
 
     A choice is named by its letter ("C", "(c)", "Option C", "C is correct"), by its text, or by
     both ("C. Paris", "Paris (C)"). A letter with the text of another choice contradicts itself and
-    names none, as does a letter that a sentence goes on behind: it may be a word or a heading.
+    names none, as does a letter that another sentence goes on behind: it may be a word or a
+    heading.
 
     Args:
         answer: The final answer.
         choices: Texts of the choices, A first.
     """
-    body = cleaned(answer)
+    named = (_letter(cleaned(text), choices) for text in (answer, unmarked(answer)))
+    return next((sign for sign in named if sign is not None), None)
+
+
+def _letter(body: str, choices: Sequence[str]) -> str | None:
+    """Return the letter of the choice that a cleaned answer names; see `letter`."""
     lone = _LONE.fullmatch(body)
     if lone and (place := LETTERS.index((lone[1] or lone[2]).upper())) < len(choices):
         return LETTERS[place]
@@ -273,7 +341,7 @@ def letter(answer: str, choices: Sequence[str]) -> str | None:
     if match := _LETTERED.match(body):
         place, rest = LETTERS.index((match[1] or match[2]).upper()), match["rest"]
         is_text = rest[:1] in ").:,;!" or match[1]
-        is_named = place < len(texts) and is_text and _is_own(rest, texts[place])
+        is_named = place < len(texts) and _is_own(rest, place, texts)
         if is_named or (place < len(texts) and _REMARK.match(rest)):
             return LETTERS[place]
         if is_text:
@@ -281,8 +349,17 @@ def letter(answer: str, choices: Sequence[str]) -> str | None:
     return LETTERS[texts.index(phrase(body))] if texts.count(phrase(body)) == 1 else None
 
 
-def _is_own(rest: str, text: str | None) -> bool:
-    return text is not None and phrase(rest.lstrip(").:,;! ")) == text
+_BEFORE_TEXT = re.compile(r"^[).:,;!\s]*(?:[-\u2013\u2014]\s+)?")
+
+
+def _is_own(rest: str, place: int, texts: Sequence[str | None]) -> bool:
+    """Return whether a choice's own text stands behind its letter, however it goes on."""
+    said = phrase(_BEFORE_TEXT.sub("", rest))
+    begun = [text for text in texts if text and said and f"{said} ".startswith(f"{text} ")]
+    is_sentence = rest[:1] in ").:,;!"
+    return texts[place] is not None and (
+        said == texts[place] or (is_sentence and max(begun, key=len, default=None) == texts[place])
+    )
 
 
 def json_value(answer: str) -> Any:
