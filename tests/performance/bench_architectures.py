@@ -158,7 +158,7 @@ def flops_ratio(engine: LocalEngine) -> float:
         dtype=torch.float32,
         attn_implementation="eager",
         experts_implementation="eager",
-    )
+    ).requires_grad_(False)
     cache = DynamicCache(config=model.config)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         for tokens in (prompt, *([token] for token in completion.token_ids[:-1])):

@@ -37,7 +37,7 @@ from ttc_bench.engines.runtime import architecture, models
 from ttc_bench.engines.runtime.library_eviction import BudgetedLibraryCache
 from ttc_bench.engines.runtime.library_runner import LibraryRunner
 from ttc_bench.engines.runtime.llama import LlamaRunner
-from ttc_bench.errors import CapabilityError
+from ttc_bench.errors import CapabilityError, UserError
 
 WINDOW = 16
 TEXTS = [2 * CORPUS[1], 2 * CORPUS[2]]
@@ -334,7 +334,7 @@ def counted(
         dtype=torch.float32,
         attn_implementation="eager",
         experts_implementation="eager",
-    )
+    ).requires_grad_(False)
     cache = DynamicCache(config=model.config)
     flops = []
     with torch.inference_mode():
@@ -425,6 +425,35 @@ def test_what_cannot_forget_drafts_is_refused_by_its_architecture(
     with pytest.raises(CapabilityError, match=REFUSED[kind]):
         engine.require(ask("Hello", decoding=PromptLookup()))
     assert (Capability.GENERATE in engine.capabilities()) == (kind == "bamba")
+
+
+def test_layers_that_are_handed_weights_are_counted(tmp_path: Path) -> None:
+    """PyTorch's counter follows what could have a gradient, such as a bias as an argument."""
+    engine = LocalModels(target=build(tmp_path, "gpt_neox_japanese", 4)).build()
+    request = ask(TEXTS[0], max_tokens=4)
+    completion = plain(engine, request)
+    assert [list(completion.token_ids)] == generated(engine, [request])
+    flops, _ = counted(engine, request, completion)
+    assert [completion.usage.prefill_flops, completion.usage.decode_flops] == flops
+
+
+def test_a_state_outside_of_the_cache_is_not_shared(tmp_path: Path) -> None:
+    """Rows would go on from the state of whichever sequence ran last."""
+    kinds = ["recurrent", "attention"]
+    path = build(tmp_path, "recurrent_gemma", 4, block_types=kinds, attention_window_size=WINDOW)
+    engine, requests = LocalModels(target=path).build(), [ask(t, max_tokens=4) for t in TEXTS]
+    assert [list(plain(engine, r).token_ids) for r in requests] == generated(engine, requests)
+    for together in (replace(requests[0], n=2), replace(requests[0], decoding=ElasticBatch())):
+        with pytest.raises(CapabilityError, match="recurrent_gemma models keep one state outside"):
+            engine.require(together)
+
+
+def test_an_architecture_whose_first_pass_fails_is_told_in_a_line(tmp_path: Path) -> None:
+    sizes = {"d_model": 32, "decoder_layers": 3, "decoder_attention_heads": 4, "head_dim": None}
+    engine = LocalModels(target=build(tmp_path, "blenderbot", 4, **sizes)).build()
+    with pytest.raises(UserError, match="blenderbot models cannot be decoded here") as told:
+        plain(engine, ask("x"))
+    assert "\n" not in str(told.value)
 
 
 LONGROPE: dict[str, Any] = {

@@ -37,6 +37,9 @@ RECURS = frozenset(
 OWN_CACHES = frozenset({"deepseek_v4", "minimax", "muse_spark", "reformer"})
 """Model types whose forward takes a cache of a class of its own, and no other."""
 
+KEEP_STATE_INSIDE = frozenset({"recurrent_gemma"})
+"""Model types whose layers keep the state of what they ran last, outside of the cache."""
+
 COUNTS_IN_CACHE = frozenset({"bloom", "gpt_neo"})
 """Model types that take a key's place in the cache for its position."""
 
@@ -90,9 +93,8 @@ class Architecture:
                 f"{self.name} models with a sliding window of {self._narrowest} cannot be decoded"
                 " by transformers, whose caches hold all positions of a window but the last"
             )
-        if capability in DECODES:
-            return ""
         checks = {
+            Capability.BATCHED_SAMPLING: self._shares_a_state,
             Capability.ROLL_BACK: self._keeps_state,
             Capability.WHITE_BOX: self._hides_layers,
             Capability.PROPAGATE: self._skips_no_layer,
@@ -139,7 +141,17 @@ class Architecture:
             return ""
         return f"{self.name} models hold what they have read in a state, not by positions"
 
+    def _shares_a_state(self) -> str:
+        if self.name not in KEEP_STATE_INSIDE:
+            return ""
+        return (
+            f"the layers of {self.name} models keep one state outside of their cache, which"
+            " sequences that are decoded together would share"
+        )
+
     def _pads_nothing(self) -> str:
+        if shared := self._shares_a_state():
+            return shared
         if "attention_mask" not in self._accepts:
             return f"{self.name} models take no attention mask, which padded batches need"
         if "position_ids" not in self._accepts and not self._has_alibi:

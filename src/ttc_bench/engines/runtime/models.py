@@ -118,12 +118,14 @@ class LanguageModel:
         model = load_weights(AutoModelForCausalLM, source, placement)
         self.model = model
         self.prompter = Prompter(self.tokenizer, variables)
-        threads = placement.threads
-        self.runner: Runner = (
-            LlamaRunner(model, model.lm_head, threads)
-            if is_white_box(model.config)
-            else LibraryRunner(model, threads)
-        )
+        try:
+            self.runner = _runner(model, placement.threads)
+            self._warm_up()
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            kind = source.config["model_type"]
+            raise source.fault(
+                f"{kind} models cannot be decoded here, a first pass fails ({first_line(error)})"
+            ) from error
         self.end_tokens = end_tokens(model, self.tokenizer)
         if unused := unused_defaults(model.generation_config):
             logger.warning(
@@ -132,7 +134,6 @@ class LanguageModel:
                 source.parameter,
                 ", ".join(f"{name} {value}" for name, value in unused.items()),
             )
-        self._warm_up()
 
     @property
     def white_box(self) -> WhiteBox:
@@ -165,6 +166,12 @@ class LanguageModel:
             self.runner.forward(tokens[:, :count], cache, every=count == 5).argmax(-1).tolist()
 
 
+def _runner(model: Any, threads: Threads) -> Runner:
+    if is_white_box(model.config):
+        return LlamaRunner(model, model.lm_head, threads)
+    return LibraryRunner(model, threads)
+
+
 def load_weights(auto_class: Any, source: ModelSource, placement: Placement, **options: Any) -> Any:
     """Return the model in evaluation mode, on its device.
 
@@ -187,7 +194,8 @@ def load_weights(auto_class: Any, source: ModelSource, placement: Placement, **o
         raise source.fault(f"it cannot be loaded ({first_line(error)})") from error
     check_fit(source, report)
     by_own_lengths(model)
-    model.eval()
+    # PyTorch's counter follows gradients wherever weights could have them, and none are computed.
+    model.eval().requires_grad_(False)
     return model if "device_map" in options else model.to(placement.device)
 
 
