@@ -91,3 +91,12 @@ def test_nothing_is_shown_before_the_password_is_given(
         page.text_input[0].set_value("open sesame ü").run()
     assert not page.exception
     assert told(measured) in words(page)
+
+
+@pytest.mark.parametrize(
+    ("page", "key"), [("decide", "cost"), ("decide", "by"), ("compare", "view")]
+)
+def test_an_address_with_a_key_and_no_value_is_as_one_without(
+    page: str, key: str, measured: Path, open_page: Open
+) -> None:
+    assert words(open_page(measured, page, **{key: ""})) == words(open_page(measured, page))

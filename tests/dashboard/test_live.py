@@ -21,7 +21,7 @@ from ttc_bench.pipelines.generate.params import TimingParams, sweep
 from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.steering import orders_in
-from ttc_bench.reporting.live import duration, is_alive, progress, read
+from ttc_bench.reporting.live import duration, is_alive, of_run, progress, read, titles
 
 RUN = {"at": 1000.0, "kind": "run", "pid": 1, "created": 0.0, "host": "elsewhere"}
 
@@ -67,6 +67,15 @@ def test_events_are_the_facts_of_the_rows(tmp_path: Path, engine: Engine) -> Non
         '{"at": 1e300, "kind": "end", "error": null}',
         '{"at": 1001.0, "kind": ["end"]}',
         '{"at": 1001.0, "kind": "steered"}',
+        '{"at": 1001.0, "kind": "steered", "change": "x", "max_usd": "much"}',
+        '{"at": 1001.0, "kind": "plan", "variants": [{}], "limits": {}}',
+        '{"at": 1001.0, "kind": "plan", "variants": [], "limits": {"max_usd": "9"}}',
+        '{"at": 1001.0, "kind": "plan", "variants": [], "limits": {}, "pipeline": ["x"]}',
+        '{"at": 1001.0, "kind": "run", "pid": -1, "created": 0.0, "host": "elsewhere"}',
+        '{"at": 1001.0, "kind": "call", "replayed": false, "attempts": 1, "usd": -Infinity,'
+        ' "latency_s": 1.0}',
+        '{"at": 1001.0, "kind": "call", "replayed": false, "attempts": 1, "usd": 0.5,'
+        f' "latency_s": 1{"0" * 400}}}',
         '{"at": 1001.0, "kind": "of another version"}',
         "[" * 100_000,
         "\0" * 100,
@@ -81,6 +90,8 @@ def test_events_of_another_version_and_what_is_none_cost_no_other(
     path.write_text("\n".join([whole[0], line, *whole[1:]]) + "\n")
     after = progress(read(path), 1004.0)
     assert (after.done, after.calls, after.usd) == (1, 1, 0.5)
+    assert (after.limits, of_run(read(path))) == ({}, "")
+    assert list(titles(tmp_path, [path.name])) == ["events"]
     assert not after.is_over
 
 

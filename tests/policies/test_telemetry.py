@@ -177,6 +177,37 @@ def test_an_address_that_is_none_is_told_once_before_the_first_call(
     assert "\n" not in raised.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "many"),
+    ],
+)
+def test_a_variable_that_cannot_be_followed_is_told_before_the_first_call(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(telemetry.ENDPOINT, "http://127.0.0.1:4318")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"variable OTEL_\*") as raised:
+        TelemetryParams().build("local")
+    assert "\n" not in raised.value.message
+
+
+def test_a_password_in_an_address_is_told_nobody(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(telemetry.ENDPOINT, "http://ann:secret@127.0.0.1:99999")
+    with pytest.raises(UserError) as raised:
+        TelemetryParams().build("local")
+    refusals = telemetry.Refusals("http://ann:secret@receiver:4318")
+    refusals.tell("Invalid URL http://ann:secret@receiver:4318/v1/traces")
+    refusals.close()
+    assert "receiver:4318/v1/traces" in caplog.text
+    assert "secret" not in raised.value.message + caplog.text
+
+
 def test_a_receiver_that_refuses_is_told_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +218,7 @@ def test_a_receiver_that_refuses_is_told_once(
     for exporter in exporters:
         monkeypatch.setattr(exporter, "disabled", False)
         monkeypatch.setattr(exporter, "filters", [])
+    telemetry.Refusals("http://of-a-run-before:4318")
     refusals = telemetry.Refusals("http://receiver:4318")
     for _ in range(3):
         for exporter in exporters:

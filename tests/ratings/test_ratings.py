@@ -241,6 +241,25 @@ def test_what_was_said_of_an_answer_that_has_changed_does_not_count() -> None:
     assert set(pair.digests) == {answer_digest("Text"), answer_digest("other")}
 
 
+def test_who_judges_the_same_again_counts_once_by_the_last() -> None:
+    one, other = VARIANTS[:2]
+    ratings = Ratings("sqlite://")
+    ratings.add_all([
+        rating("ann", 1, "left"),
+        rating("bo", 1, "left"),
+        rating("ann", 2, "tie"),
+        rating("ann", 1, "left", left=other, right=one),
+    ])  # fmt: skip
+    stands = standing(ratings.rows(), {})
+    assert stands.counted["id"].tolist() == [2, 3, 4]
+    assert (stands.repeated, stands.changed) == (1, 0)
+    assert strengths(stands.counted, 0, 0.95)["n"].tolist() == [3, 3]
+    grade = Grading("ann", "target", "crm_sim", "crm_sim/1", one, 1, None, None, None, 1.0)
+    ratings.add_all([grade, replace(grade, correct=5), replace(grade, variant=other)])
+    graded = standing(ratings.rows("gradings"), {}).counted
+    assert graded["correct"].tolist() == [5, 1]
+
+
 def test_a_pair_on_a_sheet_is_shown_to_its_rater_nowhere_else(questions: list[Question]) -> None:
     ratings = Ratings("sqlite://")
     sheet = hand_out(ratings, questions, "ann", 20, 0, ask)
@@ -314,7 +333,10 @@ def test_a_file_of_another_spreadsheet_is_read_and_what_is_none_is_a_line(tmp_pa
     for comma in ",;\t":
         path.write_text(f"pair{comma}preference\r\n1{comma}NA\r\n", encoding="utf-8-sig")
         assert read(path).to_dict("list") == {"pair": ["1"], "preference": ["NA"]}
-    for content in (b"\xff\xfe\x00\x01", b"", b'a,b\n"1', b"pair\n1,2,3\n4,5,6,7\n"):
+    path.write_text("Pair, Preference \n\n1,left\n")
+    assert read(path).to_dict("list") == {"pair": ["", "1"], "preference": ["", "left"]}
+    twice = b"pair,preference,Preference\n1,,left\n"
+    for content in (b"\xff\xfe\x00\x01", b"", b'a,b\n"1', b"pair\n1,2,3\n4,5,6,7\n", twice):
         path.write_bytes(content)
         with pytest.raises(DataError) as raised:
             read(path)

@@ -117,22 +117,26 @@ def _verdicts(store: Store, _: Place, part: Scope, params: AggregateParams) -> D
 
 def cost(frontier: DataFrame) -> str | None:
     """Return the cost that is chosen of those in the table ``frontier``."""
-    import streamlit as st
-
     there = set(frontier["cost_metric"])
     names = {one.name: key for key, one in COSTS.items() if key in there}
-    if not names:
-        return None
+    return names[switch("Cost", list(names), "cost")] if names else None
+
+
+def switch(label: str, options: Sequence[str], key: str) -> str:
+    """Return which of some options is switched on, kept in the address: one always is."""
+    import streamlit as st
+
     chosen = st.segmented_control(
-        "Cost",
-        list(names),
-        default=next(iter(names)),
+        label,
+        options,
+        default=options[0],
         required=True,
-        key="cost",
+        key=key,
         bind="query-params",
         label_visibility="collapsed",
     )
-    return names[str(chosen)]
+    # An address may hold the key and no value, which Streamlit takes for none of them.
+    return options[0] if chosen is None else str(chosen)
 
 
 def is_dark() -> bool:

@@ -72,17 +72,23 @@ class TelemetryParams(Params):
             engine: The kind of engine that runs the models, told as their provider.
 
         Raises:
-            UserError: If the port is taken, or the receiver has no address over HTTP.
+            UserError: If the port is taken, the receiver has no address over HTTP, or a variable
+                ``OTEL_*`` holds what its library cannot take.
         """
         endpoint = os.environ.get(ENDPOINT)
         if not endpoint and self.prometheus_port is None:
             return None
         if endpoint and not _is_address(endpoint):
             raise UserError(
-                f"variable {ENDPOINT}: {endpoint!r} is no address over HTTP. Give one such as"
-                " http://localhost:4318, or unset it."
+                f"variable {ENDPOINT}: {_shown(endpoint)!r} is no address over HTTP. Give one such"
+                " as http://localhost:4318, or unset it."
             )
-        return Telemetry(engine, self.prometheus_port)
+        try:
+            return Telemetry(engine, self.prometheus_port)
+        except ValueError as error:
+            raise UserError(
+                f"a variable OTEL_* cannot be followed: {' '.join(str(error).split())}"
+            ) from error
 
 
 class Telemetry:
@@ -179,9 +185,11 @@ class Refusals(logging.Filter):
 
     def __init__(self, endpoint: str) -> None:
         super().__init__()
-        self._endpoint, self._is_told = endpoint, False
+        self._endpoint, self._is_told = _shown(endpoint), False
         self._loggers = [logging.getLogger(name) for name in _EXPORTERS]
         for exporter in self._loggers:
+            # That of a run before, whose receiver never answered, would hold this one's back, too.
+            exporter.filters[:] = [one for one in exporter.filters if type(one) is not Refusals]
             exporter.addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -193,13 +201,19 @@ class Refusals(logging.Filter):
     def tell(self, reason: str) -> None:
         """Tell that nothing is taken, and why, if that was not told before."""
         if not self._is_told:
-            logger.warning("%s takes no telemetry, the run goes on: %s", self._endpoint, reason)
+            line = "%s takes no telemetry, the run goes on: %s"
+            logger.warning(line, self._endpoint, _shown(reason))
         self._is_told = True
 
     def close(self) -> None:
         """Let the exporters speak again."""
         for exporter in self._loggers:
             exporter.removeFilter(self)
+
+
+def _shown(text: str) -> str:
+    """Return a text without what addresses in it say of users and passwords."""
+    return re.sub(r"(?<=//)[^/@\s]*@", "", text)
 
 
 def _is_address(text: str) -> bool:

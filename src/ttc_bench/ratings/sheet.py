@@ -186,9 +186,15 @@ def read(path: Path) -> DataFrame:
         text = path.read_text(encoding="utf-8-sig")
         heading = text.split("\n", 1)[0]
         comma = max(",;\t", key=heading.count)
-        return pd.read_csv(io.StringIO(text), sep=comma, dtype=str, keep_default_na=False)
+        # Every row counts, also an empty one: a fault is told by the number that a person sees.
+        cells = pd.read_csv(io.StringIO(text), sep=comma, dtype=str, keep_default_na=False,
+                            header=None, skip_blank_lines=False).fillna("")  # fmt: skip
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}.") from error
     except (ValueError, pd.errors.ParserError) as error:
         said = " ".join(str(error).split())
         raise DataError(f"{path} is no sheet as CSV in UTF-8 ({said}): save it as one.") from error
+    names = [" ".join(str(name).split()).casefold() for name in cells.iloc[0]]
+    if doubled := [name for name in dict.fromkeys(names) if name and names.count(name) > 1]:
+        raise DataError(f"{path} has more than one column {' and '.join(doubled)}: leave one.")
+    return cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)

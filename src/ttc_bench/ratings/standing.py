@@ -1,4 +1,4 @@
-"""Which ratings still count: those of answers that are what they were when they were judged."""
+"""Which ratings still count: of what the answers are now, and one of each rater."""
 
 from __future__ import annotations
 
@@ -22,17 +22,21 @@ JUDGED = {"left": "left_answer", "right": "right_answer", "variant": "answer"}
 
 
 class Standing(NamedTuple):
-    """Ratings, by whether their answers have changed since.
+    """Ratings, by whether they count.
 
     Attributes:
-        counted: Those that count: their answers are the stored ones, or it is not known.
+        counted: Those that count: their answers are the stored ones, or it is not known, and their
+            rater did not judge the same again.
         changed: How many do not count, as an answer is another one by now.
         unchecked: How many of those that count did not note what was judged.
+        repeated: How many do not count, as their rater judged the same answers once more: in a
+            second window, or by pressing a key twice.
     """
 
     counted: DataFrame
     changed: int
     unchecked: int
+    repeated: int
 
     def lines(self) -> Iterator[str]:
         """Yield what is to be told of it."""
@@ -40,6 +44,11 @@ class Standing(NamedTuple):
             yield (
                 f"{counted_as(self.changed, 'rating')} of answers that have changed since they were"
                 " judged: not counted."
+            )
+        if self.repeated:
+            yield (
+                f"{counted_as(self.repeated, 'rating')} of answers that the same rater judged"
+                " again: the last one counts."
             )
         if self.unchecked:
             yield (
@@ -76,13 +85,18 @@ def standing(rated: DataFrame, digests: Digests) -> Standing:
         digests: See `digests_of`.
     """
     judged = {name: digest for name, digest in JUDGED.items() if name in rated.columns}
+    rows = row_dicts(rated)
     pairs = [[(row[digest], _now(row, name, digests)) for name, digest in judged.items()]
-             for row in row_dicts(rated)]  # fmt: skip
+             for row in rows]  # fmt: skip
     changed = [any(known(was) and now not in (None, was) for was, now in own) for own in pairs]
+    what = [(*(row[name] for name in ("rater", "model", "benchmark", "job_id")),
+             frozenset(row[name] for name in judged)) for row in rows]  # fmt: skip
+    last = {one: place for place, one in enumerate(what) if not changed[place]}
+    counts = [last.get(one) == place for place, one in enumerate(what)]
     unchecked = [not all(known(was) for was, _ in own) for own in pairs]
-    counted = rated.loc[[not one for one in changed]]
-    n_unchecked = sum(a and not b for a, b in zip(unchecked, changed, strict=True))
-    return Standing(counted, sum(changed), n_unchecked)
+    n_unchecked = sum(a and b for a, b in zip(unchecked, counts, strict=True))
+    n_changed = sum(changed)
+    return Standing(rated.loc[counts], n_changed, n_unchecked, len(rows) - n_changed - sum(counts))
 
 
 def _now(row: Row, name: str, digests: Digests) -> Any:

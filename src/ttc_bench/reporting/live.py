@@ -7,7 +7,7 @@ import math
 import socket
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -101,7 +101,8 @@ def _title(path: Path) -> str:
     time, _, process = rest.partition("-")
     pipeline = next((e.get("pipeline", "") for e in _first(path, 2) if e["kind"] == "plan"), "")
     started = f"{day} {time.replace('.', ':')} UTC" if process else path.stem
-    return ", ".join(part for part in (started, pipeline, f"process {process}") if part)
+    of = f"process {process}" if process else ""
+    return ", ".join(part for part in (started, pipeline, of) if part)
 
 
 def _first(path: Path, count: int) -> list[Event]:
@@ -125,30 +126,63 @@ def of_run(events: Sequence[Event]) -> str:
 
 
 def _is_event(event: Any) -> bool:
-    """Return whether something is an event with all that is read of its kind."""
-    if not isinstance(event, dict) or not isinstance(event.get("at"), int | float):
+    """Return whether something is an event of which all that is read can be read."""
+    if not isinstance(event, dict) or not _is_number(event.get("at")) or event["at"] < 0:
         return False
-    if not 0 <= event["at"] < _LAST:
+    kind = event.get("kind")
+    if not isinstance(kind, str):
         return False
-    needed = _FACTS.get(event["kind"], {}) if isinstance(event.get("kind"), str) else None
-    return needed is not None and all(
-        name in event and isinstance(event[name], kind) for name, kind in needed.items()
+    needed, more = _NEEDED.get(kind, {}), _MORE.get(kind, {})
+    return all(name in event and fits(event[name]) for name, fits in needed.items()) and all(
+        fits(event[name]) for name, fits in more.items() if name in event
     )
 
 
-_LAST = 1e11
-"""No clock tells more seconds since 1970 that is to be read."""
+_MOST = 1e11
+"""No number of an event is larger: no clock tells more seconds since 1970 that is to be read."""
 
-_NUMBER, _TEXT = int | float, str | None
-_FACTS: Mapping[str, Mapping[str, Any]] = {
-    "run": {"pid": int, "created": _NUMBER, "host": str},
-    "plan": {"variants": list, "limits": dict},
-    "begin": {"variant": str, "jobs": int},
-    "call": {"replayed": bool, "usd": _NUMBER | None, "latency_s": _NUMBER, "attempts": int},
-    "job": {"variant": str, "status": str, "error_type": _TEXT},
-    "end": {"error": _TEXT},
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and -_MOST < value < _MOST
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < _MOST
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+_AMOUNT, _WORDS = _or_null(_is_number), _or_null(_is_text)
+
+_NEEDED: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
+    "run": {"pid": _is_count, "created": _is_number, "host": _is_text},
+    "plan": {
+        "variants": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+        "limits": lambda value: isinstance(value, dict) and all(map(_AMOUNT, value.values())),
+    },
+    "begin": {"variant": _is_text, "jobs": _is_count},
+    "call": {"replayed": lambda value: isinstance(value, bool), "usd": _AMOUNT,
+             "latency_s": _is_number, "attempts": _is_count},
+    "job": {"variant": _is_text, "status": _is_text, "error_type": _WORDS},
+    "end": {"error": _WORDS},
+}  # fmt: skip
+"""What is read of every event, by its kind, and what it must be."""
+
+_MORE: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
+    "plan": {"pipeline": _is_text},
+    "steered": {
+        "change": _is_text,
+        "refused": _WORDS,
+        **dict.fromkeys(("max_usd", "max_requests", "concurrency"), _AMOUNT),
+    },
 }
-"""What is read of an event, by its kind, and of which type it is."""
+"""What is read of it where it is there."""
 
 
 def progress(events: Sequence[Event], now: float) -> Progress:

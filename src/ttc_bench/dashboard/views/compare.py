@@ -30,14 +30,8 @@ from ttc_bench.types import GROUP, DataFrame
 @page("compare", title="Compare", rank=1)
 def compare(store: Store) -> None:
     """Show one of three views."""
-    import streamlit as st
-
     views = {"Table": _table, "Plots": _plots, "Two runs": _runs}
-    view = st.segmented_control(
-        "View", list(views), default="Table", required=True, key="view", bind="query-params",
-        label_visibility="collapsed",
-    )  # fmt: skip
-    views[str(view)](store)
+    views[parts.switch("View", list(views), "view")](store)
 
 
 def _chosen_policies(names: list[str]) -> list[str]:

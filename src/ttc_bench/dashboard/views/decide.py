@@ -115,20 +115,12 @@ def _elsewhere(store: Store, part: Scope, table: DataFrame, limits: Limits) -> N
 
     columns = {"Benchmark": "benchmark", "Difficulty": "difficulty", "Task": "task"}
     st.markdown("#### The same limits by part")
-    by = st.segmented_control(
-        "By",
-        list(columns),
-        default="Benchmark",
-        required=True,
-        key="by",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
+    by = parts.switch("By", list(columns), "by")
     if by == "Benchmark":
         by_name = {str(name): verdict_rows(own) for name, own in table.groupby("benchmark")}
     else:
         place, params = store.place("all_scores"), parts.aggregate_params(store)
-        by_name = dict(_rows_by(store, place, part, columns[str(by)], params))
+        by_name = dict(_rows_by(store, place, part, columns[by], params))
     for name, rows in by_name.items():
         st.text(f"{name}: {answer(rows, limits)}")
     if not by_name:
