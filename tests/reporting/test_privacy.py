@@ -12,9 +12,11 @@ from ttc_bench.hooks.sample_size import sample_lines
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, find_floors, name_run
 from ttc_bench.pipelines.generate.params import sweep
 from ttc_bench.policies.control import timed_jobs
-from ttc_bench.reporting.decision import EVERYWHERE, decide
+from ttc_bench.reporting.decision import EVERYWHERE, LEAKING, decide, headline, lines
+from ttc_bench.reporting.limits import all_limits, answer
 from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.privacy import apart
+from ttc_bench.reporting.scopes import parts_by_benchmark, verdict_rows
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.verdicts import verdicts
 from ttc_bench.types import Job
@@ -98,6 +100,38 @@ def test_what_leaks_is_named_neither_on_its_benchmark_nor_over_all(
     assert best["other"] == "cascade"
     for benchmark in ("crm_sim", EVERYWHERE):
         assert pd.isna(best[benchmark]) if named is None else best[benchmark] == named
+
+
+def timed(table: pd.DataFrame, speed: float) -> pd.DataFrame:
+    """The same answers so many times as fast as their controls."""
+    return table.assign(control_latency_s=1.0, latency_s=1 / speed, answer=table["job_id"])
+
+
+def test_each_of_two_speeds_stands_beside_its_questions() -> None:
+    plain, private = ["exact_match"] * 12, ["refusal_detected"] * 12
+    tables = [scores(*side, [1.0] * 24).assign(reward_rule=plain + private)
+              for side in (("baseline", "greedy"), ("cascade", "agreement"))]  # fmt: skip
+    tables[1] = timed(tables[1], 1.5)
+    tables[1].loc[12:, "latency_s"] = 0.5
+    tables[0]["answer"] = tables[0]["job_id"]
+    table = apart(pd.concat(tables, ignore_index=True), pool=False)
+    fastest = lines(decide(verdicts(table, speeds(table, PARAMS), PARAMS), DecideParams()),
+                    "target")[0]  # fmt: skip
+    assert "crm_sim: cascade.agreement (1.50 times" in fastest
+    assert "crm_sim.privacy: cascade.agreement (2.00 times" in fastest
+
+
+def test_where_nothing_is_named_for_leaking_that_is_said() -> None:
+    table = name_run(both(), "run", "digest", PARAMS)
+    rows = verdicts(table, speeds(table, PARAMS), PARAMS)
+    told = decide(rows, DecideParams())
+    text = " ".join(lines(told, "target"))
+    assert f"cascade.agreement is {LEAKING}" in text
+    assert "no variant is shown to be better" not in text
+    summary = marts_of(table)["bench_summary"].query("benchmark == 'crm_sim'")
+    assert "worse on privacy tasks" in headline(told, "target", "crm_sim", summary)
+    (_, part), _ = parts_by_benchmark(rows)
+    assert "cascade" not in answer(verdict_rows(part), all_limits(DecideParams()))
 
 
 def jobs_with_private_ones() -> list[Job]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from tests.reporting.support import PARAMS, scores
@@ -12,6 +13,7 @@ from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.verdicts import verdicts, word_of
+from ttc_bench.statistics.ratios import ratio_of_totals
 
 REWARDS: list[float | None] = [1.0, 0.0] * 12
 
@@ -185,6 +187,100 @@ def test_models_and_clusters_of_several_tasks_are_told_apart() -> None:
     assert rows.loc["narrow", "differ_high"] == pytest.approx(1 - 0.05 ** (1 / 88))
     assert rows.loc["wide", "differ_high"] == pytest.approx(1 - 0.05 ** (1 / 22))
     assert rows.loc["down", "differ_high"] is pd.NA
+
+
+def drawn_costs(rng: np.random.Generator, n: int, names: int) -> pd.DataFrame:
+    """Skewed costs of equal variants, whose mean is 1 s."""
+    tables = []
+    for place in range(names):
+        name = ("cascade", str(place)) if place else ("baseline", "greedy")
+        table = scores(*name, [1.0] * n).assign(answer="x")
+        tables.append(table.assign(latency_s=rng.lognormal(-0.125, 0.5, n)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_luck_alone_puts_a_variant_within_a_budget_in_at_most_5_of_100_suites() -> None:
+    rng, rounds, within, by_mean = np.random.default_rng(3), 30, 0, 0
+    for _ in range(rounds):
+        table = verdicts_on(drawn_costs(rng, 40, 8))
+        told = decide(table, DecideParams(budget_s=0.999)).set_index("aim")
+        within += told["policy"].notna()["best within 0.999 s a response"]
+        by_mean += (table["latency_s_mean"] < 0.999).any()
+    # 2.5% by the level; 30 suites of it read 5 and more in one of 1,000.
+    assert within <= 4
+    assert by_mean > rounds / 2, "by their means most suites have one"
+
+
+def test_a_budget_is_kept_by_the_whole_interval_and_the_sentence_shows_it() -> None:
+    table = verdicts_on(drawn_costs(np.random.default_rng(1), 60, 2))
+    base = table.set_index("policy").loc["baseline"]
+    mean, high = base["latency_s_mean"], base["latency_s_mean_high"]
+    ends = f"{mean:.3g} s [{base['latency_s_mean_low']:.3g}, {high:.3g}]"
+    wide, tight = (DecideParams(budget_s=float(most)) for most in (high * 1.3, mean * 1.01))
+    assert f"baseline.greedy (mean {ends})" in lines(decide(table, wide), "target")[-1]
+    assert "no variant as good is shown to be within" in lines(decide(table, tight), "target")[-1]
+    text = answer(row_dicts(table), all_limits(tight))
+    assert "Nothing is shown to be within" in text
+    assert "[" in text
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_of_too_few_for_an_interval_each_is_within_the_budget(n: int) -> None:
+    costs = [1.0] * (n - 1) + [3.0]
+    table = verdicts_on(scores("baseline", "greedy", [1.0] * n).assign(flops=costs),
+                        scores("cascade", "confidence", [0.0] * n))  # fmt: skip
+    for most, named in ((3.0, True), (2.9, False)):
+        told = decide(table, DecideParams(budget_flops=most))
+        assert told["policy"].notna().iloc[-1] == named
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told_as"),
+    [
+        (99.9, "0.999 times [0.999, 0.999]"),
+        (0.02, "0.0002 times [0.0002, 0.0002]"),
+        (50.0, "0.50 times [0.50, 0.50]"),
+        (0.0, "0.00 times [0.00, 0.00]"),
+    ],
+)
+def test_no_ratio_that_is_cheaper_reads_as_none_or_as_the_same(tokens: float, told_as: str) -> None:
+    table = verdicts_on(
+        scores("baseline", "greedy", REWARDS),
+        scores("cascade", "confidence", REWARDS, total_tokens=tokens),
+    )
+    (sentence,) = sentences(table)
+    assert f"cheaper by tokens, {told_as}" in sentence
+
+
+def test_a_bill_with_a_gap_makes_no_other_interval_wider() -> None:
+    """Comparisons and ratios are of one family, so that their words are the same."""
+    size = np.random.default_rng(5).lognormal(0, 1, 24)
+    sides = [scores("baseline", "greedy", REWARDS), scores("cascade", "confidence", REWARDS)]
+    sides[1] = sides[1].assign(flops=2e9 * size)
+    alone = verdicts_on(*sides)
+    gaps = [scores("self_refine", str(i), REWARDS, flops=float("nan")) for i in range(20)]
+    beside = verdicts_on(*sides, *gaps)
+    ends = [
+        table.set_index("policy").loc["cascade", "flops_ratio_high"] for table in (alone, beside)
+    ]
+    assert ends[0] == ends[1]
+    assert np.isnan(ratio_of_totals(np.array([np.inf] * 24), size).ratio)
+
+
+def test_better_on_one_benchmark_and_as_good_on_another_is_not_said_to_be_within_the_margin() -> (
+    None
+):
+    table = verdicts_on(
+        scores("baseline", "greedy", [0.0] * 200),
+        scores("cascade", "confidence", [1.0] * 200),
+        *(
+            scores(*side, [1.0] * 200).assign(benchmark="worf_sim")
+            for side in (("baseline", "greedy"), ("cascade", "confidence"))
+        ),
+    )
+    rows = everywhere([row_dicts(part) for _, part in table.groupby("benchmark")])
+    (word,) = [word_of(row) for row in rows if row["policy"] == "cascade"]
+    assert word == "as good or better"
 
 
 def test_times_that_were_not_taken_side_by_side_have_no_ratio() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
-from ttc_bench.reporting.sheet import Sheet
+from ttc_bench.reporting.sheet import Sheet, known
 from ttc_bench.types import DataFrame
 
 ALL = "all"
@@ -19,6 +19,19 @@ class Cost(NamedTuple):
     unit: str
     factor: float
     form: str
+
+    def amount(self, value: float) -> str:
+        """Return an amount with its unit."""
+        return self.form.format(value * self.factor)
+
+    def bounded(self, value: float, low: Any, high: Any) -> str:
+        """Return an amount with its interval; with none where that is not known, or no wider."""
+        if not (known(low) and known(high)):
+            return self.amount(value)
+        figure = self.form[self.form.index("{") : self.form.index("}") + 1]
+        ends = [figure.format(float(end) * self.factor) for end in (low, high)]
+        bounds = "" if ends[0] == ends[1] else f" [{', '.join(ends)}]"
+        return self.amount(value) + bounds
 
 
 COSTS = {
@@ -76,5 +89,4 @@ def _ease(level: str) -> tuple[int, str]:
 
 
 def _step(row: Row, cost: Cost) -> list[str]:
-    spent = cost.form.format(row["cost"] * cost.factor)
-    return [spent, full_name(row), f"{row['quality']:.3f}"]
+    return [cost.amount(row["cost"]), full_name(row), f"{row['quality']:.3f}"]

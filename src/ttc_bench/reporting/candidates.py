@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ttc_bench.reporting.row_dicts import Row, full_name
@@ -16,6 +17,7 @@ def candidate(row: Row) -> Candidate:
     """Return a row of the verdicts as what may be named."""
     costs = {name: ratio_of(row, f"{name}_ratio") for name in SPENT}
     spends = {m: row[f"{m}_mean"] for m in ("latency_s", *SPENT) if known(row[f"{m}_mean"])}
+    highs = {m: row[f"{m}_mean_high"] for m in spends}
     return Candidate(
         full_name(row),
         row["verdict"] if known(row["verdict"]) else "undecided",
@@ -23,6 +25,7 @@ def candidate(row: Row) -> Candidate:
         ratio_of(row, "speed"),
         {name: ratio for name, ratio in costs.items() if ratio is not None},
         spends,
+        {m: float(high) if known(high) else math.inf for m, high in highs.items()},
         row["reward_low"] if known(row["reward_low"]) else -math.inf,
     )
 
@@ -47,8 +50,20 @@ def _is_paid(mean: Any) -> bool:
 
 def times(row: Row, name: str) -> str:
     """Return a ratio with its interval, e.g. ``1.50 times [1.27, 1.60]``."""
-    return "{:.2f} times [{:.2f}, {:.2f}]".format(
-        *(row[f"{name}{e}"] for e in ("", "_low", "_high"))
+    figures = [float(row[f"{name}{end}"]) for end in ("", "_low", "_high")]
+    form = f"{{:.{_places(figures)}f}}"
+    return "{} times [{}, {}]".format(*map(form.format, figures))
+
+
+def _places(ratios: Sequence[float]) -> int:
+    """Return the decimals, from 2 to 6, with which no ratio reads as 0 or 1 that is neither."""
+    return next(
+        (
+            places
+            for places in range(2, 6)
+            if all(r in (0, 1) or round(r, places) not in (0, 1) for r in ratios)
+        ),
+        6,
     )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ttc_bench.reporting.candidates import candidate, change, paid_cost, ratio_of, times
-from ttc_bench.reporting.limits import limits_of
+from ttc_bench.reporting.limits import UNSHOWN_REACHED, UNSHOWN_WITHIN, limits_of
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.privacy import SUFFIX, is_privacy
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
@@ -44,8 +44,14 @@ DEARER, SLOWER = "every variant is dearer", "every variant is slower"
 UNSHOWN_FASTER = "no variant as good is shown to be faster"
 UNSHOWN_CHEAPER = "no variant as good is shown to be cheaper"
 UNSHOWN_BETTER = "no variant is shown to be better"
-UNSHOWN = (UNSHOWN_FASTER, UNSHOWN_CHEAPER, UNSHOWN_BETTER)
+UNSHOWN = (
+    *(UNSHOWN_FASTER, UNSHOWN_CHEAPER, UNSHOWN_BETTER),
+    *(UNSHOWN_WITHIN, UNSHOWN_REACHED),
+)
 """Why an aim has no variant where some verdicts are known, and none of them is what it asks for."""
+
+LEAKING = "shown to be worse on privacy tasks"
+"""Why nothing is named where what would be is worse on the privacy tasks of its benchmark."""
 
 COLUMNS = ("model", "benchmark", "aim", "policy", "variant", "reason")
 """Columns of the decision, all text; policy and variant are null where nothing is named."""
@@ -54,6 +60,7 @@ MEANS = (
     ("reward_mean", "reward_low", "reward_high"),
     ("difference", "difference_low", "difference_high"),
     ("difference", "alone_low", "alone_high"),
+    *((f"{name}_mean", f"{name}_mean_low", f"{name}_mean_high") for name in ("latency_s", *SPENT)),
 )
 """Means over benchmarks with the ends of their intervals. Ratios have none of their own: they hold
 on each benchmark, so that their ends are the outermost ones."""
@@ -88,7 +95,7 @@ class Aim:
             ends = [row[column] for row in rows if full_name(row) != ".".join(BASELINE)]
             if all(known(end) and stays(end) for end in ends):
                 return words
-        return _lack(rows) or self.unshown
+        return _lack(rows) or _leaks(rows) or self.unshown
 
 
 def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
@@ -159,12 +166,27 @@ def _leaking(parts: Sequence[Sequence[Row]]) -> set[str]:
 
 
 def _demoted(rows: Sequence[Row], leaking: set[str]) -> list[Row]:
-    return [{**row, "verdict": "worse"} if full_name(row) in leaking else row for row in rows]
+    return [
+        {**row, "verdict": "worse", "leaks": row["verdict"] in EQUAL}
+        if full_name(row) in leaking
+        else row
+        for row in rows
+    ]
+
+
+def _leaks(rows: Sequence[Row]) -> str:
+    """Return which variants are not named although their answers are good enough, if any are."""
+    names = [full_name(row) for row in rows if row.get("leaks")]
+    verb = "is" if len(names) == 1 else "are"
+    return f"{', '.join(names)} {verb} {LEAKING}" if names else ""
 
 
 def _together(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the weakest verdict, means, and ratios with intervals that hold on each benchmark."""
     words = {row["verdict"] for row in rows}
+    if "better" in words and len(words) > 1:
+        # Better on one benchmark and as good on another says nothing of the margin.
+        rows = [{**row, "margin": None} for row in rows]
     equal = words <= set(EQUAL)
     word = words.pop() if len(words) == 1 else "as good" if equal else "undecided"
     columns = [name for name in rows[0] if name not in (*GROUP, "verdict", *COUNTS)]
@@ -231,7 +253,8 @@ def aims(baselines: Sequence[Row], params: DecideParams) -> Iterator[Aim]:
     )
     yield Aim("best at any price", lambda all_, _: best(all_), change, UNSHOWN_BETTER)
     for limits in limits_of(params):
-        yield Aim(limits.label(cost), partial(limits.choose, cost), limits.reason)
+        choose = partial(limits.choose, cost)
+        yield Aim(limits.label(cost), choose, limits.reason, limits.unshown())
 
 
 def _lack(rows: Sequence[Row]) -> str:
@@ -274,15 +297,17 @@ def _told(rows: Sequence[Row]) -> str:
             return f"the baseline ({reason})"
         lacks = _lacks(rows)
         return NOTHING + (f" ({lacks})" if lacks else "")
-    if len(names) == 1:
+    if len(names) == 1 and (len(rows) == 1 or rows[-1]["benchmark"] == EVERYWHERE):
         return f"{names.pop()} ({rows[-1]['reason']})"
-    each = (
-        f"{row['benchmark']}: {full_name(row)} ({row['reason']})"
-        if known(row["policy"])
-        else f"{row['benchmark']}: {NOTHING}"
-        for row in rows
-    )
-    return "; ".join(each)
+    return "; ".join(f"{row['benchmark']}: {_named(row)}" for row in rows)
+
+
+def _named(row: Row) -> str:
+    """Return what is named on a benchmark beside others, and why."""
+    if known(row["policy"]):
+        return f"{full_name(row)} ({row['reason']})"
+    leaks = known(row["reason"]) and str(row["reason"]).endswith(LEAKING)
+    return NOTHING + (f" ({row['reason']})" if leaks else "")
 
 
 def _lacks(rows: Sequence[Row]) -> str:
@@ -312,7 +337,9 @@ def headline(decision: DataFrame, model: Any, benchmark: Any, summary: DataFrame
         )
     named = [row for row in row_dicts(own) if known(row["policy"])]
     if not named:
-        return "No variant is shown to be better, or as good for less."
+        leaks = own["reason"].str.endswith(LEAKING, na=False).any()
+        but = " without being worse on privacy tasks" if leaks else ""
+        return f"No variant is shown to be better, or as good for less{',' if but else ''}{but}."
     return _upper("; ".join(f"{row['aim']}: {full_name(row)}" for row in named)) + "."
 
 

@@ -11,7 +11,7 @@ from ttc_bench.reporting.candidates import candidate, change, paid_cost
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.row_dicts import Row, full_name
 from ttc_bench.reporting.sheet import counted_as, known
-from ttc_bench.reporting.verdicts import is_unanswered, word_of
+from ttc_bench.reporting.verdicts import ENDS, is_unanswered, word_of
 from ttc_bench.statistics.decision import Candidate, best, best_within, least_for
 from ttc_bench.types import BASELINE
 
@@ -22,6 +22,10 @@ BUDGETS = {
     "budget_usd": "usd",
 }
 """The metric that a budget is of."""
+
+UNSHOWN_WITHIN = "no variant as good is shown to be within"
+UNSHOWN_REACHED = "no variant is shown to reach it"
+"""Why an aim with limits has no variant."""
 
 LABELS = {metric: "cost_usd" if metric == "usd" else metric for metric in BUDGETS.values()}
 """The name of a metric in `COSTS`."""
@@ -51,6 +55,10 @@ class Limits:
             return f"best within {self.pays()} a response" + (reward and f", {reward}")
         return f"{reward}, for the least {COSTS[LABELS[cost]].name}" if reward else "best"
 
+    def unshown(self) -> str:
+        """Return in words that nothing is shown to keep the limits."""
+        return UNSHOWN_WITHIN if self.budgets else UNSHOWN_REACHED
+
     def pays(self) -> str:
         """Return the budgets in words."""
         return " and ".join(_amount(metric, most) for metric, most in self.budgets.items())
@@ -75,9 +83,7 @@ class Limits:
     def reason(self, row: Row) -> str:
         """Return why a row of the verdicts is named, in words."""
         parts = [
-            f"mean {_amount(metric, row[f'{metric}_mean'])}"
-            for metric in self.budgets
-            if known(row[f"{metric}_mean"])
+            f"mean {_spent(metric, row)}" for metric in self.budgets if known(row[f"{metric}_mean"])
         ]
         if self.least_reward is not None:
             parts.append(reward(row))
@@ -145,7 +151,7 @@ def _lead(limits: Limits) -> str:
 def _told(row: Row, limits: Limits) -> str:
     """Return a variant with its reward, its mean costs and how it is against the baseline."""
     means = [
-        _amount(metric, row[f"{metric}_mean"])
+        _spent(metric, row)
         for metric in (limits.budgets or BUDGETS.values())
         if known(row[f"{metric}_mean"]) and row[f"{metric}_mean"] > 0
     ]
@@ -163,11 +169,16 @@ def _too_dear(rows: Sequence[Row], limits: Limits) -> str:
         paid = [row for row in rows if known(row[f"{metric}_mean"])]
         if paid:
             row = min(paid, key=lambda own: float(own[f"{metric}_mean"]))
-            nearest.append(f"{full_name(row)} with {_amount(metric, row[f'{metric}_mean'])}")
+            nearest.append(f"{full_name(row)} with {_spent(metric, row)}")
         else:
             untold.append(f"{COSTS[LABELS[metric]].name} are not known")
     told = [f"the least is {', '.join(nearest)}", *untold] if nearest else untold
-    return f"Nothing is within {limits.pays()} a response; {', '.join(told)}."
+    is_seen = any(
+        all(candidate(row).spend(cost) <= most for cost, most in limits.budgets.items())
+        for row in rows
+    )
+    verb = "is shown to be" if is_seen else "is"
+    return f"Nothing {verb} within {limits.pays()} a response; {', '.join(told)}."
 
 
 def reward(row: Row) -> str:
@@ -180,5 +191,10 @@ def reward(row: Row) -> str:
 
 
 def _amount(metric: str, value: float) -> str:
-    cost = COSTS[LABELS[metric]]
-    return cost.form.format(value * cost.factor)
+    return COSTS[LABELS[metric]].amount(value)
+
+
+def _spent(metric: str, row: Row) -> str:
+    """Return the mean of a cost with its interval, which holds for all variants at once."""
+    mean, low, high = (row[f"{metric}_mean{end}"] for end in ENDS)
+    return COSTS[LABELS[metric]].bounded(float(mean), low, high)

@@ -46,6 +46,9 @@ class AggregateParams(Params):
 class DecideParams(Params):
     """What a response may cost on average; each budget adds an aim to the decision.
 
+    Within a budget is what is shown to be: the upper end of the mean's interval, which holds for
+    all variants at once; of too few responses for one, each response.
+
     Attributes:
         budget_s: Seconds from the question to the whole answer.
         budget_tokens: Tokens of prompts and answers of all calls.

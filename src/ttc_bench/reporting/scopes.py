@@ -6,11 +6,12 @@ them, with the wider intervals that these allow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ttc_bench.reporting.decision import everywhere
 from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.privacy import SUFFIX
 from ttc_bench.reporting.row_dicts import Row, row_dicts
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.verdicts import verdicts
@@ -55,9 +56,18 @@ def verdicts_on(scores: DataFrame, params: AggregateParams) -> DataFrame:
 
 
 def verdict_rows(verdicts: DataFrame) -> Sequence[Row]:
-    """Return the verdicts of one model; where it has several benchmarks, those that hold on all."""
+    """Return the verdicts of one model; where it has several benchmarks, those that hold on all.
+
+    What is shown to be worse on privacy tasks is worse, see `ttc_bench.reporting.decision`.
+    """
     parts = [row_dicts(part) for _, part in verdicts.groupby("benchmark", sort=True)]
     return parts[0] if len(parts) == 1 else everywhere(parts) if parts else []
+
+
+def parts_by_benchmark(verdicts: DataFrame) -> Iterator[tuple[str, DataFrame]]:
+    """Yield each benchmark with its verdicts, those on its privacy tasks among them."""
+    for name in sorted(set(verdicts["benchmark"])):
+        yield str(name), verdicts[verdicts["benchmark"].isin([name, f"{name}{SUFFIX}"])]
 
 
 def rows_by(scores: DataFrame, column: str, params: AggregateParams) -> dict[str, Sequence[Row]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ttc_bench.reporting.pairing import (
@@ -18,7 +18,7 @@ from ttc_bench.reporting.pairing import (
     values_by_variant,
 )
 from ttc_bench.reporting.params import AggregateParams
-from ttc_bench.reporting.row_dicts import Row, row_dicts
+from ttc_bench.reporting.row_dicts import Row
 from ttc_bench.reporting.sheet import known
 from ttc_bench.reporting.speeds import speeds_of
 from ttc_bench.statistics import Comparison, compare, mean_intervals, pairs_needed
@@ -53,7 +53,7 @@ COLUMNS = {
     "n_needed": "Int64",
     **{f"speed{end}": "Float64" for end in ENDS},
     **{f"{name}_ratio{end}": "Float64" for name in SPENT for end in ENDS},
-    **{f"{name}_mean": "Float64" for name in ("latency_s", *SPENT)},
+    **{f"{name}_mean{end}": "Float64" for name in ("latency_s", *SPENT) for end in ENDS},
     **{f"reward_{part}": "Float64" for part in ("mean", "low", "high")},
     "n_questions": "Int64",
 }
@@ -64,8 +64,9 @@ has an answer, which alone can show that a variant is as good; where there is no
 where none did; ``same_share``: share of answers that are the baseline's, letter by letter;
 ``lossless``: whether all are by construction. ``n_needed``: questions that would show a difference
 of ``margin`` at the disagreement seen. Ratios are over the baseline's, null where a bill has a gap;
-``*_mean`` are the variant's own, and ``reward_low`` and ``reward_high`` the interval of the mean
-reward on ``n_questions``, 0 where a response failed."""
+``*_mean`` are the variant's own, with intervals that hold at once for all variants, the baseline
+among them, and of too few reach from the least to the largest; ``reward_low`` and ``reward_high``
+are the interval of the mean reward on ``n_questions``, 0 where a response failed."""
 
 
 def verdicts(all_scores: DataFrame, speeds: DataFrame, params: AggregateParams) -> DataFrame:
@@ -92,7 +93,8 @@ def _of_benchmark(
 ) -> Iterator[tuple[Name, dict[str, Any]]]:
     """Yield every variant with its row; where there is no baseline, with its means alone."""
     names = sorted(set(zip(part["policy"], part["variant"], strict=True)))
-    means, lossless, rewards = _means(part), lossless_variants(part), _rewards(part, params)
+    lossless, rewards = lossless_variants(part), _rewards(part, params)
+    means = _means(part, params)
     answers = {name: int(flags.sum()) for name, flags in _answered(part, params).items()}
     pairs = [(name, BASELINE) for name in names if name != BASELINE and BASELINE in names]
     rows = dict(zip((name for name, _ in pairs), verdicts_of(part, pairs, params), strict=True))
@@ -186,7 +188,10 @@ class _Ratios:
     ) -> None:
         self._jobs = jobs
         self._spends = {metric: values_by_variant(part, metric, jobs) for metric in SPENT}
-        self._level = 1 - (1 - params.confidence) / len(pairs)
+        self._levels = {
+            metric: 1 - (1 - params.confidence) / max(1, _compared(spent, pairs))
+            for metric, spent in self._spends.items()
+        }
 
     def of(self, name: Name, base_name: Name) -> dict[str, float]:
         """Return ratio and ends by cost; NaN where the bill of an answer has a gap."""
@@ -194,15 +199,22 @@ class _Ratios:
 
         ratios: dict[str, float] = {}
         for metric, spent in self._spends.items():
-            own, base = spent[name], spent[base_name]
+            own, base, level = spent[name], spent[base_name], self._levels[metric]
             both = ~np.isnan(own + base)
             ratio = Ratio(np.nan, np.nan, np.nan, 0)
             if both.any():
                 codes = None if self._jobs.codes is None else self._jobs.codes[both]
-                ratio = ratio_of_totals(own[both], base[both], codes, self._level)
+                ratio = ratio_of_totals(own[both], base[both], codes, level)
             ends = (ratio.ratio, ratio.low, ratio.high)
             ratios |= {f"{metric}_ratio{end}": v for end, v in zip(ENDS, ends, strict=True)}
         return ratios
+
+
+def _compared(values: Mapping[Name, Any], pairs: Sequence[tuple[Name, Name]]) -> int:
+    """Return how many pairs can be compared, those whose intervals have to hold at once."""
+    import numpy as np
+
+    return sum(bool((~np.isnan(values[one] + values[other])).sum() > 1) for one, other in pairs)
 
 
 def lossless_variants(part: DataFrame) -> set[Name]:
@@ -230,22 +242,28 @@ def _rewards(part: DataFrame, params: AggregateParams) -> dict[Name, dict[str, A
     }
 
 
-def _means(part: DataFrame) -> dict[Name, dict[str, Any]]:
+def _means(part: DataFrame, params: AggregateParams) -> dict[Name, dict[str, Any]]:
     """Return the mean costs of each variant; null where a response that has an answer lacks one.
 
-    Times are of the answers that were timed.
+    Times are of the answers that were timed. Where these are too few for an interval, it reaches
+    from the least to the largest, so that each of them is within a budget, and not their mean.
     """
-    answered = part[part["status"] == "ok"].groupby(["policy", "variant"])
-    means: dict[Name, dict[str, Any]] = {
-        (str(row["policy"]), str(row["variant"])): {}
-        for row in row_dicts(part[["policy", "variant"]].drop_duplicates())
-    }
-    for (policy, variant), rows in answered:
-        for metric in ("latency_s", *SPENT):
-            values = rows[metric].astype("Float64").dropna()
-            is_known = len(values) == len(rows) or (metric == "latency_s" and len(values) > 0)
-            mean = float(values.mean()) if is_known else None
-            means[str(policy), str(variant)][f"{metric}_mean"] = mean
+    import numpy as np
+
+    jobs = jobs_of(part, params.min_clusters)
+    means: dict[Name, dict[str, Any]] = {}
+    for metric in ("latency_s", *SPENT):
+        spent = values_by_variant(part, metric, jobs)
+        values = np.column_stack(list(spent.values()))
+        told = max(1, int((~np.isnan(values)).any(axis=0).sum()))
+        mean, low, high = mean_intervals(values, jobs.codes, 1 - (1 - params.confidence) / told)
+        least, most = np.fmin.reduce(values), np.fmax.reduce(values)
+        low = np.where(np.isnan(low), least, np.maximum(low, 0.0))
+        high = np.where(np.isnan(high), most, high)
+        # What rounding adds to the mean of equal costs would lie beyond them.
+        for name, *figures in zip(spent, np.clip(mean, least, most), low, high, strict=True):
+            columns = (f"{metric}_mean{end}" for end in ENDS)
+            means.setdefault(name, {}).update(zip(columns, figures, strict=True))
     return means
 
 
@@ -266,7 +284,8 @@ def word_of(row: Row) -> str:
             " differ"
         )
     if row["verdict"] == "as good":
-        return f"as good within {row['margin']:g}"
+        within = f" within {row['margin']:g}" if known(row["margin"]) else " or better"
+        return f"as good{within}"
     return f"{row['verdict']}, as {UNANSWERED}" if is_unanswered(row) else str(row["verdict"])
 
 

@@ -245,6 +245,7 @@ class Candidate:
         speed: How many times as fast it is, timed side by side; ``None`` if it was not.
         costs: Ratio to the baseline's, by the name of the cost; of unknown ones there is none.
         spends: Mean of a response, by the name of the cost.
+        spends_high: Upper end of the interval of that mean; one that is not told is the mean.
         reward_low: Lower end of the interval of its mean reward; without one, minus infinity.
     """
 
@@ -254,6 +255,7 @@ class Candidate:
     speed: Ratio | None = None
     costs: Mapping[str, Ratio] = field(default_factory=dict)
     spends: Mapping[str, float] = field(default_factory=dict)
+    spends_high: Mapping[str, float] = field(default_factory=dict)
     reward_low: float = -math.inf
 
     def spend(self, cost: str) -> float:
@@ -262,9 +264,12 @@ class Candidate:
         return math.inf if math.isnan(mean) else mean
 
     def is_within(self, budgets: Mapping[str, float]) -> bool:
-        """Return whether its means are known and none is over its budget."""
-        spends = [(self.spend(cost), most) for cost, most in budgets.items()]
-        return all(math.isfinite(mean) and mean <= most for mean, most in spends)
+        """Return whether its means are known, and each is shown not to be over its budget."""
+        highs = [(self.spends_high.get(cost, self.spend(cost)), most)
+                 for cost, most in budgets.items() if self.spend(cost) < math.inf]  # fmt: skip
+        return len(highs) == len(budgets) and all(
+            high <= most or math.isclose(high, most) for high, most in highs
+        )
 
 
 def fastest(candidates: Sequence[Candidate]) -> Candidate | None:
@@ -307,7 +312,8 @@ def best_within(
     Args:
         candidates: The variants.
         baseline: The baseline itself, which is named where it fits and nothing is better.
-        budgets: Most that a response may cost on average, by the name of the cost.
+        budgets: Most that a response may cost on average, by the name of the cost: what the whole
+            interval of its mean must keep, so that no luck of the questions puts it there.
         least_reward: What the interval of the mean reward must not go below.
 
     Returns:

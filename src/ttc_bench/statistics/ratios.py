@@ -36,9 +36,9 @@ def ratio_of_totals(
 
     Returns:
         The ratio; without an interval where there are too few jobs, or costs so skewed that what
-        the second side pays may be nothing.
+        the second side pays may be nothing; none where a cost is infinite.
     """
-    if not len(own) or not base.sum() > 0:
+    if not len(own) or not base.sum() > 0 or not math.isfinite(own.sum() + base.sum()):
         return Ratio(math.nan, math.nan, math.nan, 0)
     ratio = float(own.sum() / base.sum())
     ends = _ends(Contrasts(own, base, clusters), ratio, confidence)

@@ -15,8 +15,15 @@ from ttc_bench.reporting.decision import sentences
 from ttc_bench.reporting.limits import BUDGETS, LABELS, Limits, all_limits, answer
 from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.plots import PLOTS
+from ttc_bench.reporting.privacy import SUFFIX
 from ttc_bench.reporting.row_dicts import Row
-from ttc_bench.reporting.scopes import Scope, reward_intervals, rows_by, verdict_rows
+from ttc_bench.reporting.scopes import (
+    Scope,
+    parts_by_benchmark,
+    reward_intervals,
+    rows_by,
+    verdict_rows,
+)
 from ttc_bench.types import DataFrame
 
 ANY = "any"
@@ -32,17 +39,33 @@ def decide(store: Store) -> None:
 
     part, params = parts.scope(store), parts.aggregate_params(store)
     table = parts.verdicts(store, part, params)
-    limits = _limits(table)
-    st.subheader(parts.plain(answer(verdict_rows(table), limits)), anchor=False)
+    told, limits = _with_privacy(store, part, table, params), _limits(table)
+    st.subheader(parts.plain(answer(verdict_rows(told), limits)), anchor=False)
     st.caption(
         "Brackets are intervals; those against the baseline hold for all variants at once."
         " A variant is named only where an interval shows it."
     )
     _frontier(store, part, table)
-    _elsewhere(store, part, table, limits)
+    _elsewhere(store, part, told[told["benchmark"].isin(table["benchmark"])], limits)
     with st.expander("Every variant against the baseline"):
         for benchmark, own in table.groupby("benchmark", sort=True):
             st.text("\n".join([str(benchmark), *sentences(own)]))
+
+
+def _with_privacy(
+    store: Store, part: Scope, table: DataFrame, params: AggregateParams
+) -> DataFrame:
+    """Return verdicts with those on all privacy tasks of their benchmarks, which may rule one out.
+
+    A table that holds some of them already, as that of all benchmarks does, is as it was.
+    """
+    import pandas as pd
+
+    shown = set(table["benchmark"])
+    there = set(Scope(part.model).of(parts.questions(store))["benchmark"])
+    beside = sorted({f"{name}{SUFFIX}" for name in shown} & there - shown)
+    more = [parts.verdicts(store, Scope(part.model, name), params) for name in beside]
+    return pd.concat([table, *more], ignore_index=True)
 
 
 def _limits(table: DataFrame) -> Limits:
@@ -117,7 +140,7 @@ def _elsewhere(store: Store, part: Scope, table: DataFrame, limits: Limits) -> N
     st.markdown("#### The same limits by part")
     by = parts.switch("By", list(columns), "by")
     if by == "Benchmark":
-        by_name = {str(name): verdict_rows(own) for name, own in table.groupby("benchmark")}
+        by_name = {name: verdict_rows(own) for name, own in parts_by_benchmark(table)}
     else:
         place, params = store.place("all_scores"), parts.aggregate_params(store)
         by_name = dict(_rows_by(store, place, part, columns[by], params))
