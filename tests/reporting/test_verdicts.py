@@ -13,6 +13,7 @@ from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.verdicts import verdicts, word_of
+from ttc_bench.statistics.decision import DIFFERING, pairs_for_margin
 from ttc_bench.statistics.ratios import ratio_of_totals
 
 REWARDS: list[float | None] = [1.0, 0.0] * 12
@@ -130,9 +131,42 @@ def test_each_benchmark_has_its_own_lack_and_a_dearer_variant_leaves_the_baselin
     }
     fastest, cheapest, best = lines(decide(table, DecideParams()), "target")
     for benchmark, count in needed.items():
-        assert f"{benchmark}: {count} questions would show a difference of 0.05" in fastest
-    assert best.endswith(": nothing yet."), "said once"
+        assert f"{benchmark}: about {count} questions would show equal within 0.05" in fastest
+        assert f"{benchmark}: {count} questions would show a difference of 0.05" in best
     assert cheapest.endswith(": the baseline (every variant is dearer).")
+
+
+def test_rewards_that_are_equal_so_far_promise_no_more_than_the_log_does() -> None:
+    """The answers differ, so that 59 equal ones, the rule of three, show nothing of them."""
+    few: list[float | None] = [1.0, 0.0] * 12
+    tables = [scores("baseline", "greedy", few).assign(answer="a"),
+              scores("cascade", "confidence", few).assign(answer="b")]  # fmt: skip
+    table = verdicts_on(*tables)
+    fastest, _, best = lines(decide(table, DecideParams()), "target")
+    wanted = pairs_for_margin(0.05, DIFFERING)
+    assert f"nothing yet (about {wanted} questions would show equal within 0.05)" in fastest
+    assert "a difference of 0.05" in best
+    slow = table.assign(speed=0.12, speed_low=0.1, speed_high=0.2)
+    assert (
+        "the baseline (every variant is slower)" in lines(decide(slow, DecideParams()), "target")[0]
+    )
+
+
+def test_each_benchmark_says_why_nothing_is_named_there_beside_what_is_named_elsewhere() -> None:
+    told = pd.DataFrame(
+        [
+            ("m", "crm_sim", "fastest", None, None, "no variant as good is shown to be faster"),
+            ("m", "own", "fastest", "speculative", "step", "2.00 times as fast"),
+            ("m", "worf_sim", "fastest", None, None, "every variant is slower"),
+            ("m", "all", "fastest", None, None, "no variant as good is shown to be faster"),
+        ],
+        columns=["model", "benchmark", "aim", "policy", "variant", "reason"],
+    ).astype("string")
+    assert lines(told, "m") == [
+        "Fastest: crm_sim: nothing yet (no variant as good is shown to be faster); own:"
+        " speculative.step (2.00 times as fast); worf_sim: the baseline (every variant is slower);"
+        " all: nothing yet, as on crm_sim."
+    ]
 
 
 def test_what_is_not_known_is_told_without_a_figure_for_it() -> None:

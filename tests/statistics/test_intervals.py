@@ -196,3 +196,14 @@ def test_the_interval_of_a_mean_over_two_samples_covers_it() -> None:
         assert high is not None
         covered.append(low <= np.mean(truths) <= high)
     assert np.mean(covered) >= 0.95
+
+
+def test_no_end_leaves_a_range_that_is_closed_at_one_end() -> None:
+    """Six latencies of which one is long: a mean of seconds is not below 0."""
+    seconds = [0.2, 0.21, 0.19, 0.2, 0.22, 9.0]
+    free = mean_interval(seconds)
+    assert free.low is not None
+    assert free.low < 0
+    assert mean_interval(seconds, bounds=(0.0, math.inf)) == free._replace(low=0.0)
+    few = mean_interval(seconds[:2], bounds=(0.0, math.inf))
+    assert (few.low, few.high) == (None, None), "where nothing is known of it, 0 is no end"

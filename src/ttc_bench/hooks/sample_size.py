@@ -23,10 +23,6 @@ logger = logging.getLogger(__name__)
 MANY = 100
 """Questions of which it is told, too, what they show."""
 
-DIFFERING = 0.02
-"""Share of questions on which a variant that is as good may be right where the baseline is wrong,
-or the other way round, for the questions that showing it takes."""
-
 
 class SampleSize:
     """Says once a run, as soon as its jobs are there, which gains they are likely to show."""
@@ -103,7 +99,7 @@ def _better(questions: int, variants: int) -> str:
 
 def _as_good(margin: float) -> str:
     """Return how many questions show that a variant is equal, or as good as the baseline."""
-    from ttc_bench.statistics.decision import pairs_for_margin
+    from ttc_bench.statistics.decision import DIFFERING, pairs_for_margin
     from ttc_bench.statistics.power import pairs_to_exclude
 
     return (

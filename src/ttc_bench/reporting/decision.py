@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from ttc_bench.reporting.candidates import candidate, change, paid_cost, ratio_of, times
@@ -24,12 +24,14 @@ from ttc_bench.reporting.verdicts import (
 )
 from ttc_bench.statistics import Interval, mean_of_independent
 from ttc_bench.statistics.decision import (
+    DIFFERING,
     EQUAL,
     Candidate,
     best,
     cheapest,
     cost_word,
     fastest,
+    pairs_for_margin,
 )
 from ttc_bench.types import BASELINE, GROUP, DataFrame
 
@@ -80,6 +82,7 @@ class Aim:
         unshown: What is said where no variant is what the aim asks for.
         kept: What is said where the figure of every variant is shown to be on the baseline's side,
             the figure's column, and which end of its interval says so at 1.
+        is_of_equals: Whether it asks for a variant that is as good, which more questions may show.
     """
 
     label: str
@@ -87,15 +90,18 @@ class Aim:
     reason: Callable[[Row], str]
     unshown: str = ""
     kept: tuple[str, str, Callable[[float], bool]] | None = None
+    is_of_equals: bool = False
 
     def lack(self, rows: Sequence[Row]) -> str:
         """Return why nothing is named, from the verdicts of all variants."""
+        rivals = [row for row in rows if full_name(row) != ".".join(BASELINE)]
         if self.kept is not None:
             words, column, stays = self.kept
-            ends = [row[column] for row in rows if full_name(row) != ".".join(BASELINE)]
-            if all(known(end) and stays(end) for end in ends):
+            # More questions make none of the others what the aim asks for.
+            rivals = [row for row in rivals if not (known(row[column]) and stays(row[column]))]
+            if not rivals:
                 return words
-        return _lack(rows) or _leaks(rows) or self.unshown
+        return _lack(rows, rivals, self.is_of_equals) or _leaks(rows) or self.unshown
 
 
 def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
@@ -243,6 +249,7 @@ def aims(baselines: Sequence[Row], params: DecideParams) -> Iterator[Aim]:
         _faster,
         UNSHOWN_FASTER,
         slower,
+        is_of_equals=True,
     )
     yield Aim(
         f"cheapest at equal quality, by {SPENT[cost]}",
@@ -250,23 +257,46 @@ def aims(baselines: Sequence[Row], params: DecideParams) -> Iterator[Aim]:
         lambda row: f"{times(row, f'{cost}_ratio')} the {SPENT[cost]}, {word_of(row)}",
         UNSHOWN_CHEAPER,
         dearer,
+        is_of_equals=True,
     )
     yield Aim("best at any price", lambda all_, _: best(all_), change, UNSHOWN_BETTER)
     for limits in limits_of(params):
         choose = partial(limits.choose, cost)
-        yield Aim(limits.label(cost), choose, limits.reason, limits.unshown())
+        yield Aim(
+            limits.label(cost),
+            choose,
+            limits.reason,
+            limits.unshown(),
+            is_of_equals=bool(limits.budgets),
+        )
 
 
-def _lack(rows: Sequence[Row]) -> str:
-    """Return what the data lack, if no verdict is known: answers, or questions."""
+def _lack(rows: Sequence[Row], rivals: Sequence[Row], is_of_equals: bool) -> str:
+    """Return what the data lack, if no verdict is known: answers, or questions.
+
+    Args:
+        rows: Verdicts of all variants.
+        rivals: Those of variants that may be what is asked for.
+        is_of_equals: Whether that is to be as good, and not to differ.
+    """
     if all(is_unanswered(row) for row in rows if known(row["verdict"])):
         return UNANSWERED
     if not any(known(row["verdict"]) and row["verdict"] != "undecided" for row in rows):
-        needs = [int(row["n_needed"]) for row in rows if known(row["n_needed"])]
+        needs = [row for row in rivals if known(row["n_needed"])]
         if needs:
-            margin = next(row["margin"] for row in rows if known(row["n_needed"]))
-            return f"{min(needs)} questions would show a difference of {margin:g}"
+            least, margin = min(int(row["n_needed"]) for row in needs), float(needs[0]["margin"])
+            if is_of_equals:
+                # Rewards that are all equal so far are no promise that the next ones are.
+                least = max(least, _pairs_for_equality(margin))
+                return f"about {least} questions would show equal within {margin:g}"
+            return f"{least} questions would show a difference of {margin:g}"
     return ""
+
+
+@cache
+def _pairs_for_equality(margin: float) -> int:
+    """Return how many questions show equality, as `ttc_bench.hooks.sample_size` foretells it."""
+    return pairs_for_margin(margin, DIFFERING)
 
 
 def _faster(row: Row) -> str:
@@ -299,15 +329,26 @@ def _told(rows: Sequence[Row]) -> str:
         return NOTHING + (f" ({lacks})" if lacks else "")
     if len(names) == 1 and (len(rows) == 1 or rows[-1]["benchmark"] == EVERYWHERE):
         return f"{names.pop()} ({rows[-1]['reason']})"
-    return "; ".join(f"{row['benchmark']}: {_named(row)}" for row in rows)
+    empty = [row["benchmark"] for row in rows if _named(row).startswith(NOTHING)]
+    return "; ".join(f"{row['benchmark']}: {_named(row, empty)}" for row in rows)
 
 
-def _named(row: Row) -> str:
-    """Return what is named on a benchmark beside others, and why."""
+def _named(row: Row, empty: Sequence[str] = ()) -> str:
+    """Return what is named on a benchmark beside others, and why.
+
+    Args:
+        row: The decision there.
+        empty: Benchmarks on which nothing is named: what holds on all of them cannot be more.
+    """
     if known(row["policy"]):
         return f"{full_name(row)} ({row['reason']})"
-    leaks = known(row["reason"]) and str(row["reason"]).endswith(LEAKING)
-    return NOTHING + (f" ({row['reason']})" if leaks else "")
+    reason = str(row["reason"]) if known(row["reason"]) else ""
+    if reason in (DEARER, SLOWER):
+        return f"the baseline ({reason})"
+    on = [name for name in empty if name != EVERYWHERE]
+    if row["benchmark"] == EVERYWHERE and on and not reason.endswith(LEAKING):
+        return f"{NOTHING}, as on {' and '.join(on)}"
+    return NOTHING + (f" ({reason})" if reason else "")
 
 
 def _lacks(rows: Sequence[Row]) -> str:

@@ -256,9 +256,10 @@ def _means(part: DataFrame, params: AggregateParams) -> dict[Name, dict[str, Any
         spent = values_by_variant(part, metric, jobs)
         values = np.column_stack(list(spent.values()))
         told = max(1, int((~np.isnan(values)).any(axis=0).sum()))
-        mean, low, high = mean_intervals(values, jobs.codes, 1 - (1 - params.confidence) / told)
+        level, ends = 1 - (1 - params.confidence) / told, range_of(metric)
+        mean, low, high = mean_intervals(values, jobs.codes, level, ends)
         least, most = np.fmin.reduce(values), np.fmax.reduce(values)
-        low = np.where(np.isnan(low), least, np.maximum(low, 0.0))
+        low = np.where(np.isnan(low), least, low)
         high = np.where(np.isnan(high), most, high)
         # What rounding adds to the mean of equal costs would lie beyond them.
         for name, *figures in zip(spent, np.clip(mean, least, most), low, high, strict=True):

@@ -23,6 +23,10 @@ Word = Literal["identical", "as good", "better", "worse", "undecided"]
 EQUAL: tuple[Word, ...] = ("identical", "as good", "better")
 """Words of a quality that is shown to be no worse than the baseline's."""
 
+DIFFERING = 0.02
+"""Share of questions on which a variant that is as good may be right where the baseline is wrong,
+or the other way round, for the questions that showing it takes."""
+
 CostWord = Literal["cheaper", "dearer", "undecided"]
 
 

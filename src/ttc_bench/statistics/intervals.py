@@ -115,8 +115,12 @@ class Means(NamedTuple):
         low = self.centre - self.error * np.maximum(edge, above)
         high = self.centre - self.error * np.minimum(-edge, below)
         few = ~self.padded & (self.clusters < least_pairs(1 - confidence))
-        low = np.where(few, self.low, np.clip(np.minimum(low, self.mean), self.low, self.high))
-        high = np.where(few, self.high, np.clip(np.maximum(high, self.mean), self.low, self.high))
+        low = np.clip(np.minimum(low, self.mean), self.low, self.high)
+        high = np.clip(np.maximum(high, self.mean), self.low, self.high)
+        # A range that is open at an end tells nothing of a mean.
+        whole = np.isfinite(self.low) & np.isfinite(self.high)
+        low = np.where(few, np.where(whole, self.low, np.nan), low)
+        high = np.where(few, np.where(whole, self.high, np.nan), high)
         return Intervals(
             self.mean, *(np.where(np.isfinite(end), end, np.nan) for end in (low, high))
         )
@@ -160,13 +164,13 @@ def means_of(values: Floats, clusters: Integers | None = None, bounds: Range = U
     Args:
         values: Shape (rows, columns); NaN is missing.
         clusters: The cluster of each row; ``None`` makes each row its own.
-        bounds: Range of the values; one that is open at an end is taken as none.
+        bounds: Range of the values, which no interval leaves; only one that is closed at both ends
+            can pad.
     """
     import numpy as np
 
     low, high = (np.broadcast_to(np.asarray(end, float), values.shape[1:]) for end in bounds)
     bounded = np.isfinite(low) & np.isfinite(high)
-    low, high = np.where(bounded, low, -np.inf), np.where(bounded, high, np.inf)
     data = by_cluster(np.asarray(values, dtype=float), clusters)
     count = (data.sizes > 0).sum(axis=0)
     few = count < least_pairs(0.05)
