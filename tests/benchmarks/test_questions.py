@@ -565,3 +565,34 @@ def test_what_no_reader_could_mean_is_told(
     assert load(tmp_path / "q.parquet")[0].references == ("Rome",)
     loaded(tmp_path / "q.csv", f"{head}q,NaN\n")
     assert "the reference of row 2 is the text 'NaN': is it missing?" in caplog.text
+
+
+def test_a_number_is_the_one_that_its_file_shows(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for cells in (("question", "answer"), ("a", 0.1 + 0.2), ("b", 0.5), ("c", 1), ("d", 7)):
+        book.active.append(cells)
+    book.active["B3"].number_format = book.active["B4"].number_format = "0%"
+    book.save(tmp_path / "q.xlsx")
+    shown = [sample.references for sample in load(tmp_path / "q.xlsx")]
+    assert shown == [("0.3",), ("50%",), ("100%",), ("7",)]
+    single = pyarrow.array([0.1, 2.5], pyarrow.float32())
+    table = pyarrow.table({"question": ["a", "b"], "answer": single})
+    pyarrow.parquet.write_table(table, tmp_path / "q.parquet")
+    assert [s.references for s in load(tmp_path / "q.parquet")] == [("0.1",), ("2.5",)]
+    samples = loaded(tmp_path / "q.csv", '"question, in full";answer\na, b;007\nc;012\n',
+                     columns={"prompt": "question, in full"})  # fmt: skip
+    assert [s.reward_metric for s in samples] == ["normalised"] * 2, "a postcode is no number"
+
+
+def test_instructions_have_inputs_and_choices_may_stand_by_their_letters(tmp_path: Path) -> None:
+    rows = [{"instruction": "Add.", "input": "2+2", "output": "4"},
+            {"instruction": "Greet.", "input": "", "output": "Hi"}]  # fmt: skip
+    samples = load(written(tmp_path / "alpaca.jsonl", rows))
+    assert [s.messages[-1].content for s in samples] == ["2+2\n\nAdd.", "Greet."]
+    rows = [{"question": "q", "options": {"A": "x", "B": "y"}, "answer": "B"}]
+    (sample,) = load(written(tmp_path / "letters.jsonl", rows))
+    assert (sample.references, sample.grading) == (("B",), {"choices": ["x", "y"]})

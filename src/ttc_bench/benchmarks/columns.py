@@ -78,6 +78,11 @@ class Columns(Params):
                 columns[meaning] = names or (usual_ones[0],)
         if "choices" not in columns and (lettered := _lettered(by_name)):
             columns["choices"] = lettered
+        is_input = self.prompt is None and columns.get("prompt") == (by_name.get("input"),)
+        if is_input and (instruction := by_name.get("instruction")):
+            # As Alpaca has them: what is to be done, and what it is to be done with.
+            columns["context"] = columns.get("context") or columns["prompt"]
+            columns["prompt"] = (instruction,)
         if "messages" in columns and "prompt" in columns:
             if self.messages is not None and self.prompt is not None:
                 faults.note(None, "columns.prompt and columns.messages are both set: only one asks")

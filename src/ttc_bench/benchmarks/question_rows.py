@@ -160,14 +160,20 @@ def choices_of(cells: Cells) -> tuple[tuple[str, ...], tuple[str, ...]]:
     value = _listed(value) if isinstance(value, str) else value
     labels: Sequence[Any] = ()
     if isinstance(value, dict):
-        # As ARC has them: {"text": [...], "label": [...]}.
-        labels, value = value.get("label") or (), value.get("text")
+        labels, value = _labelled(value)
     if names and not isinstance(value, list):
         cells.note(f"{names[0]!r} is no list of choices")
     if isinstance(value, list) and value and all(_is_labelled(choice) for choice in value):
         labels, value = [c["label"] for c in value], [c["text"] for c in value]
     texts = [as_text(text) or "" for text in value] if isinstance(value, list) else []
     return _checked(cells, texts) if names else (), tuple(map(str, labels))
+
+
+def _labelled(value: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
+    """Return labels and texts of choices: ``{"text": [...], "label": [...]}``, or text by label."""
+    if "text" in value or not all(isinstance(text, str) for text in value.values()):
+        return value.get("label") or (), value.get("text")
+    return list(value), list(value.values())
 
 
 def _is_labelled(choice: Any) -> bool:
@@ -385,12 +391,15 @@ def shuffled(
 def guessed_reward(references: Sequence[Sequence[str]], has_choices: bool) -> str:
     """Return the reward that suits the gold answers, for sources that name none.
 
-    A comma that parts no thousands may part two answers: no number is guessed from it.
+    A comma that parts no thousands may part two answers: no number is guessed from it, nor from
+    what begins with an idle zero, as a postcode does.
     """
     if has_choices:
         return "choice"
     golds = [gold for row in references for gold in row]
-    is_numeric = bool(golds) and all(is_figure(g) and not has_decimal_comma(g) for g in golds)
+    is_numeric = bool(golds) and all(
+        is_figure(g) and not has_decimal_comma(g) and not re.match(r"0\d", g) for g in golds
+    )
     return "numeric" if is_numeric else "normalised"
 
 

@@ -198,7 +198,8 @@ def _read_csv(file: Path, faults: Faults) -> Iterator[Row]:
     text = _text(file)
     head = text.split("\n", 1)[0]
     # The sign that parts the header parts the rows; a sniffer is misled by long texts.
-    sign = "\t" if file.suffix.lower() == ".tsv" else max(",;\t|", key=head.count)
+    unquoted = re.sub(r'"[^"]*"', "", head)
+    sign = "\t" if file.suffix.lower() == ".tsv" else max(",;\t|", key=unquoted.count)
     # Cells of any length: the library's own bound is 128 KiB.
     csv.field_size_limit(2**31 - 1)
     sheet = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
@@ -234,16 +235,16 @@ def _read_excel(file: Path, faults: Faults) -> Iterator[Row]:
         book = load_workbook(file, read_only=True, data_only=True)
     except Exception as error:  # zipfile's, openpyxl's and the XML parser's own
         raise ValueError(error) from error
-    lines = book.active.iter_rows(values_only=True)
-    return _sheet(enumerate(([_shown(cell) for cell in line] for line in lines), start=1), faults)
+    lines = ([_shown(c.value, c.number_format) for c in line] for line in book.active.iter_rows())
+    return _sheet(enumerate(lines, start=1), faults)
 
 
-def _shown(cell: Any) -> str:
-    """Return a cell of a sheet as text; a whole number has no decimals."""
+def _shown(cell: Any, form: str | None) -> str:
+    """Return a cell of a sheet as its reader sees it: 15 digits, percent where it is shown so."""
     if cell is None:
         return ""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
+    if isinstance(cell, float) or (isinstance(cell, int) and "%" in (form or "")):
+        return f"{100 * cell:.15g}%" if "%" in (form or "") else f"{cell:.15g}"
     return shown_date(cell) if isinstance(cell, date | time) else str(cell)
 
 
@@ -310,8 +311,22 @@ def _read_parquet(file: Path, faults: Faults) -> Iterator[Row]:
     _note_twice(pyarrow.parquet.read_schema(file).names, faults)
     # A table with one column twice cannot be read.
     faults.tell()
-    records = pyarrow.parquet.read_table(file).to_pylist()
+    table = pyarrow.parquet.read_table(file)
+    single = [f.name for f in table.schema if pyarrow.types.is_float32(f.type)]
+    try:
+        records = table.to_pylist(maps_as_pydicts="strict")
+    except KeyError as error:
+        raise ValueError(error.args[0]) from error
+    for record in records:
+        record.update({name: _widened(record[name]) for name in single})
     return _records(enumerate(records, start=1), faults)
+
+
+def _widened(value: float | None) -> float | None:
+    """Return a number of single precision as the shortest decimal that it stands for."""
+    import numpy as np
+
+    return None if value is None else float(str(np.float32(value)))
 
 
 def _records(records: Iterable[tuple[int, Any]], faults: Faults) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import REFERENCE
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from ttc_bench.engines import engine_params
@@ -85,3 +86,17 @@ def test_a_system_message_that_the_template_refuses_goes_into_the_users_turn() -
     tokenizer.chat_template = STRICT
     only = Prompter(tokenizer).text(messages[:1])
     assert only == "[user]Be brief.[model]"
+
+
+def test_no_end_is_put_behind_a_plain_prompt() -> None:
+    """Some tokenizers end every text by themselves; the answer would begin behind the end."""
+    tokenizer = AutoTokenizer.from_pretrained(REFERENCE / "target")
+    tokenizer.chat_template = None
+    question = (Message(role="user", content="Hi"),)
+    usual = Prompter(tokenizer).encode(question)
+    end = tokenizer.eos_token
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {end}", special_tokens=[(end, tokenizer.eos_token_id)]
+    )
+    assert tokenizer("Hi")["input_ids"][-1] == tokenizer.eos_token_id
+    assert Prompter(tokenizer).encode(question) == usual

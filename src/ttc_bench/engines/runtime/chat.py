@@ -81,7 +81,12 @@ class Prompter:
         )
 
     def _plain(self, messages: tuple[Message, ...]) -> list[int]:
-        return list(self._tokenizer(_plain_text(messages))["input_ids"])
+        tokens = list(self._tokenizer(_plain_text(messages))["input_ids"])
+        # What some tokenizers put behind every text would end the prompt before it is answered.
+        ends = {getattr(self._tokenizer, f"{name}_token_id", None) for name in ("eos", "sep")}
+        while tokens and tokens[-1] in ends:
+            tokens.pop()
+        return tokens
 
     def _in_template(self, messages: tuple[Message, ...]) -> str:
         """Return messages in the template, a system message that it refuses in the user's turn.

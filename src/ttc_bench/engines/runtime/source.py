@@ -284,6 +284,11 @@ class ModelSource:
         kind = self.config["model_type"]
         if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
             raise self.fault(f"{kind!r} is not a causal language model")
+        if self.config.get("is_encoder_decoder"):
+            raise self.fault(
+                f"{kind!r} is an encoder with a decoder, which writes what its encoder has read and"
+                " goes on from no prompt"
+            )
         if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not self.config.get("is_decoder"):
             raise self.fault(
                 f"{kind!r} is an encoder: it reads in both directions and writes nothing (one that"
