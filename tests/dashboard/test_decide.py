@@ -70,6 +70,24 @@ def test_one_variant_alone_is_told_so(copied: Path, open_page: Open) -> None:
     assert "There is no baseline" in words(open_page(copied, "decide"))
 
 
+def test_what_leaks_on_privacy_tasks_is_best_on_no_page(copied: Path, open_page: Open) -> None:
+    file = copied / "data/08_reporting/all_scores.parquet"
+    table = pd.read_parquet(file).query(
+        "benchmark == 'crm_sim' and policy in ('baseline', 'self_refine')"
+    )
+    copies = [table.assign(job_id=table["job_id"] + f"/{n}", status="ok") for n in range(8)]
+    plain = pd.concat(copies, ignore_index=True)
+    gains = (plain["policy"] == "self_refine").astype(float)
+    private = plain.assign(reward=1 - gains, benchmark="crm_sim.privacy")
+    leaking = [plain.assign(reward=gains), private]
+    best = "Best at any price: self_refine.feedback"
+    leaking[0].to_parquet(file)
+    assert best in words(open_page(copied, "decide", benchmark="crm_sim"))
+    pd.concat(leaking, ignore_index=True).to_parquet(file)
+    for benchmark in ("crm_sim", "all"):
+        assert best not in words(open_page(copied, "decide", benchmark=benchmark))
+
+
 def test_the_script_itself_shows_the_first_page(measured: Path) -> None:
     with contextlib.chdir(measured):
         script = ROOT / "src/ttc_bench/dashboard/app.py"

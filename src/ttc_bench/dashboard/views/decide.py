@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from ttc_bench.dashboard import parts
@@ -46,7 +46,8 @@ def decide(store: Store) -> None:
         " A variant is named only where an interval shows it."
     )
     _frontier(store, part, table)
-    _elsewhere(store, part, told[told["benchmark"].isin(table["benchmark"])], limits)
+    whole = [one for one in parts_by_benchmark(told) if one[0] in set(table["benchmark"])]
+    _elsewhere(store, part, {name: verdict_rows(own) for name, own in whole}, limits)
     with st.expander("Every variant against the baseline"):
         for benchmark, own in table.groupby("benchmark", sort=True):
             st.text("\n".join([str(benchmark), *sentences(own)]))
@@ -132,16 +133,16 @@ def _rows_by(
     return rows_by(parts.scores(store, part), column, params)
 
 
-def _elsewhere(store: Store, part: Scope, table: DataFrame, limits: Limits) -> None:
-    """Show the answer on parts of these questions."""
+def _elsewhere(
+    store: Store, part: Scope, by_name: Mapping[str, Sequence[Row]], limits: Limits
+) -> None:
+    """Show the answer on parts of these questions, whose verdicts are known by benchmark."""
     import streamlit as st
 
     columns = {"Benchmark": "benchmark", "Difficulty": "difficulty", "Task": "task"}
     st.markdown("#### The same limits by part")
     by = parts.switch("By", list(columns), "by")
-    if by == "Benchmark":
-        by_name = {name: verdict_rows(own) for name, own in parts_by_benchmark(table)}
-    else:
+    if by != "Benchmark":
         place, params = store.place("all_scores"), parts.aggregate_params(store)
         by_name = dict(_rows_by(store, place, part, columns[by], params))
     for name, rows in by_name.items():
