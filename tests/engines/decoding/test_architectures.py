@@ -37,6 +37,7 @@ from ttc_bench.engines.runtime import architecture, models
 from ttc_bench.engines.runtime.library_eviction import BudgetedLibraryCache
 from ttc_bench.engines.runtime.library_runner import LibraryRunner
 from ttc_bench.engines.runtime.llama import LlamaRunner
+from ttc_bench.engines.runtime.source import ModelSource
 from ttc_bench.errors import CapabilityError, UserError
 
 WINDOW = 16
@@ -435,6 +436,18 @@ def test_layers_that_are_handed_weights_are_counted(tmp_path: Path) -> None:
     assert [list(completion.token_ids)] == generated(engine, [request])
     flops, _ = counted(engine, request, completion)
     assert [completion.usage.prefill_flops, completion.usage.decode_flops] == flops
+
+
+def test_a_text_model_is_opened_inside_of_one_that_reads_pictures(tmp_path: Path) -> None:
+    """As Llama 4 is published: its tower is not used, and its layers are a part's."""
+    text = {**SIZES, **OPEN["llama4_text"]}
+    config = AutoConfig.for_model("llama4", text_config=text)
+    assert Capability.WHITE_BOX in architecture.Architecture(config).capabilities
+    source = ModelSource("target", str(tmp_path))
+    report = {"missing_keys": [], "mismatched_keys": [], "unexpected_keys": ["x.layers.0.a"]}
+    with pytest.raises(UserError, match="has no place for x"):
+        models.check_fit(source, report)
+    models.check_fit(source, {**report, "unexpected_keys": ["vision_model.model.layers.0.a"]})
 
 
 def test_a_state_outside_of_the_cache_is_not_shared(tmp_path: Path) -> None:

@@ -175,6 +175,8 @@ class Architecture:
         from ttc_bench.engines.runtime.stack import LayerStack
 
         text = self._config.get_text_config(decoder=True)
+        # The library's auto classes build a model of texts from its part of a larger configuration.
+        config = text if self._kind.config_class is type(text) else self._config
         with torch.device("meta"):
-            skeleton = self._kind(copy.deepcopy(self._config))
+            skeleton = self._kind(copy.deepcopy(config))
         return LayerStack.of(skeleton, int(text.num_hidden_layers)) is not None

@@ -33,6 +33,9 @@ DTYPES = {
 IN_A_LAYER = re.compile(r"(^|\.)(h|layers|blocks)\.\d+\.|lora_|base_layer")
 """Names of weights that change what layers compute."""
 
+OF_A_TOWER = re.compile(r"(^|\.)(vision_(tower|model)|visual|audio_tower)\.")
+"""Names of weights that read pictures or sound, and no text."""
+
 CHOOSES = {
     "repetition_penalty": 1.0,
     "encoder_repetition_penalty": 1.0,
@@ -235,7 +238,7 @@ def check_fit(source: ModelSource, report: Mapping[str, Any]) -> None:
             f" {tuple(built)} by the configuration"
         )
     unused = sorted(report["unexpected_keys"])
-    if layers := [name for name in unused if IN_A_LAYER.search(name)]:
+    if layers := [n for n in unused if IN_A_LAYER.search(n) and not OF_A_TOWER.search(n)]:
         raise source.fault(
             f"its weights do not fit its config.json, which has no place for {_first_of(layers)}"
         )
