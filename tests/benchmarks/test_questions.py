@@ -162,6 +162,12 @@ def test_rows_that_ask_the_same_and_contradict_each_other_are_told(
     QUESTIONS.load(QuestionsParams(path=str(tmp_path / "q.csv"), name="mine"))
     assert "mine: rows 2 and 4 ask the same, but their references differ" in caplog.text
     assert caplog.text.count("ask the same") == 1
+    caplog.clear()
+    (tmp_path / "q.csv").write_text("question,answer\n2+2?,4\n,6\n2+2?,5\n,7\n3+3?,\n3+3?,6\n")
+    with pytest.raises(DataError, match=r"rows 3, 5: 'question' is empty"):
+        QUESTIONS.load(QuestionsParams(path=str(tmp_path / "q.csv"), name="mine"))
+    assert "mine: rows 2 and 4 ask the same, but their references differ" in caplog.text
+    assert caplog.text.count("ask the same") == 1, "what is empty asks nothing"
 
 
 def test_what_was_guessed_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from tests.conftest import REFERENCE, KedroRun
 from tests.engines.tiny_models import save_llama
 
 from ttc_bench.engines import engine_params
-from ttc_bench.hooks.preflight import capability_faults, unselected, untaught
+from ttc_bench.hooks.preflight import capability_faults, of_other_engines, unselected, untaught
 from ttc_bench.pipelines.generate.params import sweep
 from ttc_bench.policies import VARIANTS
 
@@ -62,6 +62,12 @@ def test_a_suite_skips_what_cannot_run_and_says_why() -> None:
         "tree_search.dvts",
     }
     assert all(": it needs a " in line for line in skipped)
+
+
+def test_what_only_hosted_models_have_is_no_warning_to_a_local_one() -> None:
+    points = {name: sweep(name, None) for name in VARIANTS}
+    assert of_other_engines(ALONE, points) == {"speculative.served"}
+    assert not of_other_engines({"engine": "hosted"}, points), "there it is a setting"
 
 
 def test_a_foreign_target_runs_all_but_drafts_of_another_tokenizer(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from tests.conftest import ingested
 from tests.metrics.support import make_job
@@ -38,6 +39,8 @@ def test_without_repeated_answers_a_shuffled_one_scores_nothing() -> None:
 
 def test_a_task_of_one_question_has_no_shuffled_answer() -> None:
     assert floors([make_job(id="b/0")])["shuffled"].isna().all()
+    whole = floors([make_job(id=f"b/{task}", task=task) for task in "ab"])
+    assert whole.set_index("task").loc[ALL, "constant_by_task"] is pd.NA, "it is its own answer"
 
 
 @pytest.mark.parametrize("name", ["crm_sim", "worf_sim"])

@@ -102,7 +102,7 @@ class Columns(Params):
                 faults.note(
                     None,
                     f"no column for the {meaning} (looked for {usual} and others; it has {listed}):"
-                    f" name it by columns.{meaning}",
+                    f" name it by --params={faults.source}.columns.{meaning}=<column>",
                 )
 
 

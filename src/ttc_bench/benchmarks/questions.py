@@ -315,9 +315,10 @@ def _of_table(table: Table, params: QuestionsParams, head: str, ids: set[str]) -
             draft.cells.note(f"the id {sample.id!r} is there already")
         ids.add(sample.id)
     numbers = read_otherwise([(d.cells, d.golds) for d in drafts]) if reward == "numeric" else ""
+    # A warning, but with the faults: who mends these mends all of the table at once.
+    _tell_contradictions(drafts, params)
     table.faults.tell()
     _tell(table, params, columns, reward)
-    _tell_contradictions(drafts, params)
     _tell_readings(drafts, params, numbers)
     return samples
 
@@ -352,6 +353,8 @@ def _tell_contradictions(drafts: Sequence[Draft], params: QuestionsParams) -> No
     """Warn of rows that ask the same and call another answer right: no model can please both."""
     first: dict[tuple[Any, ...], Draft] = {}
     for draft in drafts:
+        if not (draft.golds and any(message.content for message in draft.messages)):
+            continue
         other = first.setdefault((draft.messages, draft.choices), draft)
         if set(other.golds) != set(draft.golds):
             rows = (params.name, other.cells.row.number, draft.cells.row.number)

@@ -72,6 +72,11 @@ class Faults:
         self._file, self._key = file, key
         self._rows: dict[str, list[int]] = {}
 
+    @property
+    def source(self) -> str:
+        """Parameters of the source that the file is of."""
+        return self._key.rpartition(".")[0]
+
     def note(self, number: int | None, what: str) -> None:
         """Note a fault of a row, or of the whole file."""
         self._rows.setdefault(what, []).extend([] if number is None else [number])

@@ -13,14 +13,17 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from ttc_bench.errors import GateError
 from ttc_bench.reporting.mlflow_runs import BEST_FIRST
 from ttc_bench.reporting.tracker import without_login
 
 PAGES = {
     "report_html": "the report: decision, tables, plots",
     "changes_html": "what changed",
+    "gate_verdicts": "the ruling, for programs",
+    "gate_junit": "the same, for what shows test results",
 }
-"""Datasets that are pages to open, and what they are."""
+"""Datasets that are files to open, and what they are."""
 
 WIDTH = 30
 """Of the column of places; an address is longer, and has a line for itself."""
@@ -46,6 +49,14 @@ class NextSteps:
 
         run = mlflow.active_run()
         self._run = (run.info.experiment_id, run.info.run_id) if run else None
+
+    @hook_impl
+    def on_pipeline_error(
+        self, error: Exception, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
+        """Say what to open after a verdict, too, for which the run ends as one that fails."""
+        if isinstance(error, GateError):
+            self.after_pipeline_run(pipeline, catalog)
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:

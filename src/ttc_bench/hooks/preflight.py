@@ -44,16 +44,18 @@ class Preflight:
                 " --runner=ThreadRunner, or start one run per policy."
             )
         faults = path_faults(pipeline, catalog)
+        settings = catalog.load("run_settings")
         names = {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
         if names and not faults:
             points = {name: catalog.load(f"params:{name}") for name in VARIANTS}
             asked = run_params.get("pipeline_names") or ()
             faults, skipped = capability_faults(catalog.load("engine"), points, names, asked)
+            others = of_other_engines(settings["model"], points)
             for line in () if faults else skipped:
-                logger.warning("skipped: %s", line)
+                level = logging.INFO if line.partition(" ")[0] in others else logging.WARNING
+                logger.log(level, "skipped: %s", line)
         if faults:
             raise UserError("\n".join(faults))
-        settings = catalog.load("run_settings")
         for line in settings_lines(settings, names):
             logger.info("%s", line)
         if names and (line := untaught(settings)):
@@ -171,6 +173,19 @@ def capability_faults(
         able_ones = [name for name in points if refused(name) is None]
         stopped.append(f"This model can run: {', '.join(able_ones) or 'nothing'}.")
     return stopped, skipped
+
+
+def of_other_engines(model: Mapping[str, Any], points: Mapping[str, Points]) -> set[str]:
+    """Return the variants that need a role which no setting of the run's engine can fill.
+
+    Args:
+        model: The ``model`` parameters.
+        points: Sweep points of every ``{policy}.{variant}``.
+    """
+    from ttc_bench.engines import ENGINES
+
+    roles = ENGINES[str(model["engine"])].model_fields.keys()
+    return {name for name, own in points.items() if any(v.needs().keys() - roles for _, v in own)}
 
 
 def _closed(path: Path) -> Path | None:

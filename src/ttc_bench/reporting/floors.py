@@ -32,7 +32,8 @@ COLUMNS = {
 }
 """``constant`` is the mean reward of the best answer that is the same for all jobs of the row,
 ``constant_by_task`` of the best one of each task, ``shuffled`` of the gold answer of another job
-of the task; null where no task has two jobs, and all three where a judge gives the reward.
+of the task; null where no task has two jobs, as is ``constant_by_task`` of a whole of which a task
+has one; all three are null where a judge gives the reward.
 ``n_tasks``, ``source_jobs`` and ``source_tasks`` say
 what of the source a whole benchmark covers."""
 
@@ -90,7 +91,10 @@ def _floors(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     whole["n_tasks"] = len(tasks)
     if (population := jobs[0].population) is not None:
         whole["source_jobs"], whole["source_tasks"] = population
-    whole["constant_by_task"] = sum(row["constant"] * row["n_jobs"] for row in rows) / len(jobs)
+    # The best answer to a single question is the right one, which is no floor.
+    told = all(row["n_jobs"] > 1 for row in rows)
+    by_task = sum(row["constant"] * row["n_jobs"] for row in rows) / len(jobs)
+    whole["constant_by_task"] = by_task if told else None
     return [whole, *rows]
 
 

@@ -269,10 +269,20 @@ def _check_names(all_scores: DataFrame, rules: tuple[Rule, ...], file: str) -> N
             ("variant", rule.variant, variants),
         ):
             if name not in allowed:
-                faults.append(f"{file}, rules.{number}: the run has no such name: "
-                              f"{unknown(kind, name, allowed)}")  # fmt: skip
+                faults.append(f"{file}, rules.{number}: {run_of(all_scores)}, the last one, has no"
+                              f" such name: {unknown(kind, name, allowed)}")  # fmt: skip
+                if kind == "variant":
+                    pipeline = name.partition(".")[0]
+                    faults[-1] += f" A run with it comes first: kedro run --pipeline={pipeline}."
     if faults:
         raise UserError("\n".join(faults))
+
+
+def run_of(all_scores: DataFrame) -> str:
+    """Return which run the scores are of, in words."""
+    names = sorted(set(all_scores["run_id"])) if "run_id" in all_scores else []
+    policies = sorted(set(all_scores["policy"]))
+    return f"run {', '.join(map(str, names)) or 'without a name'} ({', '.join(policies)})"
 
 
 def word_of(verdicts: list[Verdict]) -> Word:

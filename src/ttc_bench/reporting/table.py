@@ -183,7 +183,7 @@ def floor_line(floors: DataFrame, benchmark: str, entries: Sequence[Entry]) -> s
     floor = whole[0]
     if not known(floor["constant"]):
         return ""
-    top = max(value for value in (floor["constant_by_task"], floor["shuffled"]) if known(value))
+    top = max(floor[name] for name in FLOORS if known(floor[name]))
     lows = {full_name(entry.row): entry.reward.get("mean_low") for entry in entries}
     below = [name for name, low in lows.items() if known(low) and low <= top]
     told = (form.format(floor[name]) for name, form in FLOORS.items() if known(floor[name]))

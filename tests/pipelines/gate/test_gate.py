@@ -185,6 +185,9 @@ def test_all_faults_of_a_policy_are_told_at_once() -> None:
         with pytest.raises(UserError) as raised:
             rule_on(RUN, {"rules": rules}, GateParams(), PARAMS)
         assert all(line in raised.value.message for line in lines), raised.value.message
+    run = RUN.assign(run_id="tuesday")
+    with pytest.raises(UserError, match=r"run tuesday \(baseline, cascade\).*--pipeline=beam\."):
+        rule_on(run, {"rules": [{"variant": "beam.wide", "usd": 1.0}]}, GateParams(), PARAMS)
 
 
 @pytest.mark.parametrize(
@@ -204,4 +207,6 @@ def test_the_exit_code_is_the_verdict(
     (case,) = ElementTree.parse(folder / "gate/junit.xml").iter("testcase")
     assert [child.tag for child in case] == {0: [], 10: ["failure"], 11: ["skipped"]}[code]
     assert "Error" not in result.output, "a verdict is none"
+    assert "data/08_reporting/gate/junit.xml" in result.output
+    assert "The limits, on run " in result.output
     assert (folder / "gate/gate.txt").read_text().splitlines()[0] in result.output

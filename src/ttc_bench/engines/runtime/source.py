@@ -125,7 +125,10 @@ class ModelSource:
                 f"{self.parameter}: there is no folder {self.location!r} yet: {self.made_by}"
             )
         if not HUB_ID.fullmatch(self.location) or self.location.startswith("."):
-            raise self.fault("there is no such folder")
+            raise self.fault(
+                "there is no such folder, and hub ids have the form owner/name, such as"
+                " openai-community/gpt2"
+            )
         return self._fetch()
 
     @cached_property

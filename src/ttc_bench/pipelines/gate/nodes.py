@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ttc_bench.errors import InconclusiveError, NoGoError
-from ttc_bench.reporting.gate import GateParams, as_json, as_junit, gate, lines
+from ttc_bench.reporting.gate import GateParams, as_json, as_junit, gate, lines, run_of
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.types import DataFrame
 
@@ -24,7 +24,7 @@ def rule_on(
         UserError: If the policy is malformed or names what the run does not have.
     """
     verdicts = gate(all_scores, gate_policy, params, aggregate.min_clusters)
-    text = "\n".join(lines(verdicts))
+    text = "\n".join([f"The limits, on {run_of(all_scores)}:", *lines(verdicts)])
     click.echo(text)
     return as_json(verdicts), as_junit(verdicts), f"{text}\n"
 
