@@ -12,13 +12,23 @@ from ttc_bench.reporting.pairing import RUN_PAIR
 from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.run_choice import KeptRun
-from ttc_bench.reporting.sheet import Sheet, cell, counted_as, known, number, plain_sheet
+from ttc_bench.reporting.sheet import (
+    Sheet,
+    cell,
+    counted_as,
+    known,
+    number,
+    plain_sheet,
+    wrapped,
+)
 from ttc_bench.reporting.verdicts import word_of
 from ttc_bench.statistics.decision import Word
 from ttc_bench.types import DataFrame
 
 MOST_SETTINGS = 20
 """Changed settings that the terminal shows."""
+
+SECONDS = "seconds, before | after"
 
 HEADINGS = (
     "policy.variant",
@@ -30,12 +40,17 @@ HEADINGS = (
     "up",
     "down",
     "verdict",
-    "seconds",
+    SECONDS,
     "tokens",
     "FLOPs",
     "US$",
 )
 LEFT = ("policy.variant", "verdict")
+
+DROPPED = (SECONDS, CORRECTED, "down", "up", "US$", "FLOPs", "tokens", "before", "after")
+"""Columns that a terminal has no room for, the first of them first."""
+
+LEFT_OUT = "Columns that do not fit here are in changes.txt."
 
 REPLAYED = (
     " Of {pairs} pairs {replayed} have a side that was replayed from the journal: where the other"
@@ -62,6 +77,7 @@ def render(
     changes: DataFrame,
     settings: DataFrame,
     not_compared: DataFrame,
+    width: int | None = None,
 ) -> str:
     """Return what changed as text: the runs, their settings, a table per benchmark, what is left.
 
@@ -70,16 +86,35 @@ def render(
         changes: One row per variant and metric.
         settings: Settings that differ.
         not_compared: What only one of the runs has.
+        width: Most characters of a line, for which tables lose columns; ``None`` keeps all.
     """
     parts = [f"{side}: {text}" for pair in pairs for side, text in described(pair)]
     parts.append(_settings(settings))
     parts += [f"\n{line}" for line in headlines(changes)]
+    parts = [_within(part, width) for part in parts]
     for key, part in changes.groupby(RUN_PAIR, sort=True):
-        parts.append(f"\n{title(key)}\n{changes_sheet(part).aligned(LEFT)}")
+        parts.append(f"\n{title(key)}\n{_fitting(changes_sheet(part), width)}")
     if len(not_compared):
         parts.append("\nNot compared:")
-        parts += [f"  {line}" for line in left_out(not_compared)]
+        parts += [_within(f"  {line}", width) for line in left_out(not_compared)]
     return "\n".join([*parts, "", NOTE])
+
+
+def _within(text: str, width: int | None) -> str:
+    return "\n".join(wrapped(line, width, "    ") for line in text.split("\n"))
+
+
+def _fitting(sheet: Sheet, width: int | None) -> str:
+    """Return a table without the columns for which a line has no room, and that it is so."""
+    text = sheet.aligned(LEFT)
+    for name in DROPPED:
+        if width is None or max(map(len, text.splitlines())) <= width:
+            break
+        others = [place for place, heading in enumerate(sheet.headings) if heading != name]
+        columns = [sheet.headings[place] for place in others]
+        sheet = Sheet(columns, [[row[place] for place in others] for row in sheet.rows])
+        text = f"{sheet.aligned(LEFT)}\n{LEFT_OUT}"
+    return text
 
 
 def described(pair: tuple[KeptRun, KeptRun]) -> list[tuple[str, str]]:

@@ -70,6 +70,10 @@ class Sheet:
         return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
+NO_TERMINAL = (100, 24)
+"""Columns and lines of what a run prints to where there is no terminal, as a pipe or a log."""
+
+
 def wrapped(line: str, width: int | None, indent: str = "") -> str:
     """Return a sentence in lines of at most ``width`` characters; ``None`` leaves it whole.
 

@@ -252,6 +252,21 @@ def test_both_times_are_shown_with_machine_and_day_and_without_a_ratio(store: St
     )
 
 
+def test_what_is_printed_fits_its_terminal_and_what_is_kept_has_all(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    table, left_out = store.compare()
+    text = show_changes(
+        store.choose(), changes(table, PARAMS), changed_settings(store.choose()), left_out
+    )
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 100
+    assert "are in changes.txt" in printed
+    assert "seconds, before | after" in text
+    assert "are in changes.txt" not in text
+
+
 def test_two_models_of_one_run(store: Store) -> None:
     small = scores("baseline", "greedy", [0.0] * 30).assign(model="small")
     large = scores("baseline", "greedy", [1.0] * 30).assign(model="org/large: v1")

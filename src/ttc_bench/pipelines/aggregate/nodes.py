@@ -17,13 +17,10 @@ from ttc_bench.reporting.hosts import of_one_host
 from ttc_bench.reporting.pairing import Jobs, jobs_of, range_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import apart
-from ttc_bench.reporting.sheet import counted_as
+from ttc_bench.reporting.sheet import NO_TERMINAL, counted_as
 from ttc_bench.reporting.tracker import Tracker
 from ttc_bench.statistics import compare, mean_intervals, quantile_interval
 from ttc_bench.types import BASELINE, GROUP, DataFrame, Job
-
-NO_TERMINAL = (100, 24)
-"""Columns and lines of what a run prints to where there is no terminal, as a pipe or a log."""
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Quantiles of the summary."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from shutil import get_terminal_size
+
 import click
 
 from ttc_bench.reporting.run_choice import ComparedRuns
+from ttc_bench.reporting.sheet import NO_TERMINAL
 from ttc_bench.types import DataFrame
 
 
@@ -14,12 +17,12 @@ def show_changes(
     changed_settings: DataFrame,
     not_compared: DataFrame,
 ) -> str:
-    """Print what changed, and return it as text."""
+    """Print what changed as wide as the terminal, and return it with all its columns."""
     from ttc_bench.reporting.changes import render
 
-    text = render(compared_runs.pairs, run_changes, changed_settings, not_compared)
-    click.echo(text)
-    return text
+    tables = (compared_runs.pairs, run_changes, changed_settings, not_compared)
+    click.echo(render(*tables, width=get_terminal_size(NO_TERMINAL).columns))
+    return render(*tables)
 
 
 def write_changes(
