@@ -39,6 +39,14 @@ def test_two_responses_stand_side_by_side_with_their_scores(
     assert f"Reward {reward:.3f} by" in words(page)
 
 
+def test_one_variant_stands_beside_itself(measured: Path, open_page: Open) -> None:
+    name = "self_consistency.majority"
+    page = open_page(measured, "answers", first=name, second=name)
+    assert page.session_state["first"] == page.session_state["second"] == name
+    assert "could not be made" not in words(page)
+    assert words(page).count("4 candidates") == 2
+
+
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_shows_the_questions_that_it_names(
     name: str, measured: Path, open_page: Open

@@ -88,6 +88,16 @@ def test_what_leaks_on_privacy_tasks_is_best_on_no_page(copied: Path, open_page:
         assert best not in words(open_page(copied, "decide", benchmark=benchmark))
 
 
+def test_a_baseline_without_a_reward_compares_with_nobody(copied: Path, open_page: Open) -> None:
+    file = copied / "data/08_reporting/all_scores.parquet"
+    scores = pd.read_parquet(file)
+    scores.loc[scores["policy"] == "baseline", "reward"] = None
+    scores.to_parquet(file)
+    page = open_page(copied, "decide")
+    assert page.subheader[0].value.startswith("The baseline has no reward")
+    assert "could not be made" not in words(page)
+
+
 def test_the_script_itself_shows_the_first_page(measured: Path) -> None:
     with contextlib.chdir(measured):
         script = ROOT / "src/ttc_bench/dashboard/app.py"

@@ -208,6 +208,13 @@ def test_only_the_user_of_the_run_gives_orders(
     with pytest.raises(UserError, match="plain file"):
         orders_in(place)
     place.unlink()
+    place.mkdir(0o700)
+    with pytest.raises(UserError, match="plain file"):
+        orders_in(place)
+    with pytest.raises(UserError, match="cannot be steered"):
+        order(file, PAUSED)
+    assert {path.name for path in tmp_path.iterdir()} == {place.name, "own"}
+    place.rmdir()
     place.touch(0o600)
     place.write_text('{"paused": true, "max_requests": ' + "9" * 5000 + "}")
     with pytest.raises(UserError, match="no orders"):
@@ -215,7 +222,8 @@ def test_only_the_user_of_the_run_gives_orders(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "null", "[]", '{"paused": "yes"}', '{"concurrency": 0}', '{"max_usd": 1e999}']
+    "text",
+    ["", "null", "[]", "[" * 4000, '{"paused": "yes"}', '{"concurrency": 0}', '{"max_usd": 1e999}'],
 )
 def test_what_is_no_order_is_one_line(tmp_path: Path, text: str) -> None:
     place = place_of(tmp_path / "run.jsonl")

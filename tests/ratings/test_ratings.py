@@ -398,6 +398,19 @@ def test_people_agree_with_a_reward_that_says_what_they_say() -> None:
     assert strong.loc["cascade.agreement", "losses"] == 24
 
 
+def test_questions_of_two_benchmarks_are_two_even_where_their_ids_are_one() -> None:
+    rewards = collect_scores(
+        scores("baseline", "greedy", [1.0] * 4), scores("cascade", "agreement", [0.0] * 4)
+    )
+    turned = rewards.assign(benchmark="other", reward=1 - rewards["reward"])
+    said = [rating(rater, n) for n in range(4) for rater in ("ann", "bo")]
+    elsewhere = [replace(one, benchmark="other", preference="right") for one in said]
+    both = pd.concat([rewards, turned], ignore_index=True)
+    rows = agreement(table([*said, *elsewhere]), both).set_index("measure")
+    assert (rows.loc["with", "value"], rows.loc["with", "n"]) == (1.0, 16)
+    assert (rows.loc["cohen", "value"], rows.loc["cohen", "n"]) == (1.0, 8)
+
+
 def test_grades_are_means_with_intervals_and_none_is_out_of_range(address: str) -> None:
     ratings = Ratings(address)
     for number, grade in enumerate((1, 3, 5, None)):

@@ -53,9 +53,13 @@ def order(events: Path, orders: CallLimits) -> None:
     try:
         # A file of its own at first, which the system makes for its owner alone.
         descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=place.name)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(orders.model_dump_json(exclude_none=True))
-        os.replace(name, place)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(orders.model_dump_json(exclude_none=True))
+            os.replace(name, place)
+        except OSError:
+            os.unlink(name)
+            raise
     except OSError as error:
         raise UserError(f"the run cannot be steered: {place}: {error.strerror}.") from error
 
@@ -73,12 +77,14 @@ def orders_in(place: Path) -> CallLimits:
         return CallLimits()
     except OSError as error:
         raise UserError(f"{place}: {error.strerror}; orders are a plain file.") from error
-    with os.fdopen(descriptor, "rb") as file:
-        _check_owner(place, os.fstat(file.fileno()))
-        content = file.read(MOST_BYTES + 1)
     try:
-        settings = json.loads(content[:MOST_BYTES]) if len(content) <= MOST_BYTES else None
-    except ValueError:
+        _check_owner(place, os.fstat(descriptor))
+        content = os.read(descriptor, MOST_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    try:
+        settings = json.loads(content) if len(content) <= MOST_BYTES else None
+    except (ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict):
         allowed = ", ".join(CallLimits.model_fields)

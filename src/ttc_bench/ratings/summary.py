@@ -72,7 +72,7 @@ def _between(part: DataFrame) -> Iterator[Row]:
         pair = tuple(sorted((row["left"], row["right"])))
         side = row["preference"]
         word = row[side] if side in ("left", "right") else side
-        said.setdefault(row["rater"], {})[row["job_id"], pair] = str(word)
+        said.setdefault(row["rater"], {})[_question(row), pair] = str(word)
     yield _line("krippendorff", "all raters", krippendorff_alpha(said), n=len(part))
     for (one, other), (kappa, n) in cohen_kappas(said).items():
         yield _line("cohen", f"{one} and {other}", kappa, n=n)
@@ -81,10 +81,10 @@ def _between(part: DataFrame) -> Iterator[Row]:
 def _with_scores(part: DataFrame, scores: DataFrame) -> Iterator[Row]:
     """Yield the agreement with the reward, and with what a judge model said, if one was asked."""
     for name in (name for name in _SCORES if name in scores.columns):
-        of = {(r["job_id"], full_name(r)): r[name] for r in row_dicts(scores)}
+        of = {(_question(r), full_name(r)): r[name] for r in row_dicts(scores)}
         hits = []
         for row in row_dicts(part):
-            sides = [of.get((row["job_id"], row[side])) for side in ("left", "right")]
+            sides = [of.get((_question(row), row[side])) for side in ("left", "right")]
             if row["preference"] in ("left", "right") and not any(map(_is_unknown, sides)):
                 left, right = map(float, sides)  # type: ignore[arg-type]
                 if left != right:
@@ -95,6 +95,10 @@ def _with_scores(part: DataFrame, scores: DataFrame) -> Iterator[Row]:
 
 _SCORES = ("reward", "judge_rubric", "judge_win")
 """The reward, and what a judge model said where one was asked."""
+
+
+def _question(row: Row) -> tuple[Any, Any]:
+    return row["benchmark"], row["job_id"]
 
 
 def _left(part: DataFrame) -> Row:
@@ -132,7 +136,8 @@ def grades(graded: DataFrame, confidence: float) -> DataFrame:
         for criterion in CRITERIA:
             given = part[part[criterion].notna()]
             if len(given):
-                values, jobs = given[criterion].astype(float).tolist(), given["job_id"].tolist()
+                values = given[criterion].astype(float).tolist()
+                jobs = [_question(row) for row in row_dicts(given)]
                 clusters = jobs if len(set(jobs)) < len(jobs) else None
                 mean, low, high = mean_interval(values, confidence, clusters, (1.0, 5.0))
                 rows.append((model, variant, criterion, mean, low, high, len(values)))

@@ -120,8 +120,9 @@ def answer(rows: Sequence[Row], limits: Limits) -> str:
     answered = [row for row in rows if known(row["reward_mean"])]
     if not answered or all(map(is_unanswered, rows)):
         return "No response is valid, so nothing can be decided."
-    if baseline is None:
-        return "There is no baseline, so no variant can be called better or worse."
+    if baseline is None or not known(baseline["reward_mean"]):
+        lack = "There is no baseline" if baseline is None else "The baseline has no reward"
+        return f"{lack}, so no variant can be called better or worse."
     others = [candidate(row) for row in rows if row is not baseline]
     choice = limits.choose(paid_cost(baseline), others, candidate(baseline))
     if choice is not None:

@@ -36,9 +36,10 @@ def show_answers(store: Store) -> None:
     question = _question(table)
     job = _job(store, question)
     _asked(job)
-    for name, column in zip((str(first), str(second)), st.columns(2), strict=True):
+    sides = {"first": str(first), "second": str(second)}
+    for (side, name), column in zip(sides.items(), st.columns(2), strict=True):
         with column:
-            _side(store, scope, job, name)
+            _side(store, scope, job, name, side)
 
 
 def _scores(store: Store, scope: Scope, name: str) -> DataFrame:
@@ -110,8 +111,8 @@ def _text(text: str) -> None:
     st.code(text, language=None, wrap_lines=True)
 
 
-def _side(store: Store, scope: Scope, job: Job, name: str) -> None:
-    """Show the response of one variant."""
+def _side(store: Store, scope: Scope, job: Job, name: str, side: str) -> None:
+    """Show the response of one variant, which may be that of the other side, too."""
     import streamlit as st
 
     policy, _, variant = name.partition(".")
@@ -139,7 +140,7 @@ def _side(store: Store, scope: Scope, job: Job, name: str) -> None:
     st.caption("Why it has its score")
     st.text("\n".join(answers.why(job, score, text)))
     _trace(row_dicts(_traced(store, where)))
-    _candidates(response, job, name)
+    _candidates(response, job, side)
     with st.expander("Calls, and what the policy noted"):
         parts.table(answers.calls(response))
         st.json(answers.noted(response), expanded=False)
@@ -186,7 +187,7 @@ def _figures(score: Row) -> None:
             st.metric(label, value, width="content")
 
 
-def _candidates(response: Row, job: Job, name: str) -> None:
+def _candidates(response: Row, job: Job, side: str) -> None:
     """Show what the policy chose from, with votes and scores."""
     import streamlit as st
 
@@ -196,7 +197,7 @@ def _candidates(response: Row, job: Job, name: str) -> None:
     st.caption(f"{len(table)} candidates")
     parts.table(table.drop(columns="text"))
     with st.expander("Their texts"):
-        as_difference = st.toggle("as differences to the one before", key=f"difference_{name}")
+        as_difference = st.toggle("as differences to the one before", key=f"difference_{side}")
         before: str | None = None
         for row in row_dicts(table):
             st.caption(f"{row['sample']}")

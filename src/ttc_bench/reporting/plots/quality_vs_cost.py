@@ -27,7 +27,7 @@ from ttc_bench.types import DataFrame
 )
 def quality_vs_cost(frontier: DataFrame, intervals: DataFrame) -> Figure:
     """Return the means of all variants, one view per cost that is known."""
-    whole = frontier[frontier["level"] == ALL]
+    whole = frontier[frontier["level"] == ALL].dropna(subset=["cost", "quality"])
     rewards = intervals[intervals["metric"] == "reward"]
     costs = [name for name in COSTS if name in set(whole["cost_metric"])]
     panels = [
