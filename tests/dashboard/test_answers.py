@@ -9,7 +9,8 @@ import pytest
 from tests.dashboard.conftest import Open, words
 
 from ttc_bench.metrics.base import answer_digest
-from ttc_bench.reporting.answers import FILTERS, SCORED, difference, side_by_side
+from ttc_bench.reporting.answers import FILTERS, SCORED, difference, side_by_side, why
+from ttc_bench.types import Job, Message, Reading
 
 
 def of(project: Path, name: str) -> pd.DataFrame:
@@ -37,6 +38,20 @@ def test_two_responses_stand_side_by_side_with_their_scores(
     assert set(samples) <= set(shown)
     reward = of(measured, second).set_index("job_id").loc[job, "reward"]
     assert f"Reward {reward:.3f} by" in words(page)
+    listed = page.dataframe[0].value.set_index("job_id")["asked"]
+    assert listed.notna().all()
+    asked = next(" ".join(text.split()) for text in shown if listed[job][:40] in text)
+    assert asked.startswith(listed[job].removesuffix("…"))
+
+
+def test_an_answer_below_the_whole_reward_is_told_with_what_was_expected() -> None:
+    messages = [Message(role="user", content="6 times 7?")]
+    job = Job(id="mine/2", benchmark="mine", task="t", messages=messages, references=["42"],
+              reward_metric="normalised", max_tokens=8,
+              reading=Reading(is_marked=True))  # fmt: skip
+    wrong, right = (why(job, {"reward": reward}, "Answer: I66")[1] for reward in (0.0, 1.0))
+    assert wrong == "Scored was: I66, which is not as expected: 42"
+    assert right == "Scored was: I66"
 
 
 def test_one_variant_stands_beside_itself(measured: Path, open_page: Open) -> None:

@@ -58,23 +58,43 @@ def test_one_run_alone_cannot_be_compared(measured: Path, open_page: Open) -> No
     assert "fewer are kept" in words(open_page(measured, "compare", view="Two runs"))
 
 
+def keep(project: Path, *runs: pd.DataFrame) -> None:
+    """Keep runs in a project, the last one last."""
+    for scores in runs:
+        kept, settings = keep_run(scores, {"limit": 3})
+        for key, table in kept.items():
+            place = project / f"data/08_reporting/runs/{key}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            table.to_parquet(place.with_suffix(".parquet"))
+            place.with_suffix(".json").write_text(json.dumps(settings[key]))
+
+
 def test_two_runs_stand_side_by_side_with_what_changed(copied: Path, open_page: Open) -> None:
     first = pd.read_parquet(copied / "data/08_reporting/all_scores.parquet")
     second = first.assign(run_id="run 2")
     second.loc[second["policy"] == "baseline", "reward"] = 1.0
-    for scores in (first, second):
-        kept, settings = keep_run(scores, {"limit": 3})
-        for key, table in kept.items():
-            place = copied / f"data/08_reporting/runs/{key}"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            table.to_parquet(place.with_suffix(".parquet"))
-            place.with_suffix(".json").write_text(json.dumps(settings[key]))
+    keep(copied, first, second)
     page = open_page(copied, "compare", view="Two runs")
     table = page.dataframe[0].value
     reward = table[table["metric"] == "Reward"].set_index("policy")
     assert (reward.loc["baseline", "mean_after"] == 1.0).all()
     assert (reward.loc["speculative", ["n_up", "n_down"]] == 0).all().all()
     assert "after : run run 2" in words(page)
+    assert "No setting changed" in words(page)
+
+
+def test_an_earlier_run_is_compared_with_one_before_it(copied: Path, open_page: Open) -> None:
+    """A run that asks other questions is passed over, and none that is later is chosen."""
+    first = pd.read_parquet(copied / "data/08_reporting/all_scores.parquet").assign(run_id="first")
+    other = first.assign(run_id="other", question="another" + first["job_id"].astype(str))
+    middle, last = (first.assign(run_id=name) for name in ("middle", "last"))
+    keep(copied, first, other, middle, last)
+    page = open_page(copied, "compare", view="Two runs", run="middle")
+    assert "after : run middle" in words(page)
+    assert "before: run first" in words(page)
+    page = open_page(copied, "compare", view="Two runs", run="first")
+    assert "No earlier run has a question" in words(page)
+    assert not page.dataframe
 
 
 def test_a_table_of_no_row_keeps_its_headings() -> None:

@@ -13,6 +13,7 @@ from tests.dashboard.conftest import Open, words
 from tests.reporting.support import PARAMS
 
 from ttc_bench.dashboard.serving import PASSWORD
+from ttc_bench.reporting.decision import decide, lines
 from ttc_bench.reporting.limits import all_limits, answer
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.scopes import verdict_rows, verdicts_on
@@ -35,6 +36,16 @@ def test_the_page_says_what_the_report_would(measured: Path, open_page: Open) ->
     assert told(measured, least_reward=0.05) in words(page)
     page.selectbox(key="benchmark").set_value("crm_sim").run()
     assert told(measured, "benchmark == 'crm_sim'", least_reward=0.05) in words(page)
+
+
+def test_the_decision_of_the_report_comes_first(measured: Path, open_page: Open) -> None:
+    for name in (None, "crm_sim"):
+        table = pd.read_parquet(measured / "data/08_reporting/verdicts.parquet")
+        table = table if name is None else table[table["benchmark"] == name]
+        said = words(open_page(measured, "decide", **({} if name is None else {"benchmark": name})))
+        told_first = lines(decide(table, DecideParams()), table["model"].iloc[0])
+        assert len(told_first) == 3
+        assert all(line in said for line in told_first)
 
 
 def test_an_address_holds_the_limits_and_the_questions(measured: Path, open_page: Open) -> None:

@@ -106,6 +106,17 @@ def test_where_nothing_was_answered_that_is_what_is_told(n: int) -> None:
     assert "No response is valid" in answer(row_dicts(table), all_limits(DecideParams()))
 
 
+def test_the_answer_without_limits_names_who_is_as_good_for_less() -> None:
+    for flops, is_named in ((1e9, True), (9e9, False)):
+        table = verdicts_on(
+            scores("baseline", "greedy", REWARDS, flops=3e9).assign(answer="x"),
+            scores("cascade", "confidence", REWARDS, flops=flops).assign(answer="x"),
+        )
+        said = answer(row_dicts(table), all_limits(DecideParams()))
+        assert said.startswith("Nothing is shown to be better than baseline.greedy")
+        assert ("; but cascade.confidence is as good at 0.33 times" in said) == is_named
+
+
 def test_of_several_benchmarks_the_one_that_was_not_answered_is_named() -> None:
     sides = (("baseline", "greedy"), ("cascade", "confidence"))
     table = verdicts_on(

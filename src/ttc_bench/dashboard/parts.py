@@ -15,7 +15,7 @@ from ttc_bench.params import parse_params
 from ttc_bench.reporting.budgets import COSTS
 from ttc_bench.reporting.drawing.figure import Figure
 from ttc_bench.reporting.labels import definition, label, rounding
-from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.plots.facets import variants_of
 from ttc_bench.reporting.scopes import COLUMNS, Scope, verdicts_on
 from ttc_bench.types import DataFrame
@@ -42,6 +42,11 @@ def plain(text: str) -> str:
 def aggregate_params(store: Store) -> AggregateParams:
     """Return how sure the project's configuration asks to be."""
     return parse_params(AggregateParams, store.parameters("aggregate"), "aggregate")
+
+
+def decide_params(store: Store) -> DecideParams:
+    """Return the limits that the project's configuration asks for."""
+    return parse_params(DecideParams, store.parameters("decide"), "decide")
 
 
 def choice(label: str, options: Sequence[str], key: str, every: bool = True) -> str | None:

@@ -223,6 +223,14 @@ class Store:
             )
         return Job.model_validate_json(line)
 
+    def jobs(self) -> list[Job]:
+        """Return all questions that are stored.
+
+        Raises:
+            DataError: If they cannot be read.
+        """
+        return [Job.model_validate_json(line) for line in self._jobs(self.place("jobs")).values()]
+
     @lru_cache(maxsize=2)  # noqa: B019
     def _jobs(self, place: Place) -> dict[str, str]:
         """Return the line of each job by its id."""

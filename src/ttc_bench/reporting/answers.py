@@ -20,6 +20,9 @@ from ttc_bench.types import DataFrame, Job
 QUESTION = ("job_id", "benchmark", "task", "difficulty")
 """Columns that name a question."""
 
+MOST_LETTERS = 100
+"""Letters of a question or a gold answer that are shown in a line."""
+
 SCORED = (*QUESTION, "status", "answer", "reward", "latency_s", "total_tokens")
 """Columns of the scores that `side_by_side` takes."""
 
@@ -88,12 +91,28 @@ def why(job: Job, score: Row, text: str | None) -> list[str]:
     rule = REWARD_RULES[job.reward_metric]
     figure = "" if rule.figure == rule.name else f" ({label(rule.figure)})"
     lines = [f"Reward {number(score['reward'], '{:.3f}')} by {rule.name}{figure}."]
-    lines.append(f"Scored was: {benchmark_of(job).answer(text, job)}")
+    lines.append(f"Scored was: {benchmark_of(job).answer(text, job)}{_unlike(job, score)}")
     shown = (spec for spec in rule.metrics if known(score.get(spec.name)))
     return lines + [
         f"{label(spec.name)} {number(score[spec.name], '{:.3f}')}: {spec.definition}"
         for spec in shown
     ]
+
+
+def _unlike(job: Job, score: Row) -> str:
+    """Return what was expected of an answer that has less than the whole reward."""
+    if not known(score["reward"]) or score["reward"] >= 1 or not job.references:
+        return ""
+    expected = gold(job).replace("\n", ", ")
+    if len(expected) > MOST_LETTERS:
+        expected = "the gold answer above"
+    return f", which is not {'wholly ' if score['reward'] > 0 else ''}as expected: {expected}"
+
+
+def beginning(job: Job) -> str:
+    """Return how a question begins, in a line."""
+    text = " ".join(job.messages[-1].content.split())
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
 
 
 def gold(job: Job) -> str:

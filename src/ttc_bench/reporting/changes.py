@@ -89,7 +89,7 @@ def render(
         width: Most characters of a line, for which tables lose columns; ``None`` keeps all.
     """
     parts = [f"{side}: {text}" for pair in pairs for side, text in described(pair)]
-    parts.append(_settings(settings))
+    parts.append(f"\n{settings_text(settings, 'see changes.html')}")
     parts += [f"\n{line}" for line in headlines(changes)]
     parts = [_within(part, width) for part in parts]
     for key, part in changes.groupby(RUN_PAIR, sort=True):
@@ -135,14 +135,20 @@ def title(key: Sequence[Any]) -> str:
     return f"{benchmark}, model {before}" + ("" if before == after else f" -> {after}")
 
 
-def _settings(settings: DataFrame) -> str:
+def settings_text(settings: DataFrame, rest_at: str) -> str:
+    """Return the settings that differ as text, or that none does.
+
+    Args:
+        settings: Settings that differ.
+        rest_at: Where those stand that are too many to be told here, in words.
+    """
     if not len(settings):
-        return "\nNo setting changed, nor code, nor versions."
+        return "No setting changed, nor code, nor versions."
     distinct = settings.drop_duplicates(["setting", "before", "after"])
     lines = [f"  {r['setting']}: {r['before']} -> {r['after']}" for r in row_dicts(distinct)]
     more = len(lines) - MOST_SETTINGS
-    rest = [f"  and {more} more, see changes.html"] if more > 0 else []
-    return "\n".join(["\nChanged settings:", *lines[:MOST_SETTINGS], *rest])
+    rest = [f"  and {more} more, {rest_at}"] if more > 0 else []
+    return "\n".join(["Changed settings:", *lines[:MOST_SETTINGS], *rest])
 
 
 def headlines(changes: DataFrame) -> list[str]:

@@ -36,6 +36,7 @@ OTHERS = {
     "n": ("Responses", "Responses, failed ones included."),
     "n_valid": ("Valid", "Responses that did not fail."),
     "job_id": ("Question", "The id of the question."),
+    "asked": ("What was asked", "How the question begins."),
     "n_before": ("Known before", "Questions of which the metric is known before."),
     "n_after": ("Known after", "Questions of which the metric is known after."),
     "n_pairs": ("Pairs", "Questions of which it is known on both sides."),

@@ -7,12 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ttc_bench.reporting.budgets import COSTS
-from ttc_bench.reporting.candidates import candidate, change, paid_cost
+from ttc_bench.reporting.candidates import candidate, change, paid_cost, times
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.row_dicts import Row, full_name
 from ttc_bench.reporting.sheet import counted_as, known
-from ttc_bench.reporting.verdicts import ENDS, is_unanswered, word_of
-from ttc_bench.statistics.decision import Candidate, best, best_within, least_for
+from ttc_bench.reporting.verdicts import ENDS, SPENT, is_unanswered, word_of
+from ttc_bench.statistics.decision import (
+    Candidate,
+    best,
+    best_within,
+    cheapest,
+    fastest,
+    least_for,
+)
 from ttc_bench.types import BASELINE
 
 BUDGETS = {
@@ -124,10 +131,12 @@ def answer(rows: Sequence[Row], limits: Limits) -> str:
         lack = "There is no baseline" if baseline is None else "The baseline has no reward"
         return f"{lack}, so no variant can be called better or worse."
     others = [candidate(row) for row in rows if row is not baseline]
-    choice = limits.choose(paid_cost(baseline), others, candidate(baseline))
+    cost = paid_cost(baseline)
+    choice = limits.choose(cost, others, candidate(baseline))
     if choice is not None:
         if choice.name == full_name(baseline) and not limits.is_set:
-            return f"Nothing is shown to be better than {_told(baseline, limits)}."
+            equal = _equal(by_name, others, cost)
+            return f"Nothing is shown to be better than {_told(baseline, limits)}{equal}."
         return f"{_lead(limits)}{_told(by_name[choice.name], limits)}."
     affordable = [row for row in answered if candidate(row).is_within(limits.budgets)]
     if not affordable:
@@ -138,6 +147,20 @@ def answer(rows: Sequence[Row], limits: Limits) -> str:
         aim = f"reach a reward of {limits.least_reward:g}"
     within = f" within {limits.pays()}" if limits.budgets else ""
     return f"Nothing{within} is shown to {aim}; by its mean the best is {_told(top, limits)}."
+
+
+def _equal(by_name: Mapping[str, Row], others: Sequence[Candidate], cost: str) -> str:
+    """Return who is as good as the baseline and shown to be faster or cheaper, if anyone is."""
+    aims = (
+        (fastest(others), "speed", "as fast"),
+        (cheapest(others, cost), f"{cost}_ratio", f"the {SPENT[cost]}"),
+    )
+    told = [
+        f"{choice.name} is as good at {times(by_name[choice.name], ratio)} {words}"
+        for choice, ratio, words in aims
+        if choice is not None
+    ]
+    return f"; but {' and '.join(told)}" if told else ""
 
 
 def _lead(limits: Limits) -> str:

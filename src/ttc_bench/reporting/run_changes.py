@@ -245,7 +245,15 @@ def _settings(one: KeptRun) -> dict[str, Any]:
     return {
         "commit": one.commit,
         **{f"version of {name}": version for name, version in one.versions.items()},
-        **flat(parameters),
+        **flat(_without_empty(parameters)),
+    }
+
+
+def _without_empty(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings in which a group without any, as a variant's, is told, too."""
+    return {
+        name: (_without_empty(value) or "{}") if isinstance(value, Mapping) else value
+        for name, value in settings.items()
     }
 
 

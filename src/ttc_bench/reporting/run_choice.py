@@ -107,8 +107,20 @@ def choose_runs(
     Raises:
         UserError: If there is no such run, or it is not clear which models are compared.
     """
-    kept = list(readable(kept_settings))
-    kept.sort(key=lambda one: (one.recorded_at, one.key))
+    return choose_among(list(readable(kept_settings)), kept_scores, params)
+
+
+def choose_among(
+    runs: Iterable[KeptRun],
+    kept_scores: Mapping[str, Callable[[], DataFrame]],
+    params: CompareParams,
+) -> ComparedRuns:
+    """Return the two of some runs that the parameters name, as `choose_runs` does.
+
+    Raises:
+        UserError: If there is no such run, or it is not clear which models are compared.
+    """
+    kept = sorted(runs, key=lambda one: (one.recorded_at, one.key))
     after = _latest(_fitting(kept, params.after, "after"))
     if not after:
         raise UserError("no run is kept yet: make some, e.g. by `kedro run`.")

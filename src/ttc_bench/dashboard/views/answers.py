@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from ttc_bench.benchmarks.base import question_of
 from ttc_bench.dashboard import parts
-from ttc_bench.dashboard.store import Store
+from ttc_bench.dashboard.store import Place, Store
 from ttc_bench.dashboard.views import page
 from ttc_bench.errors import DataError
 from ttc_bench.reporting import answers
@@ -33,7 +34,7 @@ def show_answers(store: Store) -> None:
     table = table[answers.FILTERS[str(kept)](table)]
     if table.empty:
         raise DataError(f"There is no question with: {kept}.")
-    question = _question(table)
+    question = _question(store, table)
     job = _job(store, question)
     _asked(job)
     sides = {"first": str(first), "second": str(second)}
@@ -48,16 +49,17 @@ def _scores(store: Store, scope: Scope, name: str) -> DataFrame:
     return store.table("all_scores", answers.SCORED, where)
 
 
-def _question(table: DataFrame) -> str:
+def _question(store: Store, table: DataFrame) -> str:
     """Return the question that is chosen, by a click in the table or by its name."""
     import streamlit as st
 
     ids = table["job_id"].tolist()
-    columns = ["task", "difficulty", "reward_first", "reward_second", "latency_s_first",
+    shown = table.assign(asked=table["job_id"].map(_beginnings(store)).astype("string"))
+    columns = ["asked", "task", "difficulty", "reward_first", "reward_second", "latency_s_first",
                "latency_s_second", "total_tokens_first", "total_tokens_second"]  # fmt: skip
     with st.expander(f"{len(ids)} questions: click one to read it", expanded=True):
         parts.table(
-            table[["job_id", *(name for name in columns if table[name].notna().any())]],
+            shown[["job_id", *(name for name in columns if shown[name].notna().any())]],
             height=220,
             key="questions",
             on_select=lambda: _take(ids),
@@ -65,6 +67,24 @@ def _question(table: DataFrame) -> str:
         )
         parts.downloads(table, "questions")
     return str(parts.choice("Question", ids, "question", every=False))
+
+
+def _beginnings(store: Store) -> dict[str, str]:
+    """Return how the questions of the run begin, by their ids, of those that are stored still."""
+    if "question" not in store.columns("all_scores"):
+        return {}
+    try:
+        texts = _texts(store, store.place("jobs"))
+    except DataError:
+        return {}
+    asked = store.table("all_scores", ("job_id", "question"), distinct=True)
+    pairs = zip(asked["job_id"], asked["question"], strict=True)
+    return {job: texts[question] for job, question in pairs if question in texts}
+
+
+@lru_cache(maxsize=2)
+def _texts(store: Store, _: Place) -> dict[str, str]:
+    return {question_of(job): answers.beginning(job) for job in store.jobs()}
 
 
 def _take(ids: list[str]) -> None:

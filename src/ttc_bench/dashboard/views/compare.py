@@ -9,7 +9,7 @@ from ttc_bench.dashboard import parts, runs
 from ttc_bench.dashboard.store import Place, Store
 from ttc_bench.dashboard.views import page
 from ttc_bench.dbt.in_memory import columns_read, frontier_of
-from ttc_bench.errors import DataError
+from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import all_metrics
 from ttc_bench.reporting import changes, run_changes
 from ttc_bench.reporting.labels import label
@@ -22,7 +22,13 @@ from ttc_bench.reporting.metric_table import (
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.plots import plots
 from ttc_bench.reporting.plots.changes_plot import CHANGES_PLOT
-from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun
+from ttc_bench.reporting.run_choice import (
+    ChosenRunParams,
+    ComparedRuns,
+    CompareParams,
+    KeptRun,
+    choose_among,
+)
 from ttc_bench.reporting.scopes import Scope
 from ttc_bench.types import GROUP, DataFrame
 
@@ -147,16 +153,37 @@ def _runs(store: Store) -> None:
     with st.container(horizontal=True):
         after = by_key[str(_run("After", keys, by_key, "after"))]
         rest = [key for key in keys if key != after.key]
-        before = by_key[str(_run("Before", rest, by_key, "before"))]
-    _changes(store, ComparedRuns([(before, after)]))
+        first = _earlier(store, kept, after)
+        before = _run("Before", rest, by_key, "before", rest.index(first) if first else None)
+    if before is None:
+        st.info("No earlier run has a question and a variant in common with this one; choose one.")
+    else:
+        _changes(store, ComparedRuns([(by_key[str(before)], after)]))
 
 
-def _run(label: str, keys: list[str], kept: dict[str, KeptRun], name: str) -> Any:
+def _earlier(store: Store, kept: list[KeptRun], after: KeptRun) -> str | None:
+    """Return the run that `compare` would take, the newest earlier one that is like it, if any."""
+    scores = {
+        one.key: partial(store.table, "kept_scores", part=f"{one.key}.parquet") for one in kept
+    }
+    asked = CompareParams(after=ChosenRunParams(run=after.run, config=after.config))
+    try:
+        pairs = choose_among(kept, scores, asked).pairs
+    except UserError:
+        return None
+    return next((before.key for before, own in pairs if own.key == after.key), None)
+
+
+def _run(
+    label: str, keys: list[str], kept: dict[str, KeptRun], name: str, first: int | None = 0
+) -> Any:
     import streamlit as st
 
     return st.selectbox(
         label,
         keys,
+        first,
+        placeholder="none chosen",
         key=name,
         bind="query-params",
         format_func=lambda key: f"{kept[key].run}, {kept[key].model}, {kept[key].config}",
@@ -173,13 +200,15 @@ def _changes(store: Store, compared: ComparedRuns) -> None:
     scores, left_out = run_changes.load_runs(sides, compared, params)
     changed = run_changes.changes(scores, params)
     st.text("\n".join(f"{side}: {text}" for side, text in changes.described((before, after))))
+    settings = run_changes.changed_settings(compared)
+    st.text(changes.settings_text(settings, "see below"))
     st.text("\n".join(changes.headlines(changed)))
     parts.show(CHANGES_PLOT.describe(changed), CHANGES_PLOT.name)
     st.caption(CHANGES_PLOT.caption)
     parts.table(changed.assign(metric=changed["metric"].map(label)))
     parts.downloads(changed, "changes")
     with st.expander("Settings that differ"):
-        parts.table(run_changes.changed_settings(compared))
+        parts.table(settings)
     if len(left_out):
         with st.expander("What is not compared"):
             st.text("\n".join(changes.left_out(left_out)))

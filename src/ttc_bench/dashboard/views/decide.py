@@ -10,8 +10,8 @@ from ttc_bench.dashboard import parts
 from ttc_bench.dashboard.store import Place, Store
 from ttc_bench.dashboard.views import page
 from ttc_bench.dbt.in_memory import columns_read, frontier_of
+from ttc_bench.reporting import decision
 from ttc_bench.reporting.budgets import COSTS
-from ttc_bench.reporting.decision import sentences
 from ttc_bench.reporting.limits import BUDGETS, LABELS, Limits, all_limits, answer
 from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.plots import PLOTS
@@ -39,7 +39,10 @@ def decide(store: Store) -> None:
 
     part, params = parts.scope(store), parts.aggregate_params(store)
     table = parts.verdicts(store, part, params)
-    told, limits = _with_privacy(store, part, table, params), _limits(table)
+    told = _with_privacy(store, part, table, params)
+    _decision(store, told)
+    st.markdown("#### Within limits")
+    limits = _limits(table)
     st.subheader(parts.plain(answer(verdict_rows(told), limits)), anchor=False)
     st.caption(
         "Brackets are intervals; those against the baseline hold for all variants at once."
@@ -50,7 +53,19 @@ def decide(store: Store) -> None:
     _elsewhere(store, part, {name: verdict_rows(own) for name, own in whole}, limits)
     with st.expander("Every variant against the baseline"):
         for benchmark, own in table.groupby("benchmark", sort=True):
-            st.text("\n".join([str(benchmark), *sentences(own)]))
+            st.text("\n".join([str(benchmark), *decision.sentences(own)]))
+
+
+def _decision(store: Store, told: DataFrame) -> None:
+    """Show what the terminal and the report say of these questions: a line for each aim."""
+    import streamlit as st
+
+    decided = decision.decide(told, parts.decide_params(store))
+    models = sorted(set(decided["model"]))
+    lines = [line for model in models for line in decision.lines(decided, model)]
+    if lines:
+        st.markdown("#### Decision")
+        st.markdown("\n".join(f"- {parts.plain(line)}" for line in lines))
 
 
 def _with_privacy(

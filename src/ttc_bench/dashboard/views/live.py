@@ -55,12 +55,22 @@ def _show(store: Store, name: str) -> None:
             st.text("\n".join(now.steered))
         parts.table(_variants(store, now, events))
         if now.minutes:
-            st.caption("Calls, retries and answers of 429 that ended a job, by minute")
-            st.bar_chart(now.minutes, x="minute", y=["calls", "retries", "rate_limited"])
+            _minutes(now)
     except UserError as error:
         st.info(parts.plain(error.message))
     except OSError:
         st.info("The events of this run cannot be read any more.")
+
+
+def _minutes(now: Progress) -> None:
+    import streamlit as st
+
+    st.caption("By minute: calls, tries that were repeated, and jobs that failed as the provider"
+               " asked for fewer calls")  # fmt: skip
+    words = {"calls": "calls", "retries": "repeated", "rate_limited": "failed: too many calls"}
+    rows = [{"minute": row["minute"], **{words[name]: row[name] for name in words}}
+            for row in now.minutes]  # fmt: skip
+    st.bar_chart(rows, x="minute", y=list(words.values()))
 
 
 @lru_cache(maxsize=4)
@@ -79,12 +89,19 @@ def _numbers(now: Progress) -> None:
         "jobs a minute": number(60 * rate if rate else None, "{:.3g}"),
         "time left": "-" if now.left_s is None else duration(now.left_s),
         "calls": _of(f"{now.calls}", most.get("max_requests")),
-        "US$": _of(number(now.usd, "{:.4g}"), most.get("max_usd")),
+        "US$": _paid(now),
         "seconds a call, p50 | p95 | p99": latencies or "-",
     }
     with st.container(horizontal=True):
         for label, value in shown.items():
             st.metric(label, value, width="content")
+
+
+def _paid(now: Progress) -> str:
+    """Return what was paid, of a run whose calls cost nothing in words."""
+    most = now.limits.get("max_usd")
+    is_free = now.calls and now.usd == 0 and most is None
+    return "none are paid here" if is_free else _of(number(now.usd, "{:.4g}"), most)
 
 
 def _of(value: str, limit: Any) -> str:

@@ -25,6 +25,8 @@ from ttc_bench.reporting.drawing.figure import (
     Panel,
     Violin,
 )
+from ttc_bench.reporting.labels import natural
+from ttc_bench.types import BASELINE
 
 PIXELS = 110
 """Height of an inch of a still figure."""
@@ -94,7 +96,7 @@ def draw(figure: Figure, title: str) -> Any:
             "yref": "container",
             "y": 0,
             "yanchor": "bottom",
-            "traceorder": "reversed",
+            "traceorder": "normal",
         },
         violingap=0.1,
     )
@@ -201,13 +203,22 @@ def _menu(drawn: Any, figure: Figure, choices: list[int]) -> None:
 
 
 def _once_in_legend(drawn: Any, choices: Sequence[int]) -> int:
-    """Leave each name once in the legend of each view; return how many the longest one has."""
+    """Leave each name once in the legend of each view; return how many the longest one has.
+
+    The baseline is the first, the others follow by name.
+    """
     shown = set()
+    names = sorted({trace.name for trace in drawn.data if trace.showlegend}, key=_rank)
     for trace, choice in zip(drawn.data, choices, strict=True):
         if trace.showlegend:
             trace.showlegend = (choice, trace.name) not in shown
             shown.add((choice, trace.name))
+            trace.legendrank = 1 + names.index(trace.name)
     return max(Counter(choice for choice, _ in shown).values(), default=0)
+
+
+def _rank(name: str) -> tuple[Any, ...]:
+    return name.partition(".")[0] != BASELINE[0], natural(name)
 
 
 def _dots(panel: Panel, mark: Dots, columns: int) -> list[Any]:
