@@ -40,6 +40,23 @@ def test_who_never_lost_has_a_finite_strength_and_ties_make_none() -> None:
     assert tied.strength == pytest.approx([0.0, 0.0])
 
 
+@pytest.mark.parametrize(("questions", "gap"), [(3, 0.0), (3, 3.0), (10, 1.0), (10, 3.0)])
+def test_few_questions_that_say_the_same_leave_much_open(questions: int, gap: float) -> None:
+    rng, covered = np.random.default_rng(0), 0
+    chance = 1 / (1 + math.exp(-gap))
+    for _ in range(100):
+        choices = [Choice(0, 1, float(rng.random() < chance), q) for q in range(questions)]
+        fitted = bradley_terry(choices, 2, draws=200)
+        assert fitted.low[0] < fitted.strength[0] < fitted.high[0]
+        covered += int(fitted.low[0] <= gap / 2 <= fitted.high[0])
+    assert covered >= 90
+
+
+def test_who_never_met_may_be_anything() -> None:
+    fitted = bradley_terry([Choice(0, 1, 1.0, 0)], 3)
+    assert (fitted.high - fitted.low > 3).all()
+
+
 def test_agreement_is_that_of_the_worked_examples() -> None:
     said = {
         "one": dict(enumerate("aaabbb")),
