@@ -293,7 +293,8 @@ def test_the_installed_command_runs_where_its_configuration_lies(tmp_path: Path)
 @pytest.fixture
 def usual_signals() -> Iterator[None]:
     """Signals as a process has them that nobody told to ignore any."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDINGS}
+    usual = {signal.SIGINT: signal.default_int_handler, **dict.fromkeys(ENDINGS, signal.SIG_DFL)}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

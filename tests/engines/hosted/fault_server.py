@@ -93,7 +93,7 @@ class Server:
         self.plan = Plan()
         self.log: list[dict[str, Any]] = []
         self.tries: Counter[str] = Counter()
-        self.inside = 0
+        self.here: set[int] = set()
         self.generated = self.passes = self.accepted = 0
 
     async def metrics(self, _: web.Request) -> web.Response:
@@ -115,7 +115,8 @@ class Server:
 
     async def control(self, request: web.Request) -> web.Response:
         self.plan = Plan(**{**asdict(Plan()), **await request.json()})
-        self.log, self.tries = [], Counter()
+        # A call of an earlier plan may hang here for long yet.
+        self.log, self.tries, self.here = [], Counter(), set()
         return web.json_response({})
 
     async def show_log(self, _: web.Request) -> web.Response:
@@ -125,7 +126,7 @@ class Server:
         arrived = time.perf_counter()
         body = await request.json()
         entry = self.enter(request, body, arrived)
-        self.inside += 1
+        self.here.add(id(request))
         try:
             refusal = self.refusal(request, body, entry)
             if refusal is not None:
@@ -136,7 +137,7 @@ class Server:
             entry["gone"] = True
             return web.Response()
         finally:
-            self.inside -= 1
+            self.here.discard(id(request))
             entry["left"] = time.perf_counter()
 
     def enter(self, request: web.Request, body: dict[str, Any], arrived: float) -> dict[str, Any]:
@@ -149,7 +150,7 @@ class Server:
             "identity": identity,
             "try": self.tries[identity],
             "arrived": arrived,
-            "inside": self.inside + 1,
+            "inside": len(self.here) + 1,
             "model": body["model"],
             "parameters": {k: v for k, v in body.items() if k != "messages"},
             "own_header": request.headers.get("X-Own"),
@@ -195,7 +196,7 @@ class Server:
 
     def is_too_much(self) -> bool:
         plan, now = self.plan, time.perf_counter()
-        if plan.most_at_once is not None and self.inside > plan.most_at_once:
+        if plan.most_at_once is not None and len(self.here) > plan.most_at_once:
             return True
         if plan.per_second is None:
             return False
