@@ -109,6 +109,12 @@ def parameter_names(environment: str) -> set[str]:
     return set(OmegaConfigLoader(conf, base_env="base", default_run_env=environment)["parameters"])
 
 
+@functools.cache
+def pipeline_names() -> set[str]:
+    bootstrap_project(ROOT)
+    return set(pipelines)
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_a_line_calls_a_program_that_is_there(line: str) -> None:
     assert shutil.which(shlex.split(line)[0], path=PATH)
@@ -124,14 +130,13 @@ def test_a_line_calls_a_program_that_is_there(line: str) -> None:
     ],
 )
 def test_a_run_names_pipelines_parameters_and_environments_that_exist(line: str) -> None:
-    bootstrap_project(ROOT)
     words = shlex.split(line, comments=True)[2:]
     options = dict(word.removeprefix("--").split("=", 1) for word in words)
     assert set(options) <= {"pipeline", "params", "env", "namespaces"}
     boxes = {*policies(), *BENCHMARKS, "reporting"}
     assert options.get("namespaces", "reporting") in boxes
     name = options.get("pipeline", "__default__")
-    assert set(policies() if name == "$POLICY" else [name]) <= set(pipelines)
+    assert set(policies() if name == "$POLICY" else [name]) <= pipeline_names()
     environment = options.get("env", "base")
     assert (ROOT / "conf" / environment).is_dir()
     params = parse_params_option(None, None, options.get("params", ""))  # type: ignore[arg-type]
