@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -118,6 +119,10 @@ def test_kedro_run_runs_what_it_can(kedro_run: KedroRun, project: Path) -> None:
     responses = project / "data" / "07_model_output" / "responses"
     assert len(pd.read_parquet(responses / "speculative.prompt_lookup.parquet")) == 1
     assert len(pd.read_parquet(responses / "speculative.draft_model.parquet")) == 0
+    (events,) = (project / "data/07_model_output/events").glob("*.jsonl")
+    (plan,) = (e for e in map(json.loads, events.read_text().splitlines()) if e["kind"] == "plan")
+    assert "speculative.prompt_lookup" in plan["variants"]
+    assert not {"speculative.draft_model", "speculative.served"} & set(plan["variants"])
 
 
 def test_a_benchmark_run_by_its_name_and_not_selected_is_told() -> None:

@@ -12,6 +12,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from ttc_bench.hooks.parameters import pipeline_title
+from ttc_bench.hooks.preflight import able_points
 from ttc_bench.policies.events import Events, Watcher
 from ttc_bench.policies.telemetry import Telemetry
 from ttc_bench.reporting.tracker import Tracker
@@ -58,7 +59,7 @@ class Live:
     ) -> None:
         """Tell the plan, once all checks have passed."""
         self._end("the run before it in this process told no end")
-        variants = {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
+        variants = sorted(able_points(pipeline, catalog))
         if not variants:
             return
         model = catalog.load("params:model")
@@ -68,7 +69,7 @@ class Live:
         limit = catalog.load("run_settings").get("limit")
         self._events = catalog.load("events")
         title = pipeline_title(run_params)
-        self._events.plan(title, sorted(map(str, variants)), limits, run=own, limit=limit)
+        self._events.plan(title, variants, limits, run=own, limit=limit)
         self._telemetry = catalog.load("params:telemetry").build(catalog.load("engine").name)
         if self._telemetry is not None:
             self._events.watch(self._telemetry)

@@ -175,6 +175,20 @@ def capability_faults(
     return stopped, skipped
 
 
+def able_points(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> dict[str, Points]:
+    """Return the sweep points of every variant that a run generates with; others are skipped."""
+    names = {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
+    if not names:
+        return {}
+    engine = catalog.load("engine")
+    points = {name: catalog.load(f"params:{name}") for name in sorted(names)}
+    return {
+        name: own
+        for name, own in points.items()
+        if not any(point.lacking(engine) for _, point in own)
+    }
+
+
 def of_other_engines(model: Mapping[str, Any], points: Mapping[str, Points]) -> set[str]:
     """Return the variants that need a role which no setting of the run's engine can fill.
 

@@ -11,6 +11,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from ttc_bench.hooks.preflight import able_points
 from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.types import BASELINE, Job
 
@@ -33,17 +34,9 @@ class SampleSize:
     @hook_impl(trylast=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
         """Note what the run generates with; what the models cannot execute is skipped."""
-        names = {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
-        self._points = None
-        if names:
+        self._points = able_points(pipeline, catalog) or None
+        if self._points:
             self._params = catalog.load("params:aggregate")
-            engine = catalog.load("engine")
-            points = {name: catalog.load(f"params:{name}") for name in sorted(names)}
-            self._points = {
-                name: own
-                for name, own in points.items()
-                if not any(point.lacking(engine) for _, point in own)
-            }
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
