@@ -16,9 +16,14 @@ an answer, all of it times the factor.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
+
+# As a script, only its own folder would be searched.
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
 from kedro.config import OmegaConfigLoader

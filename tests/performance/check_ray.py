@@ -28,6 +28,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+# As a script, only its own folder would be searched.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import psutil
 from tests.conftest import REFERENCE, ingested
 
