@@ -141,7 +141,7 @@ def _terminable(runner: str | None) -> Iterator[None]:
 
     def end(number: int, _frame: object) -> None:
         # A second one, of an impatient manager, must not break off the closing.
-        for other in before:
+        for other in handlers:
             signal.signal(other, signal.SIG_IGN)
         end_at_once()
         raise Terminated(number)
@@ -152,17 +152,16 @@ def _terminable(runner: str | None) -> Iterator[None]:
 
     # What was started by nohup goes on where its terminal is closed.
     ours = [number for number in ENDINGS if signal.getsignal(number) is signal.SIG_DFL]
-    before: dict[int, Any] = {number: signal.signal(number, end) for number in ours}
+    handlers: dict[int, Any] = dict.fromkeys(ours, end)
     # In one thread asyncio takes the signal over from Python's own handler, and from no other.
     has_threads = (runner or "").endswith("ThreadRunner")
     if has_threads and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        begin_again()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        handlers[signal.SIGINT] = interrupt
+    with _handled(handlers):
+        try:
+            yield
+        finally:
+            begin_again()
 
 
 @contextlib.contextmanager
@@ -171,8 +170,14 @@ def _undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, *ENDINGS)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    with _handled(dict.fromkeys((signal.SIGINT, *ENDINGS), signal.SIG_IGN)):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(handlers: Mapping[int, Any]) -> Iterator[None]:
+    """Take signals by handlers of the block's own, and by those of before after it."""
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

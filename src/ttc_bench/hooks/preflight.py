@@ -45,7 +45,7 @@ class Preflight:
             )
         faults = path_faults(pipeline, catalog)
         settings = catalog.load("run_settings")
-        names = {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
+        names = _generating(pipeline)
         if names and not faults:
             points = {name: catalog.load(f"params:{name}") for name in VARIANTS}
             asked = run_params.get("pipeline_names") or ()
@@ -177,7 +177,7 @@ def capability_faults(
 
 def able_points(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> dict[str, Points]:
     """Return the sweep points of every variant that a run generates with; others are skipped."""
-    names = {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
+    names = _generating(pipeline)
     if not names:
         return {}
     engine = catalog.load("engine")
@@ -187,6 +187,11 @@ def able_points(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> dict[
         for name, own in points.items()
         if not any(point.lacking(engine) for _, point in own)
     }
+
+
+def _generating(pipeline: Pipeline) -> set[str]:
+    """Return every ``{policy}.{variant}`` that a pipeline generates with."""
+    return {n.namespace for n in pipeline.nodes if n.namespace and "generate" in n.tags}
 
 
 def of_other_engines(model: Mapping[str, Any], points: Mapping[str, Points]) -> set[str]:
