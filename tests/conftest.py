@@ -20,6 +20,10 @@ import pytest
 from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
 
+# Tests run side by side: threads of one of them would wait for cores that another one has. It is
+# read as torch is imported, here, in the workers and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 
 import pytest
@@ -44,15 +45,16 @@ def registries(room: str) -> list[str]:
     ]
 
 
-def heavy() -> set[str]:
+@cache
+def heavy() -> frozenset[str]:
     """Top-level modules of the project's dependencies, but for those that cost nothing."""
     normal = [re.split(r"[\[=]", line)[0].lower() for line in PROJECT["project"]["dependencies"]]
     owners = packages_distributions()
-    return {
+    return frozenset(
         module
         for module, distributions in owners.items()
         if {name.lower() for name in distributions} & {*normal} - LIGHT
-    }
+    )
 
 
 def test_every_registry_is_in_a_room_below_the_stages() -> None:

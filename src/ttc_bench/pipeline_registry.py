@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from kedro.pipeline import Node, Pipeline
@@ -28,6 +29,12 @@ def register_pipelines() -> dict[str, Pipeline]:
     A folder in ``ttc_bench/pipelines`` is a stage; a policy is registered in a file of
     ``ttc_bench/policies`` and gets a pipeline from the benchmarks to the report.
     """
+    # Kedro asks twice a run, for the names and for what is run, and may change what it gets.
+    return dict(_pipelines())
+
+
+@cache
+def _pipelines() -> dict[str, Pipeline]:
     stages = {
         module.name: importlib.import_module(f"ttc_bench.pipelines.{module.name}").create_pipeline()
         for module in pkgutil.iter_modules(ttc_bench.pipelines.__path__)

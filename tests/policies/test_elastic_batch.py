@@ -27,11 +27,10 @@ def run_all(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("max_rows", [1, 3, 16])
 def test_batched_answers_are_the_unbatched_ones(
-    name: str, max_rows: int, engine: Engine, answer: Any, jobs: list[Job]
+    name: str, engine: Engine, answer: Any, jobs: list[Job]
 ) -> None:
-    found = run_all(name, engine, Journal(), jobs, max_rows=max_rows)
+    found = run_all(name, engine, Journal(), jobs, max_rows=3)
     assert sorted(s.job.id for s, _ in found) == sorted(job.id for job in jobs)
     for session, outcome in found:
         assert outcome.text == answer("baseline.greedy", session.job)[0].text
@@ -42,8 +41,8 @@ def test_batched_answers_are_the_unbatched_ones(
 def test_padding_is_reported_and_a_batch_of_one_has_none(
     name: str, engine: Engine, jobs: list[Job]
 ) -> None:
-    alone = run_all(name, engine, Journal(), jobs, max_rows=1)
-    packed = run_all(name, engine, Journal(), jobs, max_rows=8)
+    alone = run_all(name, engine, Journal(), jobs[::2], max_rows=1)
+    packed = run_all(name, engine, Journal(), jobs[::2], max_rows=8)
     assert all(s.ledger.calls[0].padding_share == 0 for s, _ in alone)
     assert any((s.ledger.calls[0].padding_share or 0) > 0 for s, _ in packed)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
@@ -21,7 +24,7 @@ from ttc_bench.reporting.drawing.words import finding
 from ttc_bench.reporting.floors import floors
 from ttc_bench.reporting.html import render, summary_sheet
 from ttc_bench.reporting.params import AggregateParams, DecideParams
-from ttc_bench.reporting.plots import Plot, plots
+from ttc_bench.reporting.plots import plots
 from ttc_bench.reporting.sheet import Sheet
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.table import absent_lines, not_run
@@ -157,13 +160,43 @@ CASES = {
 }
 
 
-def report(marts: dict[str, pd.DataFrame]) -> str:
-    stills = {}
+@cache
+def tables_of(case: str) -> dict[str, pd.DataFrame]:
+    """The tables of a case, which nobody changes."""
+    return tables(**CASES[case])
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A plot: its description, its Matplotlib figure and file, its Plotly figure as JSON."""
+
+    figure: Figure
+    canvas: Any
+    png: bytes
+    web: dict[str, Any]
+
+
+def drawn(marts: Mapping[str, pd.DataFrame]) -> dict[str, Drawn]:
+    """Draw every plot by its name, to the last pixel."""
+    found = {}
     for plot in plots():
-        buffer = io.BytesIO()
-        drawn, _ = plot.draw(*(marts[name] for name in plot.tables))
-        drawn.savefig(buffer, dpi=40)
-        stills[plot.name] = buffer.getvalue()
+        figure = plot.describe(*(marts[name] for name in plot.tables))
+        canvas, buffer = still.draw(figure), io.BytesIO()
+        canvas.savefig(buffer, dpi=40)
+        web = json.loads(interactive.draw(figure, plot.title).to_json())
+        found[plot.name] = Drawn(figure, canvas, buffer.getvalue(), web)
+    return found
+
+
+@cache
+def drawn_of(case: str) -> dict[str, Drawn]:
+    """Draw every plot of a case, once for all tests that look at it."""
+    return drawn(tables_of(case))
+
+
+def report(marts: dict[str, pd.DataFrame], drawings: Mapping[str, Drawn] | None = None) -> str:
+    """Render tables with pictures, which are those of the plain case unless others are handed."""
+    stills = {name: own.png for name, own in (drawings or drawn_of("plain")).items()}
     facts = {"run": "r", "models": "m", "responses": "1", "commit": "abc"}
     return render(marts, stills, facts, f"note: {EVIL}")
 
@@ -190,8 +223,8 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("case", CASES)
 def test_report_shows_everything_and_loads_nothing(case: str) -> None:
-    marts = tables(**CASES[case])
-    text = report(marts)
+    marts = tables_of(case)
+    text = report(marts, drawn_of(case))
     page = Page(text)
     assert all(load.startswith(("data:image/png;base64,", "#")) for load in page.loads)
     assert not page.tags & {"link", "iframe", "object"}
@@ -247,15 +280,13 @@ def test_the_main_table_tells_speed_sameness_and_replays_as_the_terminal_does() 
 
 
 def test_every_picture_has_its_finding_in_words_and_none_is_empty() -> None:
-    marts = tables()
-    alts = Page(report(marts)).alts
-    shown = [plot for plot in plots() if not drawn(plot, marts)[0].is_empty]
+    alts = Page(report(tables_of("plain"))).alts
+    shown = [plot for plot in plots() if not drawn_of("plain")[plot.name].figure.is_empty]
     assert [alt.partition(".")[0] for alt in alts] == [plot.title for plot in shown]
     quality = next(alt for alt in alts if alt.startswith("Quality against cost"))
     assert "mean reward from 0.5 (baseline.greedy) to 0.502 (cascade.confidence)" in quality
     assert "by rising mean GFLOP of a response: baseline.greedy, best_of_n.verifier" in quality
-    nothing = tables(failing=("baseline.greedy", "best_of_n.verifier", "cascade.confidence"))
-    page = Page(report(nothing))
+    page = Page(report(tables_of("all failures"), drawn_of("all failures")))
     assert not page.alts
     assert "No variant of this run drew samples and noted their pool" in page.shown
     assert "The cost in FLOPs is not known here" in page.shown or "No response" in page.shown
@@ -311,9 +342,9 @@ def test_what_is_not_decided_is_called_undecided() -> None:
 def test_each_reason_to_decide_nothing_is_told_as_itself() -> None:
     headlines = set()
     for case in ("no baseline", "one variant", "all failures"):
-        marts = tables(**CASES[case])
+        marts = tables_of(case)
         text = headline(marts["decision"], "m", "crm_sim", marts["bench_summary"])
-        assert text in Page(report(marts)).shown
+        assert text in Page(report(marts, drawn_of(case))).shown
         headlines.add(text)
     assert len(headlines) == 3
 
@@ -333,34 +364,25 @@ def test_a_variant_that_one_benchmark_lacks_is_named_there() -> None:
     (line,) = absent_lines(summary).values()
     assert "worf_sim" in line
     assert "cascade.confidence" in line
-    assert Page(report(everywhere)).shown.count(line) == 1
+    assert Page(report(everywhere, drawn(everywhere))).shown.count(line) == 1
     assert not absent_lines(marts["bench_summary"])
-
-
-def drawn(plot: Plot, marts: dict[str, pd.DataFrame]) -> tuple[Any, Any, dict[str, Any]]:
-    """Return the description of a plot, its Matplotlib figure and its Plotly figure as JSON."""
-    figure = plot.describe(*(marts[name] for name in plot.tables))
-    web = interactive.draw(figure, plot.title)
-    return figure, still.draw(figure), json.loads(web.to_json())
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_still_and_interactive_plots_show_the_same_values(case: str) -> None:
-    marts = tables(**CASES[case])
-    for plot in plots():
-        figure, canvas, web = drawn(plot, marts)
+    for own in drawn_of(case).values():
         dots, places = [], []
-        for panel in figure.panels:
+        for panel in own.figure.panels:
             for mark in panel.marks:
                 if isinstance(mark, Dots):
                     rows = list(panel.y.names)
                     dots += [(dot.x, dot.y) for dot in mark.dots]
                     places += [(dot.x, rows.index(dot.y) if rows else dot.y) for dot in mark.dots]
         marks = [
-            line for axes in canvas.axes for line in axes.lines if line.get_marker() in "osD^vP"
+            line for axes in own.canvas.axes for line in axes.lines if line.get_marker() in "osD^vP"
         ]
         assert sorted(places) == sorted((m.get_xdata()[0], m.get_ydata()[0]) for m in marks)
-        traces = [t for t in web["data"] if (t.get("mode") or "").startswith("markers")]
+        traces = [t for t in own.web["data"] if (t.get("mode") or "").startswith("markers")]
         assert sorted(dots) == sorted((t["x"][0], t["y"][0]) for t in traces)
         for trace in traces:
             assert trace["name"] in trace["hovertemplate"]
@@ -368,9 +390,8 @@ def test_still_and_interactive_plots_show_the_same_values(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_interactive_plots_have_the_colours_of_their_policies(case: str) -> None:
-    for plot in plots():
-        _, _, web = drawn(plot, tables(**CASES[case]))
-        for trace in web["data"]:
+    for own in drawn_of(case).values():
+        for trace in own.web["data"]:
             policy = (trace.get("name") or "").partition(".")[0]
             tints = [(trace.get(part) or {}).get("color") for part in ("line", "marker")]
             if policy in COLOURS:
