@@ -15,12 +15,8 @@ from typing import Any, NamedTuple
 
 from ttc_bench.benchmarks.patterns import last_match
 from ttc_bench.benchmarks.scoring.base import RewardRule
-from ttc_bench.benchmarks.scoring.readers import (
-    LETTERS,
-    has_decimal_comma,
-    is_figure,
-    number,
-)
+from ttc_bench.benchmarks.scoring.quantity import has_decimal_comma, is_figure, number
+from ttc_bench.benchmarks.scoring.readers import LETTERS
 from ttc_bench.benchmarks.tables import Faults, Row, json_of, shown_date
 from ttc_bench.types import Message
 

@@ -29,7 +29,8 @@ from ttc_bench.benchmarks.question_rows import (
     way_of,
 )
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES, RewardRule
-from ttc_bench.benchmarks.scoring.readers import final_answer, has_decimal_comma
+from ttc_bench.benchmarks.scoring.quantity import has_decimal_comma
+from ttc_bench.benchmarks.scoring.readers import final_answer
 from ttc_bench.benchmarks.tables import Table, read_tables
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.params import Params, faults, unknown

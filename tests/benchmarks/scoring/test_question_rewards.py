@@ -145,6 +145,9 @@ def test_where_the_text_is_looked_at_a_number_keeps_its_unit_in_votes(name: str)
         ("math", "(-\\infty,2]\\cup[3,\\infty)", "(\u2212\u221e,2]\u222a[3,\u221e)", 1),
         ("math", "xy", "yx", 1), ("exact", "Paris", "_Paris_", 1),
         ("normalised", "Paris", "_Paris_", 1), ("normalised", "_id", "_id", 1),
+        ("math", "12_7", "12_5", 0), ("math", "12_5", "12_{5}", 1), ("math", "12_5", "12", 1),
+        ("math", "12", "12_5", 0), ("math", "12", "12_{10}", 1), ("math", "12_5", "12\u2085", 1),
+        ("math", "2516_8", "2516_{\\text{eight}}", 1), ("math", "5", "x_1 = 5", 1),
         ("contains", "caf\u00e9", "the cafe\u0301", 1), ("contains", "don't", "I don\u2019t", 1),
     ],
 )  # fmt: skip

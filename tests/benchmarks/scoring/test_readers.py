@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ttc_bench.benchmarks.scoring.readers import (
-    canonical_json,
-    final_answer,
-    json_value,
-    letter,
-    number,
-    phrase,
-)
+from ttc_bench.benchmarks.scoring.readers import final_answer, letter, phrase
 
 CHOICES = ("Lyon", "A dog", "Paris", "3")
 
@@ -40,43 +29,6 @@ CHOICES = ("Lyon", "A dog", "Paris", "3")
 )
 def test_published_answer_forms_are_read(text: str, answer: str | None) -> None:
     assert final_answer(text) == answer
-
-
-@pytest.mark.parametrize(
-    ("answer", "value"),
-    [
-        ("42", 42),
-        ("$1,234.50", Fraction("1234.5")),
-        ("-3", -3),
-        ("\u22123", -3),
-        ("1e3", 1000),
-        ("42 apples", 42),
-        ("about 7", 7),
-        ("3 + 4 = 7", 7),
-        ("1/2", Fraction(1, 2)),
-        (".5", Fraction(1, 2)),
-        ("\\frac{3}{4}", Fraction(3, 4)),
-        ("50%", 50),
-        ("**12**", 12),
-        ("42 of 50", 42),
-        ("between 3 and 5", None),
-        ("none", None),
-        ("", None),
-        ("1/0", None),
-        ("1e999999", None),
-        ("A-12x", None),
-        ("3-5", None),
-        ("2024-01-05", None),
-    ],
-)
-def test_a_number_is_read_however_it_is_written(answer: str, value: object) -> None:
-    assert number(answer) == value
-
-
-@given(st.integers(-(10**12), 10**12))
-def test_every_integer_is_read_in_its_usual_forms(value: int) -> None:
-    for form in ("{}", "{:,}", "{}.0", "{}.", "**{}**", "${}$", "{} kg"):
-        assert number(form.format(value)) == value
 
 
 @pytest.mark.parametrize(
@@ -128,29 +80,6 @@ def test_phrases_are_equal_where_their_words_are(left: str, right: str, same: bo
     assert (phrase(left) == phrase(right)) is same
 
 
-def test_json_is_read_bare_fenced_and_last_in_a_text() -> None:
-    texts = ('{"a": 1}', '```json\n{"a": 1.0}\n```', 'first {"b": [2]}, then {"a": 1}.')
-    assert {canonical_json(json_value(text)) for text in texts} == {'{"a": 1}'}
-    assert canonical_json(True) != canonical_json(1)
-    with pytest.raises(ValueError, match="no JSON"):
-        json_value("nothing {here}")
-
-
-@pytest.mark.parametrize(
-    ("answer", "value"),
-    [
-        ("2\\frac{1}{3}", Fraction(7, 3)), ("2 1/3", Fraction(7, 3)), ("\u00bd", Fraction(1, 2)),
-        ("6.02 \u00d7 10^{23}", 602 * 10**21), ("10^-7", Fraction(1, 10**7)),
-        ("1 \u00d7 10\u207b\u2077", Fraction(1, 10**7)), ("\u20135", -5), ("minus 5", -5),
-        ("negative 5", -5), ("42 million", 42 * 10**6), ("2.5M", 2_500_000), ("20 (x = 3)", 20),
-        ("1,5", Fraction(3, 2)), ("1,234", 1234), ("10 - 12", None), ("10 * 3", None),
-        ("2^10", None), ("12:30", None), ("42 or 43", None), ("1.234,5", None), ("9" * 5000, None),
-    ],
-)  # fmt: skip
-def test_one_number_is_read_whole_or_not_at_all(answer: str, value: object) -> None:
-    assert number(answer) == value
-
-
 @pytest.mark.parametrize(
     ("text", "chosen"),
     [
@@ -181,29 +110,6 @@ def test_signs_with_a_meaning_stay(left: str, right: str) -> None:
     assert phrase(left) != phrase(right)
 
 
-def test_a_part_of_broken_json_is_no_answer() -> None:
-    for text in ('{"a": [1, 2],}', '{"a": [1, 2]', "[" * 5000, '{"a": 1} or {"a": [2],}'):
-        with pytest.raises(ValueError, match="no JSON"):
-            json_value(text)
-
-
-@pytest.mark.parametrize(
-    ("answer", "value"),
-    [
-        ("2\u221a2", None), ("2\\sqrt{2}", None), ("sqrt(2)", None), ("2\u03c0", None),
-        ("2\\pi", None), ("log 2", None), ("x^2", None), ("\u221e", None), ("5 log entries", 5),
-        ("> 5", None), ("\\leq 5", None), ("more than 5", None), ("not 5", None), ("<5>", 5),
-        ("2\u03c0 \u2248 6.28", Fraction("6.28")), ("\\sqrt{2} \\approx 1.4", Fraction("1.4")),
-        ("x = 10/4 \u2248 2.5", Fraction(5, 2)), ("\u2248 42", 42), ("3, 4", None), ("1,234", 1234),
-        ("3; 4", None), ("6 \\cdot 7", None), ("6 \\times 7 = 42", 42), ("3 hundred", 300),
-        ("42 apples (6 * 7)", 42), ("five (5)", 5), ("_42_", 42), ("10 m^2", 10),
-        ("5 \u00b7 10\u00b3", 5000), ("9.8 m/s^2", Fraction("9.8")),
-    ],
-)  # fmt: skip
-def test_a_part_or_a_bound_of_a_number_is_not_the_number(answer: str, value: object) -> None:
-    assert number(answer) == value
-
-
 @pytest.mark.parametrize(
     ("answer", "chosen"),
     [
@@ -226,3 +132,30 @@ def test_a_minus_behind_a_letter_stays() -> None:
         "C",
         "C",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("I choose C", "C"), ("I would choose (C).", "C"), ("I'd go with C", "C"),
+        ("Lyon is too small.\nI pick option C.", "C"), ("My choice is C", "C"), ("It is C.", "C"),
+        ("The correct option is (C).", "C"), ("The correct choice is C.", "C"),
+        ("It is far. C is the answer.", "C"), ("Letter C", "C"), ("C) because", "C"),
+        ("The answer is C, not A.", "C"), ("C (not A)", "C"), ("{C}", "C"), ("( C )", "C"),
+        ("C?", "C"), ("C = Paris", "C"), ("C \u2192 Paris", "C"), ("C only", "C"),
+        ("Answer: C - Paris is the capital", "C"), ("Answer: I think it is C", "C"),
+        ("The answer must be C", "C"), ("Therefore C.", "C"), ("\u7b54\u6848\uff1aC", "C"),
+        ('{"answer": "C"}', "C"), ("Answer: Option: C", "C"), ("It's a dog", "B"),
+        ("I choose A or C", None), ("It is not C", None), ("It is a city", None),
+        ("The answer is not A but C", None), ("I choose neither", None),
+        ("Is C is the answer to it?", None), ("I go with a friend", None),
+    ],
+)  # fmt: skip
+def test_a_choice_is_read_in_the_forms_that_models_print(text: str, chosen: str | None) -> None:
+    assert letter(final_answer(text) or text, CHOICES) == chosen
+
+
+def test_a_word_is_not_read_where_only_a_letter_or_a_number_may_stand() -> None:
+    for text in ("New York is the answer.", "This is the answer: see below.", "n choose K is 6"):
+        assert final_answer(text) in (None, "see below")
+    assert final_answer("I choose A random walk, and Answer: 4") != "A"

@@ -19,20 +19,17 @@ from pydantic import Field
 
 from ttc_bench.benchmarks.patterns import fault_of, is_found
 from ttc_bench.benchmarks.scoring.base import Figures, References, reward_rule
-from ttc_bench.benchmarks.scoring.readers import (
-    LETTERS,
+from ttc_bench.benchmarks.scoring.json_answers import canonical_json, json_value, strict
+from ttc_bench.benchmarks.scoring.markup import (
     bare,
-    canonical_json,
+    bases,
     cleaned,
     expression,
     is_worded,
-    json_value,
-    letter,
-    number,
-    phrase,
     unmarked,
-    vote,
 )
+from ttc_bench.benchmarks.scoring.quantity import number
+from ttc_bench.benchmarks.scoring.readers import LETTERS, letter, phrase, vote
 from ttc_bench.benchmarks.scoring.text import normalise, token_f1
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params
@@ -167,7 +164,7 @@ def _token_f1(answer: str, gold: str) -> float:
 
 def _not_json(gold: str) -> str | None:
     try:
-        json.loads(gold)
+        strict(gold)
     except ValueError as error:
         return f"is no JSON ({error})"
     return None
@@ -277,7 +274,7 @@ def _parsed(answer: str) -> tuple[Any, ...]:
 
 def _vote_for_expression(answer: str) -> Hashable:
     parsed = _parsed(answer)
-    return str(parsed[0]) if parsed else phrase(answer)
+    return "_".join((str(parsed[0]), *bases(answer))) if parsed else phrase(answer)
 
 
 @_rule("math", canonical=_vote_for_expression)
@@ -286,6 +283,9 @@ def _math(answer: str, gold: str) -> bool:
     wanted, value = _parsed(gold), _parsed(answer)
     if not wanted or not value:
         return phrase(answer) is not None and phrase(answer) == phrase(gold)
+    # math-verify reads over bases. An answer without one is in that of its question.
+    if bases(answer) not in ((), bases(gold)):
+        return False
     from math_verify import verify
 
     limit = 5 if threading.current_thread() is threading.main_thread() else None
