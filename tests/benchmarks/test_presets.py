@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 
 from ttc_bench.benchmarks import Prompting
 from ttc_bench.benchmarks.questions import QUESTIONS, QuestionsParams
+from ttc_bench.errors import UserError
 from ttc_bench.params import parse_params
 from ttc_bench.types import Job
 
@@ -160,3 +161,51 @@ def test_every_kind_of_published_mathematics_is_read(gold: str, tmp_path: Path) 
         assert QUESTIONS.score(form.format(gold), job)["reward"] == 1.0
         assert QUESTIONS.score(form.format(right), job)["reward"] == 1.0
         assert QUESTIONS.score(form.format(wrong), job)["reward"] == 0.0
+
+
+PUBLISHED_FILES: dict[str, tuple[str, ...]] = {
+    "gsm8k": (
+        "main/test-00000-of-00001.parquet", "main/train-00000-of-00001.parquet",
+        "socratic/test-00000-of-00001.parquet",
+    ),
+    "math500": ("test.jsonl",),
+    "gpqa": ("gpqa_diamond.csv", "gpqa_extended.csv", "gpqa_main.csv"),
+    "mmlu_pro": ("data/test-00000-of-00001.parquet", "data/validation-00000-of-00001.parquet"),
+}  # fmt: skip
+"""Files of each data set as it lies on the hub, the one that is scored first."""
+
+
+def write_published(folder: Path, name: str) -> None:
+    """Write files of a data set's form, each of one row; all but the first are named in it."""
+    import pandas as pd
+
+    question = PRESETS[name]["columns"]["prompt"]
+    for place, file in enumerate(PUBLISHED_FILES[name]):
+        frame = pd.DataFrame([ROWS[name] | ({question: file} if place else {})])
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".parquet":
+            frame.to_parquet(path)
+        elif path.suffix == ".csv":
+            frame.to_csv(path, index=False)
+        else:
+            frame.to_json(path, orient="records", lines=True)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_copy_of_the_published_files_takes_the_hubs_place(name: str, tmp_path: Path) -> None:
+    write_published(tmp_path, name)
+    asked = ROWS[name][PRESETS[name]["columns"]["prompt"]].strip()
+    for path in (tmp_path, tmp_path / PUBLISHED_FILES[name][0]):
+        settings = {**PRESETS[name], "path": str(path), "name": name}
+        params = parse_params(QuestionsParams, settings, f"sources.{name}")
+        (sample,) = QUESTIONS.load(params)
+        assert asked in sample.messages[-1].content
+        if "train_split" not in settings:
+            continue
+        if path.is_dir():
+            (shown,) = QUESTIONS.examples(sample, 1, params)
+            assert PUBLISHED_FILES[name][1] in shown.messages[-1].content
+        else:
+            with pytest.raises(UserError, match="is a single file, whose questions are scored"):
+                QUESTIONS.examples(sample, 1, params)

@@ -569,6 +569,16 @@ def test_what_no_reader_could_mean_is_told(
         load(tmp_path / "q.parquet")
     pq.write_table(pa.table({"question": ["q"], "answer": [b"Rome"]}), tmp_path / "q.parquet")
     assert load(tmp_path / "q.parquet")[0].references == ("Rome",)
+    raw = pa.array([b"Rome", b"Caf\xe9"])
+    text = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
+    lists = pa.array([[b"Rome"], [b"Caf\xe9"]])
+    for cells, what in ((raw, "bytes that are no"), (lists, "bytes that are no"), (text, "")):
+        pq.write_table(pa.table({"question": ["q", "r"], "answer": cells}), tmp_path / "q.parquet")
+        with pytest.raises(DataError, match=rf"row 2: 'answer' holds {what}.* UTF-8\.$"):
+            load(tmp_path / "q.parquet")
+    pictures = {"question": ["q"], "answer": ["Rome"], "image": [b"\xff\xd8"]}
+    pq.write_table(pa.table(pictures), tmp_path / "q.parquet")
+    assert load(tmp_path / "q.parquet")[0].references == ("Rome",)
     loaded(tmp_path / "q.csv", f"{head}q,NaN\n")
     assert "the reference of row 2 is the text 'NaN': is it missing?" in caplog.text
 

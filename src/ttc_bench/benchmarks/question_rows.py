@@ -43,7 +43,16 @@ class Cells(NamedTuple):
     def value(self, meaning: str) -> Any:
         """Return the cell of a meaning; ``None`` if the table has no such column."""
         names = self.columns.get(meaning)
-        return self.row.get(names[0]) if names else None
+        return self.cell(names[0]) if names else None
+
+    def cell(self, name: str) -> Any:
+        """Return the cell of a column; bytes, of which Parquet has columns, as their text."""
+        value = self.row.get(name)
+        try:
+            return _decoded(value, "strict")
+        except UnicodeDecodeError:
+            self.note(f"{name!r} holds bytes that are no text in UTF-8")
+            return _decoded(value, "replace")
 
     def text(self, meaning: str, *, is_needed: bool = False) -> str | None:
         """Return the cell of a meaning as text; ``None`` if it is empty, noted if it is needed."""
@@ -64,6 +73,21 @@ class Cells(NamedTuple):
 _FAILED = re.compile(r"#(?:N/A|REF!|VALUE!|DIV/0!|NAME\?|NULL!|NUM!)")
 
 
+def _decoded(value: Any, errors: str) -> Any:
+    """Return a cell with all bytes in it as text.
+
+    Raises:
+        UnicodeDecodeError: If some are none, and ``errors`` is strict.
+    """
+    if isinstance(value, bytes):
+        return value.decode("utf-8-sig", errors)
+    if isinstance(value, list):
+        return [_decoded(part, errors) for part in value]
+    if isinstance(value, dict):
+        return {name: _decoded(part, errors) for name, part in value.items()}
+    return value
+
+
 def as_text(value: Any) -> str | None:
     """Return a cell as text: what is no text as JSON, missing values as ``None``."""
     if value is None or isinstance(value, str):
@@ -77,8 +101,6 @@ def as_text(value: Any) -> str | None:
         return shown_date(value)
     if isinstance(value, Decimal | timedelta):
         return str(value)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -147,7 +169,7 @@ def choices_of(cells: Cells) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the texts of a row's choices and the labels that its data has for them."""
     names = cells.columns.get("choices", ())
     if len(names) > 1:
-        values = [(as_text(cells.row.get(name)) or "").strip() for name in names]
+        values = [(as_text(cells.cell(name)) or "").strip() for name in names]
         # Fewer choices than columns are usual; one that is missing before others would shift them.
         while values and not values[-1]:
             values.pop()

@@ -140,6 +140,12 @@ class Questions(Benchmark[QuestionsParams]):
                 f"{params.name} has only a scored side: set prompting.{params.name}.shots to 0, or"
                 f" give a file of other questions: `{key}: <path>`."
             )
+        if params.train_path is None and Path(str(params.path)).expanduser().is_file():
+            raise UserError(
+                f"{key}: sources.{params.name}.path is a single file, whose questions are scored:"
+                f" set prompting.{params.name}.shots to 0, or give the file of the split"
+                f" {params.train_split!r}."
+            )
         return draw_examples(_train_side(params.model_dump_json()), sample, count, key, "questions")
 
     def instruction(self, sample: Sample, prompting: Prompting) -> tuple[Message, ...]:

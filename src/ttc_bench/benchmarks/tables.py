@@ -104,7 +104,7 @@ def _rows_named(numbers: list[int]) -> str:
     named = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
     if not named:
         return ""
-    return f"row {named[0]}: " if len(numbers) == 1 else f"rows {', '.join(named)}: "
+    return f"row {named[0]}: " if len({*numbers}) == 1 else f"rows {', '.join(named)}: "
 
 
 class Table(NamedTuple):
@@ -133,7 +133,8 @@ def read_tables(path: str, key: str, subset: str | None, split: str | None) -> l
         path: File, folder, or id of a Hugging Face data set (``owner/name``); what lies here goes
             before what has the same name on the hub.
         key: The parameter that gave the path, for error messages.
-        subset: Folder (of a folder or of the hub's data set) to keep; ``None`` keeps all.
+        subset: Folder (of a folder or of the hub's data set) to keep, or file by its name without
+            ending, which then is all of the subset; ``None`` keeps all.
         split: Split to keep, by the name of its folder or the beginning of its file's name.
 
     Raises:
@@ -160,6 +161,8 @@ def read_tables(path: str, key: str, subset: str | None, split: str | None) -> l
 
 def _is_of(file: Path, subset: str | None, split: str | None) -> bool:
     folders = file.parts[:-1]
+    if subset is not None and file.stem == subset:
+        return True
     is_of_split = split is None or split in folders or re.split(r"[-_.]", file.name)[0] == split
     return is_of_split and (subset is None or subset in folders)
 
@@ -322,9 +325,23 @@ def _read_parquet(file: Path, faults: Faults) -> Iterator[Row]:
         records = table.to_pylist(maps_as_pydicts="strict")
     except KeyError as error:
         raise ValueError(error.args[0]) from error
+    except UnicodeDecodeError:
+        _note_other_encodings(table, faults)
+        faults.tell()
+        raise
     for record in records:
         record.update({name: _widened(record[name]) for name in single})
     return _records(enumerate(records, start=1), faults)
+
+
+def _note_other_encodings(table: Any, faults: Faults) -> None:
+    """Note the cells of a Parquet file that are called text and hold no UTF-8."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        for number, cell in enumerate(column, start=1):
+            try:
+                cell.as_py()
+            except UnicodeDecodeError:
+                faults.note(number, f"{name!r} holds text that is not in UTF-8")
 
 
 def _widened(value: float | None) -> float | None:
