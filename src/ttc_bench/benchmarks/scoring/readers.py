@@ -158,8 +158,8 @@ def letter(answer: str, choices: Sequence[str]) -> str | None:
         answer: The final answer.
         choices: Texts of the choices, A first.
     """
-    texts = (cleaned(answer), cleaned(unmarked(answer)))
-    texts += tuple(cleaned(text[lead.end() :]) for text in texts if (lead := _LEAD.match(text)))
+    texts = [cleaned(answer), cleaned(unmarked(answer))]
+    texts += [cleaned(text[lead.end() :]) for text in texts if (lead := _LEAD.match(text))]
     named = (_letter(text, choices) for text in texts)
     return next((sign for sign in named if sign is not None), None)
 
