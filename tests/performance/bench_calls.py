@@ -3,10 +3,10 @@
     python tests/performance/bench_calls.py [--jobs 8] [--profile]
 
 Runs ``speculative.step``, which spends 11 to 15 calls on a response, with a journal on disk. The
-time of every forward pass is taken off the time of its call, and so is that of choosing each token
-and of looking for its end, which is printed apart; what is left is printed as the median over all
-calls, apart for those that write and those that read (the verifier), and once more for the same
-calls replayed.
+time of every forward pass, its input's included, is taken off the time of its call, and so is that
+of choosing each token and of looking for its end, which is printed apart; what is left is printed
+as the median over all calls, apart for those that write and those that read (the verifier), and
+once more for the same calls replayed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,28 +34,37 @@ from ttc_bench.policies.speculative import Step
 from ttc_bench.types import Job
 
 REFERENCE = Path(__file__).parents[2] / "data" / "06_models" / "reference"
-PASSES = ("begin", "run", "logits", "finish")
+PASSES = {
+    LlamaRunner: ("forward", "begin", "run", "logits", "finish"),
+    DecodeContext: ("tensor",),
+}
 
 
 class Clock:
     """Adds up the time that methods of this process spend, each outermost call once.
 
     Args:
-        owner: Their class.
-        names: What they are called.
+        methods: What they are called, by their class.
     """
 
-    def __init__(self, owner: type, *names: str) -> None:
+    def __init__(self, methods: Mapping[type, Sequence[str]]) -> None:
         self.spent_s = 0.0
-        for name in names:
-            setattr(owner, name, self._timed(getattr(owner, name)))
+        self._is_running = False
+        for owner, names in methods.items():
+            for name in names:
+                setattr(owner, name, self._timed(getattr(owner, name)))
 
     def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any, **named: Any) -> Any:
+            if self._is_running:
+                return method(*arguments, **named)
+            self._is_running = True
             start_s = time.perf_counter()
-            result = method(*arguments, **named)
-            self.spent_s += time.perf_counter() - start_s
-            return result
+            try:
+                return method(*arguments, **named)
+            finally:
+                self.spent_s += time.perf_counter() - start_s
+                self._is_running = False
 
         return timed
 
@@ -103,7 +112,7 @@ def main() -> None:
     options = parser.parse_args()
     paths = {role: str(REFERENCE / role) for role in ("target", "draft", "verifier")}
     engine, jobs = LocalModels(**paths).build(), test_jobs(options.jobs)
-    clocks = Clock(LlamaRunner, *PASSES), Clock(DecodeContext, "step")
+    clocks = Clock(PASSES), Clock({DecodeContext: ("step",)})
     asyncio.run(answer(engine, Journal(), jobs[0], clocks))
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "journal.jsonl")

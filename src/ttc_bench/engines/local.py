@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BORDER_TOKENS = 8
 """Tokens of a continued text that are decoded with what follows: enough for any character."""
 
-ANSWERS_VERSION = "4"
+ANSWERS_VERSION = "5"
 """Raised whenever a change of the runtime could change what every decoding answers; what changes
 one decoding alone raises its own `Decoding.version`."""
 
@@ -129,6 +129,7 @@ class LocalEngine(Engine):
         }
         self._loaded: dict[ModelRole, Any] = {}
         self._architectures: dict[ModelRole, Architecture] = {}
+        self._fingerprints: dict[ModelRole, str] = {}
 
     def check(self) -> None:
         """Raise unless every configured path is a model that can play its role.
@@ -173,11 +174,17 @@ class LocalEngine(Engine):
 
     def fingerprint(self, role: ModelRole = "target") -> str:
         """Return a hash over weights, tokenizer, configuration, number type and engine."""
+        if role not in self._fingerprints:
+            identity = "/".join(self._identity(role))
+            self._fingerprints[role] = hashlib.sha256(identity.encode()).hexdigest()
+        return self._fingerprints[role]
+
+    def _identity(self, role: ModelRole) -> tuple[str, ...]:
         place, models = self._placement, self.models
         names = ("enable_thinking", "reasoning_effort", "thinking_budget")
         thinking = {name: getattr(models, name) for name in names}
         by_length = "longrope" in json.dumps(self._source(role).config)
-        identity = (
+        return (
             self._source(role).digest,
             ANSWERS_VERSION,
             str(place.dtype),
@@ -186,7 +193,6 @@ class LocalEngine(Engine):
             *(f"{name}={value}" for name, value in thinking.items() if value is not None),
             *(f"template.{name}={value!r}" for name, value in sorted(models.template.items())),
         )
-        return hashlib.sha256("/".join(identity).encode()).hexdigest()
 
     def capabilities(self, role: ModelRole = "target") -> frozenset[Capability]:
         """Return what the model in ``role`` can be asked for, by its configuration."""

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ttc_bench.engines.runtime.linear import FEW_ROWS, Array
+
+Part = TypeVar("Part", Tensor, Array)
+"""Keys or values: tensors, or those of a few tokens as arrays on the same memory."""
 
 
 @dataclass
@@ -159,15 +166,25 @@ class KVCache:
         keys, values = self.store(layer, k, v)
         return attention(q, keys, values, mask)
 
-    def store(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def attend_few(self, layer: int, q: Array, k: Array, v: Array, mask: Array | None) -> Array:
+        """Do what `attend` does for a few tokens, in NumPy."""
+        keys, values = self.store(layer, k, v)
+        return attend_few(q, keys, values, mask)
+
+    def store(self, layer: int, k: Part, v: Part) -> tuple[Part, Part]:
         """Store keys and values of new positions; return all that ``layer`` holds now."""
-        rows, start, count = self.rows, self.length, k.shape[2]
+        rows, start, stop = self.rows, self.length, self.length + k.shape[2]
+        keys, values = self.held_as(k, layer)
+        keys[:rows, :, start:stop] = k
+        values[:rows, :, start:stop] = v
+        return keys[:rows, :, :stop], values[:rows, :, :stop]
+
+    def held_as(self, new: Part, layer: int) -> tuple[Part, Part]:
+        """Return the memory of ``layer`` as what ``new`` is: tensors or arrays."""
         keys, values = self.keys[layer], self.values[layer]
-        if len(keys) > rows:
-            keys, values = keys[:rows], values[:rows]
-        keys.narrow(2, start, count).copy_(k)
-        values.narrow(2, start, count).copy_(v)
-        return keys.narrow(2, 0, start + count), values.narrow(2, 0, start + count)
+        if isinstance(new, np.ndarray):
+            return keys.numpy(), values.numpy()
+        return keys, values
 
     def plan(self, queries: int) -> None:
         """Prepare for ``queries`` new positions, before any layer runs."""
@@ -218,18 +235,16 @@ class KVCache:
         return last
 
 
-_NOTHING = torch.zeros(1)
-"""What a product is added to that is not added to anything."""
-
-
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Return scaled dot-product attention; without a mask several queries are causal.
 
-    A single query on a CPU takes the plain products: the flash kernel is made for many, and on
-    some processors costs ten times as much for one.
+    A few queries on a CPU take plain products: the flash kernel is made for many, and on some
+    processors costs ten times as much for one.
     """
-    if q.shape[2] == 1 and q.is_cpu and q.dtype == torch.float32:
-        return _attend_once(q, k, v, mask)
+    few = q.is_cpu and q.dtype == torch.float32 and q.shape[0] * q.shape[2] <= FEW_ROWS
+    if few and (mask is not None or q.shape[2] == 1):
+        hidden = None if mask is None else mask.numpy()
+        return torch.from_numpy(attend_few(q.numpy(), k.numpy(), v.numpy(), hidden))
     return F.scaled_dot_product_attention(
         q,
         k,
@@ -240,12 +255,23 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     )
 
 
-def _attend_once(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Attend with one query per head; heads that share keys are rows of one product."""
-    rows, kv_heads, keys, size = k.shape
-    queries = q.reshape(rows * kv_heads, -1, size)
-    kept = k.flatten(0, 1).transpose(1, 2)
-    scores = torch.baddbmm(_NOTHING, queries, kept, beta=0, alpha=size**-0.5)
+def attend_few(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
+    """Return the attention of a few queries; heads that share keys are rows of one product.
+
+    Args:
+        q: Queries, shape ``(rows, heads, t, head_dim)``.
+        k: Keys, shape ``(rows, kv_heads, s, head_dim)``.
+        v: Values, same shape.
+        mask: Added to the scores, broadcastable to ``(rows, heads, t, s)``; ``None`` hides nothing.
+    """
+    rows, heads, queries, size = q.shape
+    scores = np.matmul(q.reshape(rows, k.shape[1], -1, size), k.swapaxes(2, 3))
+    scores *= size**-0.5
     if mask is not None:
-        scores.view(rows, -1, 1, keys).add_(mask)
-    return torch.bmm(scores.softmax(-1), v.flatten(0, 1)).view(q.shape)
+        by_head = scores.reshape(rows, heads, queries, -1)
+        by_head += mask
+    scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= np.add.reduce(scores, axis=-1, keepdims=True)
+    seen: Array = np.matmul(scores, v)
+    return seen.reshape(q.shape)

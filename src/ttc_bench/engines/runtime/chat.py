@@ -34,6 +34,7 @@ class Prompter:
         self._tokenizer = tokenizer
         self.has_template = getattr(tokenizer, "chat_template", None) is not None
         self._head = lru_cache(PROMPTS)(self._templated if self.has_template else self._plain)
+        self._opening = lru_cache(PROMPTS)(self._opened)
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Return the token ids of a prompt.
@@ -43,11 +44,12 @@ class Prompter:
         that the model could have generated itself.
         """
         continued = bool(messages) and messages[-1].role == "assistant"
-        head = list(self._head(tuple(messages[:-1] if continued else messages)))
+        before = tuple(messages[:-1] if continued else messages)
+        head = list(self._head(before))
         if not continued:
             return head
         # A thinking block that the template has opened is not opened twice.
-        text = messages[-1].content.removeprefix(self.opening(head))
+        text = messages[-1].content.removeprefix(self._opening(before))
         tail = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return head + list(tail)
 
@@ -63,16 +65,12 @@ class Prompter:
         """Return what of the model's turn stands in a prompt: its text so far, or an open block."""
         if messages and messages[-1].role == "assistant":
             return messages[-1].content
-        return self.opening(self._head(tuple(messages)))
+        return self._opening(tuple(messages))
 
-    def opening(self, head: Sequence[int]) -> str:
-        """Return the beginning of a thinking block with which a prompt ends; empty without one.
-
-        Args:
-            head: Token ids of a prompt up to where the model writes.
-        """
-        end = self._tokenizer.decode(list(head[-_LONGEST_OPENING:]), skip_special_tokens=False)
-        return opening_at_end(end)
+    def _opened(self, messages: tuple[Message, ...]) -> str:
+        """Return the beginning of a thinking block with which a prompt ends; empty without one."""
+        end = self._head(messages)[-_LONGEST_OPENING:]
+        return opening_at_end(self._tokenizer.decode(end, skip_special_tokens=False))
 
     def _templated(self, messages: tuple[Message, ...]) -> list[int]:
         # The template writes the special tokens itself.

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter, attention
+from ttc_bench.engines.runtime.linear import Array
 from ttc_bench.engines.runtime.runner import Budget
 from ttc_bench.errors import CapabilityError
 
@@ -66,6 +67,11 @@ class BudgetedCache(KVCache, ABC):
         if self.length == 0:
             return self.attend_prompt(layer, q, k, v)
         return self.attend_token(layer, q, k, v)
+
+    def attend_few(self, layer: int, q: Array, k: Array, v: Array, mask: Array | None) -> Array:
+        """Do what `attend` does, whose tensors are on the same memory."""
+        query, key, value = (torch.from_numpy(part) for part in (q, k, v))
+        return self.attend(layer, query, key, value, None).numpy()
 
     @abstractmethod
     def attend_prompt(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

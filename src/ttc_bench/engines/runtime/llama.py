@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,7 +22,15 @@ from torch import Tensor, nn
 from ttc_bench.engines.flops import LlamaCost
 from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter
 from ttc_bench.engines.runtime.eviction import HeavyHitterCache, SinkCache
-from ttc_bench.engines.runtime.linear import COPIED_ELEMENTS, Linear, RMSNorm
+from ttc_bench.engines.runtime.linear import (
+    COPIED_ELEMENTS,
+    FEW_ROWS,
+    Array,
+    Linear,
+    RMSNorm,
+    gated,
+    spare_threads,
+)
 from ttc_bench.engines.runtime.ragged import LlamaBatch
 from ttc_bench.engines.runtime.runner import Budget, Threads
 
@@ -58,7 +67,7 @@ class Pass:
         mask: Attention mask, or ``None`` (see `KVCache.attend`).
         cache: The cache that the pass extends.
         prefill: The pass belongs to the prompt.
-        is_row: It is one token of one sequence, and the products have a way of their own for it.
+        is_few: It is of so few tokens that it runs in NumPy (`runtime.linear`).
     """
 
     hidden: Tensor
@@ -67,7 +76,7 @@ class Pass:
     mask: Tensor | None
     cache: KVCache
     prefill: bool
-    is_row: bool
+    is_few: bool
 
 
 class LlamaRunner:
@@ -94,6 +103,9 @@ class LlamaRunner:
         self._layers = list(base.layers)
         copies = sum(p.numel() for p in model.parameters()) <= COPIED_ELEMENTS
         self._head = Linear(head.weight, head.bias, RMSNorm(base.norm), copies)
+        self._takes_few = self._head.takes_few
+        if self._takes_few:
+            spare_threads()
         self._rope = RotaryTable(base.rotary_emb, self.dtype, self.device)
         fused = [FusedLayer.install(layer, i, copies) for i, layer in enumerate(self._layers)]
         self._project = [layer.project for layer in fused]
@@ -148,9 +160,11 @@ class LlamaRunner:
         self._threads.use_for(cache.rows * work)
         cos, sin = self._rope.at(cache.positions(count))
         hidden = F.embedding(tokens, self._embedding.weight)
-        is_row = self._head.has_rows and tokens.numel() == 1
-        return Pass(hidden, cos, sin, cache.mask(count), cache, prefill, is_row)
+        mask = cache.mask(count)
+        is_few = self._takes_few and tokens.numel() <= FEW_ROWS and (mask is not None or count == 1)
+        return Pass(hidden, cos, sin, mask, cache, prefill, is_few)
 
+    @np.errstate(all="ignore")
     def run(self, step: Pass, first: int = 0, last: int | None = None) -> None:
         """Run layers ``first`` to ``last - 1`` (all of them by default) of a pass."""
         last = self.n_layers if last is None else last
@@ -162,6 +176,7 @@ class LlamaRunner:
             meter.layers += last - first
             meter.add_flops(flops, step.prefill)
 
+    @np.errstate(all="ignore")
     def propagate(self, step: Pass, first: int) -> None:
         """Fill the cache of layers from ``first`` on from the present hidden state.
 
@@ -177,6 +192,7 @@ class LlamaRunner:
         for meter in step.cache.meters:
             meter.add_flops(flops, step.prefill)
 
+    @np.errstate(all="ignore")
     def logits(self, step: Pass, every: bool = False, at: Tensor | None = None) -> Tensor:
         """Return the head's logits on the present hidden state, in float32.
 
@@ -305,27 +321,29 @@ class FusedLayer:
         """Return the hidden states after the layer, shape ``(rows, t, hidden size)``."""
         if step is None:
             return self._original(hidden, *args, **rest)
+        if step.is_few:
+            return torch.from_numpy(self._few(hidden.numpy(), step)).view(hidden.shape)
         q, k, v = self.project(hidden, step)
         seen = step.cache.attend(self._index, q, k, v, step.mask)
-        if step.is_row:
-            return self._row_of(seen, hidden[0]).unsqueeze(0)
         hidden = self._out(seen.transpose(1, 2).flatten(2), hidden)
         gate, up = self._gate_up(hidden).chunk(2, dim=-1)
         return self._down(F.silu(gate).mul_(up), hidden)
 
-    def _row_of(self, seen: Tensor, row: Tensor) -> Tensor:
-        """Return what follows the attention, for one row: a fifth of a pass is making views."""
-        row = self._out.row(seen.reshape(1, -1), row)
-        gate, up = self._gate_up.row(row).chunk(2, dim=-1)
-        return self._down.row(F.silu(gate).mul_(up), row)
+    def _few(self, hidden: Array, step: Pass) -> Array:
+        """Return the states after the layer, shape ``(rows * t, hidden size)``."""
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        mask = None if step.mask is None else step.mask.numpy()
+        seen = step.cache.attend_few(self._index, *self._project_few(hidden, step), mask)
+        rows = rows + self._out.few(seen.swapaxes(1, 2).reshape(len(rows), -1))
+        return rows + self._down.few(gated(self._gate_up.few(rows)))
 
     def project(self, hidden: Tensor, step: Pass) -> tuple[Tensor, Tensor, Tensor]:
         """Return rotated queries, rotated keys and values, each ``(rows, heads, t, head_dim)``."""
-        if step.is_row:
-            mixed = self._qkv.row(hidden[0]).view(1, -1, 1, self._head_dim)
-        else:
-            rows, count, _ = hidden.shape
-            mixed = self._qkv(hidden).view(rows, count, -1, self._head_dim).transpose(1, 2)
+        if step.is_few:
+            q, k, v = self._project_few(hidden.numpy(), step)
+            return torch.from_numpy(q), torch.from_numpy(k), torch.from_numpy(v)
+        rows, count, _ = hidden.shape
+        mixed = self._qkv(hidden).view(rows, count, -1, self._head_dim).transpose(1, 2)
         both = self._heads + self._kv_heads
         rotated = mixed.narrow(1, 0, both)
         swapped = rotated.roll(self._head_dim // 2, -1)
@@ -333,6 +351,19 @@ class FusedLayer:
         queries = rotated.narrow(1, 0, self._heads)
         keys = rotated.narrow(1, self._heads, self._kv_heads)
         return queries, keys, mixed.narrow(1, both, self._kv_heads)
+
+    def _project_few(self, hidden: Array, step: Pass) -> tuple[Array, Array, Array]:
+        """Do what `project` does, in NumPy."""
+        rows, count, width = hidden.shape
+        mixed = self._qkv.few(hidden.reshape(-1, width))
+        mixed = mixed.reshape(rows, count, -1, self._head_dim).swapaxes(1, 2)
+        both, half = self._heads + self._kv_heads, self._head_dim // 2
+        plain = mixed[:, :both]
+        swapped = np.concatenate((plain[..., half:], plain[..., :half]), -1)
+        swapped *= step.sin.numpy()
+        rotated = plain * step.cos.numpy()
+        rotated += swapped
+        return rotated[:, : self._heads], rotated[:, self._heads :], mixed[:, both:]
 
 
 def fuse(*parts: nn.Linear) -> tuple[Tensor, Tensor | None]:

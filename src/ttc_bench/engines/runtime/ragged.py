@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter
+from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter, Part
 
 if TYPE_CHECKING:
     from ttc_bench.engines.runtime.llama import LlamaRunner
@@ -65,9 +65,9 @@ class RaggedCache(KVCache):
         hidden = torch.zeros(self.rows, len(keys), dtype=self.shape.dtype, device=keys.device)
         return hidden.masked_fill_(keys > self._at.unsqueeze(1), -torch.inf)[:, None, None]
 
-    def store(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def store(self, layer: int, k: Part, v: Part) -> tuple[Part, Part]:
         """Store one position per row; return all that ``layer`` holds, padding included."""
-        keys, values = self.keys[layer], self.values[layer]
+        keys, values = self.held_as(k, layer)
         keys[self._rows, :, self._at], values[self._rows, :, self._at] = k[:, :, 0], v[:, :, 0]
         return keys[: self.rows, :, : self.held + 1], values[: self.rows, :, : self.held + 1]
 
