@@ -377,7 +377,7 @@ def sheet() -> None:
 @click.option("--env", "-e", default=None, help="Environment of the configuration.")
 def export(rater: str, pairs: int, to: Path | None, env: str | None) -> None:
     """Write pairs that a rater has not judged yet; nobody sees who made an answer."""
-    from ttc_bench.ratings.pairs import ANSWERED, questions_of
+    from ttc_bench.ratings.pairs import questions_of
     from ttc_bench.ratings.sheet import hand_out, write
     from ttc_bench.ratings.store import rater_of
 
@@ -392,7 +392,7 @@ def export(rater: str, pairs: int, to: Path | None, env: str | None) -> None:
     def asked(job: str) -> str:
         return "\n\n".join(message.content for message in store.job(job).messages)
 
-    questions = questions_of(store.table("stored_responses", ANSWERED))
+    questions = questions_of(store.answers())
     handed = hand_out(ratings, questions, name, pairs, params.seed, asked)
     if handed.empty:
         raise UserError(f"there is no pair that {name} has not judged or been handed.")

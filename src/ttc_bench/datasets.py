@@ -141,7 +141,7 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
         with self._filepath.open(encoding="utf-8", errors="surrogateescape") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    yield _job_of(json.loads(line), partial)
+                    yield job_of(json.loads(line), partial)
                 except ValidationError as error:
                     first = error.errors()[0]
                     field = ".".join(str(part) for part in first["loc"])
@@ -160,8 +160,12 @@ class JobsDataset(AbstractDataset[list[Job], list[Job]]):
         return {"filepath": str(self._filepath)}
 
 
-def _job_of(record: Any, partial: Counter[str]) -> Job:
-    """Return a record as a job, without the fields that a job does not have, which are counted.
+def job_of(record: Any, partial: Counter[str] | None = None) -> Job:
+    """Return a record as a job, without the fields that a job does not have.
+
+    Args:
+        record: What a line of JSON holds.
+        partial: Counts those fields, if there is one.
 
     Raises:
         ValidationError: If anything else is wrong.
@@ -174,7 +178,8 @@ def _job_of(record: Any, partial: Counter[str]) -> Job:
             raise
         for *way, name in unknown:
             del reduce(getitem, way, record)[name]
-        partial.update({".".join(map(str, loc)) for loc in unknown})
+        if partial is not None:
+            partial.update({".".join(map(str, loc)) for loc in unknown})
         return Job.model_validate(record)
 
 

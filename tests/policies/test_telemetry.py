@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 import socket
 import threading
@@ -20,7 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 
-from ttc_bench.engines.base import Engine
+from ttc_bench.engines.base import Engine, ReadRequest
+from ttc_bench.engines.ledger import Call
 from ttc_bench.errors import UserError
 from ttc_bench.pipelines.generate.nodes import generate
 from ttc_bench.pipelines.generate.params import TimingParams
@@ -28,7 +30,7 @@ from ttc_bench.policies import VARIANTS, telemetry
 from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.telemetry import TelemetryParams
-from ttc_bench.types import DataFrame, Job
+from ttc_bench.types import DataFrame, Job, Message
 
 REQUESTS = {
     "/v1/traces": ExportTraceServiceRequest,
@@ -83,25 +85,90 @@ def spans_of(received: list[Any]) -> list[Any]:
     ]
 
 
+@pytest.mark.parametrize("wish", [None, "false", "NO_CONTENT"])
 def test_every_call_is_a_span_with_its_tokens_and_no_text(
-    collector: list[Any], engine: Engine, jobs: list[Job]
+    wish: str | None,
+    collector: list[Any],
+    engine: Engine,
+    jobs: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv(telemetry.CAPTURE, raising=False)
+    if wish is not None:
+        monkeypatch.setenv(telemetry.CAPTURE, wish)
     journal = Journal()
     frame = ran(engine, jobs[:3], journal, TelemetryParams())
     spans = spans_of(collector)
     assert len(spans) == 3
     for span, (_, row) in zip(spans, frame.iterrows(), strict=True):
-        told = {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
+        told = told_of(span)
         assert told[telemetry.INPUT_TOKENS] == row["prompt_tokens"]
         assert told[telemetry.OUTPUT_TOKENS] == row["completion_tokens"]
         assert told[telemetry.VARIANT] == "baseline.greedy"
         took_s = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9
         assert took_s == pytest.approx(row["latency_s"], abs=1e-3)
     sent = b"".join(each.SerializeToString() for each in collector)
-    assert not any(str(text).encode() in sent for text in frame["text"] if len(str(text)) > 8)
+    said = [*frame["text"], *(job.messages[-1].content for job in jobs[:3])]
+    assert not any(str(text).encode() in sent for text in said if len(str(text)) > 8)
+    assert b"messages" not in sent
     collector.clear()
     ran(engine, jobs[:3], journal, TelemetryParams())
     assert not spans_of(collector), "replayed calls were made by an earlier run"
+
+
+def told_of(span: Any) -> dict[str, Any]:
+    return {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
+
+
+def test_what_was_said_is_exported_where_asked_for_and_no_key_with_it(
+    collector: list[Any], engine: Engine, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = jobs[0].messages[-1].content
+    key = next(word for word in asked.split() if len(word) >= 8)
+    monkeypatch.setenv("SOME_API_KEY", key)
+    monkeypatch.setenv(telemetry.CAPTURE, "span_only")
+    frame = ran(engine, jobs[:1], Journal(), TelemetryParams())
+    (span,) = spans_of(collector)
+    told = told_of(span)
+    messages = json.loads(told[telemetry.INPUT_MESSAGES])
+    assert [one["role"] for one in messages] == [one.role for one in jobs[0].messages]
+    assert messages[-1]["parts"] == [
+        {"type": "text", "content": asked.replace(key, "[key hidden]")}
+    ]
+    (answer,) = json.loads(told[telemetry.OUTPUT_MESSAGES])
+    assert answer["parts"][0]["content"] == frame["text"][0].replace(key, "[key hidden]")
+    assert answer["finish_reason"] == frame["finish_reason"][0]
+    assert key.encode() not in span.SerializeToString()
+
+
+def test_what_a_verifier_reads_and_what_is_no_text_can_be_sent(
+    collector: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(telemetry.CAPTURE, "TRUE")
+    listening = TelemetryParams().build("local")
+    assert listening is not None
+    question = (Message(role="user", content="six times seven? \ud800"),)
+    call = Call(request=0, role="verifier", purpose="verify", model="v")
+    events = Events()
+    events.watch(listening)
+    events.call("a.b", call, ReadRequest(("42",), "verify", "verifier", question))
+    events.call("a.b", call)
+    listening.close()
+    read, by_worker = map(told_of, spans_of(collector))
+    texts = [one["parts"][0]["content"] for one in json.loads(read[telemetry.INPUT_MESSAGES])]
+    assert texts == ["six times seven? \ufffd", "42"]
+    assert telemetry.OUTPUT_MESSAGES not in read
+    assert not {telemetry.INPUT_MESSAGES, telemetry.OUTPUT_MESSAGES} & set(by_worker)
+
+
+@pytest.mark.parametrize("value", ["yes", "event_only", "1"])
+def test_a_wish_for_content_that_cannot_be_followed_is_told(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv(telemetry.ENDPOINT, "http://127.0.0.1:4318")
+    monkeypatch.setenv(telemetry.CAPTURE, value)
+    with pytest.raises(UserError, match=rf"{telemetry.CAPTURE}: '{value}' is not followed"):
+        TelemetryParams().build("local")
 
 
 def test_prometheus_reads_what_was_billed(engine: Engine, jobs: list[Job]) -> None:
@@ -133,7 +200,7 @@ def test_names_are_those_of_the_conventions() -> None:
     own = {
         getattr(telemetry, name)
         for name in ("OPERATION", "PROVIDER", "MODEL", "INPUT_TOKENS", "OUTPUT_TOKENS",
-                     "TOKEN_TYPE")
+                     "TOKEN_TYPE", "INPUT_MESSAGES", "OUTPUT_MESSAGES")
     }  # fmt: skip
     assert own <= {value for value in vars(gen_ai_attributes).values() if isinstance(value, str)}
     metrics = {value for value in vars(gen_ai_metrics).values() if isinstance(value, str)}

@@ -23,18 +23,11 @@ from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import answer_digest
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
 from ttc_bench.ratings.pairs import Question, next_pair, questions_of
-from ttc_bench.ratings.sheet import (
-    as_text,
-    from_text,
-    hand_out,
-    read,
-    read_back,
-    waiting,
-    write,
-)
+from ttc_bench.ratings.sheet import hand_out, read, read_back, waiting, write
 from ttc_bench.ratings.standing import digests_of, standing
 from ttc_bench.ratings.store import Grading, PairRating, Preference, Ratings, rater_of
 from ttc_bench.ratings.summary import agreement, grades, strengths
+from ttc_bench.reporting.sheet import as_text, csv_text, from_text
 
 VARIANTS = ("baseline.greedy", "cascade.agreement", "early_exit.fixed_layer")
 
@@ -127,6 +120,51 @@ def test_a_file_that_is_no_database_or_cannot_be_made_is_one_line(tmp_path: Path
             with pytest.raises(UserError, match=r"human_evaluation\.database") as raised:
                 use(ratings)
             assert "\n" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("preference", "Left", "preference is 'Left': allowed are left, right, tie, both bad"),
+        ("preference", None, "preference is None"),
+        ("rater", None, "rater is None"),
+        ("rater", " ann", "'ann' is how it is kept"),
+        ("right", VARIANTS[0], "nothing is compared"),
+        ("seconds", "long", "seconds is 'long'"),
+        ("seconds", -1, "seconds is -1"),
+        ("seed", "x", "seed is 'x'"),
+        ("job_id", "", "job_id is ''"),
+        ("left_answer", b"7", "left_answer is b'7'"),
+        ("rated_at", "yesterday", "yesterday"),
+    ],
+)
+def test_a_row_that_somebody_wrote_by_hand_is_told_with_its_number(
+    column: str, value: object, told: str, tmp_path: Path
+) -> None:
+    ratings = Ratings(f"sqlite:///{tmp_path}/ratings.db")
+    for number in (1, 2):
+        ratings.add(judged("ann", number, "text", "other"))
+    with sqlite3.connect(tmp_path / "ratings.db") as by_hand:
+        by_hand.execute(f'update pairs_rated set "{column}" = ? where id = 2', (value,))
+    with pytest.raises(UserError, match=r"human_evaluation\.database") as raised:
+        ratings.rows()
+    assert told in raised.value.message
+    assert "\n" not in raised.value.message
+    assert column == "rated_at" or "table pairs_rated, row 2" in raised.value.message
+
+
+def test_a_database_that_was_replaced_or_removed_is_entered_anew(tmp_path: Path) -> None:
+    path, ratings = tmp_path / "ratings.db", Ratings(f"sqlite:///{tmp_path}/ratings.db")
+    ratings.add(rating("ann", 1))
+    path.rename(tmp_path / "kept.db")
+    Ratings(f"sqlite:///{path}").add(rating("bo", 7))
+    ratings.add(rating("ann", 2))
+    assert Ratings(f"sqlite:///{path}").rows()["rater"].tolist() == ["bo", "ann"]
+    path.unlink()
+    with pytest.raises(UserError, match="no such table"):
+        ratings.add(rating("ann", 3))
+    ratings.add(rating("ann", 3))
+    assert ratings.rows()["job_id"].tolist() == ["crm_sim/3"]
 
 
 def test_a_rater_sees_each_pair_that_differs_once_and_sides_by_chance(
@@ -313,8 +351,25 @@ def test_every_fault_of_a_sheet_is_told_with_its_row(questions: list[Question]) 
 @given(st.text())
 def test_no_cell_is_computed_and_each_comes_back_as_it_was(cell: str) -> None:
     shown = as_text(cell)
-    assert shown[:1] not in tuple("=+-@\t\r")
+    assert shown[:1] not in tuple("=+-@\t\r\n＝＋－＠")
+    assert shown.lstrip()[:1] not in tuple("=+-@")
     assert from_text(shown) == cell
+
+
+def test_texts_of_a_table_are_guarded_and_numbers_are_not() -> None:
+    text = csv_text(
+        pd.DataFrame(
+            {
+                "=1+1": ["=cmd|' /C calc'!A0", "@SUM(A1)", None, "plain, text"],
+                "loss": [-1.5, math.nan, 2.0, -0.25],
+                "n": pd.Series([-3, None, 0, 7], dtype="Int64"),
+            }
+        )
+    )
+    assert text.splitlines() == [
+        "'=1+1,loss,n", "'=cmd|' /C calc'!A0,-1.5,-3", "'@SUM(A1),,", ",2.0,0",
+        '"plain, text",-0.25,7',
+    ]  # fmt: skip
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8")), min_size=3))

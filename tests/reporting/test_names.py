@@ -7,11 +7,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.path import Path as Curve
 from matplotlib.text import Annotation, Text
 
 from ttc_bench.reporting.drawing import interactive, still
-from ttc_bench.reporting.drawing.figure import FAINT, Axis, Dot, Dots, Figure, Line, Panel
+from ttc_bench.reporting.drawing.callouts import (
+    WIDTH,
+    Box,
+    Callout,
+    Scale,
+    beside,
+    callouts,
+    pieces,
+    scales,
+    shared,
+    with_end,
+)
+from ttc_bench.reporting.drawing.figure import FAINT, INK, Axis, Dot, Dots, Figure, Line, Panel
 
 
 def panel(count: int, seed: int, choice: int = 0) -> Panel:
@@ -19,8 +33,9 @@ def panel(count: int, seed: int, choice: int = 0) -> Panel:
     rng = np.random.default_rng(seed)
     xs, ys = rng.lognormal(0, 0.7, count), rng.uniform(0.3, 0.95, count)
     best = [i for i in range(count) if not any(ys[j] >= ys[i] for j in np.flatnonzero(xs < xs[i]))]
+    names = ["baseline.greedy", *(f"policy_{i}.variant_{i}" for i in range(1, count))]
     dots = [
-        Dot(float(xs[i]), float(ys[i]), f"policy_{i}.variant_{i}", "#d70e73", strong=i in best)
+        Dot(float(xs[i]), float(ys[i]), names[i], "#d70e73", strong=i in best)
         for i in sorted(range(count), key=lambda i: (i not in best, -ys[i]))
     ]
     steps = sorted((dot for dot in dots if dot.strong), key=lambda dot: float(dot.x))
@@ -68,29 +83,98 @@ def test_every_point_is_in_the_legend_of_its_view() -> None:
         assert sorted(listed) == sorted(dot.name for dot in dots.dots)
 
 
+Page = tuple[Scale, Scale]
+
+PAGES = [(1.0, 1.0), (1.6, 1.2), (3.0, 1.0), (4.0, 2.0)]
+"""Pages, narrow and wide, by the factors of their widths and heights."""
+
+
+def pages_of(shown: Panel) -> list[Page]:
+    """How the dots of a panel lie on each of the pages."""
+    dots = dots_of(shown)
+    across, up = scales((shown.x, shown.y), dots, 1, reach_of(dots))
+    return [
+        (across._replace(length=across.length * wide), up._replace(length=up.length * high))
+        for wide, high in PAGES
+    ]
+
+
+def reach_of(dots: list[Dot]) -> tuple[float, float]:
+    heights = [float(dot.y) for dot in dots]
+    return min(heights), max(heights)
+
+
+def named_in(shown: Panel) -> dict[str, Callout]:
+    """The texts of an interactive figure, by the dots that they name."""
+    traces = interactive.draw(Figure([shown], (6.6, 4.4)), "Names").data
+    named = [trace for trace in traces if "text" in (trace.mode or "")]
+    return {
+        one.legendgroup: Callout(one.text[-1], one.x[-1], one.y[-1], one.textposition, False)
+        for one in named
+    }
+
+
+def on(page: Page, placed: dict[str, Callout], whole: bool = False) -> dict[str, Box]:
+    """Where texts are on a page, with the places that they stand beside or without."""
+    boxes = {}
+    for name, one in placed.items():
+        end = page[0].pixel(one.x), page[1].pixel(one.y)
+        box = beside(end, one.side, one.text)
+        boxes[name] = with_end(box, end) if whole else box
+    return boxes
+
+
+def dots_of(shown: Panel) -> list[Dot]:
+    return [dot for mark in shown.marks if isinstance(mark, Dots) for dot in mark.dots]
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_names_on_the_frontier_are_never_where_its_line_goes(seed: int) -> None:
+def test_the_frontier_and_the_baseline_are_named_and_nothing_strikes_them_through(
+    seed: int,
+) -> None:
     shown = panel(22, seed)
-    web = interactive.draw(Figure([shown], (6.6, 4.4)), "Names")
-    sides = {trace.name: trace.textposition for trace in web.data if "text" in (trace.mode or "")}
-    dots = shown.marks[1]
-    assert isinstance(dots, Dots)
-    assert sides
-    assert set(sides) <= {dot.name for dot in dots.dots if dot.strong}
-    assert set(sides.values()) <= {"top left", "bottom right"}
+    line, own = shown.marks[0], dots_of(shown)
+    assert isinstance(line, Line)
+    placed = named_in(shown)
+    told = {dot.name for dot in own if dot.strong or dot.name.startswith("baseline.")}
+    assert set(placed) == told
+    assert len(told) > 1
+    for page in pages_of(shown):
+        named = on(page, placed).values()
+        assert not any(shared(one, other) for one, other in combinations(named, 2))
+        assert not any(shared(box, piece) for box in named for piece in pieces(line, page))
 
 
-def test_names_stand_where_there_is_room_and_are_not_cut_off() -> None:
+@given(st.lists(st.tuples(st.floats(0.01, 1e3), st.floats(0, 1)), min_size=1, max_size=9,
+                unique_by=lambda place: place[0]))  # fmt: skip
+def test_names_that_cover_nothing_on_a_narrow_page_cover_nothing_on_a_wide_one(
+    places: list[tuple[float, float]],
+) -> None:
+    dots = [Dot(x, y, f"policy_{n}.of_its_own", INK) for n, (x, y) in enumerate(places)]
+    axes = Axis("cost", scale="decades"), Axis("reward")
+    narrow, *others = pages_of(Panel(0, 0, "", *axes, marks=[Dots(dots, "y", 1.0)]))
+    placed = callouts(dots, dots, [], narrow)
+    assert set(placed) == {dot.name for dot in dots}
+    boxes = on(narrow, placed, whole=True)
+    apart = [(a, b) for a, b in combinations(boxes, 2) if not shared(boxes[a], boxes[b])]
+    for page in others:
+        wide = on(page, placed, whole=True)
+        assert not [(a, b) for a, b in apart if shared(wide[a], wide[b]) > 1e-6]
+
+
+def test_names_are_not_cut_off_and_go_with_their_dots() -> None:
     places = (1.0, 1.1, 5.0, 9.0)
-    dots = [Dot(x, x, f"speculative.prompt_lookup[k={x}]", "#222222") for x in places]
-    web = interactive.draw(
-        Figure([Panel(0, 0, "", marks=[Dots(dots, "y", 1.0, named=True)])], (6, 4)), "Names"
-    )
-    sides = {trace.x[0]: trace.textposition for trace in web.data}
-    assert sides[1.0] == "bottom right", "to the left it would be cut off"
-    assert sides[1.1] is None, "it would cover its neighbour: the legend names it"
-    assert sides[9.0] == "top left"
+    dots = [Dot(x, x, f"speculative.prompt_lookup[k={x}]", INK) for x in places]
+    shown = Panel(0, 0, "", marks=[Dots(dots, "y", 1.0, named=True)])
+    boxes = on(pages_of(shown)[0], named_in(shown))
+    assert set(boxes) == {dot.name for dot in dots}
+    assert not any(shared(one, other) for one, other in combinations(boxes.values(), 2))
+    assert all(box[0] >= 0 and box[2] <= WIDTH for box in boxes.values())
+    web = interactive.draw(Figure([shown], (6, 4)), "Names")
     assert not any(trace.cliponaxis for trace in web.data)
+    for dot in dots:
+        own = [trace for trace in web.data if trace.legendgroup == dot.name]
+        assert [trace.showlegend for trace in own] == [False, True], "the legend hides both"
 
 
 def test_ticks_of_a_logarithmic_axis_are_whole_numbers_and_several() -> None:

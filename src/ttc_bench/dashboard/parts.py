@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
+from ttc_bench.dashboard.columns import ANEW
 from ttc_bench.dashboard.store import Place, Store
 from ttc_bench.errors import DataError
 from ttc_bench.params import parse_params
@@ -18,7 +19,8 @@ from ttc_bench.reporting.labels import definition, label, rounding
 from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.plots.facets import variants_of
 from ttc_bench.reporting.scopes import COLUMNS, Scope, verdicts_on
-from ttc_bench.types import DataFrame
+from ttc_bench.reporting.sheet import csv_text
+from ttc_bench.types import GROUP, DataFrame
 
 EVERY = "all"
 
@@ -78,11 +80,17 @@ def scope(store: Store) -> Scope:
 
 def questions(store: Store) -> DataFrame:
     """Return each model, benchmark, task and difficulty that was measured, once."""
-    names = ("model", "benchmark", "task", "difficulty")
-    table = store.table("all_scores", names, distinct=True)
-    if table.empty:
+    named = (*GROUP, "task", "job_id")
+    keys = store.table("all_scores", named, distinct=True)
+    if keys.empty:
         raise DataError("This run scored no response, so there is nothing to show.")
-    return table
+    if lacking := [name for name in named if keys[name].isna().any()]:
+        raise DataError(
+            f"{store.name_of('all_scores')} has rows without a value in {' and '.join(lacking)}, so"
+            f" that nobody knows what they are of. {ANEW}"
+        )
+    names = ("model", "benchmark", "task", "difficulty")
+    return store.table("all_scores", names, distinct=True)
 
 
 def variant_names(store: Store, part: Scope) -> list[str]:
@@ -208,17 +216,18 @@ def _column(name: str, values: Any) -> Any:
 
 
 def downloads(table: DataFrame, name: str) -> None:
-    """Offer a table as CSV and as Parquet."""
+    """Offer a table as CSV, of which no spreadsheet computes a text, and as Parquet, as it is."""
     import streamlit as st
 
     with st.container(horizontal=True):
         st.download_button(
             "CSV",
-            lambda: table.to_csv(index=False),
+            lambda: csv_text(table),
             f"{name}.csv",
             "text/csv",
             key=f"csv_{name}",
             on_click="ignore",
+            help="An apostrophe stands before texts that a spreadsheet would compute.",
         )
         st.download_button(
             "Parquet",

@@ -9,18 +9,26 @@ from __future__ import annotations
 import atexit
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttc_bench.benchmarks.base import question_of
+from ttc_bench.dashboard.columns import ANEW, NOT_ANEW, faults
+from ttc_bench.datasets import job_of
 from ttc_bench.errors import DataError, UserError
+from ttc_bench.ratings.pairs import ANSWERED
 from ttc_bench.types import DataFrame, Job
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from kedro.io import DataCatalog
+
+Values = tuple[tuple[Any, ...], ...]
+"""What columns are to be equal to, one of several for each."""
 
 Where = Mapping[str, Any]
 """What columns are to be equal to; a list stands for any of its values, ``None`` for no limit."""
@@ -122,6 +130,10 @@ class Store:
         path = self._within((whole / part).resolve(), whole)
         return Place(path, _stamp(path))
 
+    def name_of(self, name: str) -> str:
+        """Return the path of a data set as people are told of it: from the project's folder."""
+        return self._short(self.place(name).path)
+
     def _within(self, path: Path, folder: Path) -> Path:
         """Return a path that a folder of the project holds, links followed.
 
@@ -143,10 +155,13 @@ class Store:
         return sorted(str(path.relative_to(folder)) for path in folder.rglob(f"*{suffix}"))
 
     def columns(self, name: str, part: str = "") -> list[str]:
-        """Return the names of the columns of a table."""
-        place = self.place(name, part)
-        rows = self._rows(place, "select column_name from (describe from read_parquet(?))", ())
-        return [str(value) for value in rows["column_name"]]
+        """Return the names of the columns of a table.
+
+        Raises:
+            DataError: If it is not there, or cannot be read.
+        """
+        schemas = self._schemas(self.place(name, part)).values()
+        return list(dict.fromkeys(column for one in schemas for column in one))
 
     def table(
         self,
@@ -180,12 +195,52 @@ class Store:
         kind = "select distinct" if distinct else "select"
         source = f"read_parquet(?, union_by_name = true) where {' and '.join(conditions)}"
         query = f"{kind} {chosen} from {source}"
-        return self._rows(self.place(name, part), query, tuple(values))
+        place = self.place(name, part)
+        try:
+            return self._checked(place, name, (*columns, *(where or ())), query, tuple(values))
+        except DataError:
+            # What a run put another in place of, while it was read, is read as it is by now.
+            if (now := self.place(name, part)) == place:
+                raise
+            return self._checked(now, name, (*columns, *(where or ())), query, tuple(values))
+
+    def _checked(
+        self, place: Place, name: str, asked: tuple[str, ...], query: str, values: Values
+    ) -> DataFrame:
+        """Return rows of files whose columns are as expected."""
+        schemas = self._schemas(place)
+        everywhere = {column for there in schemas.values() for column in there}
+        for file, there in schemas.items():
+            # A file of a folder may lack what others have: it is null there.
+            own = [column for column in asked if column in there or column not in everywhere]
+            if fault := next(faults(name, own if asked else (), there), None):
+                raise DataError(
+                    f"{self._short(file)} {fault} It is of another version, or no such table."
+                    f" {self._remedy(file)}"
+                )
+        return self._rows(place, query, values)
 
     @lru_cache(maxsize=MOST_TABLES)  # noqa: B019  (a store lives as long as the process)
-    def _rows(self, place: Place, query: str, values: tuple[tuple[str, ...], ...]) -> DataFrame:
-        import duckdb
+    def _schemas(self, place: Place) -> Mapping[Path, Mapping[str, Any]]:
+        """Return the types of the columns of each file at a place, by their names."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
+        schemas = dict[Path, Mapping[str, Any]]()
+        for file in self._files(place):
+            try:
+                schema = pq.read_schema(file)
+            except (OSError, pa.ArrowException) as error:
+                raise DataError(self._unreadable(file, error)) from error
+            schemas[file] = {field.name: field.type for field in schema}
+        return schemas
+
+    def _files(self, place: Place) -> list[Path]:
+        """Return the files at a place, all of which lie within the project.
+
+        Raises:
+            DataError: If there is none.
+        """
         files = sorted(place.path.rglob("*.parquet")) if place.path.is_dir() else [place.path]
         files = [self._within(file.resolve(), self.folder) for file in files]
         if not files or not place.path.exists():
@@ -193,22 +248,32 @@ class Store:
                 f"{self._short(place.path)} is not there yet: make a run first, e.g. by"
                 " `kedro run --pipeline=speculative`."
             )
+        return files
+
+    @lru_cache(maxsize=MOST_TABLES)  # noqa: B019
+    def _rows(self, place: Place, query: str, values: Values) -> DataFrame:
+        import duckdb
+
+        # A cursor of its own: pages of several people are made at the same time.
+        parameters = [[str(file) for file in self._files(place)], *map(list, values)]
         try:
-            # A cursor of its own: pages of several people are made at the same time.
-            parameters = [[str(file) for file in files], *map(list, values)]
             rows = self._duckdb.cursor().sql(query, params=parameters)
-            table = rows.to_arrow_table()
-        except duckdb.BinderException as error:
-            raise DataError(
-                f"{self._short(place.path)} lacks a column that is shown here; it was written by"
-                f" another version: make it anew by `kedro run`, which replays what is computed."
-            ) from error
+            return _frame(rows.to_arrow_table())
         except duckdb.Error as error:
-            raise DataError(
-                f"{self._short(place.path)} cannot be read: a run is writing it at this moment, or"
-                " it is damaged. If this stays, make it anew by `kedro run`."
-            ) from error
-        return _frame(table)
+            raise DataError(self._unreadable(place.path, error)) from error
+
+    def _unreadable(self, path: Path, error: Exception) -> str:
+        """Return what is told of a file that cannot be read."""
+        if isinstance(error, FileNotFoundError):
+            return f"{self._short(path)} is not there. {self._remedy(path)}"
+        why = " ".join(str(error).split("\n", 1)[0].split()).replace(f"{self.folder}/", "")
+        return (
+            f"{self._short(path)} cannot be read: a run is writing it at this moment, or it is"
+            f" damaged ({why.rstrip('.')}). If this stays, remove the file. {self._remedy(path)}"
+        )
+
+    def _remedy(self, path: Path) -> str:
+        return NOT_ANEW if path.is_relative_to(self.place("kept_scores").path) else ANEW
 
     def job(self, name: str) -> Job:
         """Return a question by its id.
@@ -216,30 +281,69 @@ class Store:
         Raises:
             DataError: If it is not among the jobs, or these cannot be read.
         """
-        line = self._jobs(self.place("jobs")).get(name)
-        if line is None:
-            raise DataError(
-                f"{name} is not among the jobs that are stored now: they are of another run."
-            )
-        return Job.model_validate_json(line)
+        jobs, faults = self._jobs(self.place("jobs"))
+        if name in jobs:
+            return jobs[name]
+        raise DataError(
+            f"{name} is not among the jobs that are stored now: they are of another run, or the"
+            f" line is damaged. {' '.join(faults[:1])}".rstrip()
+        )
 
     def jobs(self) -> list[Job]:
-        """Return all questions that are stored.
+        """Return all questions that are stored, without those whose line is damaged.
 
         Raises:
             DataError: If they cannot be read.
         """
-        return [Job.model_validate_json(line) for line in self._jobs(self.place("jobs")).values()]
+        return list(self._jobs(self.place("jobs"))[0].values())
 
     @lru_cache(maxsize=2)  # noqa: B019
-    def _jobs(self, place: Place) -> dict[str, str]:
-        """Return the line of each job by its id."""
+    def _jobs(self, place: Place) -> tuple[dict[str, Job], list[str]]:
+        """Return each job by its id, and what is wrong with lines that are none."""
+        jobs, faults = dict[str, Job](), list[str]()
         try:
             # Texts hold other line breaks than the one that ends a record.
-            lines = place.path.read_text(encoding="utf-8").split("\n")
-            return {json.loads(line)["id"]: line for line in lines if line.strip()}
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{self._short(place.path)} cannot be read.") from error
+            lines = place.path.read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError as error:
+            raise DataError(self._unreadable(place.path, error)) from error
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                job = job_of(json.loads(line))
+                jobs[job.id] = job
+            except (ValueError, RecursionError):
+                faults.append(f"Line {number} of {self._short(place.path)} is no job. {ANEW}")
+        return jobs, faults
+
+    def answers(self) -> DataFrame:
+        """Return the stored responses whose question is stored as it was asked of them.
+
+        Jobs are those of the last run, responses those that each variant gave last: another run's
+        may stand under the same id.
+
+        Returns:
+            Columns `ttc_bench.ratings.pairs.ANSWERED`.
+
+        Raises:
+            DataError: If responses or jobs are not there, or cannot be read.
+        """
+        responses, now = self.table("stored_responses", ANSWERED), self._asked_now()
+        then = self._asked_then()
+        keys = zip(*(responses[name] for name in ("policy", "variant", "job_id")), strict=True)
+        is_asked = [key[-1] in now and then.get(key) in (None, now[key[-1]]) for key in keys]
+        return responses[is_asked]
+
+    def _asked_now(self) -> dict[str, str]:
+        return {job.id: question_of(job) for job in self.jobs()}
+
+    def _asked_then(self) -> dict[tuple[Any, ...], str]:
+        """Return what each variant was asked, as far as its scores tell."""
+        if not self.parts("stored_scores") or "question" not in self.columns("stored_scores"):
+            return {}
+        names = ("policy", "variant", "job_id", "question")
+        scores = self.table("stored_scores", names).dropna(subset="question")
+        return {tuple(key): question for *key, question in scores.itertuples(index=False)}
 
     def json(self, name: str, part: str = "") -> Any:
         """Return what a JSON file of the catalog holds.
@@ -250,8 +354,8 @@ class Store:
         place = self.place(name, part)
         try:
             return json.loads(place.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self._short(place.path)} cannot be read.") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(self._unreadable(place.path, error)) from error
 
     def _short(self, path: Path) -> str:
         return str(path.relative_to(self.folder))
@@ -281,8 +385,13 @@ def _frame(table: Any) -> DataFrame:
 def _stamp(path: Path, names: str = "*.parquet") -> tuple[Any, ...]:
     """Return sizes and times of the files at a path, of a folder those of such names."""
     files = sorted(path.rglob(names)) if path.is_dir() else [path]
-    stats = [(str(file), file.stat()) for file in files if file.exists()]
-    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+    stats = list[tuple[Any, ...]]()
+    for file in files:
+        # One that is replaced meanwhile is gone for a moment.
+        with suppress(OSError):
+            stat = file.stat()
+            stats.append((str(file), stat.st_mtime_ns, stat.st_size))
+    return tuple(stats)
 
 
 def _quoted(name: str, sign: str = '"') -> str:

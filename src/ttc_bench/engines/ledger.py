@@ -21,6 +21,12 @@ from ttc_bench.engines.columns import (
 from ttc_bench.engines.completion import BrokenCall, Completion, Reading, Timing, Usage
 from ttc_bench.statistics.totals import total
 
+Asked = Request | ReadRequest
+"""What a line of the bill is of."""
+
+Done = Completion | Reading | BrokenCall
+"""What came back for it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call(Usage, Timing):
@@ -131,11 +137,14 @@ class Ledger:
 
     Attributes:
         calls: Every call, in the order in which they were billed.
-        on_call: Is told of each, if there is anyone to tell.
+        on_call: Is told of each, with what was asked and what came back, if there is anyone to
+            tell.
     """
 
     calls: list[Call] = field(default_factory=list)
-    on_call: Callable[[Call], None] | None = field(default=None, compare=False, repr=False)
+    on_call: Callable[[Call, Asked, Done], None] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     def totals(self) -> dict[str, Figure]:
         """Return the figures of the response by the names of `COLUMNS`."""
@@ -177,8 +186,8 @@ class Ledger:
     def _enter(
         self,
         number: int,
-        request: Request | ReadRequest,
-        done: Completion | Reading | BrokenCall,
+        request: Asked,
+        done: Done,
         **facts: Any,
     ) -> None:
         line = {
@@ -192,4 +201,4 @@ class Ledger:
         }
         self.calls.append(Call(**{**line, **facts}))
         if self.on_call is not None:
-            self.on_call(self.calls[-1])
+            self.on_call(self.calls[-1], request, done)

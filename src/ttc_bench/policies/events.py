@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ttc_bench.engines.ledger import Call
+from ttc_bench.engines.ledger import Asked, Call, Done
 from ttc_bench.policies.steering import Steering, place_of
 
 logger = logging.getLogger(__name__)
@@ -76,9 +76,19 @@ class Events:
         """Tell that a variant begins."""
         self._emit("begin", variant=variant, jobs=jobs)
 
-    def call(self, variant: str, call: Call) -> None:
-        """Tell that a call is billed."""
-        self._emit("call", variant=variant, **{name: getattr(call, name) for name in CALL_FACTS})
+    def call(
+        self, variant: str, call: Call, asked: Asked | None = None, done: Done | None = None
+    ) -> None:
+        """Tell that a call is billed; what was said in it is told to watchers, never written.
+
+        Args:
+            variant: ``{policy}.{variant}`` of the variant.
+            call: Its line of the bill.
+            asked: What was asked; ``None`` where a worker made the call, which tells the bill.
+            done: What came back.
+        """
+        facts = {name: getattr(call, name) for name in CALL_FACTS}
+        self._emit("call", {"asked": asked, "done": done}, variant=variant, **facts)
 
     def job(self, variant: str, row: Mapping[str, Any]) -> None:
         """Tell that a job is done, by what its row says."""
@@ -97,9 +107,9 @@ class Events:
             if self.steering.place is not None:
                 self.steering.place.unlink(missing_ok=True)
 
-    def _emit(self, kind: str, **facts: Any) -> None:
+    def _emit(self, kind: str, unwritten: Mapping[str, Any] | None = None, **facts: Any) -> None:
         for watcher in self._watchers:
-            watcher(kind, facts)
+            watcher(kind, {**facts, **(unwritten or {})})
         if self._folder is None:
             return
         try:

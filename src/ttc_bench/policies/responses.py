@@ -190,6 +190,15 @@ TRACED = ("job_id", "model", "benchmark", "policy", "variant")
 """Columns that name the response of a trace."""
 
 
+def trace_schema() -> pa.Schema:
+    """Return the Arrow schema of a table of traces."""
+    import pyarrow as pa
+
+    kinds = {name: pa.int64() for name in ("place", "parent", "layer")} | {"score": pa.float64()}
+    names = (*TRACED, "place", *(f.name for f in fields(TraceRecord)))
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in names])
+
+
 def to_traces(responses: Sequence[Response]) -> pd.DataFrame:
     """Return the traces of responses, a row per record.
 
@@ -198,15 +207,12 @@ def to_traces(responses: Sequence[Response]) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
-    kinds = {name: pa.int64() for name in ("place", "parent", "layer")} | {"score": pa.float64()}
     rows = [
         {**{name: getattr(one, name) for name in TRACED}, "place": place, **vars(record)}
         for one in responses
         for place, record in enumerate(one.trace)
     ]
-    names = (*TRACED, "place", *(f.name for f in fields(TraceRecord)))
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
-    table = pa.Table.from_pylist([storable(row) for row in rows], schema=schema)
+    table = pa.Table.from_pylist([storable(row) for row in rows], schema=trace_schema())
     frame = table.to_pandas(types_mapper=pd.ArrowDtype)
     assert isinstance(frame, pd.DataFrame)
     return frame

@@ -1,12 +1,15 @@
 """A run for those who watch services: spans and metrics by OpenTelemetry's GenAI conventions.
 
 Off unless ``OTEL_EXPORTER_OTLP_ENDPOINT`` is set (OTLP over HTTP) or Prometheus is given a port.
-Prompts and answers are never exported. The names are those of the semantic conventions for
-generative AI and change with them: they stand here and nowhere else.
+Prompts and answers are exported only where the conventions' own variable asks for them,
+``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``, and then by the spans alone. The names are
+those of the semantic conventions for generative AI and change with them: they stand here and
+nowhere else.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -18,8 +21,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from ttc_bench.engines.base import ReadRequest
+from ttc_bench.engines.completion import Completion
+from ttc_bench.engines.hosting.secrets import Redactor
+from ttc_bench.engines.ledger import Asked, Done
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params
+from ttc_bench.storable import storable
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
@@ -27,6 +35,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+"""Variable that asks for what was said in calls."""
+
+CAPTURED = {
+    "": False,
+    "false": False,
+    "no_content": False,
+    "true": True,
+    "span_only": True,
+    "span_and_event": True,
+}
+"""Its values, and whether spans then hold what was said. No events are exported, so that
+``event_only`` is refused."""
 
 CLOSING_S = 5.0
 """Longest wait for a receiver at the end of a run, in seconds."""
@@ -45,6 +67,8 @@ INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 TOKEN_TYPE = "gen_ai.token.type"
 ERROR = "error.type"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
 TOKEN_USAGE = "gen_ai.client.token.usage"
 DURATION = "gen_ai.client.operation.duration"
 FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
@@ -73,22 +97,39 @@ class TelemetryParams(Params):
 
         Raises:
             UserError: If the port is taken, the receiver has no address over HTTP, or a variable
-                ``OTEL_*`` holds what its library cannot take.
+                ``OTEL_*`` holds what cannot be followed.
         """
         endpoint = os.environ.get(ENDPOINT)
         if not endpoint and self.prometheus_port is None:
             return None
+        is_captured = _is_captured()
         if endpoint and not _is_address(endpoint):
             raise UserError(
                 f"variable {ENDPOINT}: {_shown(endpoint)!r} is no address over HTTP. Give one such"
                 " as http://localhost:4318, or unset it."
             )
         try:
-            return Telemetry(engine, self.prometheus_port)
+            return Telemetry(engine, self.prometheus_port, is_captured)
         except ValueError as error:
             raise UserError(
                 f"a variable OTEL_* cannot be followed: {' '.join(str(error).split())}"
             ) from error
+
+
+def _is_captured() -> bool:
+    """Return whether what is said in calls is to be exported.
+
+    Raises:
+        UserError: If `CAPTURE` holds none of the values of `CAPTURED`.
+    """
+    value = os.environ.get(CAPTURE, "").strip()
+    if value.lower() not in CAPTURED:
+        raise UserError(
+            f"variable {CAPTURE}: {value!r} is not followed. Allowed are true, span_only and"
+            " span_and_event, which export prompts and answers by spans, and false and no_content,"
+            " which export none, as does an unset variable."
+        )
+    return CAPTURED[value.lower()]
 
 
 class Telemetry:
@@ -97,9 +138,10 @@ class Telemetry:
     Args:
         provider: What provides the models.
         port: Port for Prometheus, or ``None``.
+        is_captured: Whether spans hold what was said, without the keys that are known.
     """
 
-    def __init__(self, provider: str, port: int | None) -> None:
+    def __init__(self, provider: str, port: int | None, is_captured: bool = False) -> None:
         from opentelemetry.sdk.metrics import MeterProvider
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -108,6 +150,7 @@ class Telemetry:
             {"service.name": os.environ.get("OTEL_SERVICE_NAME", "ttc-bench")}
         )
         self._provider = provider
+        self._redact = Redactor() if is_captured else None
         self._server = _served(port) if port is not None else None
         self._meters = MeterProvider(_readers(port), resource, shutdown_on_exit=False)
         self._tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
@@ -152,8 +195,7 @@ class Telemetry:
         self._meters.shutdown()
 
     def _call(self, facts: Mapping[str, Any]) -> None:
-        model = str(facts["model"])
-        names = {OPERATION: "chat", PROVIDER: self._provider, MODEL: model}
+        names = {OPERATION: "chat", PROVIDER: self._provider, MODEL: str(facts["model"])}
         counts = {INPUT_TOKENS: facts["prompt_tokens"], OUTPUT_TOKENS: facts["completion_tokens"]}
         for name, count in counts.items():
             if count is not None:
@@ -163,17 +205,52 @@ class Telemetry:
             self._cost.add(facts["usd"], names)
         if facts["ttft_s"] is not None:
             self._first.record(facts["ttft_s"], names)
-        latency_s = facts["latency_s"]
-        if latency_s is not None:
-            self._duration.record(latency_s, names)
-        own = {VARIANT: facts["variant"], ROLE: facts["role"], PURPOSE: facts["purpose"], **counts}
+        if facts["latency_s"] is not None:
+            self._duration.record(facts["latency_s"], names)
+        self._span(facts, names | counts)
+
+    def _span(self, facts: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+        own = {VARIANT: facts["variant"], ROLE: facts["role"], PURPOSE: facts["purpose"]}
+        attributes = {**names, **own, **self._said(facts["asked"], facts["done"])}
         end_ns = time.time_ns()
         span = self._tracer.start_span(
-            f"chat {model}",
-            attributes=names | {name: value for name, value in own.items() if value is not None},
-            start_time=end_ns - int((latency_s or 0.0) * 1e9),
+            f"chat {names[MODEL]}",
+            attributes={name: value for name, value in attributes.items() if value is not None},
+            start_time=end_ns - int((facts["latency_s"] or 0.0) * 1e9),
         )
         span.end(end_ns)
+
+    def _said(self, asked: Asked | None, done: Done | None) -> dict[str, str]:
+        """Return what was said in a call as attributes of its span, if that is asked for."""
+        if self._redact is None or asked is None:
+            return {}
+        said = [self._message(one.role, text=one.content) for one in asked.messages]
+        if isinstance(asked, ReadRequest):
+            role = "assistant" if asked.messages else "user"
+            said += [self._message(role, text=text) for text in asked.texts]
+        attributes = {INPUT_MESSAGES: said}
+        if isinstance(done, Completion):
+            parts = {"reasoning": done.extra.get("reasoning"), "text": done.text}
+            message = self._message("assistant", **parts)
+            attributes[OUTPUT_MESSAGES] = [{**message, "finish_reason": done.finish_reason}]
+        return {name: json.dumps(value, ensure_ascii=False) for name, value in attributes.items()}
+
+    def _message(self, role: str, **parts: str | None) -> dict[str, Any]:
+        """Return a message in the conventions' form, its texts as any receiver can take them.
+
+        Args:
+            role: Whose it is.
+            parts: Texts by their type.
+        """
+        assert self._redact is not None
+        return {
+            "role": role,
+            "parts": [
+                {"type": kind, "content": storable(self._redact(text))}
+                for kind, text in parts.items()
+                if text is not None
+            ],
+        }
 
 
 class Refusals(logging.Filter):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,28 +14,11 @@ from ttc_bench.ratings.pairs import Question, next_pair
 from ttc_bench.ratings.standing import offered, standing
 from ttc_bench.ratings.store import CHOICES, Handed, PairRating, Ratings
 from ttc_bench.reporting.row_dicts import row_dicts
-from ttc_bench.reporting.sheet import known
+from ttc_bench.reporting.sheet import csv_text, from_text, known
 from ttc_bench.types import DataFrame
 
 SHEET = ("pair", "question", "left", "right", "preference")
 """Columns of a sheet; the rater fills ``preference``."""
-
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""What a cell begins with that a spreadsheet would compute, or that `as_text` has marked."""
-
-
-def as_text(cell: str) -> str:
-    """Return a cell that a spreadsheet shows as it is, whatever it begins with.
-
-    An apostrophe before ``=``, ``+``, ``-``, ``@`` keeps it from being computed (OWASP, "CSV
-    injection"); `from_text` takes it away again.
-    """
-    return f"'{cell}" if _FORMULA.match(cell) else cell
-
-
-def from_text(cell: str) -> str:
-    """Return what `as_text` was given."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def hand_out(
@@ -163,7 +145,7 @@ def write(sheet: DataFrame, path: Path) -> None:
     Raises:
         DataError: If it is there, or cannot be written.
     """
-    text = sheet.map(as_text).to_csv(index=False, quoting=csv.QUOTE_ALL)
+    text = csv_text(sheet, quoting=csv.QUOTE_ALL)
     try:
         # Spreadsheets take UTF-8 for what it is only by its mark.
         with path.open("x", encoding="utf-8-sig", newline="") as file:

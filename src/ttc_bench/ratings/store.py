@@ -6,7 +6,7 @@ SQLite by default, any other by SQLAlchemy's address, e.g. ``postgresql+psycopg:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -52,15 +52,22 @@ def rater_of(name: str) -> str:
     return rater
 
 
+_HELD: dict[str, Any] = {"str": str, "str | None": str | None, "float": int | float}
+"""What values of a field are, by its annotation; those of other fields are checked by name."""
+
+
 def _check(rating: PairRating | Grading | Handed) -> None:
     """Raise `ValueError` for what no database keeps, or what would be counted wrongly."""
-    values = asdict(rating)
+    values = vars(rating)
+    for field, kind in rating.__annotations__.items():
+        value = values[field]
+        if not isinstance(value, _HELD.get(kind, object)):
+            raise ValueError(f"{field} is {value!r}: no value of this column")
+        if isinstance(value, str) and (not value.strip() or storable(value) != value):
+            raise ValueError(f"{field} is {value!r}: no text that can be kept")
     rater = str(values["rater"])
     if (name := rater_of(rater)) != rater:
         raise ValueError(f"rater is {rater!r}: {name!r} is how it is kept")
-    for field, value in values.items():
-        if isinstance(value, str) and (not value.strip() or storable(value) != value):
-            raise ValueError(f"{field} is {value!r}: no text that can be kept")
     if not 0 <= values.get("seconds", 0.0) < math.inf:
         raise ValueError(f"seconds is {values['seconds']}: no time that was spent")
     seed = values.get("seed", 0)
@@ -227,7 +234,12 @@ class Ratings:
                 return bool(connection.execute(delete(table).where(table.c.id == last)).rowcount)
 
     def rows(self, kind: str = "pairs") -> DataFrame:
-        """Return all ratings of a kind, in the order they came."""
+        """Return all ratings of a kind, in the order they came.
+
+        Raises:
+            UserError: If the database cannot be read, or a row is no rating: somebody wrote it by
+                hand.
+        """
         import pandas as pd
         from sqlalchemy import select
 
@@ -235,7 +247,26 @@ class Ratings:
             table = self._tables[kind]
             with self._engine.connect() as connection:
                 result = connection.execute(select(table).order_by(table.c.id))
-            return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
+                columns, rows = list(result.keys()), result.fetchall()
+        for row in rows:
+            self._check_row(kind, dict(zip(columns, row, strict=True)))
+        return pd.DataFrame(map(tuple, rows), columns=columns)
+
+    def _check_row(self, kind: str, row: Mapping[str, Any]) -> None:
+        """Check that a row is what it is counted as.
+
+        Raises:
+            UserError: Naming the row and what is wrong with it.
+        """
+        record = KINDS[kind]
+        try:
+            record(**{field: row[field] for field in record.__annotations__})
+        except (ValueError, TypeError, UserError) as error:
+            raise UserError(
+                f"parameter human_evaluation.database: {_shown(self._address)}: table"
+                f" {self._tables[kind].name}, row {row['id']}: {error}. It was written by hand:"
+                " correct it, or delete it."
+            ) from error
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -250,7 +281,9 @@ class Ratings:
 
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, TypeError) as error:
+            # A file that was removed, or replaced by another one, is entered anew the next time.
+            self.__dict__.pop("_tables", None)
             cause = error.orig if isinstance(error, DBAPIError) else error
             raise UserError(
                 f"parameter human_evaluation.database: {_shown(self._address)}:"
@@ -263,19 +296,24 @@ class Ratings:
         from sqlalchemy import create_engine, event
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+        from sqlalchemy.pool import NullPool
 
         try:
             url = make_url(self._address)
-            engine = create_engine(url)
+            is_sqlite = url.get_backend_name() == "sqlite"
+            is_file = is_sqlite and url.database not in (None, "", ":memory:")
+            # A connection that is kept open writes into a file that was replaced, unseen.
+            pool: dict[str, Any] = {"poolclass": NullPool} if is_file else {"pool_pre_ping": True}
+            engine = create_engine(url, **pool)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
             raise UserError(
                 f"parameter human_evaluation.database: {error}. Allowed: an address of SQLAlchemy,"
                 " e.g. sqlite:///data/ratings.db or postgresql+psycopg://user@host/name, with its"
                 " driver installed (for PostgreSQL pip install -e '.[postgres]')."
             ) from error
-        if url.get_backend_name() == "sqlite":
-            if url.database:
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        if is_file:
+            Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+        if is_sqlite:
             event.listen(engine, "connect", _wait_for_others)
         return engine
 

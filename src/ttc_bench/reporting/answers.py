@@ -7,15 +7,18 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeVar
 
 from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
+from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import answer_digest
 from ttc_bench.reporting.labels import label, natural
-from ttc_bench.reporting.row_dicts import Row
+from ttc_bench.reporting.row_dicts import Row, full_name
 from ttc_bench.reporting.sheet import known, number
 from ttc_bench.types import DataFrame, Job
+
+T = TypeVar("T")
 
 QUESTION = ("job_id", "benchmark", "task", "difficulty")
 """Columns that name a question."""
@@ -155,8 +158,32 @@ def _short(answer: Any) -> str:
 
 
 def noted(response: Row) -> dict[str, Any]:
-    """Return what the policy noted of its decision."""
-    return dict(json.loads(response["info"] or "{}"))
+    """Return what the policy noted of its decision.
+
+    Raises:
+        DataError: If the column ``info`` is damaged.
+    """
+    return _read(response, "info", dict)
+
+
+def _read(response: Row, column: str, kind: type[T]) -> T:
+    """Return what a column of JSON holds; nothing where it is null, or not there.
+
+    Raises:
+        DataError: If it is something else.
+    """
+    text = response.get(column)
+    try:
+        value = json.loads(text) if isinstance(text, str) and text else kind()
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, kind):
+        raise DataError(
+            f"The column {column} of the response of {full_name(response)} to"
+            f" {response['job_id']} is damaged: it is no JSON of the kind that a run writes."
+            " `kedro run` generates the response anew once its file is removed."
+        )
+    return value
 
 
 def difference(before: str, after: str) -> str:
@@ -171,10 +198,14 @@ CALL_COLUMNS = ("purpose", "role", "model", "prompt_tokens", "completion_tokens"
 
 
 def calls(response: Row) -> DataFrame:
-    """Return the calls of a response, in their order; columns `CALL_COLUMNS`."""
+    """Return the calls of a response, in their order; columns `CALL_COLUMNS`.
+
+    Raises:
+        DataError: If the column ``bill`` is damaged.
+    """
     import pandas as pd
 
-    return pd.DataFrame(json.loads(response["bill"] or "[]"), columns=list(CALL_COLUMNS))
+    return pd.DataFrame(_read(response, "bill", list), columns=list(CALL_COLUMNS))
 
 
 LOOKS = {
@@ -195,7 +226,7 @@ def tokens_html(trace: Sequence[Row]) -> str:
 
     The text of each is escaped. A token that left the stack early is the bluer the earlier.
     """
-    deepest = max((row["layer"] for row in trace if known(row["layer"])), default=1)
+    deepest = max((row["layer"] for row in trace if known(row["layer"])), default=1) or 1
     spans = (
         f'<span title="{escape(_told_of(row))}" style="{_look(row, deepest)}">'
         f"{escape(row['text'])}</span>"
@@ -245,7 +276,7 @@ def tree_text(trace: Sequence[Row]) -> str:
         for row in below.get(parent, ()):
             mark = "+" if row["state"] == "kept" else "-"
             text = " ".join(str(row["text"]).split())
-            lines.append(f"{mark} {number(row['score'], '{:.3f}')} {'  ' * depth}{text}")
+            lines.append(f"{mark} {number(row.get('score'), '{:.3f}')} {'  ' * depth}{text}")
             grow(int(row["place"]), depth + 1)
 
     grow(None, 0)

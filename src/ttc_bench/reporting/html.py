@@ -170,7 +170,7 @@ def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
     entries = [entry for own in entries_of(summary, *parts).values() for entry in own]
     places = pareto_places(tables["frontier"])
     entries.sort(key=lambda entry: (not entry.is_baseline, group_key(entry.row)))
-    headings = ("policy.variant", "valid", "reward", "against baseline", CORRECTED, "verdict")
+    headings = ("policy.variant", "verdict", "valid", "reward", "against baseline", CORRECTED)
     more = (
         "speed",
         "same",
@@ -184,8 +184,9 @@ def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
     )
     cells = [
         [
-            *_quality(entry, bounds.get(group_key(entry.row)), versus.get(group_key(entry.row))),
+            full_name(entry.row),
             str(entry.verdict) if known(entry.verdict) else "-",
+            *_quality(entry, bounds.get(group_key(entry.row)), versus.get(group_key(entry.row))),
             *(text(entry) or "-" for text in (speed, same)),
             cell(entry.row["n_valid"] - entry.row["latency_s_nulls"]),
             *_costs(entry.row),
@@ -203,7 +204,6 @@ def _quality(entry: Entry, bound: Row | None, versus: Row | None) -> list[str]:
         if known(bound["mean_low"]):
             reward += f" [{bound['mean_low']:.3f}, {bound['mean_high']:.3f}]"
     return [
-        full_name(entry.row),
         valid(entry).strip(),
         reward,
         change(versus) if versus else "-",
@@ -221,20 +221,20 @@ def _costs(row: Row) -> list[str]:
 
 def comparison_sheet(comparisons: DataFrame) -> Sheet:
     """Return the comparisons of rewards of all pairs, a against b."""
-    headings = ("model", "benchmark", "a", "b", "pairs", "a - b", CORRECTED, "test", "needed",
-                "verdict")  # fmt: skip
+    headings = ("a", "b", "verdict", "pairs", "a - b", CORRECTED, "test", "needed", "model",
+                "benchmark")  # fmt: skip
     rows = [
         [
-            str(r["model"]),
-            str(r["benchmark"]),
             full_name(r, "_a"),
             full_name(r, "_b"),
+            str(r["verdict"]),
             cell(r["n_pairs"]),
             change(r),
             cell(r["p_adjusted"]),
             cell(r["test"]),
             cell(r["n_needed"]),
-            str(r["verdict"]),
+            str(r["model"]),
+            str(r["benchmark"]),
         ]
         for r in row_dicts(comparisons)
         if r["metric"] == "reward"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import socket
 import statistics
 from collections import Counter, defaultdict
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from ttc_bench.reporting.run_choice import limit_words
@@ -23,6 +25,9 @@ RATE_S = 60.0
 
 LATENCY_S = 300.0
 """Seconds over which latencies are taken."""
+
+MOST_MINUTES = 120
+"""Minutes that are told by themselves, the last ones."""
 
 RATE_LIMIT = "rate_limit"
 """Class of the failure that is an answer of 429."""
@@ -45,7 +50,8 @@ class Progress:
         usd: What they cost; ``None`` where the price of one is not known.
         limits: Its limits by name.
         latency_s: Quantiles of the calls of the last minutes by name.
-        minutes: A row per minute: ``minute``, ``calls``, ``retries``, ``rate_limited``.
+        minutes: A row for each of the last minutes with a call: ``minute``, ``calls``, ``retries``,
+            ``rate_limited``.
         steered: What was changed of it meanwhile, and when, in words, the last first.
     """
 
@@ -65,13 +71,40 @@ class Progress:
     steered: Sequence[str] = ()
 
 
-def read(path: Path) -> list[Event]:
-    """Return the events of a file.
+class Tail:
+    """The events of a file that is only appended to: what was read once is not read again.
 
-    A line that is being written, damaged, or of another version, is passed over.
+    Args:
+        path: The file.
     """
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        return _parsed(lines)
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, Lock()
+        self._file, self._place = 0, 0
+        self._events: list[Event] = []
+
+    def read(self) -> list[Event]:
+        """Return all events up to now.
+
+        A line that is being written, damaged, or of another version, is passed over.
+
+        Raises:
+            OSError: If the file cannot be read.
+        """
+        with self._lock, self._path.open("rb") as file:
+            stat = os.fstat(file.fileno())
+            if stat.st_ino != self._file or stat.st_size < self._place:
+                self._file, self._place, self._events = stat.st_ino, 0, []
+            file.seek(self._place)
+            whole, end, _ = file.read().rpartition(b"\n")
+            self._place += len(whole) + len(end)
+            self._events += _parsed(whole.decode("utf-8", "replace").split("\n"))
+            return list(self._events)
+
+
+def read(path: Path) -> list[Event]:
+    """Return the events of a file; see `Tail.read`."""
+    return Tail(path).read()
 
 
 def _parsed(lines: Iterable[str]) -> list[Event]:
@@ -146,6 +179,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and -_MOST < value < _MOST
 
 
+def _is_amount(value: Any) -> bool:
+    return _is_number(value) and value >= 0
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and 0 <= value < _MOST
 
@@ -158,7 +195,7 @@ def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or fits(value)
 
 
-_AMOUNT, _WORDS = _or_null(_is_number), _or_null(_is_text)
+_AMOUNT, _WORDS = _or_null(_is_amount), _or_null(_is_text)
 
 _NEEDED: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "run": {"pid": _is_count, "created": _is_number, "host": _is_text},
@@ -168,7 +205,7 @@ _NEEDED: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     },
     "begin": {"variant": _is_text, "jobs": _is_count},
     "call": {"replayed": lambda value: isinstance(value, bool), "usd": _AMOUNT,
-             "latency_s": _is_number, "attempts": _is_count},
+             "latency_s": _is_amount, "attempts": _is_count},
     "job": {"variant": _is_text, "status": _is_text, "error_type": _WORDS},
     "end": {"error": _WORDS},
 }  # fmt: skip
@@ -315,14 +352,20 @@ def _minutes(calls: Sequence[Event], jobs: Sequence[Event]) -> list[dict[str, An
     for event in calls:
         minute = counts[int(event["at"] // 60)]
         minute["calls"] += 1
-        minute["retries"] += event["attempts"] - 1
+        minute["retries"] += max(0, event["attempts"] - 1)
     for event in jobs:
         counts[int(event["at"] // 60)]["rate_limited"] += event["error_type"] == RATE_LIMIT
-    return [
-        {"minute": f"{datetime.fromtimestamp(60 * minute, UTC):%H:%M}", **{
-            name: counts[minute][name] for name in ("calls", "retries", "rate_limited")}}
-        for minute in sorted(counts)
-    ]  # fmt: skip
+    last = sorted(counts)[-MOST_MINUTES:]
+    names = ("calls", "retries", "rate_limited")
+    return [{"minute": told, **{name: counts[minute][name] for name in names}}
+            for minute, told in zip(last, _told_minutes(last), strict=True)]  # fmt: skip
+
+
+def _told_minutes(minutes: Sequence[int]) -> list[str]:
+    """Return minutes as the time of day in UTC, with the day where they are of several."""
+    moments = [datetime.fromtimestamp(60 * minute, UTC) for minute in minutes]
+    of_a_day = len({moment.date() for moment in moments}) == 1
+    return [f"{moment:%H:%M}" if of_a_day else f"{moment:%m-%d %H:%M}" for moment in moments]
 
 
 def duration(seconds: float) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 from ttc_bench.commit import commit
 from ttc_bench.params import flat
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
-from ttc_bench.reporting.sheet import known
+from ttc_bench.reporting.sheet import csv_text, known
 from ttc_bench.reporting.tracker import name_in_mlflow
 from ttc_bench.types import GROUP, DataFrame
 
@@ -153,7 +153,7 @@ def log_parent(
             (place / "plots" / f"{name}.png").write_bytes(png)
         (place / "plots.html").write_text(_page(interactive), encoding="utf-8")
         for name, table in tables.items():
-            table.to_csv(place / "tables" / f"{name}.csv", index=False)
+            (place / "tables" / f"{name}.csv").write_text(csv_text(table), encoding="utf-8")
         mlflow.log_artifacts(folder)
     return {"parent": parent}
 
@@ -185,7 +185,7 @@ def log_people(tables: Mapping[str, DataFrame], text: str, run: str) -> None:
                 if known(row[figure]):
                     label = "/".join(("human", *named, figure))
                     metrics[name_in_mlflow(label)] = float(row[figure])
-        mlflow.log_text(tables[name].to_csv(index=False), f"human/{name}.csv", run_id=run)
+        mlflow.log_text(csv_text(tables[name]), f"human/{name}.csv", run_id=run)
     mlflow.log_metrics(metrics, run_id=run)
 
 

@@ -16,6 +16,10 @@ GAP = "  "
 """What stands between two columns."""
 
 
+_FORMULA = re.compile(r"'*(?:\s*[=+\-@＝＋－＠]|[\t\r\n])")
+"""What a cell begins with that some spreadsheet computes, or that `as_text` has marked: signs of
+full width count where the keyboard is an East Asian one."""
+
 _FIGURE = re.compile(r"[+-]?[\d.]")
 """What a figure begins with, whatever unit or interval comes behind."""
 
@@ -123,3 +127,36 @@ def cell(value: Any) -> str:
 def counted_as(n: int, noun: str) -> str:
     """Return a number with its noun, e.g. ``1 question`` and ``2 questions``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def as_text(cell: str) -> str:
+    """Return a cell that a spreadsheet shows as it is, whatever it begins with.
+
+    An apostrophe before ``=``, ``+``, ``-``, ``@``, a tab or a line break keeps it from being
+    computed (OWASP, "CSV injection"); `from_text` takes it away again.
+    """
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def from_text(cell: str) -> str:
+    """Return what `as_text` was given."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def csv_text(table: DataFrame, **options: Any) -> str:
+    """Return a table as CSV of which no spreadsheet computes a text; numbers are as they are.
+
+    Args:
+        table: The table; its index is left out.
+        options: Those of pandas' ``to_csv``.
+    """
+    import pandas as pd
+
+    def guarded(column: Any) -> Any:
+        if pd.api.types.is_numeric_dtype(column):
+            return column
+        return column.map(lambda value: as_text(value) if isinstance(value, str) else value)
+
+    headings = [as_text(str(name)) for name in table.columns]
+    text: str = table.apply(guarded).set_axis(headings, axis=1).to_csv(index=False, **options)
+    return text

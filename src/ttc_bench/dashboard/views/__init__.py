@@ -12,7 +12,8 @@ its sentence. (In a folder named ``pages`` Streamlit would run each file by itse
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ttc_bench.dashboard import runs
@@ -61,14 +62,25 @@ def pages() -> list[Page]:
 
 def show(one: Page, store: Store) -> None:
     """Fill a page; whatever goes wrong there is a sentence to who looks at it."""
+    with told(one.name):
+        one.show(runs.chosen(store) if one.of_run else store)
+
+
+@contextmanager
+def told(name: str) -> Iterator[None]:
+    """Tell in a sentence what goes wrong while a page is filled.
+
+    Args:
+        name: Name of the page.
+    """
     import streamlit as st
 
     try:
-        one.show(runs.chosen(store) if one.of_run else store)
+        yield
     except UserError as error:
         st.info(plain(error.message))
     except Exception:
-        logger.exception("the page %s could not be shown", one.name)
+        logger.exception("the page %s could not be shown", name)
         st.error(
             "This view could not be made; the terminal of the dashboard says why. Another choice"
             " above, or another page, may work."

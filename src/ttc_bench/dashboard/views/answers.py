@@ -40,7 +40,10 @@ def show_answers(store: Store) -> None:
     sides = {"first": str(first), "second": str(second)}
     for (side, name), column in zip(sides.items(), st.columns(2), strict=True):
         with column:
-            _side(store, scope, job, name, side)
+            try:
+                _side(store, scope, job, name, side)
+            except DataError as error:
+                st.info(parts.plain(error.message))
 
 
 def _scores(store: Store, scope: Scope, name: str) -> DataFrame:
@@ -152,9 +155,9 @@ def _side(store: Store, scope: Scope, job: Job, name: str, side: str) -> None:
     if store.run is not None:
         st.caption("The text is that of the run; what stands below it is of the last run that"
                    " answered so.")  # fmt: skip
-    if isinstance(response["reasoning"], str):
+    if isinstance(reasoning := response.get("reasoning"), str):
         st.caption("Hidden reasoning")
-        _text(response["reasoning"])
+        _text(reasoning)
     st.caption("Response")
     _text("(none)" if text is None else text)
     st.caption("Why it has its score")
@@ -211,7 +214,8 @@ def _candidates(response: Row, job: Job, side: str) -> None:
     """Show what the policy chose from, with votes and scores."""
     import streamlit as st
 
-    if not len(response["samples"]):
+    samples = response.get("samples")
+    if samples is None or not len(samples):
         return
     table = answers.candidates(response, job)
     st.caption(f"{len(table)} candidates")

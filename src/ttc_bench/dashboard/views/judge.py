@@ -54,6 +54,8 @@ def judge(store: Store) -> None:
     )
     ratings = _database(params.address(store.folder))
     st.caption(parts.plain(f"{runs.last_line(store)} Judged is what each variant answered last."))
+    if message := st.session_state.pop("not_kept", ""):
+        st.warning(parts.plain(f"Your last rating was not kept: {message}"))
     with st.container(horizontal=True):
         name = st.text_input("Your name", key="rater", bind="query-params")
         mode = parts.choice("Judge", ["pairs", "single answers"], "mode", every=False)
@@ -75,7 +77,7 @@ def _pairs(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
     import streamlit as st
 
     rated, on_sheets = ratings.rows(), ratings.rows("handed")
-    questions, digests = _questions(store, store.place("stored_responses"))
+    questions, digests = _questions(store)
     met = (standing(table, digests).counted for table in (rated, on_sheets))
     pair = next_pair(questions, next(met), rater, seed, next(met))
     own = int((rated["rater"] == rater).sum())
@@ -104,7 +106,7 @@ def _gradings(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
     import streamlit as st
 
     graded = ratings.rows("gradings")
-    questions, digests = _questions(store, store.place("stored_responses"))
+    questions, digests = _questions(store)
     answer = next_answer(questions, standing(graded, digests).counted, rater, seed)
     own = int((graded["rater"] == rater).sum())
     if answer is None:
@@ -121,7 +123,7 @@ def _gradings(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
                 for criterion in CRITERIA
             ]
             if st.form_submit_button("Keep") and any(grades):
-                spent, digest = time.time() - begun, question.digest(name)
+                spent, digest = max(0.0, time.time() - begun), question.digest(name)
                 correct, complete, safe, helpful = grades
                 graded_now = Grading(rater, *question.place, name, correct, complete, safe,
                                      helpful, spent, digest)  # fmt: skip
@@ -141,9 +143,15 @@ def _undo(ratings: Ratings, rater: str, kind: str, own: int) -> None:
 
 
 def _rate(ratings: Ratings, rater: str, pair: Pair, preference: Preference, begun: float) -> None:
-    place, spent = pair.question.place, time.time() - begun
+    import streamlit as st
+
+    place, spent = pair.question.place, max(0.0, time.time() - begun)
     sides = pair.left, pair.right
-    ratings.add(PairRating(rater, *place, *sides, preference, spent, pair.seed, *pair.digests))
+    try:
+        ratings.add(PairRating(rater, *place, *sides, preference, spent, pair.seed, *pair.digests))
+    except UserError as error:
+        # What a button does is done before the page is made, which then tells it.
+        st.session_state["not_kept"] = error.message
 
 
 def _clock(what: str) -> float:
@@ -166,21 +174,28 @@ def _asked(store: Store, question: Question) -> None:
             st.code(message.content, language=None, wrap_lines=True)
 
 
-@lru_cache(maxsize=4)
-def _questions(store: Store, _: Place) -> tuple[list[Question], Digests]:
+def _questions(store: Store) -> tuple[list[Question], Digests]:
     """Return the questions, and the digests of all answers; kept until these are written anew."""
-    responses = store.table("stored_responses", ANSWERED)
-    questions = questions_of(responses)
+    names = ("stored_responses", "stored_scores", "jobs")
+    return _read_questions(store, *map(store.place, names))
+
+
+@lru_cache(maxsize=4)
+def _read_questions(store: Store, *_: Place) -> tuple[list[Question], Digests]:
+    questions = questions_of(store.answers())
     if not questions:
-        raise DataError("There is nothing to judge: no two variants answered differently.")
-    return questions, digests_of(responses)
+        raise DataError(
+            "There is nothing to judge: no two variants answered a question differently that is"
+            " stored as it was asked."
+        )
+    return questions, digests_of(store.table("stored_responses", ANSWERED))
 
 
 def _summary(store: Store, ratings: Ratings, seed: int) -> None:
     import streamlit as st
 
     rated, confidence = ratings.rows(), parts.aggregate_params(store).confidence
-    _, digests = _questions(store, store.place("stored_responses"))
+    _, digests = _questions(store)
     counts = standing(rated, digests)
     strong = strengths(counts.counted, seed, confidence)
     agreed = agreement(counts.counted, store.table("all_scores"))

@@ -11,13 +11,14 @@ from typing import Any
 from ttc_bench.dashboard import parts
 from ttc_bench.dashboard.serving import warning_of
 from ttc_bench.dashboard.store import Place, Store
-from ttc_bench.dashboard.views import page
+from ttc_bench.dashboard.views import page, told
 from ttc_bench.engines.base import CallLimits
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.params import parse_params
 from ttc_bench.policies.steering import order, orders_in, place_of
-from ttc_bench.reporting.live import Event, Progress, duration, of_run, progress, read, titles
+from ttc_bench.reporting.live import Event, Progress, Tail, duration, of_run, progress, titles
 from ttc_bench.reporting.metric_table import metric_table
+from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
 from ttc_bench.reporting.sheet import known, number
 from ttc_bench.types import GROUP
@@ -39,34 +40,40 @@ def live(store: Store) -> None:
 
 
 def _show(store: Store, name: str) -> None:
+    # Between two views of the page nobody else catches what goes wrong here.
+    with told("live"):
+        _run(store, store.place("events", name).path)
+
+
+def _run(store: Store, path: Path) -> None:
     import streamlit as st
 
     try:
-        events = _events(store.place("events", name))
-        now = progress(events, time.time())
-        st.markdown(f"#### {parts.plain(now.sentence)}")
-        st.caption(parts.plain(of_run(events)))
-        _numbers(now)
-        if now.pid is not None:
-            _machine(now.pid)
-            _steering(store.place("events", name).path, now)
-        if now.steered:
-            st.caption("How it was steered, the last first")
-            st.text("\n".join(now.steered))
-        parts.table(_variants(store, now, events))
-        if now.minutes:
-            _minutes(now)
-    except UserError as error:
-        st.info(parts.plain(error.message))
-    except OSError:
-        st.info("The events of this run cannot be read any more.")
+        events = _tail(path).read()
+    except OSError as error:
+        raise DataError("The events of this run cannot be read any more.") from error
+    now = progress(events, time.time())
+    st.markdown(f"#### {parts.plain(now.sentence)}")
+    st.caption(parts.plain(of_run(events)))
+    _numbers(now)
+    if now.pid is not None:
+        _machine(now.pid)
+        _steering(path, now)
+    if now.steered:
+        st.caption("How it was steered, the last first")
+        st.text("\n".join(now.steered))
+    parts.table(_variants(store, now, events))
+    if now.minutes:
+        _minutes(now)
 
 
 def _minutes(now: Progress) -> None:
     import streamlit as st
 
-    st.caption("By minute: calls, tries that were repeated, and jobs that failed as the provider"
-               " asked for fewer calls")  # fmt: skip
+    st.caption(
+        "By minute, the last two hours: calls, tries that were repeated, and jobs that failed as"
+        " the provider asked for fewer calls"
+    )
     words = {"calls": "calls", "retries": "repeated", "rate_limited": "failed: too many calls"}
     rows = [{"minute": row["minute"], **{words[name]: row[name] for name in words}}
             for row in now.minutes]  # fmt: skip
@@ -74,8 +81,8 @@ def _minutes(now: Progress) -> None:
 
 
 @lru_cache(maxsize=4)
-def _events(place: Place) -> list[Event]:
-    return read(place.path)
+def _tail(path: Path) -> Tail:
+    return Tail(path)
 
 
 def _numbers(now: Progress) -> None:
@@ -207,17 +214,28 @@ def _variants(store: Store, now: Progress, events: list[Event]) -> list[dict[str
 def _rewards(store: Store, since: float) -> dict[str, str]:
     """Return the mean reward of each variant that was scored after a moment."""
     rewards: dict[str, str] = {}
+    params = parts.aggregate_params(store)
     for part in store.parts("stored_scores"):
         place = store.place("stored_scores", part)
-        if place.path.stat().st_mtime < since:
+        if not place.stamp or place.stamp[0][1] < since * 1e9:
             continue
-        columns = [*GROUP, "job_id", "task", "status", "reward"]
-        table = store.table("stored_scores", columns, part=part)
-        figures = metric_table(table, ["reward"], "mean", parts.aggregate_params(store))
-        for row in row_dicts(figures):
-            low, high = row["reward_low"], row["reward_high"]
-            ends = f" [{low:.2f}, {high:.2f}]" if known(low) and known(high) else ""
-            told = f"{row['benchmark']} {number(row['reward'], '{:.3f}')}{ends}"
-            name = full_name(row)
-            rewards[name] = f"{rewards[name]}; {told}" if name in rewards else told
+        try:
+            rewards |= _rewards_in(store, place, part, params)
+        except DataError:
+            rewards[part.removesuffix(".parquet")] = "its scores cannot be read"
+    return rewards
+
+
+@lru_cache(maxsize=128)
+def _rewards_in(store: Store, _: Place, part: str, params: AggregateParams) -> dict[str, str]:
+    """Return the mean rewards of the variants of one table of scores, by benchmark."""
+    rewards: dict[str, str] = {}
+    columns = [*GROUP, "job_id", "task", "status", "reward"]
+    table = store.table("stored_scores", columns, part=part)
+    for row in row_dicts(metric_table(table, ["reward"], "mean", params)):
+        low, high = row["reward_low"], row["reward_high"]
+        ends = f" [{low:.2f}, {high:.2f}]" if known(low) and known(high) else ""
+        shown = f"{row['benchmark']} {number(row['reward'], '{:.3f}')}{ends}"
+        name = full_name(row)
+        rewards[name] = f"{rewards[name]}; {shown}" if name in rewards else shown
     return rewards

@@ -8,9 +8,10 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ttc_bench.reporting.colours import SEQUENTIAL, on_dark
+from ttc_bench.reporting.drawing.callouts import SIZE, Callout, callouts, scales
 from ttc_bench.reporting.drawing.density import MOST_DOTS
 from ttc_bench.reporting.drawing.figure import (
     CHALK,
@@ -38,17 +39,13 @@ LEGEND = 20
 """Height of a line of the legend, which has three names where the page is narrow."""
 
 NARROW = 600
-"""Width of all panels on a narrow page: names that would cover something there are in the legend
-alone."""
+"""Width of all panels and their axes on a narrow page."""
 
 GAP = 110
 """Height between two rows of panels, in which axis and title stand."""
 
 TITLE_LETTER = 9.0
 """Width of a letter of a title."""
-
-LETTER, LINE = 6.8, 17
-"""Width of a letter and height of a line of a name beside its dot."""
 
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond",
            "v": "triangle-down", "P": "cross"}  # fmt: skip
@@ -75,8 +72,9 @@ def draw(figure: Figure, title: str) -> Any:
     choices = []
     for panel in figure.panels:
         place = {"row": panel.row + 1, "col": panel.column + 1}
+        frame = Frame(columns, _heights(figure, panel.row))
         for mark in panel.marks:
-            for trace in TRACES[type(mark)](panel, mark, columns):
+            for trace in TRACES[type(mark)](panel, mark, frame):
                 trace.visible = panel.choice == 0
                 drawn.add_trace(trace, **place)
                 choices.append(panel.choice)
@@ -106,6 +104,25 @@ def draw(figure: Figure, title: str) -> Any:
             coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": bar}
         )
     return drawn
+
+
+class Frame(NamedTuple):
+    """What a panel shares with those beside it.
+
+    Attributes:
+        columns: How many they are.
+        heights: The least and the largest value that they show.
+    """
+
+    columns: int
+    heights: tuple[float, float]
+
+
+def _heights(figure: Figure, row: int) -> tuple[float, float]:
+    marks = (mark for panel in figure.panels if panel.row == row for mark in panel.marks)
+    dots = [dot for mark in marks if isinstance(mark, Dots) and mark.named for dot in mark.dots]
+    ends = [float(y) for dot in dots for y in (dot.y, *(dot.interval or ()))]
+    return min(ends, default=0.0), max(ends, default=1.0)
 
 
 def _wrapped(title: str, columns: int) -> str:
@@ -218,60 +235,46 @@ def _once_in_legend(drawn: Any, choices: Sequence[int]) -> int:
 
 
 def _rank(name: str) -> tuple[Any, ...]:
-    return name.partition(".")[0] != BASELINE[0], natural(name)
+    return not _is_baseline(name), natural(name)
 
 
-def _dots(panel: Panel, mark: Dots, columns: int) -> list[Any]:
-    sides = _sides(panel, mark.dots, NARROW / columns) if mark.named else {}
+def _is_baseline(name: str) -> bool:
+    return name.partition(".")[0] == BASELINE[0]
+
+
+def _dots(panel: Panel, mark: Dots, frame: Frame) -> list[Any]:
     # The important ones on top.
-    return [_dot(dot, mark, sides.get(dot.name, "")) for dot in reversed(mark.dots)]
+    dots = [_dot(dot, mark) for dot in reversed(mark.dots)]
+    if not mark.named or not mark.dots:
+        return dots
+    axes = scales((panel.x, panel.y), mark.dots, frame.columns, frame.heights)
+    named = [dot for dot in mark.dots if dot.strong or _is_baseline(dot.name)]
+    guides = [one for one in panel.marks if isinstance(one, Line) and not one.name]
+    placed = callouts(mark.dots, named, guides, axes)
+    return [_name(dot, placed[dot.name]) for dot in named] + dots
 
 
-def _sides(panel: Panel, dots: Sequence[Dot], width: float) -> dict[str, str]:
-    """Return on which side the names of strong dots stand, of those that find room.
+def _name(dot: Dot, place: Callout) -> Any:
+    """Return the name of a dot, with a line to it where it stands apart."""
+    import plotly.graph_objects as go
 
-    The strong ones are a frontier, whose line goes to the right and then up: however wide the page
-    is, it never crosses what is to the left and above a dot, nor what is to the right and below.
-    """
-    across = _scaled(panel.x, [float(dot.x) for dot in dots], width)
-    up = _scaled(panel.y, [float(dot.y) for dot in dots], PIXELS * 3.0)
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in zip(across, up, strict=True)]
-    taken += [(x - 1, -math.inf, x + 1, math.inf)
-              for dot, x in zip(dots, across, strict=True) if dot.interval]  # fmt: skip
-    sides: dict[str, str] = {}
-    for dot, x, y in zip(dots, across, up, strict=True):
-        length = LETTER * len(dot.name)
-        places = {
-            "bottom right": (x + 5, y - 5 - LINE, x + 5 + length, y - 5),
-            "top left": (x - 5 - length, y + 5, x - 5, y + 5 + LINE),
-        }
-        for side, box in places.items() if dot.strong else ():
-            if box[0] >= 0 and box[2] <= width and not any(_overlap(box, o) for o in taken):
-                sides[dot.name] = side
-                taken.append(box)
-                break
-    return sides
+    ends = [(float(dot.x), float(dot.y)), (place.x, place.y)] if place.is_far else [place[1:3]]
+    return go.Scatter(
+        x=[x for x, _ in ends],
+        y=[y for _, y in ends],
+        mode="lines+text" if place.is_far else "text",
+        text=["", place.text][-len(ends) :],
+        textposition=place.side,
+        textfont={"size": SIZE, "color": INK},
+        line={"color": FAINT, "width": 0.7},
+        cliponaxis=False,
+        legendgroup=dot.name,
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
-Box = tuple[float, float, float, float]
-"""Left, lower, right and upper end."""
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _scaled(axis: Axis, places: Sequence[float], length: float) -> list[float]:
-    """Return where values are along an axis of a length, a little of it free at both ends."""
-    is_log = axis.scale != "linear" and all(place > 0 for place in places)
-    values = [math.log(place) if is_log else place for place in places]
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    if high == low:
-        return [length / 2] * len(values)
-    return [length * (0.06 + 0.88 * (value - low) / (high - low)) for value in values]
-
-
-def _dot(dot: Dot, mark: Dots, side: str) -> Any:
+def _dot(dot: Dot, mark: Dots) -> Any:
     import plotly.graph_objects as go
 
     bar: dict[str, Any] = {}
@@ -285,9 +288,7 @@ def _dot(dot: Dot, mark: Dots, side: str) -> Any:
         x=[dot.x],
         y=[dot.y],
         **bar,
-        mode="markers+text" if side else "markers",
-        text=[dot.name],
-        textposition=side or None,
+        mode="markers",
         cliponaxis=False,
         marker={
             "color": dot.colour,
@@ -302,7 +303,7 @@ def _dot(dot: Dot, mark: Dots, side: str) -> Any:
     )
 
 
-def _line(_: Panel, mark: Line, __: int) -> list[Any]:
+def _line(_: Panel, mark: Line, __: Frame) -> list[Any]:
     import plotly.graph_objects as go
 
     above = [high - y for high, y in zip(mark.high, mark.y, strict=False)]
@@ -326,7 +327,7 @@ def _line(_: Panel, mark: Line, __: int) -> list[Any]:
     return [trace]
 
 
-def _violin(_: Panel, mark: Violin, __: int) -> list[Any]:
+def _violin(_: Panel, mark: Violin, __: Frame) -> list[Any]:
     import plotly.graph_objects as go
 
     return [
@@ -348,7 +349,7 @@ def _violin(_: Panel, mark: Violin, __: int) -> list[Any]:
     ]
 
 
-def _cells(panel: Panel, mark: Cells, _: int) -> list[Any]:
+def _cells(panel: Panel, mark: Cells, _: Frame) -> list[Any]:
     import plotly.graph_objects as go
 
     return [
@@ -363,10 +364,10 @@ def _cells(panel: Panel, mark: Cells, _: int) -> list[Any]:
     ]
 
 
-TRACES: dict[type, Callable[[Panel, Any, int], list[Any]]] = {
+TRACES: dict[type, Callable[[Panel, Any, Frame], list[Any]]] = {
     Dots: _dots,
     Line: _line,
     Violin: _violin,
     Cells: _cells,
 }
-"""The traces of each kind of mark in a panel, of a figure of so many columns."""
+"""The traces of each kind of mark in a panel."""

@@ -21,7 +21,9 @@ from ttc_bench.types import DataFrame
     in_catalog=True,
     title="Quality against cost",
     caption="Each point is a variant by its means; thin bars are intervals of the mean reward. The"
-    " stepped line is the frontier: nothing else is as good for less. Up and left is better.",
+    " stepped line is the frontier: nothing else is as good for less. Up and left is better. Where"
+    " not every name stands beside its point, those of the frontier and the baseline do; the legend"
+    " names all.",
     tables=("frontier", "intervals"),
     rank=0,
 )
