@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -109,3 +111,37 @@ def test_the_price_of_a_correct_answer_is_the_groups() -> None:
     assert found["usd_per_correct"][:2] == [pytest.approx(0.4)] * 2
     assert found["usd_per_correct"][2] == Null("no answer of the group is correct")
     assert found["usd_per_correct"][3] is None
+
+
+CONTROL = Ledger([make_call(latency_s=2.0, usd=0.5)])
+BROKEN = Ledger([make_call(purpose="broken", latency_s=60.0, usd=0.5)])
+OWN = Ledger([make_call(latency_s=1.0)])
+
+
+def timed_beside(**changes: Any) -> dict[str, Any]:
+    """The figures of a response of a second, its first token after 0.2, beside a control."""
+    facts = {"ledger": OWN, "ttft_s": 0.2, "control": CONTROL, "control_ttft_s": 0.1, **changes}
+    figures = run("control", batch_of([(JOB, make_response(JOB, **facts))]))
+    return {name: values[0] for name, values in figures.items()}
+
+
+def test_times_are_told_beside_those_of_the_control() -> None:
+    figures = timed_beside()
+    assert (figures["speed"], figures["ttft_ratio"]) == (2.0, 2.0)
+    assert (figures["control_latency_s"], figures["control_ttft_s"]) == (2.0, 0.1)
+
+
+@pytest.mark.parametrize("changes", [{"ttft_s": None}, {"control_ttft_s": None}])
+def test_where_one_answer_is_empty_there_is_no_ratio_of_first_tokens(changes: Any) -> None:
+    figures = timed_beside(**changes)
+    assert figures["speed"] == 2.0
+    assert "is empty" in figures["ttft_ratio"].reason
+
+
+@pytest.mark.parametrize("control", [BROKEN, Ledger()])
+def test_a_control_that_came_to_nothing_gives_no_time(control: Ledger) -> None:
+    """What its tries cost is paid, and how long they took is no time of plain decoding."""
+    figures = timed_beside(control=control, control_ttft_s=None)
+    for name in ("speed", "ttft_ratio", "control_latency_s", "control_ttft_s"):
+        assert "no control" in figures[name].reason, name
+    assert control is not BROKEN or figures["control_usd"] == 0.5

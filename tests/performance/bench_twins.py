@@ -4,7 +4,8 @@
 
 Every twin is greedy decoding under a name of its own, timed by the generate stage beside a control
 on the same jobs, which of the two first by a coin. It prints how many twins get a verdict and how
-many intervals cover 1, alone and against the twin before (the ratio of their ratios). The bar for
+many intervals cover 1, alone and against the twin before (the ratio of their ratios), for whole
+answers and for their first tokens. The bar for
 an exact 95% interval over 200 pairs: at most 18 verdicts, at least 182 that cover. ``--busy`` keeps
 a second process at work, in bursts of random length, while they are timed.
 """
@@ -60,16 +61,21 @@ class Twin(Greedy):
 Times = tuple[np.ndarray, np.ndarray]
 
 
-def timed(twins: int, jobs: int, role: str) -> Iterator[Times]:
-    """Yield the seconds of each twin and of its control, by job."""
+CLOCKS = {"latency_s": "the answer", "ttft_s": "the first token"}
+
+
+def timed(twins: int, jobs: int, role: str) -> Iterator[dict[str, Times]]:
+    """Yield the seconds of each twin and of its control, by job, on each of `CLOCKS`."""
     engine = LocalModels(target=str(REFERENCE / role)).build()
     params = BENCHMARKS["crm_sim"].params()
     asked = ingest("crm_sim", ["crm_sim"], jobs, Prompting(), params, seed=0)
     for number in range(twins):
         points = ((f"greedy_{number}", Twin()),)
         rows = generate(points, asked, engine, Journal(), 0, TimingParams(jobs=jobs))
-        own, control = (rows[name] for name in ("latency_s", "control_latency_s"))
-        yield own.to_numpy(float), control.to_numpy(float)
+        yield {
+            clock: (rows[clock].to_numpy(float), rows[f"control_{clock}"].to_numpy(float))
+            for clock in CLOCKS
+        }
 
 
 def told(name: str, ratios: list[Ratio]) -> str:
@@ -92,21 +98,25 @@ def main() -> None:
     parser.add_argument("--times", type=Path, help="file that gets all seconds")
     options = parser.parse_args()
     busy = subprocess.Popen([sys.executable, "-c", BUSY]) if options.busy else None
-    times: list[Times] = []
+    times: dict[str, list[Times]] = {clock: [] for clock in CLOCKS}
     try:
-        for pair in timed(options.twins, options.jobs, options.role):
-            times.append(pair)
+        for number, pairs in enumerate(timed(options.twins, options.jobs, options.role), 1):
+            for clock, pair in pairs.items():
+                times[clock].append(pair)
+                if number % 20 == 0:
+                    ratios = [speed(*t) for t in times[clock]]
+                    print(told(f"{CLOCKS[clock]}, after {number}", ratios), flush=True)
             if options.times:
-                options.times.write_text(json.dumps([[s.tolist() for s in t] for t in times]))
-            if len(times) % 20 == 0:
-                print(told(f"after {len(times)}", [speed(*t) for t in times]), flush=True)
+                seconds = {c: [[s.tolist() for s in t] for t in own] for c, own in times.items()}
+                options.times.write_text(json.dumps(seconds))
     finally:
         if busy:
             busy.kill()
             busy.wait()
-    print(told("beside its control", [speed(*pair) for pair in times]))
-    pairs = itertools.pairwise(times)
-    print(told("beside another twin", [relative_speed(a, b) for a, b in pairs]))
+    for clock, own in times.items():
+        name, pairwise = CLOCKS[clock], itertools.pairwise(own)
+        print(told(f"{name}, beside its control", [speed(*pair) for pair in own]))
+        print(told(f"{name}, beside another twin", [relative_speed(a, b) for a, b in pairwise]))
     print(f"load average {os.getloadavg()[0]:.1f}")
 
 

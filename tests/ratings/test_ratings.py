@@ -492,7 +492,7 @@ def test_the_pipeline_sums_up_what_is_there(kedro_run: KedroRun, project: Path) 
         ratings.add(rating("ann", number))
     result = kedro_run("--pipeline=human_evaluation")
     assert result.exit_code == 0, result.output
-    assert "12 comparisons by 1 raters" in result.output
+    assert "12 comparisons by 1 rater." in result.output
     strong = pd.read_parquet(folder / "human/strengths.parquet")
     assert set(strong["variant"]) == {"baseline.greedy", "cascade.agreement"}
     (run,) = mlflow.search_runs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from tests.metrics.support import make_job
@@ -16,7 +17,7 @@ from ttc_bench.reporting.decision import EVERYWHERE, LEAKING, decide, headline, 
 from ttc_bench.reporting.limits import all_limits, answer
 from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.privacy import apart
-from ttc_bench.reporting.scopes import parts_by_benchmark, verdict_rows
+from ttc_bench.reporting.scopes import parts_by_benchmark, rows_by, verdict_rows
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.verdicts import verdicts
 from ttc_bench.types import Job
@@ -132,6 +133,25 @@ def test_where_nothing_is_named_for_leaking_that_is_said() -> None:
     assert "worse on privacy tasks" in headline(told, "target", "crm_sim", summary)
     (_, part), _ = parts_by_benchmark(rows)
     assert "cascade" not in answer(verdict_rows(part), all_limits(DecideParams()))
+
+
+@pytest.mark.parametrize("private", [0.0, 1.0])
+def test_what_leaks_is_named_on_no_part_of_its_benchmark(private: float) -> None:
+    """By task and by difficulty, also where a part holds no privacy task, or few."""
+    table = both(private).reset_index(drop=True)
+    number = table.groupby("policy").cumcount()
+    table["task"] = np.where(number < 40, np.where(number % 2, "odd", "even"), "privacy")
+    table["difficulty"] = np.where(number % 2, "hard", "easy")
+    table = name_run(table, "run", "digest", PARAMS)
+    whole = verdicts(table, speeds(table, PARAMS), PARAMS)
+    for column, parts in (("task", {"odd", "even"}), ("difficulty", {"hard", "easy"})):
+        by_value = rows_by(table, column, PARAMS, whole)
+        for value in parts:
+            named = answer(by_value[value], all_limits(DecideParams()))
+            assert ("cascade" in named) == bool(private), value
+    assert {row["benchmark"] for row in rows_by(table, "task", PARAMS, whole)["privacy"]} == {
+        "crm_sim.privacy"
+    }
 
 
 def jobs_with_private_ones() -> list[Job]:

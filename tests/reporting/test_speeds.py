@@ -56,3 +56,40 @@ def test_few_pairs_have_a_speed_and_no_interval() -> None:
     assert row["n_pairs"] == 5
     assert row["verdict"] == "undecided"
     assert pd.isna(row["speed_low"])
+
+
+def test_first_tokens_have_a_ratio_to_the_controls_and_a_word_of_their_own() -> None:
+    """A vote is shown when it is whole: as fast a variant whose first token comes late."""
+    late = timed("late", 1.0, 1)
+    late = late.assign(ttft_s=late["latency_s"], control_ttft_s=late["control_latency_s"] / 4)
+    twin = timed("twin", 1.0, 2)
+    twin = twin.assign(ttft_s=twin["latency_s"] / 4, control_ttft_s=twin["control_latency_s"] / 4)
+    table = speeds_by_name(late, twin, timed("untold", 1.0, 3))
+    versus = table.xs("baseline", level="policy_b")
+    assert versus["ttft_ratio"].dropna().to_dict() == pytest.approx({"late": 4, "twin": 1}, abs=0.2)
+    assert versus["ttft_verdict"].fillna("").to_dict() == {
+        "late": "dearer", "twin": "undecided", "untold": ""
+    }  # fmt: skip
+    assert table.loc[("twin", "late"), "ttft_ratio"] == pytest.approx(0.25, abs=0.02)
+    assert table.loc[("twin", "late"), "ttft_verdict"] == "cheaper"
+    assert versus["verdict"].eq("undecided").all(), "no answer is whole sooner or later"
+
+
+def test_a_ratio_of_another_machine_counts_as_one_of_two_times() -> None:
+    """Where times are null and their ratios are not, both say the same as the times would."""
+    here = timed("x", 1.5, 1)
+    here = here.assign(ttft_s=here["latency_s"], control_ttft_s=here["control_latency_s"])
+    ratios = here["latency_s"] / here["control_latency_s"]
+    elsewhere = here.assign(
+        **dict.fromkeys(("latency_s", "control_latency_s", "ttft_s", "control_ttft_s"), np.nan),
+        speed=1 / ratios,
+        ttft_ratio=ratios,
+    )
+    near, far = speeds_by_name(here), speeds_by_name(elsewhere)
+    pd.testing.assert_frame_equal(near, far)
+
+
+def test_a_time_that_no_clock_can_tell_has_no_ratio() -> None:
+    table = timed("fast", 1.5, 1)
+    table.loc[3, "latency_s"] = 0.0
+    assert speeds_by_name(table).iloc[0]["n_pairs"] == 23

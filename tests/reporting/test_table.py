@@ -31,6 +31,7 @@ def entry(name: str, reward: float | None, **figures: Any) -> Entry:
     bounds = {"mean": reward, "mean_low": 0.1, "mean_high": 0.9, "difference": 0.1}
     more = {"difference_low": -0.1, "difference_high": 0.3}
     speed = {"speed": 1.5, "speed_low": 1.2, "speed_high": 1.8}
+    speed |= {"ttft_ratio": 1.1, "ttft_ratio_low": 0.9, "ttft_ratio_high": 1.3}
     return Entry(row, {**bounds, **more}, speed, "undecided", same_share=0.97)
 
 

@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 from tests.reporting.support import PARAMS, scores
 
+from ttc_bench.pipelines.aggregate.nodes import collect_scores
+from ttc_bench.reporting.candidates import cost_words
 from ttc_bench.reporting.decision import decide, everywhere, lines, sentences
 from ttc_bench.reporting.limits import all_limits, answer
+from ttc_bench.reporting.pairing import spec_of
 from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.row_dicts import row_dicts
 from ttc_bench.reporting.speeds import speeds
@@ -331,7 +334,97 @@ def test_better_on_one_benchmark_and_as_good_on_another_is_not_said_to_be_within
 def test_times_that_were_not_taken_side_by_side_have_no_ratio() -> None:
     rival = told(scores("cascade", "confidence", REWARDS, usd=0.01, ttft_s=0.1, energy_j=1.0))
     assert pd.isna(rival["speed"])
-    assert not [name for name in rival.index if name.startswith(("ttft", "energy"))]
+    assert pd.isna(rival["ttft_ratio"])
+
+
+def test_energy_has_no_word_for_it_is_read_for_all_answers_at_once_and_that_is_said() -> None:
+    """The same figure stands in each row: an interval of it would have no width."""
+    rival = scores("cascade", "confidence", REWARDS, energy_j=1.0)
+    table = collect_scores(scores("baseline", "greedy", REWARDS, energy_j=9.0), rival)
+    rows = verdicts(table, speeds(table, PARAMS), PARAMS)
+    assert not [name for name in rows.columns if "energy" in name]
+    assert "energy" not in " ".join(sentences(rows))
+    assert "no interval, and so no verdict" in spec_of("energy_j").definition
+
+
+def test_a_sentence_tells_first_tokens_beside_whole_answers() -> None:
+    rng = np.random.default_rng(3)
+    noise = rng.lognormal(0, 0.02, (4, 24))
+    rival = scores("cascade", "confidence", REWARDS).assign(
+        latency_s=0.5 * noise[0], control_latency_s=noise[1],
+        ttft_s=0.5 * noise[2], control_ttft_s=0.1 * noise[3],
+    )  # fmt: skip
+    row = told(rival)
+    (sentence,) = sentences(pd.DataFrame([row.to_dict() | {"policy": "cascade"}]))
+    assert (
+        "; 2.00 times [1.98, 2.03] as fast; dearer by time to first token, 4.99 times" in sentence
+    )
+    assert cost_words(row.to_dict()) == {
+        "seconds": "cheaper", "time to first token": "dearer",
+        "FLOPs": "undecided", "tokens": "undecided",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("own", "base", "word", "told_as"),
+    [
+        (0.01, 0.0, "dearer", "dearer by dollars, where the baseline pays nothing"),
+        (0.0, 0.01, "cheaper", "cheaper by dollars, 0.00 times [0.00, 0.00]"),
+        (0.0, 0.0, None, "as good"),
+    ],
+)
+def test_what_one_side_pays_and_the_other_does_not_is_told_on_each_benchmark_and_over_all(
+    own: float, base: float, word: str | None, told_as: str
+) -> None:
+    table = collect_scores(
+        *(
+            scores(*side, [1.0] * 200, usd=usd).assign(benchmark=benchmark)
+            for benchmark in ("crm_sim", "worf_sim")
+            for side, usd in ((("baseline", "greedy"), base), (("cascade", "confidence"), own))
+        )
+    )
+    rows = verdicts(table, speeds(table, PARAMS), PARAMS)
+    for line in [text for _, part in rows.groupby("benchmark") for text in sentences(part)]:
+        assert told_as in line
+    parts = [row_dicts(part) for _, part in rows.groupby("benchmark")]
+    (row,) = [row for row in everywhere(parts) if row["policy"] == "cascade"]
+    assert cost_words(row).get("dollars") == word
+    assert "inf" not in " ".join(lines(decide(rows, DecideParams()), "target"))
+
+
+def test_one_question_is_no_more_than_one() -> None:
+    table = verdicts_on(
+        *(scores(*side, [1.0], total_tokens=1.0).assign(answer="a", lossless=lossless)
+          for side, lossless in ((("baseline", "greedy"), None), (("cascade", "confidence"), True)))
+    )  # fmt: skip
+    text = " ".join(
+        [*sentences(table), *lines(decide(table, DecideParams(budget_tokens=1)), "target")]
+    )
+    assert "identical on this one, lossless by construction" in text
+    assert "best within 1 token a response" in text.lower()
+    assert "(mean 1 token)" in text
+
+
+def test_a_loss_that_is_shown_to_be_smaller_than_the_margin_is_as_good_and_said() -> None:
+    n = 2000
+    answers: list[float | None] = [1.0] * n
+    lower: list[float | None] = [0.0] * 30 + [1.0] * (n - 30)
+    table = verdicts_on(
+        scores("baseline", "greedy", answers), scores("cascade", "confidence", lower, flops=1e9)
+    )
+    (sentence,) = sentences(table)
+    assert "as good within 0.05, a loss smaller than that is shown, reward -0.015 [" in sentence
+    told_all = lines(decide(table, DecideParams()), "target")
+    assert "cascade.confidence (0.50 times" in told_all[1]
+    assert "a loss smaller than that is shown" in told_all[1]
+    tight = AggregateParams(equal_within=0.01)
+    worse = verdicts(table_of(answers, lower), speeds(table_of(answers, lower), tight), tight)
+    assert "worse" in set(worse["verdict"].dropna())
+
+
+def table_of(*rewards: list[float | None]) -> pd.DataFrame:
+    sides = (("baseline", "greedy"), ("cascade", "confidence"))
+    return collect_scores(*(scores(*s, own) for s, own in zip(sides, rewards, strict=True)))
 
 
 def test_more_questions_make_no_interval_over_all_benchmarks_wider() -> None:

@@ -197,6 +197,20 @@ def test_graded_rewards_get_the_same_treatment() -> None:
     assert np.mean([word in EQUAL for word in words[100, 0.0]]) >= 0.8
 
 
+def test_more_questions_make_no_worse_variant_of_one_that_is_as_good() -> None:
+    """A loss of 1.5% is open on few questions, and within 0.05 on all larger numbers of them."""
+    words = []
+    for n in (100, 400, 2000, 20_000):
+        base = np.ones(n)
+        own = np.where(np.arange(n) % 200 < 3, 0.0, base)
+        words.append(verdict_of(own, base))
+    assert words == ["as good" if word in EQUAL else word for word in words]
+    assert words[1:] == ["as good"] * 3
+    base = np.ones(400)
+    assert verdict_of(np.where(np.arange(400) < 60, 0.0, base), base) == "worse"
+    assert verdict_of(base, np.where(np.arange(400) < 12, 0.0, base)) == "better", "by how little"
+
+
 def test_identical_says_what_may_still_differ() -> None:
     base = np.array([1.0, 0.0] * 12)
     (versus,) = compare(base[:, None], base[:, None], None, SETTINGS, 1.0)

@@ -95,9 +95,10 @@ def _as_good(margin: float) -> str:
     from ttc_bench.statistics.decision import DIFFERING, pairs_for_margin
     from ttc_bench.statistics.power import pairs_to_exclude
 
+    identical, show = pairs_to_exclude(margin), pairs_for_margin(margin, DIFFERING)
     return (
         f"to be shown to be as good, within {margin:g} of the baseline's reward, it takes about"
-        f" {pairs_for_margin(margin, DIFFERING)} questions if {DIFFERING:.0%} of the answers"
-        f" differ; {pairs_to_exclude(margin)} identical answers show that at most {margin:.0%} of"
-        " others do"
+        f" {counted_as(show, 'question')} if {DIFFERING:.0%} of the answers differ;"
+        f" {counted_as(identical, 'identical answer')} {'shows' if identical == 1 else 'show'}"
+        f" that at most {margin:.0%} of others do"
     )

@@ -25,7 +25,11 @@ _LEDGER = [column.spec for column in COLUMNS if column.spec.unit == "s"]
     "latency",
     [
         *_LEDGER,
-        _spec("ttft_s", "Time to the first token of the final answer."),
+        _spec(
+            "ttft_s",
+            "Time to first token: until that of the final answer could be shown; all of the time of"
+            " one that is chosen, voted on or judged when it is whole.",
+        ),
         _spec("itl_mean_s", "Mean gap between successive token deliveries."),
         _spec("itl_p95_s", "95th percentile of the gaps between token deliveries."),
         _spec("itl_max_s", "Longest gap between token deliveries: the worst stall."),

@@ -55,7 +55,14 @@ _OF_PROCESS = [
 _OF_GPU = [
     _spec("gpu_share", "1", 1.0, "Mean share of time a GPU kernel ran, of any process.", "NVML"),
     _spec("gpu_memory_bytes", "bytes", None, "Largest memory in use on the GPU.", "NVML"),
-    _spec("energy_j", "J", None, "Energy the GPU used, where the driver counts it.", "NVML"),
+    _spec(
+        "energy_j",
+        "J",
+        None,
+        "Energy the GPU used for all responses of the variant at once, where the driver counts it:"
+        " without one for each response there is no interval, and so no verdict.",
+        "NVML",
+    ),
 ]
 
 

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.engines.base import Engine, key_of
-from ttc_bench.engines.completion import CallError
+from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.ledger import Ledger
 from ttc_bench.policies.base import Variant
 from ttc_bench.policies.journal import Anew, Journal
@@ -34,6 +34,7 @@ class Control:
         session: The same.
         goes_first: The same.
         apart: Makes the block in which it runs, so that what it takes is not read as the variant's.
+        completion: What it came to, once it has run; none if it failed.
     """
 
     def __init__(self, session: Session, goes_first: bool, done: Callable[[], None]) -> None:
@@ -41,6 +42,7 @@ class Control:
         self._done = done
         self.goes_first = goes_first
         self.apart: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+        self.completion: Completion | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -65,7 +67,8 @@ class Control:
         """
         try:
             with self.apart():
-                await self.session.complete(self.session.request(purpose="control"))
+                request = self.session.request(purpose="control")
+                (self.completion,) = await self.session.complete(request)
         except CallError as error:
             if error.fatal:
                 raise

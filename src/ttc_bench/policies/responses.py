@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 Status = Literal["ok", "failed"]
 
 
-NESTED = ("ledger", "resources", "control", "is_timed", "trace", "steered")
+NESTED = ("ledger", "resources", "control", "control_ttft_s", "is_timed", "trace", "steered")
 """Fields of a response whose parts are columns or rows of another table, or that decide what these
 hold."""
 
@@ -36,8 +36,8 @@ TIMES = ("ttft_s", *(column.spec.name for column in COLUMNS if column.spec.unit 
 """Columns that are measurements: null where a call was replayed, for its time is of another run,
 and where a row failed by a call that has no clock."""
 
-CONTROL = ("latency_s", "flops", "usd")
-"""Figures of a control's bill that are columns, under ``control_`` and their name."""
+CONTROL = ("latency_s", "ttft_s", "flops", "usd")
+"""Figures of a control that are columns, under ``control_`` and their name."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Response:
         resources: What the machine gave while the variant ran, by the names of `RESOURCES`.
         ledger: The bill.
         control: The bill of the baseline's decoding that was timed beside it.
+        control_ttft_s: Time until the first token of that one's answer could be shown.
         control_first: Whether that ran first.
         trace: What became of tokens, steps or rounds; empty where it is not told.
         is_timed: Whether the bill's clock holds all that the user waited for; not where a call came
@@ -106,6 +107,7 @@ class Response:
     mean_logprob: float | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
     control: Ledger = field(default_factory=Ledger)
+    control_ttft_s: float | None = None
     control_first: bool | None = None
     lossless: bool | None = None
     host: str | None = None
@@ -129,7 +131,6 @@ class Response:
         """Return the Parquet row: identity, answer, totals of the bill, and the bill itself."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NESTED}
         info, bill = dict(self.info), [call.to_json() for call in self.ledger.calls]
-        control = self.control.totals() if self.control.calls else {}
         row: dict[str, Any] = {
             **own,
             **{name: self.resources.get(name) for name in RESOURCES},
@@ -137,7 +138,7 @@ class Response:
             "samples": list(self.samples),
             "info": json.dumps(storable(info), sort_keys=True),
             **self.ledger.totals(),
-            **{f"control_{name}": control.get(name) for name in CONTROL},
+            **{f"control_{name}": value for name, value in self._of_control().items()},
             "replayed": bool(self.ledger.calls) and all(c.replayed for c in self.ledger.calls),
             "measured": self.is_measured,
             "notes": list(self.notes),
@@ -145,8 +146,6 @@ class Response:
         }
         if not (self.is_measured and self.is_timed):
             row |= {**dict.fromkeys(TIMES), "itl_s": []}
-        if self.steered:
-            row["control_latency_s"] = None
         kept = {name: storable(value) for name, value in row.items()}
         same = {n for n, value in row.items() if kept[n] is value or kept[n] == value}
         within = [name for name, value in (("bill", bill), ("info", info)) if is_changed(value)]
@@ -159,6 +158,19 @@ class Response:
                 *(self.variant, ", ".join(changed), self.job_id, REPLACEMENT),
             )
         return kept
+
+    def _of_control(self) -> dict[str, Any]:
+        """Return the figures of the control; its times only where it came to an answer, unsteered.
+
+        A control that failed is paid for, and the time of its tries is that of no answer.
+        """
+        if not self.control.calls:
+            return dict.fromkeys(CONTROL)
+        figures = {**self.control.totals(), "ttft_s": self.control_ttft_s}
+        has_answered = not all(call.is_broken for call in self.control.calls)
+        if self.steered or not has_answered:
+            figures |= dict.fromkeys(("latency_s", "ttft_s"))
+        return {name: figures[name] for name in CONTROL}
 
 
 def response_schema() -> pa.Schema:

@@ -9,6 +9,7 @@ from typing import Any
 from ttc_bench.ratings.pairs import choices_of
 from ttc_bench.ratings.store import CRITERIA
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
+from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.statistics import mean_interval
 from ttc_bench.statistics.agreement import cohen_kappas, krippendorff_alpha, share_interval
 from ttc_bench.statistics.preferences import bradley_terry
@@ -150,7 +151,8 @@ def lines(strength_rows: DataFrame, agreement_rows: DataFrame, n_raters: int) ->
         yield "No pair has been rated yet: `kedro dashboard`, page Judge, shows them."
         return
     comparisons = int(strength_rows["n"].sum()) // 2
-    yield f"{comparisons} comparisons by {n_raters} raters. Strengths in logits, 0 on average:"
+    told = f"{counted_as(comparisons, 'comparison')} by {counted_as(n_raters, 'rater')}"
+    yield f"{told}. Strengths in logits, 0 on average:"
     for row in row_dicts(strength_rows.sort_values("strength", ascending=False)):
         yield (
             f"  {row['model']} {row['variant']:28s} {row['strength']:+.2f}"

@@ -15,7 +15,7 @@ from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import answer_digest
 from ttc_bench.reporting.labels import label, natural
 from ttc_bench.reporting.row_dicts import Row, full_name
-from ttc_bench.reporting.sheet import known, number
+from ttc_bench.reporting.sheet import counted_as, known, number
 from ttc_bench.types import DataFrame, Job
 
 T = TypeVar("T")
@@ -244,7 +244,7 @@ def _look(row: Row, deepest: int) -> str:
 
 def _told_of(row: Row) -> str:
     if known(row["layer"]):
-        return f"{row['layer']} layers"
+        return counted_as(int(row["layer"]), "layer")
     score = f", {row['score']:.2f}" if known(row.get("score")) else ""
     return f"{LOOKS[row['state']][2] if row['state'] in LOOKS else row['state']}{score}"
 
@@ -253,7 +253,8 @@ def legend(trace: Sequence[Row]) -> str:
     """Return what the colours of tokens or parts mean, with how many there are of each."""
     if any(known(row["layer"]) for row in trace):
         layers = Counter(int(row["layer"]) for row in trace if known(row["layer"]))
-        counts = ", ".join(f"{n} after {layer} layers" for layer, n in sorted(layers.items()))
+        exits = sorted(layers.items())
+        counts = ", ".join(f"{n} after {counted_as(layer, 'layer')}" for layer, n in exits)
         return f"Tokens by where they left the stack, the bluer the earlier: {counts}."
     states = Counter(str(row["state"]) for row in trace)
     there = [(states[name], told, colour) for name, (_, colour, told) in LOOKS.items()

@@ -22,7 +22,8 @@ class Cost(NamedTuple):
 
     def amount(self, value: float) -> str:
         """Return an amount with its unit."""
-        return self.form.format(value * self.factor)
+        text = self.form.format(value * self.factor)
+        return "1 token" if text == "1 tokens" else text
 
     def bounded(self, value: float, low: Any, high: Any) -> str:
         """Return an amount with its interval; with none where that is not known, or no wider."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from ttc_bench.reporting.row_dicts import Row, full_name
 from ttc_bench.reporting.sheet import known
-from ttc_bench.reporting.verdicts import SPENT
-from ttc_bench.statistics.decision import Candidate
+from ttc_bench.reporting.speeds import ENDS
+from ttc_bench.reporting.verdicts import RATIOS, SPENT
+from ttc_bench.statistics.decision import Candidate, CostWord, cost_word
 from ttc_bench.statistics.speed import Ratio
 
 
@@ -32,10 +33,12 @@ def candidate(row: Row) -> Candidate:
 
 def ratio_of(row: Row, name: str) -> Ratio | None:
     """Return a ratio of a row with its interval; ``None`` where it is not known."""
-    ratio, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    if not all(map(known, (ratio, low, high))):
+    # Verdicts that another version stored may lack one.
+    figures: list[Any] = [row.get(f"{name}{end}") for end in ENDS]
+    if not all(map(known, figures)):
         return None
-    return Ratio(float(ratio), float(low), float(high), 0)
+    ratio, low, high = map(float, figures)
+    return Ratio(ratio, low, high, 0)
 
 
 def paid_cost(*baselines: Row) -> str:
@@ -50,9 +53,22 @@ def _is_paid(mean: Any) -> bool:
 
 def times(row: Row, name: str) -> str:
     """Return a ratio with its interval, e.g. ``1.50 times [1.27, 1.60]``."""
-    figures = [float(row[f"{name}{end}"]) for end in ("", "_low", "_high")]
+    figures = [float(row[f"{name}{end}"]) for end in ENDS]
+    if math.isinf(figures[0]):
+        return "where the baseline pays nothing"
     form = f"{{:.{_places(figures)}f}}"
     return "{} times [{}, {}]".format(*map(form.format, figures))
+
+
+def cost_words(row: Row) -> dict[str, CostWord]:
+    """Return what is shown of each cost against the baseline's, by its name in words.
+
+    Costs without a ratio that has an interval are not among them.
+    """
+    speed = ratio_of(row, "speed")
+    ratios = {"seconds": speed and speed.inverse()}
+    ratios |= {words: ratio_of(row, name) for name, words in RATIOS.items()}
+    return {words: cost_word(ratio) for words, ratio in ratios.items() if ratio is not None}
 
 
 def _places(ratios: Sequence[float]) -> int:

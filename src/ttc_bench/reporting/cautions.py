@@ -88,7 +88,9 @@ def _noted(all_scores: DataFrame) -> Iterator[str]:
     for fact in sorted(variants):
         where = ", ".join(sorted(set(variants[fact])))
         what = NOTED.get(fact, f"have the note {fact}")
-        yield f"{len(variants[fact])} of {len(all_scores)} responses {what} ({where})."
+        count, of = len(variants[fact]), counted_as(len(all_scores), "response")
+        those = "is one of those that " if count == 1 else ""
+        yield f"{count} of {of} {those}{what} ({where})."
 
 
 def _are_copies(pool: dict[str, Any]) -> bool:

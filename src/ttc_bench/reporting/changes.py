@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
@@ -53,8 +54,8 @@ DROPPED = (SECONDS, CORRECTED, "down", "up", "US$", "FLOPs", "tokens", "before",
 LEFT_OUT = "Columns that do not fit here are in changes.txt."
 
 REPLAYED = (
-    " Of {pairs} pairs {replayed} have a side that was replayed from the journal: where the other"
-    " side is the same stored call, an answer is compared with itself."
+    " Of {pairs} {replayed} {have} a side that was replayed from the journal: where the other side"
+    " is the same stored call, an answer is compared with itself."
 )
 
 TIMES = ("mean_before", "mean_after")
@@ -68,7 +69,8 @@ change: after minus before, with intervals that hold for all variants at once. p
 large a change where there is none, corrected for the number of variants. up, down: questions with
 a higher, a lower reward. tokens, FLOPs, US$: change of what was paid, in per cent; * where its
 interval, too, says cheaper or dearer. seconds: both means, each of the machine and day named above,
-so that they are not compared; speeds beside a control are in the reports of the runs.
+so that they are not compared; speeds beside a control, and times to first token, are in the
+reports of the runs.
 """
 
 
@@ -166,7 +168,8 @@ def headlines(changes: DataFrame) -> list[str]:
         line = f"{title(key)}: of {counted_as(len(rows), 'variant')} {text};"
         line += f" of {counted_as(pairs, 'reward')} {up} rose and {down} fell."
         if replayed := int(part["n_replayed"].sum()):
-            line += REPLAYED.format(replayed=replayed, pairs=pairs)
+            have = "has" if replayed == 1 else "have"
+            line += REPLAYED.format(pairs=counted_as(pairs, "pair"), replayed=replayed, have=have)
         decided = [row for row in rows if row["verdict"] in ("better", "worse")]
         if decided:
             most = max(decided, key=lambda row: abs(row["difference"]))
@@ -213,6 +216,8 @@ def percent(row: Row | None) -> str:
     """Return the change of a cost in per cent, with a star where its interval decides it."""
     if row is None or not known(row["ratio"]):
         return "-"
+    if math.isinf(row["ratio"]):
+        return f"from 0{'*' if row['verdict'] != 'undecided' else ' '}"
     return f"{100 * (row['ratio'] - 1):+.1f}%{'*' if row['verdict'] != 'undecided' else ' '}"
 
 

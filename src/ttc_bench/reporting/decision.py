@@ -8,20 +8,13 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from ttc_bench.reporting.candidates import candidate, change, paid_cost, ratio_of, times
+from ttc_bench.reporting.candidates import candidate, change, cost_words, paid_cost, times
 from ttc_bench.reporting.limits import UNSHOWN_REACHED, UNSHOWN_WITHIN, limits_of
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.privacy import SUFFIX, is_privacy
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
-from ttc_bench.reporting.verdicts import (
-    ENDS,
-    SPENT,
-    UNANSWERED,
-    is_unanswered,
-    ratio_word,
-    word_of,
-)
+from ttc_bench.reporting.verdicts import RATIOS, SPENT, UNANSWERED, is_lower, is_unanswered, word_of
 from ttc_bench.statistics import Interval, mean_of_independent
 from ttc_bench.statistics.decision import (
     DIFFERING,
@@ -29,7 +22,6 @@ from ttc_bench.statistics.decision import (
     Candidate,
     best,
     cheapest,
-    cost_word,
     fastest,
     pairs_for_margin,
 )
@@ -166,9 +158,9 @@ def everywhere(parts: Sequence[Sequence[Row]]) -> list[Row]:
 
 
 def _leaking(parts: Sequence[Sequence[Row]]) -> set[str]:
-    """Return the variants that are shown to be worse on privacy tasks."""
-    worse = (row for part in parts for row in part if row["verdict"] == "worse")
-    return {full_name(row) for row in worse if is_privacy(row["benchmark"])}
+    """Return the variants that are shown to be worse on privacy tasks, by however little."""
+    private = (row for part in parts for row in part if is_privacy(row["benchmark"]))
+    return {full_name(row) for row in private if row["verdict"] == "worse" or is_lower(row)}
 
 
 def _demoted(rows: Sequence[Row], leaking: set[str]) -> list[Row]:
@@ -228,8 +220,15 @@ def _merged(column: str, values: Sequence[Any]) -> float | None:
     if column.endswith(("_low", "_high")):
         return float((min if column.endswith("_low") else max)(values))
     if column.startswith("speed") or column.endswith("_ratio"):
-        return math.exp(sum(map(math.log, values)) / len(values)) if min(values) > 0 else None
+        return _geometric_mean(values)
     return float(sum(values) / len(values))
+
+
+def _geometric_mean(ratios: Sequence[float]) -> float | None:
+    """Return the mean of ratios; ``None`` where one is of nothing, and another one to nothing."""
+    if 0 in ratios:
+        return None if math.inf in ratios else 0.0
+    return math.exp(sum(map(math.log, ratios)) / len(ratios))
 
 
 def aims(baselines: Sequence[Row], params: DecideParams) -> Iterator[Aim]:
@@ -409,11 +408,10 @@ def _sentence(row: Row) -> str:
             f"; about {int(row['n_needed'])} questions would show a difference of"
             f" {row['margin']:g} at the disagreement seen"
         )
-    speed = ratio_of(row, "speed")
-    if speed and cost_word(speed.inverse()) != "undecided":
+    shown = {words: word for words, word in cost_words(row).items() if word != "undecided"}
+    if "seconds" in shown:
         line += f"; {times(row, 'speed')} as fast"
-    for name, words in SPENT.items():
-        word = ratio_word(*(row[f"{name}_ratio{end}"] for end in ENDS))
-        if word != "undecided":
-            line += f"; {word} by {words}, {times(row, f'{name}_ratio')}"
+    for name, words in RATIOS.items():
+        if words in shown:
+            line += f"; {shown[words]} by {words}, {times(row, name)}"
     return line + "."

@@ -15,7 +15,7 @@ from ttc_bench.reporting.plots import Plot, plots
 from ttc_bench.reporting.row_dicts import Row, full_name, group_key, row_dicts
 from ttc_bench.reporting.sheet import Sheet, cell, known, number, plain_sheet
 from ttc_bench.reporting.table import absent_lines, entries_of, refusal_line
-from ttc_bench.reporting.table_columns import Entry, same, speed, valid
+from ttc_bench.reporting.table_columns import Entry, same, speed, ttft, valid
 from ttc_bench.types import BASELINE, DataFrame
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def render(
                 ("Every variant against the baseline", plain_sheet(tables["verdicts"])),
                 ("Every pair of variants", comparison_sheet(tables["comparisons"])),
                 (
-                    "Speed of every pair of variants (cheaper or dearer by seconds)",
+                    "Times of every pair of variants (cheaper or dearer by seconds, by TTFT)",
                     plain_sheet(tables["speeds"]),
                 ),
                 ("Floors: what answering without looking scores", plain_sheet(tables["floors"])),
@@ -173,6 +173,7 @@ def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
     headings = ("policy.variant", "verdict", "valid", "reward", "against baseline", CORRECTED)
     more = (
         "speed",
+        "TTFT",
         "same",
         "timed",
         "p50 (s)",
@@ -187,7 +188,7 @@ def summary_sheet(summary: DataFrame, tables: Mapping[str, DataFrame]) -> Sheet:
             full_name(entry.row),
             str(entry.verdict) if known(entry.verdict) else "-",
             *_quality(entry, bounds.get(group_key(entry.row)), versus.get(group_key(entry.row))),
-            *(text(entry) or "-" for text in (speed, same)),
+            *(text(entry) or "-" for text in (speed, ttft, same)),
             cell(entry.row["n_valid"] - entry.row["latency_s_nulls"]),
             *_costs(entry.row),
             places.get(group_key(entry.row), "-"),

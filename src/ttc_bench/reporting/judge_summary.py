@@ -11,7 +11,7 @@ import click
 
 from ttc_bench.metrics.judge import SAME_TEXT, JudgeParams
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
-from ttc_bench.reporting.sheet import Sheet, number
+from ttc_bench.reporting.sheet import Sheet, counted_as, number
 from ttc_bench.statistics.totals import total
 from ttc_bench.types import GROUP, DataFrame
 
@@ -191,7 +191,7 @@ exact match agree on what is correct; kappa: beyond chance. calls, tokens, $: th
 
 
 REFUSALS = (
-    "{}: {refused:.2f} of {n_refusals} answers to privacy tasks refuse; the rule of this project"
+    "{}: {refused:.2f} of {n_refusals} to privacy tasks refuse; the rule of this project"
     " agrees on {rule_agreement:.2f}"
 )
 
@@ -205,11 +205,16 @@ def show_judgements(judge_summary: DataFrame) -> str:
         lines.append(f"\n{benchmark}, model {model}, judged by {judges}")
         lines.append(sheet.aligned(("policy.variant",)))
         nulls = {full_name(row): row["nulls"] for row in row_dicts(part)}
-        lines += [REFUSALS.format(full_name(r), **r) for r in row_dicts(part) if r["n_refusals"]]
+        lines += [_refusals(row) for row in row_dicts(part) if row["n_refusals"]]
         lines += [f"not judged, {name}: {why}" for name, why in nulls.items() if why]
     text = "\n".join([*lines, "", NOTE])
     click.echo(text)
     return text
+
+
+def _refusals(row: Row) -> str:
+    answers = counted_as(int(row["n_refusals"]), "answer")
+    return REFUSALS.format(full_name(row), **{**row, "n_refusals": answers})
 
 
 HEADINGS = ("policy.variant", "graded", "rubric", "compared", "win", "same", "first", "agree",

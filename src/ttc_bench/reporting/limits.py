@@ -11,7 +11,8 @@ from ttc_bench.reporting.candidates import candidate, change, paid_cost, times
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.row_dicts import Row, full_name
 from ttc_bench.reporting.sheet import counted_as, known
-from ttc_bench.reporting.verdicts import ENDS, SPENT, is_unanswered, word_of
+from ttc_bench.reporting.speeds import ENDS
+from ttc_bench.reporting.verdicts import SPENT, is_unanswered, word_of
 from ttc_bench.statistics.decision import (
     Candidate,
     best,

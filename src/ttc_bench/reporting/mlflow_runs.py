@@ -23,6 +23,7 @@ from typing import Any
 
 from ttc_bench.commit import commit
 from ttc_bench.params import flat
+from ttc_bench.reporting.candidates import cost_words
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import csv_text, known
 from ttc_bench.reporting.tracker import name_in_mlflow
@@ -38,6 +39,7 @@ COMMIT = "git_commit"
 
 KEY_FIGURES = {
     "speed": ("speed", 1.0),
+    "ttft_ratio": ("ttft_ratio", 1.0),
     "latency_s_mean": ("latency_s", 1.0),
     "total_tokens_mean": ("tokens", 1.0),
     "flops_mean": ("gflop", 1e-9),
@@ -243,8 +245,8 @@ def _log(
     import mlflow
 
     scores = figures.of(group)
-    verdicts = [row["verdict"] for row in row_dicts(_where(figures.verdicts, group))]
-    words = {"verdict": verdicts[0]} if verdicts and known(verdicts[0]) else {}
+    verdicts = [row for row in row_dicts(_where(figures.verdicts, group)) if known(row["verdict"])]
+    words = _words(verdicts[0]) if verdicts else {}
     engine = str(scores["engine"].iloc[0])
     tags = {KEY: key, **group, **words, "engine": engine, COMMIT: commit()}
     metrics = _metrics(row, figures, group)
@@ -259,6 +261,12 @@ def _log(
         lines = (f"{name},{value!r}\n" for name, value in sorted(metrics.items()))
         (Path(folder) / FIGURES).write_text("".join(["figure,value\n", *lines]), encoding="utf-8")
         mlflow.log_artifacts(folder)
+
+
+def _words(verdict: Row) -> dict[str, str]:
+    """Return what is said of a variant's answers and of each of its costs, as tags."""
+    costs = {f"verdict/{words}": word for words, word in cost_words(verdict).items()}
+    return {"verdict": verdict["verdict"], **costs}
 
 
 def _log_batch(

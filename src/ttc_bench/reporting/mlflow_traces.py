@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ttc_bench.reporting.mlflow_runs import PARENT
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
-from ttc_bench.reporting.sheet import known
+from ttc_bench.reporting.sheet import counted_as, known
 from ttc_bench.types import BASELINE, GROUP, DataFrame, Job
 
 MOST_TRACES = 6
@@ -211,7 +211,7 @@ def _requests(response: Row) -> list[tuple[str, float, dict[str, Any]]]:
     first, rest = spans[:MOST_SPANS], spans[MOST_SPANS:]
     if rest:
         length = sum(seconds for _, seconds, _ in rest)
-        first.append((f"{len(rest)} more requests", length, {}))
+        first.append((counted_as(len(rest), "more request"), length, {}))
     return first
 
 

@@ -11,13 +11,14 @@ from ttc_bench.reporting.pairing import RUN_PAIR, Name, jobs_of, values_by_varia
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import apart
 from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun, asked_in
-from ttc_bench.reporting.verdicts import ENDS, SPENT, ratio_word, verdicts_of
+from ttc_bench.reporting.speeds import ENDS
+from ttc_bench.reporting.verdicts import SPENT, ratio_word, verdicts_of
 from ttc_bench.types import BASELINE, DataFrame
 
-TIME = "latency_s"
-"""Of it only the means are told: two runs were not timed beside each other."""
+TIMES = ("latency_s", "ttft_s")
+"""Of them only the means are told: two runs were not timed beside each other."""
 
-METRICS = ("reward", *SPENT, TIME)
+METRICS = ("reward", *SPENT, *TIMES)
 """What is compared: quality first, then every cost."""
 
 KEY = (*RUN_PAIR, "policy", "variant")
@@ -179,7 +180,7 @@ def _said(metric: str, row: Mapping[str, Any], means: Mapping[str, Any]) -> dict
     """Return what is known of a change of a metric; of a time, that nothing is."""
     if metric == "reward":
         return {name: row[name] for name in CHANGES if name in row}
-    if metric == TIME:
+    if metric in TIMES:
         return {"verdict": "not comparable", "n_up": None, "n_down": None}
     ratio = {f"ratio{end}": row[f"{metric}_ratio{end}"] for end in ENDS}
     known = means["n_pairs"] > 0

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params, unknown
+from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.types import DataFrame
 
 logger = logging.getLogger(__name__)
@@ -230,7 +231,9 @@ def run_line(models: Sequence[KeptRun]) -> str:
 
 def limit_words(limit: Any) -> str:
     """Return in words how many questions of each benchmark a run asks."""
-    return "all questions" if limit is None else f"at most {limit} questions a benchmark"
+    return (
+        "all questions" if limit is None else f"at most {counted_as(limit, 'question')} a benchmark"
+    )
 
 
 def _checked(kept: KeptRun) -> KeptRun:

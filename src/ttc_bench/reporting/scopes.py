@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ttc_bench.reporting.decision import everywhere
 from ttc_bench.reporting.params import AggregateParams
-from ttc_bench.reporting.privacy import SUFFIX
+from ttc_bench.reporting.privacy import SUFFIX, is_privacy
 from ttc_bench.reporting.row_dicts import Row, row_dicts
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.verdicts import verdicts
@@ -19,7 +19,8 @@ from ttc_bench.types import GROUP, DataFrame
 
 COLUMNS = (
     *("run_id", "config", "job_id", "task", "difficulty", "status", "answer", "lossless", "reward"),
-    *("latency_s", "control_latency_s", "speed", "total_tokens", "flops", "usd", *GROUP),
+    *("latency_s", "control_latency_s", "speed", "ttft_s", "control_ttft_s", "ttft_ratio"),
+    *("total_tokens", "flops", "usd", *GROUP),
 )
 """Columns of the scores that a decision rests on."""
 
@@ -70,18 +71,34 @@ def parts_by_benchmark(verdicts: DataFrame) -> Iterator[tuple[str, DataFrame]]:
         yield str(name), verdicts[verdicts["benchmark"].isin([name, f"{name}{SUFFIX}"])]
 
 
-def rows_by(scores: DataFrame, column: str, params: AggregateParams) -> dict[str, Sequence[Row]]:
+def rows_by(
+    scores: DataFrame, column: str, params: AggregateParams, whole: DataFrame
+) -> dict[str, Sequence[Row]]:
     """Return the verdicts for each value of a column of the scores, such as each task.
+
+    What leaks does so whichever part is looked at: it is told by all privacy tasks at once.
 
     Args:
         scores: Scores of one model.
         column: ``benchmark``, ``task`` or ``difficulty``.
         params: How sure to be.
+        whole: Verdicts on whole benchmarks, those on privacy tasks among them.
     """
     return {
-        str(value): verdict_rows(verdicts_on(part, params))
+        str(value): verdict_rows(_beside_privacy(verdicts_on(part, params), whole))
         for value, part in scores.groupby(column, sort=True)
     }
+
+
+def _beside_privacy(part: DataFrame, whole: DataFrame) -> DataFrame:
+    """Return verdicts on a part with those on all privacy tasks of its benchmarks."""
+    import pandas as pd
+
+    open_ = part[~part["benchmark"].map(is_privacy).astype(bool)]
+    if open_.empty:
+        return part
+    private = {f"{name}{SUFFIX}" for name in open_["benchmark"]}
+    return pd.concat([open_, whole[whole["benchmark"].isin(private)]], ignore_index=True)
 
 
 def reward_intervals(verdicts: DataFrame) -> DataFrame:

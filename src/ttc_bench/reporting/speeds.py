@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
@@ -14,15 +15,25 @@ from ttc_bench.statistics.decision import cost_word
 from ttc_bench.statistics.speed import Ratio, relative_speed, speed
 from ttc_bench.types import BASELINE, DataFrame
 
+ENDS = ("", "_low", "_high")
+
 COLUMNS = {
     **dict.fromkeys(("model", "benchmark", *SIDES), "string"),
     "n_pairs": "Int64",
-    **dict.fromkeys(("speed", "speed_low", "speed_high"), "Float64"),
+    **{f"speed{end}": "Float64" for end in ENDS},
     "verdict": "string",
+    "ttft_n_pairs": "Int64",
+    **{f"ttft_ratio{end}": "Float64" for end in ENDS},
+    "ttft_verdict": "string",
 }
-"""``speed`` is how many times as fast a is as b, with its interval. ``verdict`` is that of every
-cost (`ttc_bench.statistics.decision.cost_word`), here of seconds: a is ``cheaper`` or ``dearer``
-where the interval excludes 1, else ``undecided``."""
+"""``speed`` is how many times as fast a is as b, with its interval; ``ttft_ratio`` is a's time to
+first token over b's. Each verdict is that of every cost
+(`ttc_bench.statistics.decision.cost_word`), here of seconds: a is ``cheaper`` or ``dearer`` where
+the interval excludes 1, else ``undecided``."""
+
+TIMED = {"speed": ("latency_s", 1), "ttft_ratio": ("ttft_s", -1)}
+"""The time that each ratio of the scores is of, and the power of the ratio that is a speed: how
+many times as fast the variant is as its control."""
 
 Times = dict[Name, tuple[Any, Any]]
 """Seconds of each variant and of its own control, by job; NaN where they were not measured."""
@@ -33,54 +44,70 @@ def speeds(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
 
     Against the baseline each variant has a control beside its own jobs; two variants are compared
     by the ratio of their ratios, for they ran at different times. Each is a family whose intervals
-    hold at once. Columns: `COLUMNS`.
+    hold at once, for whole answers and for first tokens apart. Columns: `COLUMNS`.
     """
     import pandas as pd
 
     rows = [
         {"model": model, "benchmark": benchmark, **row}
         for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True)
-        for row in _speeds(_times(part, params), params.confidence)
+        for row in _rows(part, params)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def _times(part: DataFrame, params: AggregateParams) -> Times:
-    """Return the times of the variants that have any beside a control."""
+def _rows(part: DataFrame, params: AggregateParams) -> Iterator[dict[str, Any]]:
+    """Yield a row per variant against the baseline, then one per pair of variants."""
+    whole, firsts = (_speeds(_times(part, params, ratio), params.confidence) for ratio in TIMED)
+    for sides, ratio in whole.items():
+        first = firsts.get(sides, Ratio(math.nan, math.nan, math.nan, 0)).inverse()
+        yield {
+            **dict(zip(SIDES, (*sides[0], *sides[1]), strict=True)),
+            **_figures("speed", ratio),
+            "n_pairs": ratio.n_pairs,
+            "verdict": cost_word(ratio.inverse()),
+            **_figures("ttft_ratio", first),
+            "ttft_n_pairs": first.n_pairs,
+            "ttft_verdict": cost_word(first) if first.n_pairs else None,
+        }
+
+
+def _figures(name: str, ratio: Ratio) -> dict[str, float]:
+    ends = (ratio.ratio, ratio.low, ratio.high)
+    return {f"{name}{end}": value for end, value in zip(ENDS, ends, strict=True)}
+
+
+def _times(part: DataFrame, params: AggregateParams, ratio: str) -> Times:
+    """Return the times behind a ratio, of the variants that have any beside a control."""
     import numpy as np
 
-    if "control_latency_s" not in part:
+    metric, power = TIMED[ratio]
+    if f"control_{metric}" not in part:
         return {}
     jobs = jobs_of(part, params.min_clusters)
-    names = ("latency_s", "control_latency_s")
-    own, control = (values_by_variant(part, name, jobs) for name in names)
-    if "speed" in part:
+    own, control = (values_by_variant(part, n, jobs) for n in (metric, f"control_{metric}"))
+    if ratio in part:
         # The times of another machine are not told, and the ratio of two of them is: that counts.
-        for name, ratios in values_by_variant(part, "speed", jobs).items():
-            is_ratio = np.isnan(own[name] + control[name])
-            own[name] = np.where(is_ratio, 1.0, own[name])
-            control[name] = np.where(is_ratio, ratios, control[name])
-    measured = {name: ~np.isnan(own[name] + control[name]) for name in sorted(own)}
-    return {name: (own[name], control[name]) for name, both in measured.items() if both.any()}
+        for name, ratios in values_by_variant(part, ratio, jobs).items():
+            is_ratio = np.isnan(own[name] + control[name]) & (ratios > 0)
+            own[name][is_ratio], control[name][is_ratio] = 1.0, ratios[is_ratio] ** power
+    # What took no time that a clock can tell has no ratio.
+    measured = {name: (own[name] > 0) & (control[name] > 0) for name in sorted(own)}
+    return {
+        name: (np.where(both, own[name], np.nan), np.where(both, control[name], np.nan))
+        for name, both in measured.items()
+        if both.any()
+    }
 
 
-def _speeds(times: Times, confidence: float) -> Iterator[dict[str, Any]]:
+def _speeds(times: Times, confidence: float) -> dict[tuple[Name, Name], Ratio]:
+    """Return the speed of each variant against the baseline, and of the second of each pair."""
     pairs = list(combinations(times, 2))
     alone, among = (1 - (1 - confidence) / max(1, len(family)) for family in (times, pairs))
-    for name, (own, control) in times.items():
-        yield _row((name, BASELINE), speed(own, control, alone))
-    for first, second in pairs:
-        yield _row((second, first), relative_speed(times[second], times[first], among))
-
-
-def _row(sides: Sequence[Name], ratio: Ratio) -> dict[str, Any]:
-    return {
-        **dict(zip(SIDES, (*sides[0], *sides[1]), strict=True)),
-        "n_pairs": ratio.n_pairs,
-        "speed": ratio.ratio,
-        "speed_low": ratio.low,
-        "speed_high": ratio.high,
-        "verdict": cost_word(ratio.inverse()),
+    versus = {(name, BASELINE): speed(own, other, alone) for name, (own, other) in times.items()}
+    return versus | {
+        (second, first): relative_speed(times[second], times[first], among)
+        for first, second in pairs
     }
 
 

@@ -16,6 +16,7 @@ from ttc_bench.types import DataFrame
 
 GLOSSES = {
     "speed": "speed is against plain decoding of the same questions, timed beside it",
+    "TTFT": "TTFT is the time to the first token over plain decoding's",
     "same": "same is the share of answers that are the baseline's",
 }
 """What columns mean, by heading; those that are not shown need no word."""
@@ -100,11 +101,10 @@ def _lines(sentences: Iterable[str], width: int | None) -> str:
 def notes(entries: Sequence[Entry], columns: Sequence[Column], left_out: int) -> Iterator[str]:
     """Yield how to read the table; what is not in it needs no word."""
     headings = {column.heading for column in columns}
-    of = {"vs base": "differences", "speed": "speeds"}
+    of = {"vs base": "differences", "TTFT": "TTFT", "speed": "speeds"}
     bounded = [plural for heading, plural in of.items() if heading in headings]
-    told = (
-        [f"Intervals of {' and '.join(bounded)} hold for all variants at once"] if bounded else []
-    )
+    listed = ", ".join(bounded[:-1]) + (" and " if bounded[1:] else "") + "".join(bounded[-1:])
+    told = [f"Intervals of {listed} hold for all variants at once"] if bounded else []
     told += [gloss for heading, gloss in GLOSSES.items() if heading in headings]
     if told:
         yield f"{'; '.join(told)}."

@@ -18,7 +18,8 @@ class Entry(NamedTuple):
     Attributes:
         row: Its row of the summary.
         reward: Its mean reward and the difference to the baseline, with intervals.
-        speed: How many times as fast as plain decoding it is, with its interval.
+        speed: How many times as fast as plain decoding it is, and its share of that one's time to
+            first token, with their intervals.
         verdict: Its verdict against the baseline; null for the baseline.
         same_share: Share of its answers that are the baseline's; null for the baseline.
     """
@@ -98,13 +99,23 @@ def _mean(name: str, form: str, factor: float = 1.0) -> Callable[[Entry], str]:
 
 
 _speed = _of_rivals(lambda e: number(e.speed.get("speed"), "{:.2f}x"))
+_ttft = _of_rivals(lambda e: number(e.speed.get("ttft_ratio"), "{:.2f}x"))
+_ttft_ends = _of_rivals(lambda e: _bounds(e.speed, "ttft_ratio", "[{:.2f}, {:.2f}]"))
 _speed_ends = _of_rivals(lambda e: _bounds(e.speed, "speed", "[{:.2f}, {:.2f}]"))
 same = _of_rivals(lambda e: number(e.same_share, "{:.0%}"))
 
 
 def speed(entry: Entry) -> str:
     """Return the speed beside plain decoding with its interval; nothing for the baseline."""
-    ratio, ends = _speed(entry), _speed_ends(entry)
+    return _with_ends(_speed(entry), _speed_ends(entry))
+
+
+def ttft(entry: Entry) -> str:
+    """Return the share of plain decoding's time to first token; nothing for the baseline."""
+    return _with_ends(_ttft(entry), _ttft_ends(entry))
+
+
+def _with_ends(ratio: str, ends: str) -> str:
     return ratio if ends in ("", "-") else f"{ratio} {ends}"
 
 
@@ -120,6 +131,8 @@ COLUMNS = (
     Column("speed", 4, _speed),
     Column("[95%]", 11, _speed_ends),
     Column("same", 8, same),
+    Column("TTFT", 14, _ttft),
+    Column("[95%]", 15, _ttft_ends),
     Column("tokens", 9, _mean("total_tokens_mean", "{:.0f}")),
     Column("GFLOP", 6, _mean("flops_mean", "{:.2f}", 1e-9)),
     Column("US$", 5, _mean("usd_mean", "{:.2g}")),

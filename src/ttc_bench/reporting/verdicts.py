@@ -20,7 +20,7 @@ from ttc_bench.reporting.pairing import (
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row
 from ttc_bench.reporting.sheet import known
-from ttc_bench.reporting.speeds import speeds_of
+from ttc_bench.reporting.speeds import ENDS, TIMED, speeds_of
 from ttc_bench.statistics import Comparison, compare, mean_intervals, pairs_needed
 from ttc_bench.statistics.decision import (
     CostWord,
@@ -34,9 +34,15 @@ from ttc_bench.types import BASELINE, GROUP, DataFrame
 
 SPENT = {"usd": "dollars", "flops": "FLOPs", "total_tokens": "tokens"}
 """Costs of a response by their metric, in words. Times are not among them: a ratio of times needs a
-control beside it, see `speeds`; energy is read for a whole variant at once, and has no interval."""
+control beside it, see `speeds`; energy is read for a whole variant at once, and has no interval:
+its ratio would be no verdict."""
 
-ENDS = ("", "_low", "_high")
+RATIOS = {
+    "ttft_ratio": "time to first token",
+    **{f"{n}_ratio": words for n, words in SPENT.items()},
+}
+"""Ratios of a variant's costs to the baseline's, and the cost in words; that of seconds is the
+inverse of ``speed``."""
 
 COLUMNS = {
     **dict.fromkeys(GROUP, "string"),
@@ -51,8 +57,7 @@ COLUMNS = {
     "lossless": "boolean",
     "margin": "Float64",
     "n_needed": "Int64",
-    **{f"speed{end}": "Float64" for end in ENDS},
-    **{f"{name}_ratio{end}": "Float64" for name in SPENT for end in ENDS},
+    **{f"{name}{end}": "Float64" for name in ("speed", *RATIOS) for end in ENDS},
     **{f"{name}_mean{end}": "Float64" for name in ("latency_s", *SPENT) for end in ENDS},
     **{f"reward_{part}": "Float64" for part in ("mean", "low", "high")},
     "n_questions": "Int64",
@@ -83,7 +88,8 @@ def verdicts(all_scores: DataFrame, speeds: DataFrame, params: AggregateParams) 
     for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True):
         for name, row in _of_benchmark(part, params):
             key = (model, benchmark, *name)
-            timed = {f"speed{end}": ratios.get(key, {}).get(f"speed{end}") for end in ENDS}
+            own = ratios.get(key, {})
+            timed = {f"{n}{end}": own.get(f"{n}{end}") for n in TIMED for end in ENDS}
             rows.append({**dict(zip(GROUP, key, strict=True)), **row, **timed})
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
@@ -277,17 +283,25 @@ def ratio_word(ratio: Any, low: Any, high: Any) -> CostWord:
 
 def word_of(row: Row) -> str:
     """Return the verdict of a row in words, with what it rests on."""
-    if row["verdict"] == "identical" and row.get("lossless"):
-        return f"identical on these {row['n_pairs']}, lossless by construction"
     if row["verdict"] == "identical":
-        return (
-            f"identical on these {row['n_pairs']}; up to {row['differ_high']:.0%} of others may"
-            " differ"
-        )
+        these = "this one" if row["n_pairs"] == 1 else f"these {row['n_pairs']}"
+        if row.get("lossless"):
+            return f"identical on {these}, lossless by construction"
+        return f"identical on {these}; up to {row['differ_high']:.0%} of others may differ"
     if row["verdict"] == "as good":
         within = f" within {row['margin']:g}" if known(row["margin"]) else " or better"
-        return f"as good{within}"
+        return f"as good{within}{LOSING if is_lower(row) else ''}"
     return f"{row['verdict']}, as {UNANSWERED}" if is_unanswered(row) else str(row["verdict"])
+
+
+LOSING = ", a loss smaller than that is shown"
+"""What is said of a variant that is as good within the margin, and still lower."""
+
+
+def is_lower(row: Row) -> bool:
+    """Return whether a mean reward is shown to be below the baseline's, by however little."""
+    high: Any = row.get("difference_high")
+    return known(high) and bool(high < 0)
 
 
 UNANSWERED = "neither side answered anything"

@@ -174,9 +174,11 @@ def quality(
 ) -> Quality:
     """Return the verdict on rewards, from the strongest statement that holds.
 
-    Identical where every answer is; better or worse where the interval that holds at once for all
-    variants excludes 0; as good where the variant's own interval lies within the margin
-    (``equal_within``): Tango's for rewards of 0 and 1, else that of the mean difference.
+    Identical where every answer is; better where the interval that holds at once for all variants
+    lies above 0; as good where the variant's own interval, Tango's for rewards of 0 and 1 and else
+    that of the mean difference, lies within the margin (``equal_within``); worse where the first
+    interval lies below 0. A loss that is shown, and shown to be smaller than what matters, is as
+    good: the margin says so, and more questions must not make a worse variant of it.
 
     Args:
         own: Rewards of the variant in [0, 1], of shape (jobs,); NaN is missing.
@@ -197,11 +199,12 @@ def quality(
         return Quality("identical", high, alone)
     if versus.low is None or versus.high is None:
         return Quality("undecided", 1.0, alone)
-    if versus.low > 0 or versus.high < 0:
-        return Quality("better" if versus.low > 0 else "worse", 0.0, alone)
+    if versus.low > 0:
+        return Quality("better", 0.0, alone)
     margin = settings.equal_within
-    within = -margin <= alone[0] and alone[1] <= margin
-    return Quality("as good" if within else "undecided", 0.0, alone)
+    if -margin <= alone[0] and alone[1] <= margin:
+        return Quality("as good", 0.0, alone)
+    return Quality("worse" if versus.high < 0 else "undecided", 0.0, alone)
 
 
 def interval_alone(

@@ -30,21 +30,38 @@ def ratio_of_totals(
 
     Args:
         own: Costs of the first side, of shape (jobs,).
-        base: Costs of the second side, positive in sum.
+        base: Costs of the second side.
         clusters: The cluster of each job; ``None`` makes each its own.
         confidence: Level of the interval.
 
     Returns:
         The ratio; without an interval where there are too few jobs, or costs so skewed that what
-        the second side pays may be nothing; none where a cost is infinite.
+        the second side pays may be nothing; infinite where it does pay nothing and the first side
+        something; none where neither pays, or a cost is infinite.
     """
-    if not len(own) or not base.sum() > 0 or not math.isfinite(own.sum() + base.sum()):
+    if not len(own) or not math.isfinite(own.sum() + base.sum()):
         return Ratio(math.nan, math.nan, math.nan, 0)
+    if not base.sum() > 0:
+        return _to_nothing(own, base, clusters, confidence)
     ratio = float(own.sum() / base.sum())
     ends = _ends(Contrasts(own, base, clusters), ratio, confidence)
     # The tangent is no exact inverse: sides that pay the same on every job have the ratio itself.
     low, high = (ratio if math.isclose(end, ratio) else end for end in ends)
     return Ratio(ratio, low, high, len(own))
+
+
+def _to_nothing(own: Floats, base: Floats, clusters: Integers | None, confidence: float) -> Ratio:
+    """Return the ratio to a side that pays nothing: infinite, if the first side pays at all.
+
+    Every other ratio is excluded where the interval of the first side's mean excludes 0.
+    """
+    if not own.sum() > 0:
+        return Ratio(math.nan, math.nan, math.nan, 0)
+    import numpy as np
+
+    pays = Contrasts(own, base, clusters).of(np.zeros(1)).intervals(confidence).low[0] > 0
+    end = math.inf if pays else math.nan
+    return Ratio(math.inf, end, end, len(own))
 
 
 def _ends(contrasts: Contrasts, ratio: float, confidence: float) -> tuple[float, float]:

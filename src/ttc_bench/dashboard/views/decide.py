@@ -145,7 +145,8 @@ def _frontier(store: Store, part: Scope, table: DataFrame) -> None:
 def _rows_by(
     store: Store, _: Place, part: Scope, column: str, params: AggregateParams
 ) -> dict[str, Sequence[Row]]:
-    return rows_by(parts.scores(store, part), column, params)
+    whole = _with_privacy(store, part, parts.verdicts(store, part, params), params)
+    return rows_by(parts.scores(store, part), column, params, whole)
 
 
 def _elsewhere(

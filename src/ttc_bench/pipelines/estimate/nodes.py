@@ -107,7 +107,8 @@ def total_line(table: DataFrame) -> str:
     tokens = table[["prompt_tokens", "completion_tokens"]].sum()
     return (
         f"{table['paid_calls'].sum()} of {counted_as(int(table['calls'].sum()), 'call')} to pay,"
-        f" {tokens['prompt_tokens']} tokens of prompts, {tokens['completion_tokens']} of answers,"
+        f" {counted_as(int(tokens['prompt_tokens']), 'token')} of prompts,"
+        f" {tokens['completion_tokens']} of answers,"
         f" {dollars}. No call was made."
     )
 
@@ -127,7 +128,8 @@ async def _dry_run(name: str, variant: Variant, sessions: Sequence[Session]) -> 
             raise outcome
         cut_short += isinstance(outcome, Exception)
     if cut_short:
-        logger.warning("%s: %d jobs broke off, their estimate is too low", name, cut_short)
+        jobs = counted_as(cut_short, "job")
+        logger.warning("%s: %s broke off, the estimate is too low", name, jobs)
 
 
 def _bill(policy: str, label: str, sessions: Sequence[Session]) -> list[dict[str, Any]]:

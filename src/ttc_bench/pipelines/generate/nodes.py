@@ -39,6 +39,7 @@ from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import Response, to_frame, to_traces
 from ttc_bench.policies.steering import Passage
+from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.thinking import Thought, split_thinking
 from ttc_bench.types import DataFrame, Job
 from ttc_bench.workers.pool import Pool, Work
@@ -384,13 +385,14 @@ def respond(
     }
     if (control := session.control) is not None:
         identity |= {"control": control.ledger, "control_first": control.goes_first}
+        if control.completion is not None:
+            plain = Outcome(control.completion.text, control.completion)
+            identity["control_ttft_s"] = _ttft_s(control.session, plain)
     if isinstance(outcome, Exception):
         return Response(**identity, status="failed", text=None, **_failure(job, outcome))
     thought, source = split_thinking(outcome.text), outcome.source
-    # The clock of a text that mixes both does not tell where its answer begins, unless it says so.
-    is_mixed = thought.reasoning is not None and not (source and source.timing.reasoning_s)
     is_counted = thought.reasoning is None or bool(source and source.usage.reasoning_tokens)
-    ttft_s = _ttft_s(session, outcome) if thought.answer.strip() and not is_mixed else None
+    ttft_s = _ttft_s(session, outcome)
     is_seen_growing = ttft_s is not None and ttft_s < session.elapsed_s
     return Response(
         **identity,
@@ -431,12 +433,17 @@ def _failure(job: Job, error: Exception) -> dict[str, Any]:
 
 
 def _ttft_s(session: Session, outcome: Outcome) -> float | None:
-    """Return when the user could see the first token of the answer.
+    """Return when the user could see the first token of the answer; ``None`` if there is none.
 
     An answer that streams from the last request starts after all requests before it; one that is
     chosen among samples, or judged before it is shown, starts when all of that is done; one that
-    grows over several calls says when.
+    grows over several calls says when. The clock of a text that holds its reasoning, too, does not
+    tell where its answer begins, unless it says so.
     """
+    thought, source = split_thinking(outcome.text), outcome.source
+    is_mixed = thought.reasoning is not None and not (source and source.timing.reasoning_s)
+    if is_mixed or not thought.answer.strip():
+        return None
     if outcome.first_shown_s is not None:
         return outcome.first_shown_s
     calls = [call for call in session.ledger.calls if not call.is_broken]
@@ -458,7 +465,8 @@ def report(name: str, responses: Iterable[Response]) -> None:
     failed = [row for row in rows if row.status == "failed"]
     if failed:
         reasons = sorted({f"{row.error_type}: {row.error_message}" for row in failed})
-        logger.warning("%s: %d of %d jobs failed (%s)", name, len(failed), len(rows), reasons[0])
+        of = counted_as(len(rows), "job")
+        logger.warning("%s: %d of %s failed (%s)", name, len(failed), of, reasons[0])
     calls = [call for row in rows for call in row.ledger.calls if not call.is_broken]
     replayed = sum(call.replayed for call in calls)
     if replayed:

@@ -56,7 +56,7 @@ def _shown(job: Job, others: Sequence[Job], engine: Engine) -> Iterator[str]:
     if prompt is None:
         prompt = "\n".join(f"[{m.role}]\n{m.content}" for m in job.messages)
     yield as_plain(prompt)
-    yield f"--- at most {job.max_tokens} tokens; what is read in sample answers: ---"
+    yield f"--- at most {counted_as(job.max_tokens, 'token')}; what is read in sample answers: ---"
     for text in sample_answers(job, others):
         vote, reward = benchmark.parse(text, job), benchmark.score(text, job)["reward"]
         said = "no vote: no answer is read" if vote is None else f"vote {as_plain(repr(vote))}"

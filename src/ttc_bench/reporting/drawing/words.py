@@ -15,8 +15,8 @@ def finding(figure: Figure) -> str:
     """Return what can be read off a figure, panel by panel; of views, the first one."""
     panels = [panel for panel in figure.panels if panel.choice == 0]
     told = [_panel(panel) for panel in panels[:MOST_PANELS]] or [figure.empty]
-    if more := len(panels) - MOST_PANELS:
-        told += [f"{more} more panels are not told here."] if more > 0 else []
+    if (more := len(panels) - MOST_PANELS) > 0:
+        told.append(f"{more} more {'panel is' if more == 1 else 'panels are'} not told here.")
     return " ".join(told)
 
 

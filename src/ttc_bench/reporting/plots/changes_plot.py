@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from ttc_bench.reporting.plots import Plot
 from ttc_bench.reporting.plots.facets import interval, variant_axis, variants_of
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
 from ttc_bench.reporting.sheet import counted_as, known
-from ttc_bench.reporting.verdicts import ENDS
+from ttc_bench.reporting.speeds import ENDS
 from ttc_bench.statistics.decision import EQUAL
 from ttc_bench.types import DataFrame
 
@@ -46,11 +47,9 @@ def describe(changes: DataFrame) -> Figure:
 
 def _dots(changes: DataFrame, change: Change) -> Iterator[Dot]:
     """Yield the change of each variant in the unit of the axis, where it is known."""
-    import pandas as pd
-
     column = "ratio" if change.relative else "difference"
     for row in row_dicts(changes[changes["metric"] == change.metric]):
-        if pd.isna(row[column]):
+        if not math.isfinite(row[column] if known(row[column]) else math.nan):
             continue
         values = (row[f"{column}{end}"] for end in ENDS)
         value, low, high = (100 * (v - 1) if change.relative and known(v) else v for v in values)
