@@ -114,7 +114,8 @@ def test_kedro_run_stops_before_the_first_call(kedro_run: KedroRun, project: Pat
 
 def test_kedro_run_runs_what_it_can(kedro_run: KedroRun, project: Path) -> None:
     arguments = "limit=1,benchmarks=[crm_sim],model.draft=null"
-    result = kedro_run("--pipeline=speculative", f"--params={arguments}")
+    stages = "--tags=ingest_benchmarks,generate"
+    result = kedro_run("--pipeline=speculative", stages, f"--params={arguments}")
     assert result.exit_code == 0, result.output
     responses = project / "data" / "07_model_output" / "responses"
     assert len(pd.read_parquet(responses / "speculative.prompt_lookup.parquet")) == 1

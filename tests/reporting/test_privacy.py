@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.metrics.support import make_job
-from tests.reporting.support import PARAMS, Marts, marts_of, scores, shown
+from tests.reporting.support import PARAMS, Marts, marts_of, marts_of_each, scores, shown
 
 from ttc_bench.benchmarks.scoring.refusal import MEASURED
 from ttc_bench.hooks.sample_size import sample_lines
@@ -42,9 +42,18 @@ def both(private: float = 0.0) -> pd.DataFrame:
     )
 
 
+PLAIN = scores("baseline", "greedy", [1.0, 0.0])
+
+
 @pytest.fixture(scope="module")
-def marts() -> Marts:
-    return marts_of(both())
+def built() -> dict[str, Marts]:
+    """With privacy tasks, whose model is the target, and without any."""
+    return marts_of_each({"target": both(), "plain": PLAIN.assign(model="plain")})
+
+
+@pytest.fixture(scope="module")
+def marts(built: dict[str, Marts]) -> Marts:
+    return built["target"]
 
 
 def test_the_reward_of_a_benchmark_is_without_its_privacy_tasks(marts: Marts) -> None:
@@ -84,9 +93,9 @@ def test_the_table_says_who_tells_refusals_and_how_well(
     assert "precision" not in text
 
 
-def test_a_table_without_privacy_tasks_has_no_word_on_them() -> None:
-    table = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", "digest", PARAMS)
-    assert "refuses" not in shown(table, marts_of(table))
+def test_a_table_without_privacy_tasks_has_no_word_on_them(built: dict[str, Marts]) -> None:
+    table = name_run(PLAIN.assign(model="plain"), "run", "digest", PARAMS)
+    assert "refuses" not in shown(table, built["plain"])
 
 
 @pytest.mark.parametrize(("private", "named"), [(0.0, None), (1.0, "cascade")])
@@ -122,14 +131,14 @@ def test_each_of_two_speeds_stands_beside_its_questions() -> None:
     assert "crm_sim.privacy: cascade.agreement (2.00 times" in fastest
 
 
-def test_where_nothing_is_named_for_leaking_that_is_said() -> None:
+def test_where_nothing_is_named_for_leaking_that_is_said(marts: Marts) -> None:
     table = name_run(both(), "run", "digest", PARAMS)
     rows = verdicts(table, speeds(table, PARAMS), PARAMS)
     told = decide(rows, DecideParams())
     text = " ".join(lines(told, "target"))
     assert f"cascade.agreement is {LEAKING}" in text
     assert "no variant is shown to be better" not in text
-    summary = marts_of(table)["bench_summary"].query("benchmark == 'crm_sim'")
+    summary = marts["bench_summary"].query("benchmark == 'crm_sim'")
     assert "worse on privacy tasks" in headline(told, "target", "crm_sim", summary)
     (_, part), _ = parts_by_benchmark(rows)
     assert "cascade" not in answer(verdict_rows(part), all_limits(DecideParams()))

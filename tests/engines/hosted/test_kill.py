@@ -19,7 +19,7 @@ from ttc_bench.engines.hosted import HostedModels
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job, Message
 
-KILLS = int(os.environ.get("TTC_KILLS", "6"))
+KILLS = int(os.environ.get("TTC_KILLS", "4"))
 JOBS, SAMPLES, CONCURRENCY = 40 * KILLS, 2, 20
 LATE_S = 0.5
 """An answer that left the server this shortly before a kill may not have been read: a client that

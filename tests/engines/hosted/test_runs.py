@@ -148,6 +148,7 @@ def test_an_environment_runs_its_model_on_its_benchmarks(
     result = kedro_run(
         "--env=groq",
         "--pipeline=self_consistency",
+        "--tags=ingest_benchmarks,generate",
         f"--params=benchmarks=[crm_sim],limit=2,model.api_base={server.api_base}",
     )
     assert result.exit_code == 0, result.output
@@ -180,33 +181,35 @@ def test_environments_name_the_real_benchmarks_and_valid_settings(name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("policy", "variants", "settings"),
+    ("ran", "settings"),
     [
-        ("cascade", ["agreement"], ""),
-        ("early_exit", ["consistency"], ""),
-        ("speculative", ["step"], ""),
-        ("self_refine", ["feedback", "budget_forcing"], ""),
-        ("best_of_n", ["verifier"], ",model.verifier=data/06_models/reference/verifier"),
+        (
+            ["cascade.agreement", "early_exit.consistency", "speculative.step",
+             "self_refine.feedback", "self_refine.budget_forcing"],
+            "",
+        ),
+        (["best_of_n.verifier"], ",model.verifier=data/06_models/reference/verifier"),
     ],
-)
+    ids=["alone", "with a verifier"],
+)  # fmt: skip
 def test_policies_for_hosted_models_run_as_the_environment_ships(
     project: Path,
     server: FaultServer,
     kedro_run: KedroRun,
     monkeypatch: pytest.MonkeyPatch,
-    policy: str,
-    variants: list[str],
+    ran: list[str],
     settings: str,
 ) -> None:
     monkeypatch.setenv("GROQ_API_KEY", "gsk_of_the_test_1234")
     server.plan(tokens=12)
     run = f"--params=benchmarks=[crm_sim],limit=2,model.api_base={server.api_base}{settings}"
-    stages = ("--env=groq", f"--pipeline={policy}", "--tags=ingest_benchmarks,generate")
+    policies = ",".join(dict.fromkeys(name.split(".")[0] for name in ran))
+    stages = ("--env=groq", f"--pipelines={policies}", "--tags=ingest_benchmarks,generate")
     result = kedro_run(*stages, run)
     assert result.exit_code == 0, result.output
     folder = project / "data" / "07_model_output" / "responses"
-    for name in variants:
-        responses = pd.read_parquet(folder / f"{policy}.{name}.parquet")
+    for name in ran:
+        responses = pd.read_parquet(folder / f"{name}.parquet")
         assert list(responses["status"]) == ["ok", "ok"], responses["error_message"].tolist()
     made = len(server.log())
     assert kedro_run(*stages, run).exit_code == 0

@@ -72,8 +72,8 @@ def test_history_grows_over_kedro_runs(project: Path, kedro_run: KedroRun) -> No
     folder = project / "data" / "07_model_output" / "scores"
     folder.mkdir(parents=True)
     BASE.to_parquet(folder / "baseline.greedy.parquet")
-    named = ("--pipeline=aggregate", "--params=aggregate.run_id=nightly")
-    for arguments in (named[:1], named):
+    wanted = ("--pipeline=aggregate", "--to-outputs=history")
+    for arguments in (wanted, (*wanted, "--params=aggregate.run_id=nightly")):
         run = kedro_run(*arguments)
         assert run.exit_code == 0, run.output
         assert mlflow.active_run() is None, "the next run of a process gets a run of its own"
