@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200, help="of the baseline's answer")
     parser.add_argument("--gpus", type=int, default=8)
     parser.add_argument("--weights-gb", type=float, default=71.0, help="70B in 8 bits")
-    parser.add_argument("--gb-per-s", type=float, default=4800.0, help="an H200's memory")
+    parser.add_argument("--gb-per-s", type=float, default=4150.0, help="as a copy on an H200")
     parser.add_argument("--over", type=float, nargs="+", default=[2.1, 1.4])
     settings = parser.parse_args()
     torch.set_num_threads(1)
