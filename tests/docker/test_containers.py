@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
+from mlflow.server.security_utils import is_allowed_host_header
 from packaging.specifiers import SpecifierSet
 from tests.conftest import ROOT
 
@@ -69,3 +71,16 @@ def test_the_compose_file_keeps_its_schema_and_publishes_nothing_to_others() -> 
     ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
     assert all(port.startswith("127.0.0.1:") for port in ports)
     assert "PASSWORD: ${POSTGRES_PASSWORD:?" in Path(DOCKER / "compose.yml").read_text()
+    # Every process of a machine sees command lines, and an address reads signs of a password.
+    commands = [str(service.get("command")) for service in compose["services"].values()]
+    assert not [command for command in commands if "${" in command]
+
+
+def test_the_tracking_server_answers_whoever_its_port_is_published_to() -> None:
+    server = yaml.safe_load((DOCKER / "compose.yml").read_text())["services"]["mlflow"]
+    words = server["command"].split()
+    hosts = words[words.index("--allowed-hosts") + 1].split(",")
+    tracked = yaml.safe_load((DOCKER / "mlflow.yml").read_text())["server"]["mlflow_tracking_uri"]
+    (published,) = (port.rpartition(":")[0] for port in server["ports"])
+    asked = {urlsplit(tracked).netloc, published, published.replace("127.0.0.1", "localhost")}
+    assert [host for host in asked if not is_allowed_host_header(hosts, host)] == []

@@ -102,9 +102,13 @@ def new_root(base: Path, name: str, binds: list[Path], stack: contextlib.ExitSta
     root = base.with_name(name)
     subprocess.run(["cp", "-a", str(base), str(root)], check=True)
     shutil.copy("/etc/resolv.conf", root / "etc")
-    for path in (Path("/proc"), Path("/dev"), *binds):
+    for path in (Path("/proc"), Path("/dev"), Path("/dev/shm"), *binds):
         place = root / path.relative_to("/")
-        place.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
         access = "ro" if path in binds else "rw"
         subprocess.run(["mount", "-o", f"bind,{access}", str(path), str(place)], check=True)
         stack.callback(subprocess.run, ["umount", str(place)], check=True)

@@ -76,6 +76,8 @@ def quieten() -> None:
     # LiteLLM fetches its price list on import, and hangs where there is no network: so does
     # the MLflow server, which imports it. The list that it ships is used instead.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    # MLflow asks for the commit by a library that tells at length where there is no git.
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     # MLflow sets its own level when it is imported. Who wants its lines sets this to INFO.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     _configure_logging()
