@@ -25,7 +25,8 @@ from ttc_bench.cli import (
     run,
 )
 from ttc_bench.errors import UserError
-from ttc_bench.hooks.parameters import ConfigLoader, yaml_faults
+from ttc_bench.hooks.parameters import ConfigLoader
+from ttc_bench.params import yaml_faults
 
 BAD_INPUT = {
     "unknown node": (["--pipeline=speculative", "--nodes=nosuch"], ["nodes named ['nosuch']"]),

@@ -57,6 +57,31 @@ def test_no_parameter_is_infinite_or_no_number(value: float) -> None:
         assert "finite number" in line
 
 
+def test_a_switch_is_no_number() -> None:
+    class Share(Params):
+        share: float = 0.5
+        most: int | None = None
+        several: tuple[float, ...] = ()
+        is_on: bool = False
+        either: bool | int = 1
+
+    for given in ({"share": True}, {"most": False}, {"several": [0.1, True]}):
+        (line,) = faults(Share, given, "x")
+        assert "input should be a number (got" in line
+    assert faults(Share, {"is_on": True, "either": True, "most": None}, "x") == []
+
+
+def test_an_item_that_is_wrong_is_told_once() -> None:
+    class Rules(Params):
+        rules: tuple[Inner, ...] = Field(min_length=1)
+
+    assert faults(Rules, {"rules": [{"depth": 0}]}, "x") == [
+        "parameter x.rules.0.depth: input should be greater than or equal to 1 (got 0)."
+    ]
+    assert "names with values" in faults(Rules, {"rules": [5]}, "x")[0]
+    assert "at least 1 item" in faults(Rules, {"rules": []}, "x")[0]
+
+
 def _models(of: type[Params]) -> list[type[Params]]:
     return [one for sub in of.__subclasses__() for one in (sub, *_models(sub))]
 

@@ -20,11 +20,13 @@ from kedro_datasets._typing import HTMLPreview, TablePreview
 from kedro_datasets.pandas import ParquetDataset
 from kedro_datasets.partitions import PartitionedDataset
 from kedro_datasets.text import TextDataset
+from kedro_datasets.yaml import YAMLDataset
 from pydantic import ValidationError
 
 from ttc_bench.engines import EngineParams
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import DataError, UserError
+from ttc_bench.params import yaml_faults
 from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job
@@ -268,6 +270,23 @@ class LinesDataset(TextDataset):  # type: ignore[misc]
         # Kedro-viz reads it as Markdown, in which names with underscores are emphasised.
         text = text.replace("_", "&#95;").replace("*", "&#42;")
         return HTMLPreview(f'<pre style="white-space: pre">{text}</pre>')
+
+
+class RulesDataset(YAMLDataset):  # type: ignore[misc]
+    """A YAML file in which no name stands twice: of two limits, the later one would replace."""
+
+    def load(self) -> Any:
+        """Return what the file holds.
+
+        Raises:
+            DataError: If it is not there, or no such YAML.
+        """
+        path = Path(str(self._get_load_path()))
+        if not path.is_file():
+            raise DataError(f"there is no file {path}.")
+        if faults := yaml_faults(path):
+            raise DataError("\n".join(faults))
+        return super().load()
 
 
 T = TypeVar("T")

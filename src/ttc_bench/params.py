@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import io
+import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from ttc_bench.errors import UserError
 
@@ -14,13 +25,26 @@ from ttc_bench.errors import UserError
 class Params(BaseModel):
     """Base class of all parameter models.
 
-    Unknown keys and numbers that are infinite or none are rejected; instances are immutable and
-    hashable, so that a parameter set can be part of a cache key.
+    Unknown keys, numbers that are infinite or none, and switches in the place of numbers are
+    rejected; instances are immutable and hashable, so that a parameter set can be part of a cache
+    key.
     """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_switch(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what YAML makes of ``yes`` and ``on`` where a number is asked for."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        kinds = set(get_args(annotation) or (annotation,))
+        values = value if isinstance(value, list | tuple) else [value]
+        is_switch = any(isinstance(one, bool) for one in values)
+        if is_switch and kinds & {int, float} and bool not in kinds:
+            raise ValueError("input should be a number")
+        return value
 
 
 class RunParams(Params):
@@ -76,8 +100,11 @@ def parse_params(model: type[P], data: Any, where: str) -> P:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        lines = [_line(model, dict(fault), where) for fault in error.errors()]
-        raise UserError("\n".join(lines)) from error
+        every: list[dict[str, Any]] = [dict(fault) for fault in error.errors()]
+        above = {fault["loc"][:depth] for fault in every for depth in range(len(fault["loc"]))}
+        # A list is said to be too short, too, where an item of it is wrong.
+        own = [fault for fault in every if fault["loc"] not in above]
+        raise UserError("\n".join(_line(model, fault, where) for fault in own)) from error
 
 
 def faults(model: type[BaseModel], data: Any, where: str) -> list[str]:
@@ -98,6 +125,15 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return values
 
 
+_SHAPES = {
+    **dict.fromkeys(("tuple_type", "list_type"), "input should be a list, as [a, b]"),
+    **dict.fromkeys(
+        ("dict_type", "model_type"), "input should be names with values, each as `name: value`"
+    ),
+}
+"""What Pydantic says of shapes, in words of YAML, by the type of the fault."""
+
+
 def _line(model: type[BaseModel], fault: Mapping[str, Any], where: str) -> str:
     path = ".".join(str(part) for part in (where, *fault["loc"]) if str(part))
     if fault["type"] == "extra_forbidden":
@@ -105,8 +141,7 @@ def _line(model: type[BaseModel], fault: Mapping[str, Any], where: str) -> str:
         return f"parameter {path}: {unknown('key', str(fault['loc'][-1]), owner.model_fields)}"
     is_shown = fault["type"] != "missing" and not _may_be_secret(model, fault["loc"])
     given = f" (got {fault['input']!r})" if is_shown else ""
-    is_list = fault["type"] in ("tuple_type", "list_type")
-    message = "input should be a list, as [a, b]" if is_list else str(fault["msg"])
+    message = _SHAPES.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     return f"parameter {path}: {message[:1].lower()}{message[1:]}{given}."
 
 
@@ -127,3 +162,43 @@ def _model_at(model: type[BaseModel], path: Iterable[Any]) -> type[BaseModel]:
             if isinstance(nested, type) and issubclass(nested, BaseModel):
                 model = nested
     return model
+
+
+_TOP_LEVEL = re.compile(r"""^["']?[A-Za-z_][\w.{}-]*["']?\s*:""", re.MULTILINE)
+"""Where a part of a YAML file begins, under a name of its own."""
+
+
+def yaml_faults(path: Path) -> list[str]:
+    """Return the faults of a YAML file, a line each.
+
+    Behind its first fault a parser is lost, so the parts under each top-level name are parsed one
+    by one; where these are sound, the fault is that of the whole.
+
+    Args:
+        path: The file.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    whole = _yaml_fault(text, 0)
+    if whole is None:
+        return []
+    starts = [0, *(match.start() for match in _TOP_LEVEL.finditer(text)), len(text)]
+    parts = (
+        _yaml_fault(text[start:end], text.count("\n", 0, start))
+        for start, end in itertools.pairwise(starts)
+    )
+    return [f"{path}, {fault}" for fault in [part for part in parts if part] or [whole]]
+
+
+def _yaml_fault(text: str, lines_above: int) -> str | None:
+    from omegaconf import OmegaConf
+    from yaml import MarkedYAMLError, YAMLError
+
+    try:
+        OmegaConf.load(io.StringIO(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {lines_above + mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        return f"{place}{error.problem or error}"
+    except (YAMLError, ValueError, OSError):
+        return None
+    return None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import itertools
 import json
 import logging
 import re
@@ -18,11 +16,11 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import MarkedYAMLError, YAMLError
+from yaml import YAMLError
 
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.shared_run import outside_id
-from ttc_bench.params import RunParams, parse_params, unknown
+from ttc_bench.params import RunParams, parse_params, unknown, yaml_faults
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +30,6 @@ Files = dict[Path, DictConfig]
 """Files of one folder of the configuration, as they stand there."""
 
 _YAML = (".yml", ".yaml")
-
-_TOP_LEVEL = re.compile(r"""^["']?[A-Za-z_][\w.{}-]*["']?\s*:""", re.MULTILINE)
-"""Where a part of a YAML file begins, under a name of its own."""
 
 _NAME = re.compile(r"[A-Za-z]\w*(?:-\w+)*")
 """What a source of one's own may be called: its name is part of ids and of paths."""
@@ -114,39 +109,6 @@ def _unreadable(folder: Path, patterns: Iterable[str], key: str, error: Exceptio
     return "\n".join(faults) or f"{folder}: a file of {key} cannot be read: {told}"
 
 
-def yaml_faults(path: Path) -> list[str]:
-    """Return the faults of a YAML file, a line each.
-
-    Behind its first fault a parser is lost, so the parts under each top-level name are parsed one
-    by one; where these are sound, the fault is that of the whole.
-
-    Args:
-        path: The file.
-    """
-    text = path.read_text(encoding="utf-8", errors="replace")
-    whole = _yaml_fault(text, 0)
-    if whole is None:
-        return []
-    starts = [0, *(match.start() for match in _TOP_LEVEL.finditer(text)), len(text)]
-    parts = (
-        _yaml_fault(text[start:end], text.count("\n", 0, start))
-        for start, end in itertools.pairwise(starts)
-    )
-    return [f"{path}, {fault}" for fault in [part for part in parts if part] or [whole]]
-
-
-def _yaml_fault(text: str, lines_above: int) -> str | None:
-    try:
-        OmegaConf.load(io.StringIO(text))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {lines_above + mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        return f"{place}{error.problem or error}"
-    except (YAMLError, ValueError, OSError):
-        return None
-    return None
-
-
 def _check_mlflow(settings: Mapping[str, Any]) -> None:
     """Raise unless kedro-mlflow can take its settings; it tells of them with a traceback."""
     from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
@@ -221,9 +183,8 @@ class Parameters:
         parameters as they were set, ``config_digest`` a digest of those that are measured with.
         """
         from kedro.io.core import generate_timestamp
-        from kedro_datasets.yaml import YAMLDataset
 
-        from ttc_bench.datasets import EngineDataset, WorkersDataset
+        from ttc_bench.datasets import EngineDataset, RulesDataset, WorkersDataset
         from ttc_bench.engines import engine_params
 
         model, judge = parameters["params:model"], parameters["params:judge"].model
@@ -232,7 +193,7 @@ class Parameters:
         catalog["judge_engine"] = EngineDataset(engine_params(judge) if judge else model)
         journal = getattr(catalog.get("journal"), "_filepath", None)
         catalog["workers"] = WorkersDataset(parameters["params:ray"], model, journal)
-        catalog["gate_policy"] = YAMLDataset(filepath=parameters["params:gate"].policy)
+        catalog["gate_policy"] = RulesDataset(filepath=parameters["params:gate"].policy)
         catalog["session_id"] = outside_id() or save_version or generate_timestamp()
         catalog["run_settings"] = dict(self._settings)
         catalog["config_digest"] = digest(self._settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -155,7 +156,7 @@ def _reward_loss(answers: Answers, limit: float, confidence: float) -> Ruling:
         return UNKNOWN
     pairs = int((~np.isnan(rewards[name] + rewards[BASELINE])).sum())
     same = are_identical(answers_by_variant(part), name, BASELINE)
-    if pairs and same and name in lossless_variants(part):
+    if pairs and (name == BASELINE or (same and name in lossless_variants(part))):
         return Ruling("GO", 0.0, 0.0, 0.0, pairs, by_construction=True)
     answered = answered_by_either(part, jobs, [(name, BASELINE)])[:, 0]
     own = np.where(answered, rewards[name], np.nan)
@@ -271,8 +272,7 @@ def _check_names(all_scores: DataFrame, rules: tuple[Rule, ...], file: str) -> N
             if name not in allowed:
                 faults.append(f"{file}, rules.{number}: {run_of(all_scores)}, the last one, has no"
                               f" such name: {unknown(kind, name, allowed)}")  # fmt: skip
-                if kind == "variant":
-                    pipeline = name.partition(".")[0]
+                if kind == "variant" and (pipeline := name.partition(".")[0]):
                     faults[-1] += f" A run with it comes first: kedro run --pipeline={pipeline}."
     if faults:
         raise UserError("\n".join(faults))
@@ -349,33 +349,43 @@ def as_json(verdicts: list[Verdict]) -> dict[str, Any]:
     for verdict in verdicts:
         row = {**asdict(verdict), **asdict(verdict.ruling)}
         del row["ruling"]
-        rows.append({name: None if _is_nan(value) else value for name, value in row.items()})
+        rows.append({name: _plain(value) for name, value in row.items()})
     plain: dict[str, Any] = json.loads(json.dumps({"verdict": word_of(verdicts), "rules": rows}))
     return plain
 
 
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _plain(value: Any) -> Any:
+    """Return a value as JSON holds it, which knows no number without an end."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Signs that XML 1.0 cannot hold in any way; names of models may."""
 
 
 def as_junit(verdicts: list[Verdict]) -> str:
-    """Return the verdicts as JUnit XML: a broken limit is a failure, an open one is skipped."""
+    """Return the verdicts as JUnit XML: a broken limit is a failure, an open one is skipped.
+
+    Attributes are those that the schema of Jenkins asks for; a test's name holds its limit, so that
+    two rules on the same figure are two tests.
+    """
     words = [verdict.ruling.word for verdict in verdicts]
     counts = {
         "tests": len(words),
         "failures": words.count("NO-GO"),
+        "errors": 0,
         "skipped": words.count("INCONCLUSIVE"),
     }
     attributes = {"name": "ttc-bench gate", **{k: str(v) for k, v in counts.items()}}
     suite = ElementTree.Element("testsuite", attributes)
     for verdict in verdicts:
         place = f"{verdict.model}.{verdict.benchmark}.{verdict.variant}"
-        case = ElementTree.SubElement(
-            suite, "testcase", {"classname": place, "name": verdict.criterion}
-        )
+        named = {"classname": place, "name": f"{verdict.criterion} {verdict.limit:g}"}
+        case = ElementTree.SubElement(suite, "testcase", named)
         if tag := {"NO-GO": "failure", "INCONCLUSIVE": "skipped"}.get(verdict.ruling.word):
             ElementTree.SubElement(case, tag, {"message": _seen(verdict)})
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    text = ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
+    return _NOT_IN_XML.sub("\ufffd", text) + "\n"

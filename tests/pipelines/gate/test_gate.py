@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from kedro.io import DatasetError
 from tests.conftest import ROOT, KedroRun
 from tests.reporting.support import PARAMS, scores
 
-from ttc_bench.errors import UserError
+from ttc_bench.datasets import RulesDataset
+from ttc_bench.errors import UserError, told
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
 from ttc_bench.pipelines.gate.nodes import rule_on
 from ttc_bench.reporting.gate import CRITERIA, GateParams, Rule
@@ -173,6 +176,38 @@ def test_a_number_says_of_what_it_is_and_an_interval_why_it_is_not_the_tables() 
     assert "of one variant alone" in text.splitlines()[-2]
 
 
+def test_the_baseline_loses_nothing_to_itself(rule: Any) -> None:
+    assert rule({"variant": "baseline.greedy", "reward_loss": 0.01})["verdict"] == "GO"
+
+
+def test_pipelines_that_show_tests_take_the_verdicts_whatever_a_model_is_called() -> None:
+    """The attributes are those that Jenkins' schema of JUnit asks for, in xunit's junit-10.xsd."""
+    run = RUN.assign(model='a\x0b<"&>🦙')
+    limits = [{"variant": "cascade.same", "usd": usd} for usd in (1.0, 0.001)]
+    _, junit, _ = rule_on(run, {"rules": limits}, GateParams(), PARAMS)
+    (suite,) = ElementTree.fromstring(junit)
+    assert {"name", "tests", "failures", "errors"} <= set(suite.attrib)
+    names = [(case.get("classname"), case.get("name")) for case in suite]
+    assert len(set(names)) == 2, "of two limits on one figure, neither hides the other"
+    assert "\ufffd<" in str(names[0][0])
+
+
+def test_a_limit_that_stands_twice_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "own.yml"
+    for text, said in (
+        ("rules:\n  - {variant: a.b, usd: 1, usd: 9}\n", r"own.yml, line 2, .*duplicate key usd"),
+        (None, "there is no file .*own.yml"),
+    ):
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(DatasetError) as raised:
+            RulesDataset(filepath=str(path)).load()
+        fault = told(raised.value)
+        assert fault is not None
+        assert re.search(said, fault.message), fault.message
+
+
 def test_all_faults_of_a_policy_are_told_at_once() -> None:
     for rules, lines in (
         ([{"variant": "cascade.sam", "usd": 1.0}, {"variant": "cascade.same", "benchmark": "crm",
@@ -181,10 +216,13 @@ def test_all_faults_of_a_policy_are_told_at_once() -> None:
         ([{"variant": "cascade.same", "uds": 1.0}], ["'uds'. Did you mean 'usd'"]),
         ([{"variant": "cascade.same"}], ["sets no limit"]),
         ([], ["at least 1"]),
+        ([{"variant": "cascade.same", "usd": True}], ["usd: input should be a number (got True)"]),
+        ([None], ["rules.0: input should be names with values"]),
     ):  # fmt: skip
         with pytest.raises(UserError) as raised:
             rule_on(RUN, {"rules": rules}, GateParams(), PARAMS)
         assert all(line in raised.value.message for line in lines), raised.value.message
+        assert len(raised.value.message.splitlines()) == len(lines), raised.value.message
     run = RUN.assign(run_id="tuesday")
     with pytest.raises(UserError, match=r"run tuesday \(baseline, cascade\).*--pipeline=beam\."):
         rule_on(run, {"rules": [{"variant": "beam.wide", "usd": 1.0}]}, GateParams(), PARAMS)
