@@ -38,6 +38,11 @@ def test_hosted_models_are_called_by_one_client_whose_limits_hold(
         ({"workers": -1}, "ray.workers"),
         ({"worker": 2}, "Did you mean 'workers'"),
         ({"jobs_per_block": 0}, "ray.jobs_per_block"),
+        ({"gpus_per_worker": 1.5}, "a share of one GPU, or a whole number"),
+        *[
+            ({"address": address}, "'auto', host:port, or null")
+            for address in ("", "head", "local", ":6379", "head:", "head:http", "head:65536")
+        ],
     ],
 )
 def test_what_cannot_be_is_told(settings: dict[str, object], line: str) -> None:
@@ -45,10 +50,13 @@ def test_what_cannot_be_is_told(settings: dict[str, object], line: str) -> None:
         parse_params(RayParams, settings, "ray")
 
 
-def test_a_cluster_that_is_away_is_told_at_once() -> None:
+def test_a_cluster_that_is_away_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("grpc", reason="it comes with Ray, an extra")
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        check_reachable(address)
+        monkeypatch.setattr("ttc_bench.workers.pool.CONNECT_S", 0.5)
+        with pytest.raises(UserError, match=f"{address} .*is no cluster of Ray"):
+            check_reachable(address)
     with pytest.raises(UserError, match=f"nothing answers at {address}"):
         check_reachable(address)
     check_reachable("auto")

@@ -19,7 +19,8 @@ from ttc_bench.engines.base import Engine
 from ttc_bench.engines.ledger import Ledger
 from ttc_bench.errors import UserError
 from ttc_bench.metrics.base import ScoreParams
-from ttc_bench.pipelines.generate.nodes import respond_all
+from ttc_bench.metrics.resources import Monitor
+from ttc_bench.pipelines.generate.nodes import BlockReading, check_alike, respond_all
 from ttc_bench.pipelines.generate.params import TimingParams, sweep
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies.events import Events
@@ -27,7 +28,7 @@ from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.responses import CONTROL, RESOURCES, TIMES, Response, to_frame
 from ttc_bench.types import Job
 from ttc_bench.workers import RayParams
-from ttc_bench.workers.pool import Pool
+from ttc_bench.workers.pool import Pool, Worker, check_reachable, versions
 
 ray = pytest.importorskip("ray", reason="Ray is an extra: pip install -e '.[ray]'")
 
@@ -248,6 +249,51 @@ def test_an_answer_that_kills_whoever_scores_it_is_named(
     those = [*fatal_jobs[:2], deadly, fatal_jobs[3]]
     with pytest.raises(UserError, match=f"^{deadly.id}: 2 workers were lost over it"):
         score_responses(responses_to(those, *ANSWERS[:1]), those, ScoreParams(), pool)
+
+
+def test_a_cluster_that_is_there_is_seen(cluster: None) -> None:
+    check_reachable(ray.get_runtime_context().gcs_address)
+
+
+def test_what_this_machine_has_no_room_for_is_told_at_once(
+    cluster: None, model: EngineParams
+) -> None:
+    for settings in ({"workers": 4}, {"workers": 1, "gpus_per_worker": 1}, {"cpus_per_worker": 9}):
+        with pytest.raises(UserError, match=r"there are 3 CPUs and \d GPUs, room for"):
+            Pool(RayParams(**{"workers": None, **settings}), model, None).start()
+
+
+class Lethal(type(engine_params({"engine": "local", "target": "nowhere"}))):  # type: ignore[misc]
+    """Models that kill whoever makes them ready."""
+
+    def build(self) -> Engine:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def test_workers_that_all_die_before_they_are_ready_end_the_run(
+    cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ttc_bench.workers.pool.MOST_LOSSES", 2)
+    pool = Pool(RayParams(workers=1), Lethal(target="nowhere"), None)
+    with pytest.raises(UserError, match="2 workers in a row were lost before they were ready"):
+        pool.start()
+
+
+def test_another_program_answers_nothing(model: EngineParams) -> None:
+    for name in ("ttc_bench", "torch"):
+        worker = Worker("worker 1", model, None, Path.cwd(), {}, {**versions(), name: "another"})
+        with pytest.raises(UserError, match=rf"on .*: {name} is at .* another where the run was"):
+            worker.prepare()
+
+
+def test_other_models_of_one_name_are_no_rows_of_one_run() -> None:
+    def block(host: str, device: str, target: str) -> BlockReading:
+        return BlockReading(frozenset(), Monitor().reading, host, device, {"target": target})
+
+    check_alike([block("one", "cpu", "a"), block("two", "cpu", "a"), block("two", "gpu", "b")])
+    with pytest.raises(UserError, match=r"model.target is not the same on two and one"):
+        check_alike([block("one", "cpu", "a"), block("two", "cpu", "b")])
 
 
 def test_a_worker_that_cannot_have_its_models_is_told_in_a_line(

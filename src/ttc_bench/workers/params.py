@@ -34,9 +34,22 @@ class RayParams(Params):
     @classmethod
     def _is_of_a_node(cls, address: str | None) -> str | None:
         """Refuse Ray's client: the journal lies where the run was started, on a node."""
-        if address is not None and address.startswith("ray://"):
+        if address is None or address == "auto":
+            return address
+        if address.startswith("ray://"):
             raise ValueError(
                 "the run must be started on a node of the cluster, where its journal lies: start it"
                 " on the head and give 'auto'"
             )
+        host, _, port = address.rpartition(":")
+        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise ValueError("input should be 'auto', host:port, or null for this machine alone")
         return address
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _is_whole(cls, gpus: float) -> float:
+        """Refuse what Ray does not part: GPUs are shared by several workers, or whole ones."""
+        if gpus > 1 and not gpus.is_integer():
+            raise ValueError("input should be a share of one GPU, or a whole number of them")
+        return gpus

@@ -16,9 +16,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from ttc_bench.commit import sources
 from ttc_bench.engines import EngineParams
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import UserError
@@ -31,6 +33,9 @@ logger = logging.getLogger(__name__)
 MOST_LOSSES = 5
 """Workers that the same item may cost; then it is taken for what breaks them."""
 
+MOST_LETTERS = 300
+"""Letters that are told of what Ray says."""
+
 CONNECT_S = 10.0
 """Longest wait for a cluster to answer at its address."""
 
@@ -40,10 +45,14 @@ LOOK_AGAIN_S = 0.5
 SWITCHES = (
     "DO_NOT_TRACK",
     "HF_HUB_DISABLE_TELEMETRY",
+    "HF_HUB_OFFLINE",
     "LITELLM_LOCAL_MODEL_COST_MAP",
     "TOKENIZERS_PARALLELISM",
 )
 """Variables that keep libraries quiet and private, on other machines too."""
+
+LIBRARIES = ("numpy", "tokenizers", "torch", "transformers")
+"""What answers are computed by, beside this package; Ray compares Python's version and its own."""
 
 
 class Item(Protocol):
@@ -70,6 +79,7 @@ class Worker:
         keeper: Handle of the journal's `Keeper`.
         folder: The project's folder: paths of models are from there, where a machine has it.
         switches: Variables to set, where they are not.
+        code: `versions` where the run was started.
     """
 
     def __init__(
@@ -79,22 +89,29 @@ class Worker:
         keeper: Any,
         folder: Path,
         switches: Mapping[str, str],
+        code: Mapping[str, str],
     ) -> None:
         for variable, value in switches.items():
             os.environ.setdefault(variable, value)
         if folder.is_dir():
             os.chdir(folder)
-        self._model = model
+        self._model, self._code = model, code
         self._journal = RemoteJournal(keeper, name)
         self._engine: Engine | None = None
 
     def prepare(self) -> str:
-        """Check the models; return the name of the machine.
+        """Check code and models; return the name of the machine.
 
         Raises:
-            UserError: If a model cannot be what it is meant to be here.
+            UserError: If another code runs here, or a model cannot be what it is meant to be.
         """
         host = socket.gethostname()
+        for name, own in versions().items():
+            if own != self._code[name]:
+                raise UserError(
+                    f"on {host}: {name} is at {own}, and at {self._code[name]} where the run was"
+                    " started: rows would be of two programs. Install the same on all machines."
+                )
         try:
             self._engine = self._model.build()
         except UserError as error:
@@ -156,7 +173,7 @@ class Pool:
         self._is_ours = False
         self._keeper: Any = None
         self._slots: list[Slot] = []
-        self._hired = 0
+        self._hired = self._false_starts = 0
         self._losses: Counter[str] = Counter()
 
     def start(self) -> None:
@@ -169,10 +186,10 @@ class Pool:
         self._ray = _library()
         try:
             self._join()
-            workers = self._room() if self._params.workers is None else self._params.workers
+            workers = self._size()
             self._keeper = self._keep()
             self._slots = [self._hire(number) for number in range(workers)]
-            self._await(lambda: all(slot.host for slot in self._slots))
+            self._await(lambda: not any(slot.coming for slot in self._slots))
         except BaseException:
             self.close()
             raise
@@ -265,8 +282,10 @@ class Pool:
                 namespace="ttc_bench",
                 logging_level=logging.ERROR,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            said = " ".join(str(error).split())
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            said = " ".join(str(error).split())[:MOST_LETTERS]
+            if address is None:
+                raise UserError(f"parameter ray: Ray does not start here: {said}") from error
             raise UserError(
                 f"parameter ray.address: no cluster at {address}: {said} Start this run on a node"
                 " of the cluster, or give null for a Ray of this machine alone."
@@ -276,23 +295,28 @@ class Pool:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
 
-    def _room(self) -> int:
-        """Return how many workers the cluster has room for.
+    def _size(self) -> int:
+        """Return how many workers to start.
 
         Raises:
-            UserError: If it has none.
+            UserError: If there is room for none, or this machine's Ray, which cannot grow, has not
+                as much as is asked for.
         """
         params, has = self._params, self._ray.cluster_resources()
         cpus, gpus = has.get("CPU", 0.0), has.get("GPU", 0.0)
-        room = cpus // params.cpus_per_worker
+        room = int(cpus // params.cpus_per_worker)
         if params.gpus_per_worker:
-            room = min(room, gpus // params.gpus_per_worker)
-        if room < (params.workers or 1):
-            raise UserError(
-                f"parameter ray: the cluster has {cpus:g} CPUs and {gpus:g} GPUs, room for"
-                f" {room:g} workers of {params.cpus_per_worker:g} and {params.gpus_per_worker:g}."
-            )
-        return int(room)
+            room = min(room, int(gpus // params.gpus_per_worker))
+        workers = room if params.workers is None else params.workers
+        line = (
+            f"parameter ray: there are {cpus:g} CPUs and {gpus:g} GPUs, room for {room} workers of"
+            f" {params.cpus_per_worker:g} and {params.gpus_per_worker:g}"
+        )
+        if not workers or (params.address is None and room < workers):
+            raise UserError(f"{line}: fewer workers, or smaller ones, have room.")
+        if room < workers:
+            logger.warning("%s; %d are asked for, and what lacks is waited for", line, workers)
+        return workers
 
     def _keep(self) -> Any:
         """Return the keeper of the journal, on this machine: its file is here."""
@@ -324,7 +348,7 @@ class Pool:
                 num_gpus=params.gpus_per_worker,
                 scheduling_strategy="SPREAD",
             )
-            .remote(name, self._model, self._keeper, Path.cwd(), switches)
+            .remote(name, self._model, self._keeper, Path.cwd(), switches, versions())
         )
         return Slot(number, name, actor, actor.prepare.remote())
 
@@ -332,7 +356,7 @@ class Pool:
         """Let those work who are ready by now.
 
         Raises:
-            UserError: If one cannot have its models.
+            UserError: If one cannot have its models, or none lives and none comes.
         """
         from ray.exceptions import RayError, RayTaskError
 
@@ -347,9 +371,26 @@ class Pool:
             except RayTaskError:
                 raise
             except RayError as error:
-                self._replace(slot, error)
+                self._lost_on_its_way(slot, error)
             else:
-                slot.coming = None
+                slot.coming, self._false_starts = None, 0
+
+    def _lost_on_its_way(self, slot: Slot, error: Exception) -> None:
+        """Start another worker; not where one after the other is lost before it is ready.
+
+        Raises:
+            UserError: If then none is left.
+        """
+        self._false_starts += 1
+        if self._false_starts < MOST_LOSSES:
+            self._replace(slot, error)
+            return
+        slot.coming = None
+        said = str(error).strip().splitlines()[-1][:MOST_LETTERS]
+        line = f"{MOST_LOSSES} workers in a row were lost before they were ready ({said})"
+        if not any(other.host or other.coming for other in self._slots):
+            raise UserError(f"{line}. What is done is in the journal.") from error
+        logger.warning("%s: the others go on without another one", line)
 
     def _await(self, is_enough: Callable[[], bool]) -> None:
         """Wait for workers that are coming.
@@ -424,20 +465,32 @@ class Pool:
         self._slots[slot.number] = self._hire(slot.number)
 
 
+def versions() -> dict[str, str]:
+    """Return what code runs here; builds of one version for other devices are alike."""
+    is_there = {one.name: one.version.partition("+")[0] for one in distributions()}
+    return {"ttc_bench": sources(), **{name: is_there.get(name, "none") for name in LIBRARIES}}
+
+
 def check_reachable(address: str) -> None:
-    """Raise unless something listens at an address of a cluster; Ray itself tries for minutes.
+    """Raise unless a server of Ray's kind listens at an address; Ray itself tries for minutes.
 
     Raises:
-        UserError: If nothing does.
+        UserError: If none does.
     """
+    import grpc
+
+    if address == "auto":
+        return  # Ray finds the cluster of this machine, or says so.
     host, _, port = address.rpartition(":")
-    if not port.isdigit():
-        return  # A word, such as ``auto``: Ray finds the cluster of this machine, or says so.
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-    except (OSError, OverflowError) as error:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+        if os.environ.get("RAY_USE_TLS", "0") == "0":
+            with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
+                grpc.channel_ready_future(channel).result(CONNECT_S)
+    except (OSError, UnicodeError, grpc.FutureTimeoutError) as error:
+        said = str(error) or "what listens there is no cluster of Ray"
         raise UserError(
-            f"parameter ray.address: nothing answers at {address} ({error}). `ray start --head`"
+            f"parameter ray.address: nothing answers at {address} ({said}). `ray start --head`"
             " tells the address of a cluster; null is a Ray of this machine alone."
         ) from error
 

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from ttc_bench.engines.base import Capability, Engine
+from ttc_bench.engines.base import Capability, Engine, ModelRole
 from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.trace import of_completion
 from ttc_bench.errors import CapabilityError, DataError, UserError
@@ -183,15 +183,21 @@ def _set_apart(sessions: Sequence[Session], monitor: Monitor) -> None:
 
 @dataclass(frozen=True)
 class BlockReading:
-    """What a block of jobs took of a worker's machine.
+    """What a block of jobs took of a worker's machine, and what it was answered by.
 
     Attributes:
         jobs: Ids of the jobs.
         reading: The readings.
+        host: The machine.
+        device: What computes there.
+        models: Fingerprint of the model in each role; that of a device, as number types may differ.
     """
 
     jobs: frozenset[str]
     reading: Reading
+    host: str
+    device: str | None
+    models: Mapping[ModelRole, str]
 
 
 def answer_block(
@@ -216,7 +222,9 @@ def answer_block(
             response = respond(label, variant, *pair)
             yield response.job_id, response
         loop.run(engine.close())
-    yield None, BlockReading(frozenset(job.id for job in jobs), monitor.reading)
+    models = {role: engine.fingerprint(role) for role in engine.roles()}
+    answered = frozenset(job.id for job in jobs)
+    yield None, BlockReading(answered, monitor.reading, platform.node(), engine.device(), models)
 
 
 async def _next(
@@ -244,6 +252,7 @@ def _by_workers(
             events.steering.refuse(NOT_STEERED)
             if isinstance(item, BlockReading):
                 readings.append(item)
+                check_alike(readings)
                 continue
             done[item.job_id] = item
             for call in item.ledger.calls:
@@ -255,6 +264,22 @@ def _by_workers(
         done |= {job: replace(done[job], resources=resources) for job in block.jobs}
     report(name, done.values())
     return [done[job.id] for job in jobs]
+
+
+def check_alike(readings: Sequence[BlockReading]) -> None:
+    """Raise where the last block was answered by other models than one on a like device.
+
+    Raises:
+        UserError: Naming the machines and the model: their rows would be of two models.
+    """
+    last = readings[-1]
+    first = next(block for block in readings if block.device == last.device)
+    parted = [role for role in last.models if last.models[role] != first.models[role]]
+    if parted:
+        raise UserError(
+            f"model.{parted[0]} is not the same on {last.host} and {first.host}: bring its files to"
+            " one state on all machines, then repeat the command."
+        )
 
 
 async def _in_turn(
