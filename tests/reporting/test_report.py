@@ -218,7 +218,7 @@ class Page(HTMLParser):
         self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
 
     def handle_data(self, data: str) -> None:
-        self.shown += data + "\n"
+        self.shown += data.replace("\N{NO-BREAK SPACE}", " ") + "\n"
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -315,6 +315,15 @@ def test_a_figure_is_told_by_what_is_measured() -> None:
     assert finding(Figure([], (1, 1), "No response was scored.")) == "No response was scored."
     blank = Cells(np.full((2, 2), np.nan), "mean reward")
     assert Figure([Panel(0, 0, "map", y=rows, marks=[blank])], (1, 1)).is_empty
+
+
+def test_the_verdict_stands_beside_the_name_and_intervals_are_never_torn() -> None:
+    marts = tables_of("plain")
+    sheet = summary_sheet(marts["bench_summary"], marts)
+    assert list(sheet.headings[:2]) == ["policy.variant", "verdict"]
+    text = report(marts)
+    assert "[0.123,\N{NO-BREAK SPACE}0.988]" in text
+    assert "[0.123, 0.988]" not in text
 
 
 def test_columns_of_figures_are_told_from_text_and_empty_ones_left_out() -> None:

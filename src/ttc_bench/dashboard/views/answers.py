@@ -13,7 +13,7 @@ from ttc_bench.errors import DataError
 from ttc_bench.reporting import answers
 from ttc_bench.reporting.row_dicts import Row, row_dicts
 from ttc_bench.reporting.scopes import Scope
-from ttc_bench.reporting.sheet import number
+from ttc_bench.reporting.sheet import counted_as, number
 from ttc_bench.types import BASELINE, DataFrame, Job
 
 
@@ -60,7 +60,7 @@ def _question(store: Store, table: DataFrame) -> str:
     shown = table.assign(asked=table["job_id"].map(_beginnings(store)).astype("string"))
     columns = ["asked", "task", "difficulty", "reward_first", "reward_second", "latency_s_first",
                "latency_s_second", "total_tokens_first", "total_tokens_second"]  # fmt: skip
-    with st.expander(f"{len(ids)} questions: click one to read it", expanded=True):
+    with st.expander(f"{counted_as(len(ids), 'question')}: click one to read it", expanded=True):
         parts.table(
             shown[["job_id", *(name for name in columns if shown[name].notna().any())]],
             height=220,
@@ -218,7 +218,7 @@ def _candidates(response: Row, job: Job, side: str) -> None:
     if samples is None or not len(samples):
         return
     table = answers.candidates(response, job)
-    st.caption(f"{len(table)} candidates")
+    st.caption(counted_as(len(table), "candidate"))
     parts.table(table.drop(columns="text"))
     with st.expander("Their texts"):
         as_difference = st.toggle("as differences to the one before", key=f"difference_{side}")

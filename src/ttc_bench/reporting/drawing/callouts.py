@@ -28,6 +28,9 @@ MOST_LETTERS = 14
 REACH = 6.0
 """Distance of a name from the middle of its dot, in pixels."""
 
+HEADROOM = 14.0
+"""Height above a panel that a name may take, in pixels: its title stands further up."""
+
 RADII = (22, 34, 48, 64, 82, 102, 126, 152, 180)
 """Distances of names that find no room beside their dots, and get a line to them."""
 
@@ -131,18 +134,17 @@ def callouts(
     across, up = axes
     at = {dot.name: (across.pixel(float(dot.x)), up.pixel(float(dot.y))) for dot in dots}
     marks = {name: (x - 5, y - 5, x + 5, y + 5) for name, (x, y) in at.items()}
-    thin = [("bar", _bar(dot, axes)) for dot in dots if dot.interval]
-    thin += [("line", box) for line in lines for box in pieces(line, axes)]
-    placed, written = dict[str, Callout](), list[Box]()
+    drawn = [("bar", _bar(dot, axes)) for dot in dots if dot.interval]
+    drawn += [("line", box) for line in lines for box in pieces(line, axes)]
+    placed = dict[str, Callout]()
     for dot in named:
-        others = [("dot", box) for name, box in marks.items() if name != dot.name]
-        others += [("name", box) for box in written]
+        taken = [*drawn, *(("dot", box) for name, box in marks.items() if name != dot.name)]
         costs = (
-            (_cost(place, others, thin, axes) + distance, callout, place)
+            (_cost(place, taken, axes) + distance, callout, place)
             for distance, callout, place in _places(dot, axes)
         )
         _, placed[dot.name], (box, end) = min(costs, key=lambda one: one[0])
-        written.append(with_end(box, end))
+        drawn.append(("name", with_end(box, end)))
     return placed
 
 
@@ -185,16 +187,17 @@ def with_end(box: Box, end: tuple[float, float]) -> Box:
     return min(left, x), min(lower, y), max(right, x), max(upper, y)
 
 
-def _cost(place: Place, others: Marks, thin: Marks, axes: tuple[Scale, Scale]) -> float:
+def _cost(place: Place, taken: Marks, axes: tuple[Scale, Scale]) -> float:
     """Return what a place costs by all that its name would cover, or leave the panel by."""
     box, end = place
-    inside = (0.0, 0.0, axes[0].length, axes[1].length)
+    inside = (0.0, 0.0, axes[0].length, axes[1].length + HEADROOM)
     outside = (box[2] - box[0]) * (box[3] - box[1]) - shared(box, inside)
-    hull = with_end(box, end)
-    covered = sum(WEIGHTS[kind] * shared(hull, other) for kind, other in others)
-    for kind, other in thin:
-        # A line through its own dot leaves the dot by a side on which the name is not.
-        covered += WEIGHTS[kind] * shared(box if _holds(other, end) else hull, other)
+    hull, covered = with_end(box, end), 0.0
+    for kind, other in taken:
+        # A line through its own dot leaves the dot by a side on which the name is not, and a dot at
+        # the same height is beside it.
+        is_near = kind == "dot" or _holds(other, end)
+        covered += WEIGHTS[kind] * shared(box if is_near else hull, other)
     return covered + WEIGHTS["name"] * outside
 
 
