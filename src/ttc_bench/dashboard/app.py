@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 from kedro.utils import find_kedro_project
 
-from ttc_bench.dashboard.parts import READABLE, is_dark, plain
+from ttc_bench.dashboard.parts import READABLE, UNGUARDED, is_dark, plain
 from ttc_bench.dashboard.serving import PASSWORD, warning_of
 from ttc_bench.dashboard.store import opened
 from ttc_bench.dashboard.views import pages, show
@@ -34,7 +34,7 @@ def main() -> None:
     # The first page of all has no name in its address, and Streamlit knows it by none: it is one of
     # its own, from which one comes to the first that is shown.
     start = st.Page(partial(_go_to, shown[0]), title="ttc-bench", default=True, visibility="hidden")
-    st.html(f"<style>{READABLE['dark' if is_dark() else 'light']}</style>")
+    st.html(f"<style>{READABLE['dark' if is_dark() else 'light']} {UNGUARDED}</style>")
     st.navigation([start, *shown], position="top").run()
 
 

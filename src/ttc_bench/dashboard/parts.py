@@ -26,6 +26,11 @@ EVERY = "all"
 
 UNCHANGED = ".token.unchanged { color: inherit !important; }"
 
+UNGUARDED = (
+    "[data-testid=stElementToolbarButton]:has([aria-label='Download as CSV']) { display: none; }"
+)
+"""Hides Streamlit's own download of a table, whose texts spreadsheets compute; see `downloads`."""
+
 READABLE = {
     "dark": f"{UNCHANGED} .stMultiSelect [data-tag], .stMultiSelect [data-tag] *"
     " { color: #111111; }",

@@ -31,8 +31,11 @@ REACH = 6.0
 HEADROOM = 14.0
 """Height above a panel that a name may take, in pixels: its title stands further up."""
 
-RADII = (22, 34, 48, 64, 82, 102, 126, 152, 180)
+RADII = (20, 28, 36, 46, 58, 72, 90, 112, 140, 175)
 """Distances of names that find no room beside their dots, and get a line to them."""
+
+WAYS = tuple(itertools.product((1, -1), (0, 0.5, -0.5, 1, -1, 2, -2, 5, -5)))
+"""Ways in which they stand, to the right and up."""
 
 WEIGHTS = {"name": 10.0, "dot": 5.0, "line": 5.0, "bar": 0.15}
 """What a square pixel costs that a name covers of each; bars are thin and pale."""
@@ -161,8 +164,9 @@ def _places(dot: Dot, axes: tuple[Scale, Scale]) -> Iterator[tuple[float, Callou
     for rank, side in enumerate(NEAR):
         callout = Callout(text, float(dot.x), float(dot.y), side, is_far=False)
         yield rank, callout, (beside((x, y), side, text), (x, y))
-    for radius, (right, above) in itertools.product(RADII, itertools.product((-1, 1), (1, 0, -1))):
-        end = x + radius * right * (0.5 if above else 1.0), y + radius * above
+    for radius, (right, above) in itertools.product(RADII, WAYS):
+        stretch = radius / math.hypot(right, above)
+        end = x + stretch * right, y + stretch * above
         side = "middle right" if right > 0 else "middle left"
         callout = Callout(text, across.value(end[0]), up.value(end[1]), side, is_far=True)
         yield 10 + radius, callout, (beside(end, side, text), end)

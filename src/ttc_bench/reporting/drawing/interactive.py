@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ttc_bench.reporting.colours import SEQUENTIAL, on_dark
-from ttc_bench.reporting.drawing.callouts import SIZE, Callout, callouts, scales
+from ttc_bench.reporting.drawing.callouts import REACH, SIZE, Callout, callouts, scales
 from ttc_bench.reporting.drawing.density import MOST_DOTS
 from ttc_bench.reporting.drawing.figure import (
     CHALK,
@@ -262,11 +262,13 @@ def _name(dot: Dot, place: Callout) -> Any:
     return go.Scatter(
         x=[x for x, _ in ends],
         y=[y for _, y in ends],
-        mode="lines+text" if place.is_far else "text",
+        mode="text+markers+lines" if place.is_far else "text+markers",
         text=["", place.text][-len(ends) :],
         textposition=place.side,
         textfont={"size": SIZE, "color": INK},
         line={"color": FAINT, "width": 0.7},
+        # Plotly keeps the text as far away as a marker of this size is large.
+        marker={"size": 2 * REACH, "opacity": 0},
         cliponaxis=False,
         legendgroup=dot.name,
         hoverinfo="skip",
