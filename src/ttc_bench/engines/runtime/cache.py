@@ -148,7 +148,7 @@ class KVCache:
         elements = shape.kv_heads * self.held * shape.head_dim
         return 2 * shape.layers * elements * shape.dtype.itemsize
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    def attend(self, layer: int, q: Part, k: Part, v: Part, mask: Part | None) -> Part:
         """Store the new keys and values and return the attention output.
 
         Args:
@@ -161,30 +161,18 @@ class KVCache:
                 empty cache.
 
         Returns:
-            Tensor of the shape of ``q``.
+            What is of the shape of ``q``.
         """
         keys, values = self.store(layer, k, v)
         return attention(q, keys, values, mask)
 
-    def attend_few(self, layer: int, q: Array, k: Array, v: Array, mask: Array | None) -> Array:
-        """Do what `attend` does for a few tokens, in NumPy."""
-        keys, values = self.store(layer, k, v)
-        return attend_few(q, keys, values, mask)
-
     def store(self, layer: int, k: Part, v: Part) -> tuple[Part, Part]:
         """Store keys and values of new positions; return all that ``layer`` holds now."""
         rows, start, stop = self.rows, self.length, self.length + k.shape[2]
-        keys, values = self.held_as(k, layer)
+        keys, values = alike(k, self.keys[layer]), alike(k, self.values[layer])
         keys[:rows, :, start:stop] = k
         values[:rows, :, start:stop] = v
         return keys[:rows, :, :stop], values[:rows, :, :stop]
-
-    def held_as(self, new: Part, layer: int) -> tuple[Part, Part]:
-        """Return the memory of ``layer`` as what ``new`` is: tensors or arrays."""
-        keys, values = self.keys[layer], self.values[layer]
-        if isinstance(new, np.ndarray):
-            return keys.numpy(), values.numpy()
-        return keys, values
 
     def plan(self, queries: int) -> None:
         """Prepare for ``queries`` new positions, before any layer runs."""
@@ -235,12 +223,19 @@ class KVCache:
         return last
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+def alike(new: Part, held: Tensor) -> Part:
+    """Return a tensor as what ``new`` is: itself, or an array on its memory."""
+    return held.numpy() if isinstance(new, np.ndarray) else held
+
+
+def attention(q: Part, k: Part, v: Part, mask: Part | None) -> Part:
     """Return scaled dot-product attention; without a mask several queries are causal.
 
     A few queries on a CPU take plain products: the flash kernel is made for many, and on some
     processors costs ten times as much for one.
     """
+    if isinstance(q, np.ndarray):
+        return attend_few(q, k, v, mask)
     few = q.is_cpu and q.dtype == torch.float32 and q.shape[0] * q.shape[2] <= FEW_ROWS
     if few and (mask is not None or q.shape[2] == 1):
         hidden = None if mask is None else mask.numpy()
@@ -270,8 +265,13 @@ def attend_few(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
     if mask is not None:
         by_head = scores.reshape(rows, heads, queries, -1)
         by_head += mask
+    seen: Array = np.matmul(softmax_few(scores), v)
+    return seen.reshape(q.shape)
+
+
+def softmax_few(scores: Array) -> Array:
+    """Return the softmax over the last dimension, in the memory of ``scores``."""
     scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
     np.exp(scores, out=scores)
     scores /= np.add.reduce(scores, axis=-1, keepdims=True)
-    seen: Array = np.matmul(scores, v)
-    return seen.reshape(q.shape)
+    return scores

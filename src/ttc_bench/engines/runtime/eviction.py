@@ -13,11 +13,19 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter, attention
-from ttc_bench.engines.runtime.linear import Array
+from ttc_bench.engines.runtime.cache import (
+    CacheShape,
+    KVCache,
+    Meter,
+    Part,
+    alike,
+    attention,
+    softmax_few,
+)
 from ttc_bench.engines.runtime.runner import Budget
 from ttc_bench.errors import CapabilityError
 
@@ -62,23 +70,18 @@ class BudgetedCache(KVCache, ABC):
         self._evicted = max(0, self._held + queries - room)
         self._planned = self._held + queries - self._evicted
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    def attend(self, layer: int, q: Part, k: Part, v: Part, mask: Part | None) -> Part:
         """Evict, store and return the attention output; see `KVCache.attend`."""
-        if self.length == 0:
+        if isinstance(q, Tensor) and self.length == 0:
             return self.attend_prompt(layer, q, k, v)
         return self.attend_token(layer, q, k, v)
-
-    def attend_few(self, layer: int, q: Array, k: Array, v: Array, mask: Array | None) -> Array:
-        """Do what `attend` does, whose tensors are on the same memory."""
-        query, key, value = (torch.from_numpy(part) for part in (q, k, v))
-        return self.attend(layer, query, key, value, None).numpy()
 
     @abstractmethod
     def attend_prompt(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend within the whole prompt and keep what the budget allows."""
 
     @abstractmethod
-    def attend_token(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend_token(self, layer: int, q: Part, k: Part, v: Part) -> Part:
         """Evict, store one token and attend to what is kept."""
 
     def advance(self, queries: int) -> None:
@@ -135,9 +138,9 @@ class SinkCache(BudgetedCache):
             store[:, :, self._sinks : self._planned] = new[:, :, new.shape[2] - window :]
         return attention(q, k, v, None)
 
-    def attend_token(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend_token(self, layer: int, q: Part, k: Part, v: Part) -> Part:
         """Store one token in its slot and attend to what is kept."""
-        keys, values = self.keys[layer], self.values[layer]
+        keys, values = alike(k, self.keys[layer]), alike(k, self.values[layer])
         keys[:, :, self._slot] = k[:, :, 0]
         values[:, :, self._slot] = v[:, :, 0]
         return attention(q, keys[:, :, : self._planned], values[:, :, : self._planned], None)
@@ -191,51 +194,51 @@ class HeavyHitterCache(BudgetedCache):
         self.values[layer][:, :, : self._planned] = v.gather(2, index)
         return torch.cat(parts, dim=2)
 
-    def attend_token(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend_token(self, layer: int, q: Part, k: Part, v: Part) -> Part:
         """Evict the least attended, store one token, attend and update the scores."""
+        keys, values = alike(k, self.keys[layer]), alike(k, self.values[layer])
+        scores, origins = alike(k, self.scores[layer]), alike(k, self.origins[layer])
         held = self._held
         for _ in range(self._evicted):
             held -= 1
-            self._evict(layer, held)
-        keys, values = self.keys[layer], self.values[layer]
+            guarded = scores[:, : held + 1] + 0
+            guarded[origins[:, : held + 1] > self.length - self._safe(self._planned)] = torch.inf
+            slot = guarded.argmin(-1)
+            for store in (keys[0], values[0], scores, origins):
+                # With a single head, source and target may be the same memory: hence the sum.
+                store[alike(k, self._heads), slot] = store[:, held] + 0
         keys[:, :, held], values[:, :, held] = k[:, :, 0], v[:, :, 0]
-        self.scores[layer, :, held] = 0.0
-        self.origins[layer, :, held] = self.length
+        scores[:, held] = 0.0
+        origins[:, held] = self.length
         weights = _weights(q, keys[:, :, : held + 1])
-        self.scores[layer, :, : held + 1] += weights.sum(dim=(0, 2, 3))
+        scores[:, : held + 1] += weights.sum((0, 2, 3))
         return _mix(weights, values[:, :, : held + 1])
-
-    def _evict(self, layer: int, last: int) -> None:
-        """Overwrite each head's least attended position by what stands in slot ``last``."""
-        guarded = self.scores[layer, :, : last + 1].clone()
-        oldest_safe = self.length - self._safe(self._planned) + 1
-        guarded[self.origins[layer, :, : last + 1] >= oldest_safe] = torch.inf
-        slot = guarded.argmin(dim=-1)
-        # With a single head, source and target may be the same memory: hence the copies.
-        for store in (self.keys[layer][0], self.values[layer][0]):
-            store[self._heads, slot] = store[:, last].clone()
-        for facts in (self.scores[layer], self.origins[layer]):
-            facts[self._heads, slot] = facts[:, last].clone()
 
     def _safe(self, budget: int) -> int:
         """Return how many of the most recent positions cannot be evicted."""
         return max(1, min(budget - 1, round(self._share * budget)))
 
 
-def _weights(q: Tensor, k: Tensor) -> Tensor:
+def _weights(q: Part, k: Part) -> Part:
     """Return causal attention weights, shape ``(rows, kv_heads, group, queries, keys)``.
 
     The queries are the last positions among the keys, or a single one that sees them all.
     """
     rows, heads, queries, size = q.shape
-    grouped = q.view(rows, k.shape[1], heads // k.shape[1], queries, size)
-    scores = torch.matmul(grouped, k.unsqueeze(2).transpose(-1, -2)) * size**-0.5
+    grouped = q.reshape(rows, k.shape[1], heads // k.shape[1], queries, size)
+    scores: Part = (grouped @ k[:, :, None].swapaxes(-1, -2)) * size**-0.5
+    if isinstance(scores, np.ndarray):
+        return softmax_few(scores)
     if queries > 1:
-        hidden = torch.ones(queries, k.shape[2], dtype=torch.bool, device=q.device)
+        hidden = torch.ones(queries, k.shape[2], dtype=torch.bool, device=scores.device)
         scores.masked_fill_(hidden.triu_(k.shape[2] - queries + 1), -torch.inf)
     return torch.softmax(scores, dim=-1, dtype=torch.float32)
 
 
-def _mix(weights: Tensor, v: Tensor) -> Tensor:
+def _mix(weights: Part, v: Part) -> Part:
     """Return the weighted values, shape ``(rows, heads, queries, head_dim)``."""
-    return torch.matmul(weights.to(v.dtype), v.unsqueeze(2)).flatten(1, 2)
+    if isinstance(weights, Tensor):
+        weights = weights.to(v.dtype)
+    rows, _, _, queries, _ = weights.shape
+    mixed: Part = (weights @ v[:, :, None]).reshape(rows, -1, queries, v.shape[3])
+    return mixed

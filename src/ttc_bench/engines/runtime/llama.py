@@ -67,7 +67,7 @@ class Pass:
         mask: Attention mask, or ``None`` (see `KVCache.attend`).
         cache: The cache that the pass extends.
         prefill: The pass belongs to the prompt.
-        is_few: It is of so few tokens that it runs in NumPy (`runtime.linear`).
+        is_few: It is of so few tokens behind others that it runs in NumPy (`runtime.linear`).
     """
 
     hidden: Tensor
@@ -160,9 +160,8 @@ class LlamaRunner:
         self._threads.use_for(cache.rows * work)
         cos, sin = self._rope.at(cache.positions(count))
         hidden = F.embedding(tokens, self._embedding.weight)
-        mask = cache.mask(count)
-        is_few = self._takes_few and tokens.numel() <= FEW_ROWS and (mask is not None or count == 1)
-        return Pass(hidden, cos, sin, mask, cache, prefill, is_few)
+        is_few = self._takes_few and cache.length > 0 and tokens.numel() <= FEW_ROWS
+        return Pass(hidden, cos, sin, cache.mask(count), cache, prefill, is_few)
 
     @np.errstate(all="ignore")
     def run(self, step: Pass, first: int = 0, last: int | None = None) -> None:
@@ -333,7 +332,7 @@ class FusedLayer:
         """Return the states after the layer, shape ``(rows * t, hidden size)``."""
         rows = hidden.reshape(-1, hidden.shape[-1])
         mask = None if step.mask is None else step.mask.numpy()
-        seen = step.cache.attend_few(self._index, *self._project_few(hidden, step), mask)
+        seen = step.cache.attend(self._index, *self._project_few(hidden, step), mask)
         rows = rows + self._out.few(seen.swapaxes(1, 2).reshape(len(rows), -1))
         return rows + self._down.few(gated(self._gate_up.few(rows)))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter, Part
+from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter, Part, alike
 
 if TYPE_CHECKING:
     from ttc_bench.engines.runtime.llama import LlamaRunner
@@ -67,7 +67,7 @@ class RaggedCache(KVCache):
 
     def store(self, layer: int, k: Part, v: Part) -> tuple[Part, Part]:
         """Store one position per row; return all that ``layer`` holds, padding included."""
-        keys, values = self.held_as(k, layer)
+        keys, values = alike(k, self.keys[layer]), alike(k, self.values[layer])
         keys[self._rows, :, self._at], values[self._rows, :, self._at] = k[:, :, 0], v[:, :, 0]
         return keys[: self.rows, :, : self.held + 1], values[: self.rows, :, : self.held + 1]
 
