@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from ttc_bench.engines.base import Sampling
 from ttc_bench.engines.completion import Reading
 from ttc_bench.engines.local import LocalEngine
+from ttc_bench.engines.runtime.measured_cost import LayerCost, MeasuredCost, check_told
 
 TOLERANCE = 0.02
 
@@ -91,3 +92,12 @@ def test_an_implicit_verifiers_reading_agrees_with_pytorchs_counter(
     last_only = partial(model, logits_to_keep=1)
     expected = flops_of_reading(reference, reading, model.config, last_only, model)
     assert reading.usage.prefill_flops == pytest.approx(expected, rel=TOLERANCE)
+
+
+def test_a_pass_that_costs_what_no_other_pass_tells_has_no_bill() -> None:
+    """A token that leaves early, or is routed to fewer experts, makes bills untrue."""
+    cost = MeasuredCost((LayerCost(position=100, score=2),) * 3, outside=0, output=50)
+    told = 3 * (16 * 100 + 16 * 16 * 2)
+    check_told(cost, ([told // 3] * 3, 50), tokens=16, outputs=1)
+    with pytest.raises(ValueError, match="no bill of it would be true"):
+        check_told(cost, ([told // 3, told // 3, 0], 50), tokens=16, outputs=1)

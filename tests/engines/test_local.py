@@ -296,6 +296,7 @@ def configure(path: Path, **changes: Any) -> None:
 CONFIGS: dict[str, dict[str, Any]] = {
     "not causal": {"model_type": "vit"},
     "encoder": {"model_type": "bert"},
+    "encoder without a mask": {"model_type": "bert-generation"},
     "encoder and decoder": {"model_type": "bart", "is_encoder_decoder": True},
     "quantised": {"quantization_config": {"quant_method": "aqlm"}},
 }
@@ -308,6 +309,7 @@ FAULTS = {
     "no tokenizer": "holds no tokenizer",
     "not causal": "'vit' is not a causal language model",
     "encoder": "'bert' is an encoder",
+    "encoder without a mask": "'bert-generation' is an encoder",
     "encoder and decoder": "'bart' is an encoder with a decoder",
     "quantised": r"quantised (aqlm), which takes packages that are not installed here: aqlm",
     "adapter": "an adapter (LoRA) for owner/base",

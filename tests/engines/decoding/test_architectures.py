@@ -540,3 +540,71 @@ def test_a_single_key_value_head_evicts(tmp_path: Path) -> None:
     decoding = CosineKV(budget_start=12, budget_end=5, decay_steps=6)
     completion = run(engine, replace(request, decoding=decoding))[0]
     assert completion.usage.kv_share_kept < 1
+
+
+LATENT: dict[str, Any] = {
+    "num_key_value_heads": 4, "q_lora_rank": 16, "kv_lora_rank": 16, "v_head_dim": 8,
+    "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "moe_intermediate_size": 16,
+    "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+}  # fmt: skip
+CLOSED: dict[str, dict[str, Any]] = {
+    "longcat_flash": {
+        **LATENT, "num_hidden_layers": 4, "zero_expert_num": 4, "moe_topk": 3,
+        "ffn_hidden_size": 48, "expert_ffn_hidden_size": 16,
+        # Names of the same settings elsewhere
+        **dict.fromkeys(("num_experts_per_tok", "intermediate_size", "moe_intermediate_size")),
+        **dict.fromkeys(("n_group", "topk_group")),
+    },
+    "hrm_text": {},
+}  # fmt: skip
+"""Models whose layers are not one list: with two caches each, or run in cycles."""
+
+
+@pytest.mark.parametrize("kind", CLOSED)
+def test_what_is_not_opened_is_billed_whole(kind: str, tmp_path: Path) -> None:
+    """LongCat's tokens choose experts that compute and others that do nothing (2509.01322)."""
+    engine = LocalModels(target=build(tmp_path, kind, 4, **CLOSED[kind])).build()
+    for text in TEXTS:
+        request = ask(text, max_tokens=8)
+        completion = plain(engine, request)
+        assert [list(completion.token_ids)] == generated(engine, [request])
+        flops, _ = counted(engine, request, completion)
+        assert [completion.usage.prefill_flops, completion.usage.decode_flops] == flops
+    request = ask(CORPUS[1], max_tokens=6, sampling=Sampling(temperature=0.8, seed=3), n=3)
+    alone = [run(engine, replace(request, n=1, first_index=i))[0] for i in range(3)]
+    for together, single in zip(run(engine, request), alone, strict=True):
+        assert together.token_ids == single.token_ids
+        assert together.usage.decode_flops == single.usage.decode_flops
+    with pytest.raises(CapabilityError, match=f"the layers of {kind} models are not one list"):
+        engine.require(ask("x", decoding=FixedLayer(layers=0.5)))
+
+
+def test_an_indexer_that_leaves_ties_to_chance_takes_no_drafts(tmp_path: Path) -> None:
+    """A key that all heads score zero ties with others; of few heads that is a common one."""
+    indexer = {**LATENT, "index_head_dim": 16, "index_topk": 8, "first_k_dense_replace": 1}
+    engine = LocalModels(
+        target=build(tmp_path / "few", "deepseek_v32", 4, index_n_heads=2, **indexer)
+    ).build()
+    with pytest.raises(CapabilityError, match="an indexer of 2 heads score many keys zero"):
+        engine.require(ask("x", decoding=PromptLookup()))
+    paths = {
+        role: build(tmp_path / role, "deepseek_v32", seed, index_n_heads=16, **indexer)
+        for seed, role in ((4, "target"), (5, "draft"))
+    }
+    engine = LocalModels(**paths).build()
+    for text in TEXTS:
+        request = ask(text, max_tokens=12)
+        drafted = run(engine, replace(request, decoding=DraftModel(k=3)))[0]
+        assert drafted.token_ids == plain(engine, request).token_ids
+
+
+def test_attention_that_is_told_on_demand_is_asked_for(tmp_path: Path) -> None:
+    """The decoder of TrOCR returns no weights unless it is told to, and evicts by them."""
+    sizes = {
+        "d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 48,
+        **dict.fromkeys(("hidden_size", "head_dim", "num_hidden_layers", "num_attention_heads")),
+    }  # fmt: skip
+    engine = LocalModels(target=build(tmp_path, "trocr", 4, **sizes)).build()
+    request = ask(TEXTS[0], max_tokens=12)
+    decoding = CosineKV(budget_start=12, budget_end=5, decay_steps=6)
+    assert run(engine, replace(request, decoding=decoding))[0].usage.kv_share_kept < 1

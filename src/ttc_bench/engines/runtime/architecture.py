@@ -43,6 +43,10 @@ KEEP_STATE_INSIDE = frozenset({"recurrent_gemma"})
 COUNTS_IN_CACHE = frozenset({"bloom", "gpt_neo"})
 """Model types that take a key's place in the cache for its position."""
 
+FEWEST_INDEX_HEADS = 16
+"""Heads of an indexer (DeepSeek Sparse Attention, arXiv 2512.02556) from which on no two keys are
+likely to be scored zero by all of them: a head does so to every other key (ReLU)."""
+
 
 class Architecture:
     """What a configuration says of a model.
@@ -123,8 +127,20 @@ class Architecture:
 
     def _keeps_state(self) -> str:
         if not getattr(self._kind, "_is_stateful", False) and self._cache.is_croppable:
-            return ""
+            return self._ties_keys()
         return f"the state of {self.name} models cannot forget rejected drafts"
+
+    def _ties_keys(self) -> str:
+        """Say so where which keys an indexer keeps is left to the order of equal scores."""
+        config = self._config.get_text_config(decoder=True)
+        heads, kept = (getattr(config, name, None) for name in ("index_n_heads", "index_topk"))
+        positions = getattr(config, "max_position_embeddings", None) or 2**31
+        if heads is None or kept is None or heads >= FEWEST_INDEX_HEADS or kept >= positions:
+            return ""
+        return (
+            f"{self.name} models with an indexer of {heads} heads score many keys zero, and which"
+            " of those they attend to goes with the length of a pass: drafts would change answers"
+        )
 
     def _hides_layers(self) -> str:
         return "" if self._is_open else f"the layers of {self.name} models are not one list"

@@ -30,12 +30,17 @@ from ttc_bench.engines.runtime.measured_cost import (
     Counts,
     LayerCost,
     MeasuredCost,
+    check_told,
     measure,
 )
 from ttc_bench.engines.runtime.rotary import at_least, read_anew_at
+from ttc_bench.engines.runtime.routing import VaryingExperts
 from ttc_bench.engines.runtime.runner import Budget, Threads
 from ttc_bench.engines.runtime.stack import Climb, InPlaceOf, LayerStack
 from ttc_bench.errors import CapabilityError
+
+VARIED = 16
+"""Tokens, all of them different, of the pass that tells whether its cost goes with them."""
 
 
 class LibraryRunner:
@@ -62,6 +67,8 @@ class LibraryRunner:
         self._stack = LayerStack.of(model, self.n_layers)
         self._hears_attention = False
         self._heard: HeavyHitterLibraryCache | None = None
+        self._must_be_asked = "output_attentions" in accepted
+        self._experts = VaryingExperts(model)
         self.cost = self._measured()
 
     def new_cache(
@@ -118,6 +125,7 @@ class LibraryRunner:
         flops += self.cost.head(self._outputs(tokens, every))
         self._threads.use_for(len(cache.meters) * flops)
         arguments = self._arguments(tokens, cache.length, every, mask, positions)
+        arguments |= self._asked_of(cache)
         with self._cut(depth), self._hearing(cache):
             output = self.model(tokens, past_key_values=cache.cache, use_cache=True, **arguments)
         self._enter(cache, tokens.shape[1], depth, flops, prefill)
@@ -199,9 +207,10 @@ class LibraryRunner:
     ) -> None:
         """Enter what a pass has run into the meters of its rows."""
         prefill = cache.length == 0 if prefill is None else prefill
-        for meter in cache.meters:
+        own = self._experts.spent(len(cache.meters)) if self._experts else [0] * len(cache.meters)
+        for meter, operations in zip(cache.meters, own, strict=True):
             meter.layers += depth
-            meter.add_flops(flops, prefill)
+            meter.add_flops(flops + operations, prefill)
         cache.advance(queries)
 
     def _outputs(self, tokens: Tensor, every: bool) -> int:
@@ -259,6 +268,11 @@ class LibraryRunner:
                 if type(part).__name__.endswith("Attention"):
                     part.register_forward_hook(listen(index))
 
+    def _asked_of(self, cache: LibraryCache) -> dict[str, bool]:
+        """Ask for attention weights, which some models (TrOCR, MVP) return on demand alone."""
+        is_heard = isinstance(cache, HeavyHitterLibraryCache)
+        return {"output_attentions": True} if is_heard and self._must_be_asked else {}
+
     @contextmanager
     def _hearing(self, cache: LibraryCache) -> Iterator[None]:
         """Let the model compute its attention in plain steps, for a cache that goes by weights."""
@@ -275,21 +289,36 @@ class LibraryRunner:
     @torch.inference_mode()
     def _measured(self) -> MeasuredCost:
         """Count a few short passes, and tell all others from them."""
-        count = Counter(self.model, self._stack.path if self._stack else None, self.n_layers)
+        path = self._stack.path if self._stack else None
+        count = Counter(self.model, path, self.n_layers, self._experts)
+
+        def passed(cache: LibraryCache, ids: Tensor) -> Counts:
+            counts = count(partial(self._pass, ids, cache))
+            cache.advance(ids.shape[1])
+            return counts
 
         def counted(*passes: int) -> list[Counts]:
-            cache, counts = LibraryCache(self.config, [Meter()]), list[Counts]()
+            cache = LibraryCache(self.config, [Meter()])
             cache.widen()
-            for tokens in passes:
-                ids = torch.zeros(1, tokens, dtype=torch.long, device=self.device)
-                counts.append(count(partial(self._pass, ids, cache)))
-                cache.advance(tokens)
-            return counts
+            return [passed(cache, self._ids(tokens, 0)) for tokens in passes]
 
         # The counter knows no fused attention of a CPU; in plain steps it counts on any device.
         with plain_attention(self.model):
             cost = measure(counted, self._keeps_logits)
+            if self._stack is None:
+                (whole,) = cost.stack
+                cost = replace(cost, stack=(whole.share(self.n_layers),) * self.n_layers)
+            cache = LibraryCache(self.config, [Meter()])
+            cache.widen()
+            ids = self._ids(VARIED, self.outputs // VARIED)
+            others = passed(cache, ids)
+        check_told(cost, others, VARIED, self._outputs(ids, False))
+        self._experts.spent(1)
         return cost if self._stack is None else replace(cost, stack=self._with_stored(cost.stack))
+
+    def _ids(self, count: int, step: int) -> Tensor:
+        """Return the ids of a text of ``count`` tokens, ``step`` apart."""
+        return step * torch.arange(count, device=self.device)[None]
 
     def _with_stored(self, costs: tuple[LayerCost, ...]) -> tuple[LayerCost, ...]:
         """Count what fills the cache of each layer but the first, which a token always runs."""
@@ -301,7 +330,7 @@ class LibraryRunner:
             return costs
 
         def fill(index: int, layer: Callable[[], Any]) -> None:
-            stored[index] = count(partial(cache.cache.store_only, layer))[1]
+            stored[index] = count.total(partial(cache.cache.store_only, layer))
 
         Climb(
             self.stack,

@@ -3,7 +3,9 @@
 A few short passes run under PyTorch's counter (``torch.utils.flop_counter``). Counts are whole
 numbers, so they give each layer's operations per position, its operations per query and key, and
 those of the head exactly: experts that a token is not routed to do not run and are not counted,
-and neither are lookup tables. What is not linear in the positions is counted at several lengths: a
+and neither are lookup tables. Experts that some tokens are routed to and others are not are counted
+pass by pass (`runtime.routing`); a model whose passes over other tokens cost anything else has no
+bill. What is not linear in the positions is counted at several lengths: a
 recurrence that works in chunks, the last of them padded, has costs per chunk and per pair of
 chunks, and what is none either is interpolated in between.
 """
@@ -19,6 +21,8 @@ from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from ttc_bench.engines.runtime.routing import VaryingExperts
 
 LENGTHS = (2, 16, 17, 33, 64, 65, 129, 256, 257, 513)
 """Prompt lengths at which layers are counted that are not linear in the positions."""
@@ -41,12 +45,12 @@ class LayerCost:
             not linear.
     """
 
-    position: int
-    score: int
-    key: int = 0
+    position: float
+    score: float
+    key: float = 0
     stored: int = 0
     last_only: bool = False
-    prompts: tuple[int, ...] = ()
+    prompts: tuple[float, ...] = ()
 
     @classmethod
     def fitted(cls, pair: int, step: int, longer: int, triple: int) -> LayerCost | None:
@@ -75,6 +79,12 @@ class LayerCost:
             return _of_prompt(self.prompts, queries) + queries * keys * self.score
         count = min(queries, outputs) if self.last_only else queries
         return float(count * (self.position + keys * self.score) + keys * self.key)
+
+    def share(self, count: int) -> LayerCost:
+        """Return the cost of each of ``count`` layers that cost as much as this one together."""
+        parts = (self.position / count, self.score / count, self.key / count)
+        prompts = tuple(operations / count for operations in self.prompts)
+        return LayerCost(*parts, last_only=self.last_only, prompts=prompts)
 
 
 @dataclass(frozen=True)
@@ -135,6 +145,28 @@ def measure(counted: Callable[..., list[Counts]], reads_last: bool) -> MeasuredC
     return MeasuredCost(tuple(costs), outside, rest - outside)
 
 
+def check_told(cost: MeasuredCost, counts: Counts, tokens: int, outputs: int) -> None:
+    """Raise unless a pass over some tokens costs what the passes over others have told.
+
+    Args:
+        cost: What they have told.
+        counts: Operations of the pass, on an empty cache.
+        tokens: Its tokens.
+        outputs: Of them, those whose logits were computed.
+
+    Raises:
+        ValueError: If it does not, within a fiftieth.
+    """
+    layers, rest = counts
+    counted, depth = sum(layers) + rest, len(cost.stack)
+    told = cost.layers_over(depth, tokens, [tokens] * depth, outputs) + cost.head(outputs)
+    if abs(told - counted) > counted / 50:
+        raise ValueError(
+            "what a pass computes goes with its tokens, and not by experts that can be counted, so"
+            " that no bill of it would be true"
+        )
+
+
 def measure_reading(count: Callable[[int], int]) -> Callable[[int], float]:
     """Return the cost of a text read in one pass without a cache, by its length.
 
@@ -153,21 +185,47 @@ class Counter:
 
     Args:
         model: The model.
-        path: Where its layers stand, as module names tell it; ``None`` if they are not known.
+        path: Where its layers stand, as module names tell it; ``None`` takes all but its head for
+            one layer.
         n_layers: Number of layers.
+        experts: Experts that are not counted here, as they are pass by pass.
     """
 
-    def __init__(self, model: torch.nn.Module, path: str | None, n_layers: int) -> None:
-        prefix = f"{type(model).__name__}.{path}"
-        self._names = [f"{prefix}.{i}" for i in range(n_layers)] if path is not None else []
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        path: str | None,
+        n_layers: int,
+        experts: VaryingExperts | None = None,
+    ) -> None:
+        prefix = type(model).__name__
+        self._experts = experts
+        self._names = [f"{prefix}.{path}.{i}" for i in range(n_layers)] if path is not None else []
+        head = getattr(model, "get_output_embeddings", lambda: None)()
+        names = {id(part): f"{prefix}.{name}" for name, part in model.named_modules()}
+        self._head = names.get(id(head), "")
 
     def __call__(self, run: Callable[[], object]) -> tuple[list[int], int]:
         """Run something; return the operations of each layer, and of everything else."""
         with FlopCounterMode(display=False, custom_mapping=grouped_products()) as counter:
             run()
-        counts = counter.get_flop_counts()
-        layers = [int(sum(counts.get(name, {}).values())) for name in self._names]
-        return layers, int(counter.get_total_flops()) - sum(layers)
+        counts, total = counter.get_flop_counts(), int(counter.get_total_flops())
+        if not self._names:
+            head = int(sum(counts.get(self._head, {}).values()))
+            return [total - head - self._varying("")], head
+        layers = [
+            int(sum(counts.get(name, {}).values())) - self._varying(name) for name in self._names
+        ]
+        return layers, total - sum(layers) - self._varying("")
+
+    def total(self, run: Callable[[], object]) -> int:
+        """Run something; return all of its operations."""
+        layers, rest = self(run)
+        return sum(layers) + rest
+
+    def _varying(self, layer: str) -> int:
+        """Return the operations of varying experts in a layer; in all of them for no name."""
+        return 0 if self._experts is None else self._experts.spent_in(layer.partition(".")[2])
 
 
 def grouped_products() -> dict[Any, Any]:
@@ -186,7 +244,7 @@ def grouped_products() -> dict[Any, Any]:
     return operators
 
 
-def _of_prompt(counts: tuple[int, ...], length: int) -> float:
+def _of_prompt(counts: tuple[float, ...], length: int) -> float:
     """Return the operations of a prompt by its counts at `LENGTHS`."""
     if (fit := _chunked(counts)) is None:
         return _interpolated(LENGTHS, counts, length)
@@ -195,7 +253,7 @@ def _of_prompt(counts: tuple[int, ...], length: int) -> float:
 
 
 @lru_cache(maxsize=256)
-def _chunked(counts: tuple[int, ...]) -> tuple[int, tuple[float, ...]] | None:
+def _chunked(counts: tuple[float, ...]) -> tuple[int, tuple[float, ...]] | None:
     """Return the size of a recurrence's chunks and the factors of `_terms`, if they explain counts.
 
     Where they do, they do so exactly. A prompt shorter than a convolution is not looked at.
@@ -216,7 +274,7 @@ def _terms(length: int, chunk: int) -> tuple[int, int, int, int]:
     return 1, length, chunks, chunks * chunks
 
 
-def _interpolated(xs: Sequence[int], ys: Sequence[int], x: int) -> float:
+def _interpolated(xs: Sequence[int], ys: Sequence[float], x: int) -> float:
     """Return a value on the straight lines through some points, the last one going on."""
     at = min(max(1, bisect_left(xs, x)), len(xs) - 1)
     slope = (ys[at] - ys[at - 1]) / (xs[at] - xs[at - 1])

@@ -45,6 +45,10 @@ QUANTISED_BY = {
 }
 """Packages that compute with weights of a ``quant_method``."""
 
+UNMASKED = frozenset({"bert-generation"})
+"""Model types that read in both directions unless their configuration says otherwise, and that no
+head for filling gaps gives away."""
+
 ANSWER_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES, *WEIGHT_FILES)
 
 
@@ -292,7 +296,8 @@ class ModelSource:
                 f"{kind!r} is an encoder with a decoder, which writes what its encoder has read and"
                 " goes on from no prompt"
             )
-        if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not self.config.get("is_decoder"):
+        reads_both_ways = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES or kind in UNMASKED
+        if reads_both_ways and not self.config.get("is_decoder"):
             raise self.fault(
                 f"{kind!r} is an encoder: it reads in both directions and writes nothing (one that"
                 ' was trained to write says "is_decoder": true in its config.json)'

@@ -188,7 +188,7 @@ class ScalarVerifier(Verifier):
 
         def counted(tokens: int) -> int:
             ids = torch.zeros(1, tokens, dtype=torch.long, device=self._placement.device)
-            return count(lambda: self.model(ids))[1]
+            return count.total(lambda: self.model(ids))
 
         return measure_reading(counted)
 
