@@ -183,6 +183,34 @@ def test_each_benchmark_says_why_nothing_is_named_there_beside_what_is_named_els
     ]
 
 
+def test_where_the_baseline_is_shown_to_be_the_cheapest_on_one_benchmark_alone_that_is_said() -> (
+    None
+):
+    why = ["every variant is dearer", *["no variant as good is shown to be cheaper"] * 2]
+    rows = [("m", name, "cheapest", None, None, reason)
+            for name, reason in zip(("crm_sim", "worf_sim", "all"), why, strict=True)]  # fmt: skip
+    told = pd.DataFrame(rows, columns=["model", "benchmark", "aim", "policy", "variant", "reason"])
+    assert lines(told.astype("string"), "m") == [
+        "Cheapest: crm_sim: the baseline (every variant is dearer); worf_sim: nothing yet (no"
+        " variant as good is shown to be cheaper); all: nothing yet, as on worf_sim."
+    ]
+
+
+def test_figures_over_several_benchmarks_say_their_weights_and_those_of_one_have_none() -> None:
+    sides = ((("baseline", "greedy"), 0.0), (("cascade", "confidence"), 1.0))
+    table = verdicts_on(
+        *(scores(*side, [reward] * n).assign(benchmark=benchmark)
+          for benchmark, n in (("crm_sim", 24), ("worf_sim", 100)) for side, reward in sides)
+    )  # fmt: skip
+    told = decide(table, DecideParams()).set_index(["aim", "benchmark"])["reason"]
+    best = told["best at any price"].str.endswith(", mean of 2 benchmarks of equal weight")
+    assert best.to_dict() == {"crm_sim": False, "worf_sim": False, "all": True}
+    parts = [row_dicts(part) for _, part in table.groupby("benchmark")]
+    limits = all_limits(DecideParams())
+    assert "on 124 questions, mean of 2 benchmarks of equal" in answer(everywhere(parts), limits)
+    assert "equal weight" not in answer(everywhere(parts[:1]), limits)
+
+
 def test_what_is_not_known_is_told_without_a_figure_for_it() -> None:
     limits, wanted = DecideParams(budget_usd=1.0), "dollars are not known"
     alone = verdicts_on(scores("baseline", "greedy", [None] * 3))

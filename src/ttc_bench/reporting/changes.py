@@ -48,7 +48,7 @@ HEADINGS = (
 )
 LEFT = ("policy.variant", "verdict")
 
-DROPPED = (SECONDS, CORRECTED, "down", "up", "US$", "FLOPs", "tokens", "before", "after")
+DROPPED = (SECONDS, CORRECTED, "before", "down", "up", "after", "tokens", "pairs", "FLOPs", "US$")
 """Columns that a terminal has no room for, the first of them first."""
 
 LEFT_OUT = "Columns that do not fit here are in changes.txt."
@@ -109,9 +109,10 @@ def _within(text: str, width: int | None) -> str:
 def _fitting(sheet: Sheet, width: int | None) -> str:
     """Return a table without the columns for which a line has no room, and that it is so."""
     text = sheet.aligned(LEFT)
-    for name in DROPPED:
+    for name in ("", *DROPPED):
         if width is None or max(map(len, text.splitlines())) <= width:
             break
+        sheet = sheet.telling()
         others = [place for place, heading in enumerate(sheet.headings) if heading != name]
         columns = [sheet.headings[place] for place in others]
         sheet = Sheet(columns, [[row[place] for place in others] for row in sheet.rows])

@@ -14,7 +14,15 @@ from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.privacy import SUFFIX, is_privacy
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import known
-from ttc_bench.reporting.verdicts import RATIOS, SPENT, UNANSWERED, is_lower, is_unanswered, word_of
+from ttc_bench.reporting.verdicts import (
+    RATIOS,
+    SPENT,
+    UNANSWERED,
+    is_lower,
+    is_unanswered,
+    weights,
+    word_of,
+)
 from ttc_bench.statistics import Interval, mean_of_independent
 from ttc_bench.statistics.decision import (
     DIFFERING,
@@ -142,7 +150,7 @@ def _of_benchmark(
             yield aim.label, None, None, aim.lack(rows)
         else:
             row = by_name[choice.name]
-            yield aim.label, row["policy"], row["variant"], aim.reason(row)
+            yield aim.label, row["policy"], row["variant"], aim.reason(row) + weights(row)
 
 
 def everywhere(parts: Sequence[Sequence[Row]]) -> list[Row]:
@@ -197,7 +205,7 @@ def _together(rows: Sequence[Row]) -> dict[str, Any]:
     }
     identity = {name: rows[0][name] for name in GROUP}
     counts = {name: _sum([row.get(name) for row in rows]) for name in COUNTS}
-    return {**identity, **merged, "verdict": word, **counts}
+    return {**identity, **merged, "verdict": word, **counts, "n_benchmarks": len(rows)}
 
 
 def _sum(values: Sequence[Any]) -> Any:
@@ -320,13 +328,15 @@ def lines(decision: DataFrame, model: Any) -> list[str]:
 def _told(rows: Sequence[Row]) -> str:
     """Return what is named for an aim on each benchmark, or once what is named on all."""
     names = {full_name(row) if known(row["policy"]) else NOTHING for row in rows}
+    reasons = {row["reason"] for row in rows}
     if names == {NOTHING}:
-        alike = {row["reason"] for row in rows}
-        if len(alike) == 1 and (reason := alike.pop()) in (DEARER, SLOWER):
+        if len(reasons) == 1 and (reason := next(iter(reasons))) in (DEARER, SLOWER):
             return f"the baseline ({reason})"
-        lacks = _lacks(rows)
-        return NOTHING + (f" ({lacks})" if lacks else "")
-    if len(names) == 1 and (len(rows) == 1 or rows[-1]["benchmark"] == EVERYWHERE):
+        # Where the baseline is shown to be the answer on one of several, each has its own.
+        if not reasons & {DEARER, SLOWER}:
+            lacks = _lacks(rows)
+            return NOTHING + (f" ({lacks})" if lacks else "")
+    elif len(names) == 1 and (len(rows) == 1 or rows[-1]["benchmark"] == EVERYWHERE):
         return f"{names.pop()} ({rows[-1]['reason']})"
     empty = [row["benchmark"] for row in rows if _named(row).startswith(NOTHING)]
     return "; ".join(f"{row['benchmark']}: {_named(row, empty)}" for row in rows)

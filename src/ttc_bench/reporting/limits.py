@@ -12,7 +12,7 @@ from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.row_dicts import Row, full_name
 from ttc_bench.reporting.sheet import counted_as, known
 from ttc_bench.reporting.speeds import ENDS
-from ttc_bench.reporting.verdicts import SPENT, is_unanswered, word_of
+from ttc_bench.reporting.verdicts import SPENT, is_unanswered, weights, word_of
 from ttc_bench.statistics.decision import (
     Candidate,
     best,
@@ -153,11 +153,11 @@ def answer(rows: Sequence[Row], limits: Limits) -> str:
 def _equal(by_name: Mapping[str, Row], others: Sequence[Candidate], cost: str) -> str:
     """Return who is as good as the baseline and shown to be faster or cheaper, if anyone is."""
     aims = (
-        (fastest(others), "speed", "as fast"),
-        (cheapest(others, cost), f"{cost}_ratio", f"the {SPENT[cost]}"),
+        (fastest(others), "speed", "and {} as fast"),
+        (cheapest(others, cost), f"{cost}_ratio", f"at {{}} the {SPENT[cost]}"),
     )
     told = [
-        f"{choice.name} is as good at {times(by_name[choice.name], ratio)} {words}"
+        f"{choice.name} is as good {words.format(times(by_name[choice.name], ratio))}"
         for choice, ratio, words in aims
         if choice is not None
     ]
@@ -181,10 +181,10 @@ def _told(row: Row, limits: Limits) -> str:
         if known(row[f"{metric}_mean"]) and row[f"{metric}_mean"] > 0
     ]
     costs = f", at a mean of {', '.join(means)}" if means else ""
+    own = f"{full_name(row)}, {reward(row)}{weights(row)}"
     if not known(row["verdict"]):
-        return f"{full_name(row)}, {reward(row)}{costs}"
-    versus = f"{change(row)} against the baseline ({word_of(row)})"
-    return f"{full_name(row)}, {reward(row)}, {versus}{costs}"
+        return f"{own}{costs}"
+    return f"{own}, {change(row)} against the baseline ({word_of(row)}){costs}"
 
 
 def _too_dear(rows: Sequence[Row], limits: Limits) -> str:

@@ -294,6 +294,12 @@ def word_of(row: Row) -> str:
     return f"{row['verdict']}, as {UNANSWERED}" if is_unanswered(row) else str(row["verdict"])
 
 
+def weights(row: Row) -> str:
+    """Return what the figures of a row are means of, where these are several benchmarks."""
+    n = row.get("n_benchmarks")
+    return f", mean of {n} benchmarks of equal weight" if n is not None and n > 1 else ""
+
+
 LOSING = ", a loss smaller than that is shown"
 """What is said of a variant that is as good within the margin, and still lower."""
 

@@ -205,7 +205,9 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     mlflow.set_experiment("test")
     own = (marts["bench_summary"], marts["policy_vs_baseline"])
-    words = verdicts(run, speeds(run, PARAMS), PARAMS)
+    # Four questions have no interval of a ratio, so that no cost had a word.
+    ends = {"flops_ratio_low": 0.4, "flops_ratio_high": 0.6}
+    words = verdicts(run, speeds(run, PARAMS), PARAMS).assign(flops_ratio=0.5, **ends)
     named = decide(words, DecideParams(budget_flops=1e12))
     tables = (run, *own, confidence(run, PARAMS), words, named, "the table")
     parameters = {"limit": 4, "speculative": {"draft_model": {"k": 4}}}
@@ -222,6 +224,8 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(
     assert own["metrics.reward_mean"] == 0.75, "of four jobs one failed"
     assert own["metrics.usage/latency_s_median_ratio"] == 0.5
     assert own["tags.verdict"] == "undecided"
+    assert own["tags.verdict/FLOPs"] == "cheaper"
+    assert not {"tags.verdict/seconds", "tags.verdict/time to first token"} & set(found)
     page = mlflow.get_run(parent.info.run_id).data
     assert page.metrics["reward/crm_sim/speculative.draft_model"] == 0.75
     tag = page.tags["decision/crm_sim/best within 1e_03 GFLOP a response"]
