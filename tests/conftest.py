@@ -53,9 +53,11 @@ Answer = Callable[..., tuple[Outcome, Session]]
 
 
 LONGEST = (
-    *("tests/test_extending.py", "tests/pipelines/test_slices.py", "tests/dashboard/"),
-    *("tests/workers/", "tests/engines/hosted/", "tests/reference/", "tests/hooks/"),
-    *("tests/test_resume.py", "tests/pipelines/", "tests/reporting/", "tests/engines/"),
+    *("tests/test_extending.py", "tests/pipelines/test_slices.py"),
+    *("tests/reference/test_training.py", "tests/dashboard/test_answers.py", "tests/workers/"),
+    *("tests/test_resume.py", "tests/test_cli.py", "tests/policies/test_invariants.py"),
+    *("tests/engines/", "tests/hooks/", "tests/dashboard/", "tests/pipelines/"),
+    *("tests/reporting/", "tests/policies/", "tests/reference/"),
 )
 """Where the long tests are, the longest file first."""
 

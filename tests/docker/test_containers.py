@@ -9,9 +9,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
+from click.testing import CliRunner
 from mlflow.server.security_utils import is_allowed_host_header
 from packaging.specifiers import SpecifierSet
 from tests.conftest import ROOT
+
+from ttc_bench.cli import cli
 
 DOCKER = ROOT / ".docker"
 LINES = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
@@ -48,13 +51,7 @@ def test_the_image_runs_as_a_user_on_the_python_that_the_project_wants() -> None
 
 
 def test_commands_of_the_services_exist() -> None:
-    options = subprocess.run(
-        [sys.executable, "-m", "kedro", "dashboard", "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    options = CliRunner().invoke(cli, ["dashboard", "--help"]).output
     (command,) = of("CMD")[-1:]
     assert "kedro" in command
     assert all(word in options for word in re.findall(r"--\w+", command))

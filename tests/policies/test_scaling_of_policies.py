@@ -35,10 +35,10 @@ def scores(answer: Any, jobs: list[Job]) -> pd.DataFrame:
     for name in (*CURVES, "self_consistency.adaptive"):
         variant = VARIANTS[name](n=N)
         rows = []
-        for job in jobs:
+        for job in jobs[::2]:
             outcome, session = answer(name, job, n=N)
             rows.append(respond(variant.name, variant, session, outcome))
-        tables.append(score_responses(to_frame(rows), jobs, QUICK))
+        tables.append(score_responses(to_frame(rows), jobs[::2], QUICK))
     return collect_scores(*tables)
 
 

@@ -98,7 +98,7 @@ def jobs(name: str, count: int) -> list[Job]:
 
 
 def test_greedy_answers_are_those_of_the_local_engine(served: Engine, local: Engine) -> None:
-    asked = [*jobs("crm_sim", 8), *jobs("worf_sim", 2)]
+    asked = [*jobs("crm_sim", 3), *jobs("worf_sim", 1)]
     over_http = generated("baseline.greedy", asked, served, Journal(), {}, seed=0)
     here = generated("baseline.greedy", asked, local, Journal(), {}, seed=0)
     assert list(over_http["status"]) == ["ok"] * len(asked)
