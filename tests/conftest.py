@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import gc
 import os
 import resource
 import shutil
@@ -43,6 +45,9 @@ hypothesis.settings.register_profile("suite", derandomize=True, **TIMELESS)
 hypothesis.settings.register_profile("explore", **TIMELESS)
 hypothesis.settings.load_profile("suite")
 
+# Garbage is looked for as rarely as in a run (`ttc_bench.hooks.garbage`).
+gc.set_threshold(100_000, 50, 100)
+
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "data" / "06_models" / "reference"
 PAGES = [ROOT / "README.md", *sorted((ROOT / ".github" / "docs").glob("*.md"))]
@@ -52,23 +57,43 @@ KedroRun = Callable[..., Result]
 Answer = Callable[..., tuple[Outcome, Session]]
 
 
+TOGETHER = ("tests/engines/hosted/", "tests/engines/", "tests/dashboard/", "tests/policies/")
+"""Folders whose tests share what one process loads, answers or measures once."""
+
 LONGEST = (
-    *("tests/test_extending.py", "tests/pipelines/test_slices.py"),
-    *("tests/reference/test_training.py", "tests/dashboard/test_answers.py", "tests/workers/"),
-    *("tests/test_resume.py", "tests/test_cli.py", "tests/policies/test_invariants.py"),
-    *("tests/engines/", "tests/hooks/", "tests/dashboard/", "tests/pipelines/"),
-    *("tests/reporting/", "tests/policies/", "tests/reference/"),
+    *(*TOGETHER, "tests/test_extending.py", "tests/pipelines/test_slices.py"),
+    *("tests/reference/test_training.py", "tests/test_cli.py", "tests/test_resume.py"),
+    *("tests/workers/", "tests/hooks/", "tests/pipelines/", "tests/reporting/"),
+    *("tests/reference/", "tests/notebooks/", "tests/ratings/", "tests/dbt/"),
 )
-"""Where the long tests are, the longest file first."""
+"""Where the long tests are, the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files: at the end, no worker waits for another one's."""
+    """Begin with the longest: at the end, no worker waits for another one's."""
 
     def place(item: pytest.Item) -> int:
         return next((at for at, start in enumerate(LONGEST) if item.nodeid.startswith(start)), 99)
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what is loaded by now: libraries, half a million objects, live to the end."""
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand the tests out to workers file by file, but a folder of `TOGETHER` to one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFolder(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            folders = (folder for folder in TOGETHER if nodeid.startswith(folder))
+            return next(folders, super()._split_scope(nodeid))
+
+    return ByFolder(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -119,15 +144,35 @@ def run_in(folder: Path, *arguments: str) -> Result:
     return CliRunner().invoke(cli, ["run", *arguments])
 
 
+def made_once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]
+) -> Path:  # fmt: skip
+    """Return a folder that nobody writes: the first worker that needs it makes it for all."""
+    place = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    folder, making = place / name, place / f"{name}.making"
+    with (place / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir()
+            make(making)
+            making.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store without runs: its tables take seconds to make, and none to copy."""
-    import mlflow
 
-    folder = tmp_path_factory.mktemp("mlflow")
-    with contextlib.chdir(folder):
-        mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
-    return folder / "mlflow.db"
+    def make(folder: Path) -> None:
+        import mlflow
+
+        with contextlib.chdir(folder):
+            mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    return made_once(tmp_path_factory, "empty_store", make) / "mlflow.db"
 
 
 @pytest.fixture

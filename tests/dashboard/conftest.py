@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from tests.conftest import ingested, make_project
+from tests.conftest import ingested, made_once, make_project
 from tests.reporting.support import PARAMS, marts_of
 
 from ttc_bench.datasets import JobsDataset
@@ -31,8 +29,8 @@ RUN = {
     "speculative.draft_model": {},
     "early_exit.confidence": {},
     "self_consistency.majority": {"n": 4},
-    "self_refine.feedback": {},
-    "tree_search.beam": {"depth": 3},
+    "self_refine.feedback": {"rounds": 1},
+    "tree_search.beam": {"depth": 2},
 }
 """What ran, at which settings."""
 
@@ -52,23 +50,12 @@ Open = Callable[..., AppTest]
 def measured(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Path:  # fmt: skip
-    """A project with responses, scores and tables of a run. It is shared: nobody writes it.
+    """A project with responses, scores and tables of a run. It is shared: nobody writes it."""
 
-    The first worker of the session that needs it makes it, and the others wait for it.
-    """
-    place = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        place = place.parent
-    folder = place / "measured" / "project"
-    with (place / "measured.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            making = place / "measured" / "making"
-            shutil.rmtree(making, ignore_errors=True)
-            making.parent.mkdir(exist_ok=True)
-            _measure(making, *(request.getfixturevalue(name) for name in ("engine", "journal")))
-            making.rename(folder)
-    return folder
+    def make(folder: Path) -> None:
+        _measure(folder, *(request.getfixturevalue(name) for name in ("engine", "journal")))
+
+    return made_once(tmp_path_factory, "measured", make)
 
 
 def _measure(folder: Path, engine: Engine, journal: Journal) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -56,15 +58,20 @@ def test_a_folder_of_any_name_holds_its_own_stores(folder: str) -> None:
 
 
 def test_two_projects_in_one_process_keep_runs_of_their_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    stores = []
     for name in ("one", "two"):
         project = make_project(tmp_path / name)
+        (project / "data/mlflow").mkdir()
+        stores.append(shutil.copy(empty_store, project / "data/mlflow"))
         monkeypatch.chdir(project)
-        arguments = ("--tags=ingest_benchmarks,generate", "--params=limit=1,benchmarks=[crm_sim]")
+        arguments = ("--tags=ingest_benchmarks", "--params=limit=1,benchmarks=[crm_sim]")
         result = run_in(project, "--pipeline=baseline", *arguments)
         assert result.exit_code == 0, result.output
-        assert (project / "data" / "mlflow" / "mlflow.db").exists()
+    for store in stores:
+        with contextlib.closing(sqlite3.connect(store)) as runs:
+            assert runs.execute("select count(*) from runs").fetchone() == (1,)
 
 
 @pytest.fixture

@@ -160,9 +160,12 @@ def database() -> Iterator[Database | None]:
 
 
 @pytest.fixture(scope="module")
-def line(database: Database | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+def line(
+    database: Database | None, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Line]:
     """The way to a tracking server."""
     port, store = free_port(), tmp_path_factory.mktemp("artifacts")
+    shutil.copy(empty_store, store)
     address = database.new("mlflow") if database else f"sqlite:///{store}/mlflow.db"
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", address, "--serve-artifacts"]

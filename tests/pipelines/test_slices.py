@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -152,9 +153,11 @@ ALIKE = {
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
     """A project in which one process has run two policies."""
     folder = make_project(tmp_path_factory.mktemp("whole") / "project")
+    (folder / "data/mlflow").mkdir()
+    shutil.copy(empty_store, folder / "data/mlflow")
     with contextlib.chdir(folder):
         result = run_in(folder, "--pipelines=kv_cache,early_exit", PARAMS)
     assert result.exit_code == 0, result.output
