@@ -31,6 +31,11 @@ def _csv(path: Path, sign: str = ",", encoding: str = "utf-8") -> None:
         writer.writerows(ROWS)
 
 
+def _excels_csv(path: Path) -> None:
+    _csv(path, ";")
+    path.write_text("sep=;\n" + path.read_text())
+
+
 def _parquet(path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -52,6 +57,7 @@ def _excel(path: Path) -> None:
 WRITERS: dict[str, Callable[[Path], None]] = {
     "q.csv": _csv,
     "semicolon.csv": lambda path: _csv(path, ";"),
+    "excel.csv": _excels_csv,
     "bom.csv": lambda path: _csv(path, encoding="utf-8-sig"),
     "q.tsv": lambda path: _csv(path, "\t"),
     "q.json": lambda path: path.write_text(json.dumps(ROWS)) and None,
@@ -271,6 +277,8 @@ def test_a_file_that_cannot_be_read_is_one_line(
         ({"choices": ["x", "y", "z"], "answer": "z"}, "C"),
         ({"choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answer": "2"}, "B"),
         ({"choices": "x | y | z", "answer": "y"}, "B"),
+        ({"choices": "['x', 'y']", "answer": "y"}, "B"),
+        ({"choices": '{"A": "x", "B": "y"}', "answer": "B"}, "B"),
         ({"choices": "A) x\nB) y", "answer": "B"}, "B"),
         ({"choices": '["x", "y"]', "answer": "B"}, "B"),
         ({"A": "x", "B": "y", "C": "z", "answer": "B"}, "B"),
@@ -609,6 +617,10 @@ def test_instructions_have_inputs_and_choices_may_stand_by_their_letters(tmp_pat
             {"instruction": "Greet.", "input": "", "output": "Hi"}]  # fmt: skip
     samples = load(written(tmp_path / "alpaca.jsonl", rows))
     assert [s.messages[-1].content for s in samples] == ["2+2\n\nAdd.", "Greet."]
+    rows = [{"question": "q", "choices": "x; y", "answer": "B"}]
+    (tmp_path / "q.jsonl").write_text(json.dumps(rows[0]))
+    with pytest.raises(DataError, match=r"'choices' is no list of choices: give .* between \|\.$"):
+        load(tmp_path / "q.jsonl")
     rows = [{"question": "q", "options": {"A": "x", "B": "y"}, "answer": "B"}]
     (sample,) = load(written(tmp_path / "letters.jsonl", rows))
     assert (sample.references, sample.grading) == (("B",), {"choices": ["x", "y"]})

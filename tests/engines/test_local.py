@@ -274,6 +274,9 @@ def damaged(folder: Path, tmp_path: Path, fault: str) -> Path:
     elif fault == "no tokenizer":
         (path / "tokenizer.json").unlink()
         (path / "tokenizer_config.json").unlink()
+    elif fault in WRITTEN:
+        name, text = WRITTEN[fault]
+        (path / name).write_text(text)
     elif fault == "adapter":
         told = {"base_model_name_or_path": "owner/base"}
         (path / "adapter_config.json").write_text(json.dumps(told))
@@ -293,12 +296,20 @@ def configure(path: Path, **changes: Any) -> None:
     (path / "config.json").write_text(json.dumps(config | changes))
 
 
+WRITTEN = {
+    "broken adapter": ("adapter_config.json", "{"),
+    "broken settings": ("generation_config.json", "{"),
+    "not fetched": ("model.safetensors", "version https://git-lfs.github.com/spec/v1\n"),
+    "broken template": ("chat_template.jinja", "{% for message in messages %}"),
+    "empty template": ("chat_template.jinja", "Hello"),
+}
 CONFIGS: dict[str, dict[str, Any]] = {
     "not causal": {"model_type": "vit"},
     "encoder": {"model_type": "bert"},
     "encoder without a mask": {"model_type": "bert-generation"},
     "encoder and decoder": {"model_type": "bart", "is_encoder_decoder": True},
     "quantised": {"quantization_config": {"quant_method": "aqlm"}},
+    "refused config": {"num_attention_heads": 5},
 }
 
 
@@ -314,6 +325,13 @@ FAULTS = {
     "quantised": r"quantised (aqlm), which takes packages that are not installed here: aqlm",
     "adapter": "an adapter (LoRA) for owner/base",
     "model.Q4.gguf": "kedro gguf ",
+    "model.Q4.GGUF": "kedro gguf ",
+    "broken adapter": "its adapter_config.json is not valid JSON",
+    "broken settings": "its generation_config.json is not valid JSON",
+    "not fetched": "model.safetensors is a pointer of Git LFS",
+    "refused config": "its config.json is refused (Class validation error",
+    "broken template": "its chat template cannot be rendered",
+    "empty template": "its chat template leaves out what is asked",
     "model_index.json": "a diffusers pipeline",
     "consolidated.00.pth": "their authors' own layout",
     "checkpoint-5/config.json": "no config.json; folders within it do: checkpoint-5",

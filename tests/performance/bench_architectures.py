@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.engines.decoding.test_architectures import HYBRID, OPEN, TEXTS, build
+from tests.engines.decoding.test_architectures import CLOSED, HYBRID, OPEN, TEXTS, build
 from tests.engines.decoding.test_elastic_batch import run_all
 from tests.engines.tiny_models import CORPUS, ask, run
 
@@ -59,7 +59,7 @@ def main() -> None:
     options = parser.parse_args()
     heading = ["generate", *EQUAL, *NEUTRAL, "batch", "n>1", "FLOPs"]
     print(f"{'architecture':14}" + "".join(f"{name:>9}" for name in heading))
-    for kind, changes in {**OPEN, **HYBRID}.items():
+    for kind, changes in {**OPEN, **HYBRID, **CLOSED}.items():
         if options.only is None or kind in options.only:
             with tempfile.TemporaryDirectory() as folder:
                 cells = row(engine_of(Path(folder), kind, changes, options.device))

@@ -175,12 +175,21 @@ def choices_of(cells: Cells) -> tuple[tuple[str, ...], tuple[str, ...]]:
             values.pop()
         return _checked(cells, values), ()
     value = cells.value("choices")
+    try:
+        value = _literal(value) if isinstance(value, str) else value
+    except ValueError as error:
+        cells.note(f"{names[0]!r} holds {error}")
+        return (), ()
     value = _listed(value) if isinstance(value, str) else value
     labels: Sequence[Any] = ()
     if isinstance(value, dict):
         labels, value = _labelled(value)
     if names and not isinstance(value, list):
-        cells.note(f"{names[0]!r} is no list of choices")
+        cells.note(
+            f"{names[0]!r} is no list of choices: give a JSON list, one choice on each line, or"
+            " parts between |"
+        )
+        return (), ()
     if isinstance(value, list) and value and all(_is_labelled(choice) for choice in value):
         labels, value = [c["label"] for c in value], [c["text"] for c in value]
     texts = [as_text(text) or "" for text in value] if isinstance(value, list) else []
@@ -199,13 +208,7 @@ def _is_labelled(choice: Any) -> bool:
 
 
 def _listed(text: str) -> list[Any] | None:
-    """Return the choices in a cell: a JSON list, one a line, or parted by ``|``."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if isinstance(value, list):
-        return value
+    """Return the choices in a cell: one a line, or parted by ``|``."""
     parts = [part.strip() for part in text.split("\n" if "\n" in text.strip() else "|")]
     parts = [re.sub(r"^\(?[A-Z][).:]\s+", "", part) for part in parts if part]
     return parts if len(parts) > 1 else None
@@ -300,14 +303,26 @@ def _parsed(text: str) -> Any:
     Raises:
         ValueError: If it is the text of an array, whose parts cannot be told apart any more.
     """
+    value = _literal(text)
+    is_list = isinstance(value, list) and value and all(isinstance(v, str | dict) for v in value)
+    return value if isinstance(value, dict) or is_list else text
+
+
+def _literal(text: str) -> Any:
+    """Return the object or list that a text writes in JSON or as Python prints it, else the text.
+
+    Python's only where it cannot be anything else: a list of texts, or an object with their names.
+
+    Raises:
+        ValueError: If it is the text of an array, whose parts cannot be told apart any more.
+    """
     value = json_of(text)
-    if isinstance(value, str) and re.match(r"\s*(?:\{\s*'[^']*'\s*:|\[\s*')", text):
+    if isinstance(value, str) and re.match(r"\s*(?:\{\s*'[^']*'\s*:|\[\s*['\"])", text):
         if re.search(r"\barray\(|'\s+'", text):
             raise ValueError("the text of an array: save the table as JSONL or Parquet")
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             value = ast.literal_eval(text.strip())
-    is_list = isinstance(value, list) and value and all(isinstance(v, str | dict) for v in value)
-    return value if isinstance(value, dict) or is_list else text
+    return value
 
 
 def _places(gold: str, choices: Sequence[str], labels: Sequence[str], first: int) -> dict[str, int]:

@@ -202,12 +202,18 @@ def _text(file: Path) -> str:
     return text
 
 
+_SEPARATOR = re.compile(r"sep=([,;|\t])[ \t]*(?=\r?\n)")
+
+
 def _read_csv(file: Path, faults: Faults) -> Iterator[Row]:
     text = _text(file)
-    head = text.split("\n", 1)[0]
+    told = _SEPARATOR.match(text)
     # The sign that parts the header parts the rows; a sniffer is misled by long texts.
-    unquoted = re.sub(r'"[^"]*"', "", head)
+    unquoted = re.sub(r'"[^"]*"', "", text.split("\n", 1)[0])
     sign = "\t" if file.suffix.lower() == ".tsv" else max(",;\t|", key=unquoted.count)
+    if told:
+        # As Excel writes it for itself; an empty row in its place, so that rows keep their numbers.
+        sign, text = told[1], text[told.end() :]
     # Cells of any length: the library's own bound is 128 KiB.
     csv.field_size_limit(2**31 - 1)
     sheet = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 BORDER_TOKENS = 8
 """Tokens of a continued text that are decoded with what follows: enough for any character."""
 
+QUESTION = "What is 17 + 25?"
+"""What chat templates are tried with."""
+
 ANSWERS_VERSION = "5"
 """Raised whenever a change of the runtime could change what every decoding answers; what changes
 one decoding alone raises its own `Decoding.version`."""
@@ -150,8 +153,28 @@ class LocalEngine(Engine):
                     f"its weights are quantised ({source.quantised_by}), so parameter"
                     " model.precision cannot be 'exact', which computes in float32"
                 )
+            self._check_prompt(source)
         if self.models.template:
             self._check_template(self._source("target"))
+
+    def _check_prompt(self, source: ModelSource) -> None:
+        """Raise if a model's chat template does not make a prompt of a question.
+
+        One that asks for a system message first is asked with one.
+        """
+        from ttc_bench.engines.runtime.chat import Prompter
+        from ttc_bench.engines.runtime.source import first_line
+
+        prompter, reason = Prompter(source.tokenizer, self.models.variables), ""
+        question = Message(role="user", content=QUESTION)
+        for messages in ((question,), (Message(role="system", content="Answer."), question)):
+            try:
+                if QUESTION in prompter.text(messages):
+                    return
+            except Exception as error:  # whatever a template's own code raises
+                reason = reason or first_line(error)
+        why = f"cannot be rendered ({reason})" if reason else "leaves out what is asked"
+        raise source.fault(f"its chat template {why}")
 
     def _check_template(self, source: ModelSource) -> None:
         """Raise for a variable that the target's chat template does not read."""

@@ -49,6 +49,9 @@ UNMASKED = frozenset({"bert-generation"})
 """Model types that read in both directions unless their configuration says otherwise, and that no
 head for filling gaps gives away."""
 
+LFS = b"version https://git-lfs."
+"""How a file begins that stands for one that was not fetched."""
+
 ANSWER_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES, *WEIGHT_FILES)
 
 
@@ -97,15 +100,13 @@ class ModelSource:
         self._check_adapter()
         if not self.config.get("model_type"):
             raise self.fault("its config.json names no model_type")
+        self._object("generation_config.json")
         self._check_quantised()
         if self.role == "verifier":
             self._check_verifier()
         else:
             self._check_generator()
-        if not self._files(WEIGHT_FILES):
-            raise self.fault("the folder holds no weights (*.safetensors or pytorch_model*.bin)")
-        if not self._files(("tokenizer*", "vocab*", "spiece.model")):
-            raise self.fault("the folder holds no tokenizer (tokenizer.json)")
+        self._check_files()
         if self.role != "draft":
             # What a draft has no embedding for, it does not draft.
             self._check_vocabulary()
@@ -121,7 +122,7 @@ class ModelSource:
         if path.is_dir():
             return path
         if path.exists():
-            if path.suffix == ".gguf":
+            if path.suffix.lower() == ".gguf":
                 raise self.fault(gguf(path))
             raise self.fault("it is a file; give the folder that holds config.json")
         if self.made_by:
@@ -142,16 +143,27 @@ class ModelSource:
         Raises:
             UserError: If it is missing or unreadable.
         """
-        path = self.folder / "config.json"
-        if not path.is_file():
+        config = self._object("config.json")
+        if config is None:
             raise self.fault(f"the folder holds {self._contents()}")
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise self.fault(f"its config.json is not valid JSON ({error})") from error
-        if not isinstance(config, dict):
-            raise self.fault("its config.json is not a JSON object")
         return config
+
+    def _object(self, name: str) -> dict[str, Any] | None:
+        """Return what a file of the folder says; ``None`` if there is no such file.
+
+        Raises:
+            UserError: If it is no object of JSON.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise self.fault(f"its {name} is not valid JSON ({error})") from error
+        if not isinstance(value, dict):
+            raise self.fault(f"its {name} is not a JSON object")
+        return value
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -228,7 +240,7 @@ class ModelSource:
 
     def _contents(self) -> str:
         """Say what a folder without a ``config.json`` holds instead."""
-        if files := sorted(self.folder.glob("*.gguf")):
+        if files := sorted(f for f in self.folder.iterdir() if f.suffix.lower() == ".gguf"):
             return gguf(files[0])
         for pattern, what in OTHER_LAYOUTS.items():
             if any(self.folder.glob(pattern)):
@@ -237,11 +249,31 @@ class ModelSource:
         within = f"; folders within it do: {', '.join(inside[:5])}" if inside else ""
         return f"no config.json{within}"
 
+    def _check_files(self) -> None:
+        weights = self._files(WEIGHT_FILES)
+        if not weights:
+            raise self.fault("the folder holds no weights (*.safetensors or pytorch_model*.bin)")
+        if not self._files(("tokenizer*", "vocab*", "spiece.model")):
+            raise self.fault("the folder holds no tokenizer (tokenizer.json)")
+        for file in weights:
+            with file.open("rb") as opened:
+                if opened.read(len(LFS)) == LFS:
+                    raise self.fault(f"{file.name} is a pointer of Git LFS: fetch it, git lfs pull")
+        self._check_config()
+
+    def _check_config(self) -> None:
+        from transformers import AutoConfig
+
+        try:
+            AutoConfig.from_pretrained(str(self.folder))
+        except Exception as error:
+            raise self.fault(f"its config.json is refused ({first_line(error)})") from error
+
     def _check_adapter(self) -> None:
-        path = self.folder / "adapter_config.json"
-        if not path.is_file():
+        adapter = self._object("adapter_config.json")
+        if adapter is None:
             return
-        base = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        base = adapter.get("base_model_name_or_path") or "a model that it does not name"
         raise self.fault(
             f"the folder holds an adapter (LoRA) for {base}, which is neither left out nor applied"
             " in silence: merge it once, by peft's AutoPeftModelForCausalLM.from_pretrained(folder)"
@@ -375,6 +407,12 @@ def _file_digest(path: Path) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its class where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    """Return the first line of an error's message, with the next where it ends with a colon.
+
+    Its class stands before a message that is no more than a name, and in place of an empty one.
+    """
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    head = f"{lines[0]} {lines[1]}" if lines[0].endswith(":") and lines[1:] else lines[0]
+    return f"{type(error).__name__}: {head}" if isinstance(error, KeyError) else head
