@@ -203,11 +203,11 @@ def test_figures_over_several_benchmarks_say_their_weights_and_those_of_one_have
           for benchmark, n in (("crm_sim", 24), ("worf_sim", 100)) for side, reward in sides)
     )  # fmt: skip
     told = decide(table, DecideParams()).set_index(["aim", "benchmark"])["reason"]
-    best = told["best at any price"].str.endswith(", mean of 2 benchmarks of equal weight")
+    best = told["best at any price"].str.endswith(", 2 benchmarks of equal weight")
     assert best.to_dict() == {"crm_sim": False, "worf_sim": False, "all": True}
     parts = [row_dicts(part) for _, part in table.groupby("benchmark")]
     limits = all_limits(DecideParams())
-    assert "on 124 questions, mean of 2 benchmarks of equal" in answer(everywhere(parts), limits)
+    assert "on 124 questions, 2 benchmarks of equal" in answer(everywhere(parts), limits)
     assert "equal weight" not in answer(everywhere(parts[:1]), limits)
 
 

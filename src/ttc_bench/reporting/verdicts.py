@@ -297,7 +297,7 @@ def word_of(row: Row) -> str:
 def weights(row: Row) -> str:
     """Return what the figures of a row are means of, where these are several benchmarks."""
     n = row.get("n_benchmarks")
-    return f", mean of {n} benchmarks of equal weight" if n is not None and n > 1 else ""
+    return f", {n} benchmarks of equal weight" if n is not None and n > 1 else ""
 
 
 LOSING = ", a loss smaller than that is shown"
