@@ -90,6 +90,7 @@ def test_a_part_or_a_bound_of_a_number_is_not_the_number(answer: str, value: obj
         ("3 = x = 5", None), ("50% = 0.5", None), ("x = 1 or x = 2", None),
         ("x = 1, y = 2", None), ("x=1 and y=2", None), ("2x = 10, so x = 5", 5),
         ("x >= 5", None), ("x != 5", None), ("n = x + 2", None), ("5! = 120", 120),
+        ("20% of 50 is 10", 10), ("42 is 6 times 7", 42), ("the sum of 2 and 3 equals 5", 5),
     ],
 )  # fmt: skip
 def test_the_side_of_an_equation_that_is_a_number_counts(answer: str, value: object) -> None:
@@ -105,6 +106,7 @@ def test_the_side_of_an_equation_that_is_a_number_counts(answer: str, value: obj
         "5x", "5x + 3", "3i", "5 - x", "x - 2", "2(3 + 1)", "y = x + 2", "5 + tax",
         "5 ft 3 in", "2 hours 30 minutes", "2h30", "5'3\"", "2 dollars and 5 cents", "7 R 2",
         "7 remainder 2", "1 in 5", "5 per 100", "5 boys and 3 girls", "42 (or 43)", "42 or more",
+        "12 dozen", "5 and a half", "half of 84", "6 times 7", "5 more than 3", "1. 42", "4 2",
         "42+", "up to 42", "over 42", "no more than 42", "!= 5", "12:30", "3:2", "1.2.2024",
     ],
 )  # fmt: skip

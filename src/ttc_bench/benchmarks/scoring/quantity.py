@@ -30,7 +30,9 @@ _POWER = re.compile(
     r"(?:\s?\^\s?[{(]?([-+]?\d{1,3})[})]?|([\u2070\u00b9\u00b2\u00b3\u2074-\u207b]{1,4}))(?!\d)"
 )
 _SEVERAL = re.compile(
-    r"\d\s*(?:[-+*^:x\u00d7\u00f7\u2013\u00b7]|\*\*|\\(?:times|cdot|div)|[,;](?=\s)|\b(?:or|and|to)\b)\s*\d"
+    r"\d\s*(?:[-+*^:x\u00d7\u00f7\u2013\u00b7]|\*\*|\\(?:times|cdot|div)|[,;](?=\s)"
+    r"|\b(?:or|and|to|times|plus|minus|over|divided by|(?:more|less|fewer) than)\b)\s*\d"
+    r"|\d\s+\d|^\d{1,2}[.)]\s+\S*\d"
 )
 _UNITS = (
     r"h(?:ou)?rs?|h|min(?:ute)?s?|m|s(?:ec(?:ond)?s?)?|days?|weeks?|months?|years?|f(?:ee|oo)?t|in"
@@ -56,9 +58,10 @@ _SYMBOLIC = re.compile(
     r"|(?<![A-Za-z])(?:log|ln|sin|cos|tan|exp)\s?[\d({_]"
     r"|overline|[\u0304\u0305]|\d[\u00b2\u00b3\u00b9\u2070-\u209c]|\.\(\d"
     r"|\d_|\bbase[ -]?\{?\d|\b(?:binary|octal|hexadecimal)\b"
+    r"|\b(?:dozens?|half|twice|double|(?:a|one) (?:quarter|third))\b"
 )
-"""Roots, the number pi, functions, endless decimals, powers and bases: a numeral beside them is a
-part of another number."""
+"""Roots, pi, functions, endless decimals, powers, bases and fractions in words: a numeral beside
+them is a part of another number."""
 
 _BASE_TEN = re.compile(r"(?<=\d)_(?:\{10\}|10(?!\d))|\s\(?base[ -]10\)?(?!\d)")
 _BOUND = re.compile(
@@ -70,7 +73,7 @@ _BOUND = re.compile(
 """What a number is not, or only beyond."""
 
 _ARROW = re.compile(
-    r"[=-]+>|\u2192|\u21d2|\\(?:(?:R|r|Longr|longr)ightarrow|implies|to)(?![A-Za-z])"
+    r"\s(?:is|are|equals|gives|makes)(?=\s+[-$\u20ac]?\d)|[=-]+>|\u2192|\u21d2|\\(?:(?:R|r|Longr|longr)ightarrow|implies|to)(?![A-Za-z])"
 )
 _EQUATIONS = re.compile(
     r"=[^=]*(?:[,;]\s|\s(?:or|and)\s)\s*(?!so\b|thus\b|hence\b|therefore\b|then\b|giving\b)[^=]*="
