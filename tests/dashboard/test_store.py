@@ -114,6 +114,23 @@ def test_columns_that_a_type_fits_are_read_whatever_its_width(folder: Path) -> N
         assert len(Store(folder).table("all_scores", ["job_id", "reward", column])) == rows
 
 
+def test_what_scores_of_an_earlier_version_lack_a_decision_goes_without(
+    folder: Path, open_page: Open
+) -> None:
+    """Pages name what they cannot do without; what was added since is not among it."""
+    rewritten(folder / SCORES, lambda t: t.select([
+        "run_id", "config", "job_id", "task", "difficulty", "engine", "status", "error_type",
+        "error_message", "replayed", "model", "benchmark", "policy", "variant", "reward",
+        "latency_s", "ttft_s", "total_tokens", "flops", "usd",
+    ]))  # fmt: skip
+    page = open_page(folder, "decide")
+    assert "Best at any price" in words(page)
+    assert page.get("plotly_chart")
+    assert "has no column" not in words(page)
+    table = open_page(folder, "compare").dataframe[0].value
+    assert len(table)
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no table at all", None], ids=str)
 def test_a_damaged_file_is_told_by_its_name(content: bytes | None, folder: Path) -> None:
     file = folder / SCORES

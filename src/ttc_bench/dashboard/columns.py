@@ -11,11 +11,14 @@ from ttc_bench.params import close_matches
 from ttc_bench.policies.responses import NEEDED as OF_RESPONSES
 from ttc_bench.policies.responses import response_schema, trace_schema
 from ttc_bench.reporting.scaling import COLUMNS as OF_SCALING
-from ttc_bench.reporting.scopes import COLUMNS as OF_SCORES
 from ttc_bench.types import GROUP
 
-LATER = ("answer", "lossless", "control_latency_s", "speed")
-"""Columns that a decision goes without where the scores of an earlier version have none."""
+OF_SCORES = (
+    *("run_id", "config", "job_id", "task", "difficulty", "status", "reward"),
+    *("latency_s", "total_tokens", "flops", "usd", *GROUP),
+)
+"""Columns without which no page can show scores; what later versions added beside, as controls and
+digests of answers, a decision goes without."""
 
 ANEW = "`kedro run` makes it anew, and replays what is computed."
 """What to do with any other table."""
@@ -55,8 +58,7 @@ class Columns(NamedTuple):
 def columns_of(name: str) -> Columns:
     """Return what a table of the catalog is expected to hold; nothing of one that is not known."""
     if name in ("all_scores", "kept_scores"):
-        needed = [column for column in OF_SCORES if column not in LATER]
-        return Columns({**_kinds(score_columns()), "run_id": TEXT, "config": TEXT}, needed)
+        return Columns({**_kinds(score_columns()), "run_id": TEXT, "config": TEXT}, OF_SCORES)
     known = {
         "stored_scores": Columns(_kinds(score_columns()), ()),
         "stored_responses": Columns(_kinds(_types(response_schema())), OF_RESPONSES),

@@ -11,6 +11,7 @@ from typing import Any
 
 from ttc_bench.dashboard.columns import ANEW
 from ttc_bench.dashboard.store import Place, Store
+from ttc_bench.dbt.in_memory import columns_read
 from ttc_bench.errors import DataError
 from ttc_bench.params import parse_params
 from ttc_bench.reporting.budgets import COSTS
@@ -108,6 +109,14 @@ def scores(store: Store, part: Scope) -> DataFrame:
     """Return what a decision rests on, of a part of the questions."""
     there = store.columns("all_scores")
     return store.table("all_scores", [n for n in COLUMNS if n in there], asdict(part))
+
+
+def summed_scores(store: Store, part: Scope | None = None) -> DataFrame:
+    """Return what the summary is made of; what an earlier version did not measure is unknown."""
+    names, there = columns_read(), set(store.columns("all_scores"))
+    where = None if part is None else asdict(part)
+    table = store.table("all_scores", [name for name in names if name in there], where)
+    return table.reindex(columns=names)
 
 
 def verdicts(store: Store, part: Scope, params: AggregateParams) -> DataFrame:

@@ -135,7 +135,7 @@ def _of_earlier(store: Store, _: Place, name: str, params: AggregateParams) -> D
         raise DataError(
             "Samples are kept of the last run alone, so that an earlier one has no such curves."
         )
-    scores = store.table("all_scores", columns_read())
+    scores = parts.summed_scores(store)
     return frontier_of(scores)[0] if name == "frontier" else plotted_intervals(scores, params)
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from ttc_bench.dashboard import parts
 from ttc_bench.dashboard.store import Place, Store
 from ttc_bench.dashboard.views import page
-from ttc_bench.dbt.in_memory import columns_read, frontier_of
+from ttc_bench.dbt.in_memory import frontier_of
 from ttc_bench.reporting import decision
 from ttc_bench.reporting.budgets import COSTS
 from ttc_bench.reporting.limits import BUDGETS, LABELS, Limits, all_limits, answer
@@ -123,7 +123,7 @@ def _steps(means: list[float], form: str) -> Iterator[tuple[str, float]]:
 
 @lru_cache(maxsize=64)
 def _frontier_of(store: Store, _: Place, part: Scope) -> DataFrame:
-    return frontier_of(store.table("all_scores", columns_read(), vars(part)))[0]
+    return frontier_of(parts.summed_scores(store, part))[0]
 
 
 def _frontier(store: Store, part: Scope, table: DataFrame) -> None:
