@@ -107,6 +107,11 @@ HYBRID: dict[str, dict[str, Any]] = {
         "shared_expert_intermediate_size": 16,
     },
     "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "inkling_text": {
+        "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16, "sliding_window": WINDOW,
+        "layer_types": ["hybrid_sliding", "hybrid"],
+    },
     "olmo_hybrid": {
         "layer_types": ["linear_attention", "full_attention"], "linear_num_value_heads": 4,
         "linear_num_key_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,

@@ -12,6 +12,8 @@ from transformers.cache_utils import (
     DynamicCache,
     DynamicLayer,
     DynamicSlidingWindowLayer,
+    LinearAttentionAndFullAttentionLayer,
+    LinearAttentionAndSlidingWindowAttentionLayer,
 )
 
 from ttc_bench.engines.runtime.cache import Meter
@@ -95,7 +97,9 @@ class LibraryCache:
         """Let the layers of an empty cache hold what lies before their windows, too."""
         layers = cast(list[Any], self.cache.layers)
         for index, layer in enumerate(layers):
-            if isinstance(layer, DynamicSlidingWindowLayer):
+            if isinstance(layer, LinearAttentionAndSlidingWindowAttentionLayer):
+                layers[index] = LinearAttentionAndFullAttentionLayer(layer.number_of_states)
+            elif isinstance(layer, DynamicSlidingWindowLayer):
                 layers[index] = DynamicLayer()  # type: ignore[no-untyped-call]
 
     def allow_crop(self) -> None:
