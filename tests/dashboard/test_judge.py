@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 from tests.dashboard.conftest import RUN, Open, words
 
 from ttc_bench.cli import cli
+from ttc_bench.dashboard.store import opened
 from ttc_bench.ratings.standing import digests_of
 from ttc_bench.ratings.store import Ratings
 
@@ -93,3 +95,37 @@ def test_a_sheet_goes_out_and_comes_back_by_commands(
         assert result.exit_code == 1
         assert result.output.startswith("Error: ")
         assert "Traceback" not in result.output
+
+
+def test_a_rating_that_cannot_be_kept_is_told_and_no_other_is_lost(
+    copied: Path, open_page: Open
+) -> None:
+    page = open_page(copied, "judge", rater="ann")
+    page.button(key="left").click().run()
+    (copied / "data/ratings.db").write_bytes(b"no database at all, and long enough to be read" * 9)
+    page.button(key="right").click().run()
+    assert not page.exception
+    assert "Your last rating was not kept: parameter human_evaluation.database" in words(page)
+    (copied / "data/ratings.db").unlink()
+    page.run()
+    page = open_page(copied, "judge", rater="ann")
+    page.button(key="right").click().run()
+    assert "not kept" not in words(page)
+    assert ratings_of(copied).rows()["preference"].tolist() == ["right"]
+
+
+def test_answers_to_what_is_not_stored_as_it_was_asked_are_judged_by_nobody(
+    copied: Path, open_page: Open
+) -> None:
+    """Jobs are those of the last run: another seed asks other questions under the same ids."""
+    jobs = copied / "data/05_model_input/jobs.jsonl"
+    first, *others = jobs.read_text().splitlines()
+    changed = json.loads(others[0])
+    changed |= {"question": "2:another", "messages": [{"role": "user", "content": "Another?"}]}
+    jobs.write_text("\n".join([first, json.dumps(changed)]) + "\n")
+    store = opened(copied)
+    assert set(store.answers()["job_id"]) == {json.loads(first)["id"]}
+    jobs.write_text(json.dumps(changed) + "\n")
+    page = open_page(copied, "judge", rater="ann")
+    assert "There is nothing to judge" in words(page)
+    assert not page.exception

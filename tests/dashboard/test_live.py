@@ -21,7 +21,7 @@ from ttc_bench.pipelines.generate.params import TimingParams, sweep
 from ttc_bench.policies.events import Events
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.steering import orders_in
-from ttc_bench.reporting.live import duration, is_alive, of_run, progress, read, titles
+from ttc_bench.reporting.live import Tail, duration, is_alive, of_run, progress, read, titles
 
 RUN = {"at": 1000.0, "kind": "run", "pid": 1, "created": 0.0, "host": "elsewhere"}
 
@@ -76,6 +76,13 @@ def test_events_are_the_facts_of_the_rows(tmp_path: Path, engine: Engine) -> Non
         ' "latency_s": 1.0}',
         '{"at": 1001.0, "kind": "call", "replayed": false, "attempts": 1, "usd": 0.5,'
         f' "latency_s": 1{"0" * 400}}}',
+        '{"at": 1001.0, "kind": "call", "replayed": false, "attempts": 1, "usd": -2.0,'
+        ' "latency_s": 1.0}',
+        '{"at": 1001.0, "kind": "call", "replayed": false, "attempts": 1, "usd": 0.5,'
+        ' "latency_s": -1.0}',
+        '{"at": 1001.0, "kind": "call", "replayed": false, "attempts": -1, "usd": 0.5,'
+        ' "latency_s": 1.0}',
+        '{"at": 1001.0, "kind": "begin", "variant": "a.b", "jobs": -8}',
         '{"at": 1001.0, "kind": "of another version"}',
         "[" * 100_000,
         "\0" * 100,
@@ -157,6 +164,36 @@ def test_a_number_that_another_process_got_is_not_the_run() -> None:
     own = psutil.Process()
     assert is_alive(own.pid, own.create_time())
     assert not is_alive(own.pid, own.create_time() - 1000)
+
+
+def test_what_was_read_once_is_not_read_again_and_another_file_is(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    first, second, third = (json.dumps(event) for event in (RUN, job(1.0), job(2.0)))
+    file.write_text(f"{first}\n{second[:9]}")
+    tail = Tail(file)
+    assert tail.read() == [RUN]
+    with file.open("a") as more:
+        more.write(f"{second[9:]}\n\xff\n{third}\n")
+    assert tail.read() == tail.read() == [RUN, job(1.0), job(2.0)] == read(file)
+    file.with_suffix(".tmp").write_text(f"{third}\n" * 9)
+    file.with_suffix(".tmp").replace(file)
+    assert tail.read() == [job(2.0)] * 9
+    file.write_text(f"{third}\n")
+    assert tail.read() == [job(2.0)], "it was cut"
+    file.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        tail.read()
+
+
+def test_minutes_of_two_days_stay_in_their_order_and_the_last_ones_are_told() -> None:
+    midnight = 86_400.0 * 20_000
+    rows = progress([RUN, *(call(midnight + 60 * n, 1.0) for n in range(-2, 2))], midnight).minutes
+    told = [str(row["minute"]) for row in rows]
+    assert told == sorted(told)
+    assert [one[-5:] for one in told] == ["23:58", "23:59", "00:00", "00:01"]
+    many = progress([RUN, *(call(midnight + 60 * n, 1.0) for n in range(500))], midnight).minutes
+    assert len(many) == 120
+    assert many[-1]["minute"] == "08:19"
 
 
 def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
