@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from ttc_bench.benchmarks.base import question_of
 from ttc_bench.dashboard.columns import ANEW, NOT_ANEW, faults
-from ttc_bench.datasets import job_of
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.ratings.pairs import ANSWERED
 from ttc_bench.types import DataFrame, Job
@@ -300,6 +299,8 @@ class Store:
     @lru_cache(maxsize=2)  # noqa: B019
     def _jobs(self, place: Place) -> tuple[dict[str, Job], list[str]]:
         """Return each job by its id, and what is wrong with lines that are none."""
+        from ttc_bench.datasets import job_of
+
         jobs, faults = dict[str, Job](), list[str]()
         try:
             # Texts hold other line breaks than the one that ends a record.
