@@ -15,6 +15,7 @@ import pytest
 from kedro.io import DatasetError, MemoryDataset
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
+from mlflow.exceptions import RestException
 from sqlalchemy import create_engine, text
 from tests.conftest import full_after
 
@@ -117,3 +118,13 @@ def test_a_disk_that_fills_up_while_a_dataset_is_written_is_told(
     assert line is not None
     assert "File too large" in line.message
     assert "\n" not in line.message
+
+
+@pytest.mark.parametrize("code", ["UNAUTHENTICATED", "PERMISSION_DENIED"])
+def test_a_tracking_server_that_lets_nobody_in_is_told(code: str) -> None:
+    line = told(RestException({"error_code": code, "message": "no entry"}))
+    assert line is not None
+    assert f"{code}: no entry" in line.message
+    assert "MLFLOW_TRACKING_PASSWORD" in line.message
+    fault_of_ours = RestException({"error_code": "INVALID_PARAMETER_VALUE", "message": "a name"})
+    assert told(fault_of_ours) is None, "it keeps its traceback"

@@ -63,14 +63,16 @@ _OF_MLFLOW = (
 )
 _OF_A_SERVER = re.compile(
     r"API request to|Connection refused|Max retries|connection failed|could not connect"
-    r"|connection to server|unsupported URI",
+    r"|connection to server|unsupported URI"
+    r"|UNAUTHENTICATED|PERMISSION_DENIED|TEMPORARILY_UNAVAILABLE|REQUEST_LIMIT_EXCEEDED",
     re.IGNORECASE,
 )
 """What MLflow says where its store is a server."""
 
 _OF_MLFLOW_SERVER = (
-    "The store is server.mlflow_tracking_uri in mlflow.yml: start its server or correct the"
-    " address; then repeat the command."
+    "The store is server.mlflow_tracking_uri in mlflow.yml: start its server, correct the address,"
+    " or give the login that it asks for (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD); then"
+    " repeat the command."
 )
 _REMEDIES = {
     "duckdb": "Make room, or move away the file that it names; then repeat the command.",
