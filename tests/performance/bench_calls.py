@@ -2,11 +2,11 @@
 
     python tests/performance/bench_calls.py [--jobs 8] [--profile]
 
-Runs ``speculative.step``, which spends 11 to 15 calls on a response, with a journal on disk. The
-time of every forward pass, its input's included, is taken off the time of its call, and so is that
-of choosing each token and of looking for its end, which is printed apart; what is left is printed
-as the median over all calls, apart for those that write and those that read (the verifier), and
-once more for the same calls replayed.
+Runs ``speculative.step``, which spends 11 to 15 calls on a response, with a journal on disk. What
+the models take is taken off the time of each call: forward passes, their input's included, and a
+verifier's score. So is the time of choosing each token and of looking for its end, which is printed
+apart. What is left is printed as the median over all calls, apart for those that write and those
+that read (the verifier), and once more for the same calls replayed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ttc_bench.benchmarks.base import Prompting
 from ttc_bench.engines.local import LocalEngine, LocalModels
 from ttc_bench.engines.runtime.context import DecodeContext
 from ttc_bench.engines.runtime.llama import LlamaRunner
+from ttc_bench.engines.runtime.verifier import ImplicitVerifier
 from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.session import Session
 from ttc_bench.policies.speculative import Step
@@ -37,6 +38,7 @@ REFERENCE = Path(__file__).parents[2] / "data" / "06_models" / "reference"
 PASSES = {
     LlamaRunner: ("forward", "begin", "run", "logits", "finish"),
     DecodeContext: ("tensor",),
+    ImplicitVerifier: ("_score",),
 }
 
 
