@@ -76,11 +76,10 @@ class Replay:
         """
         missing = [i for i in request.indexes if i not in completions]
         is_batched = Capability.BATCHED_SAMPLING in self._engine.capabilities(request.role)
-        runs = list(_consecutive(missing)) if is_batched else [[i] for i in missing]
-        parts = [replace(request, n=len(run), first_index=run[0]) for run in runs]
-        if len(parts) == 1:
-            await self._call(parts[0], completions, broken)
-            return
+        runs = _consecutive(missing) if is_batched else ([i] for i in missing)
+
+        parts = (replace(request, n=len(run), first_index=run[0]) for run in runs)
+        # As tasks, so that between calls the loop gets to what watches over them.
         calls = [self._call(part, completions, broken) for part in parts]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
