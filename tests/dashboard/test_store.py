@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shutil
 import threading
 from collections.abc import Callable
@@ -165,6 +166,12 @@ def test_rows_of_nobody_are_told(folder: Path, open_page: Open) -> None:
     rewritten(folder / SCORES, change)
     for page in ("decide", "compare", "answers"):
         assert f"{SCORES} has rows without a value in task" in words(open_page(folder, page))
+
+
+def test_numbers_without_end_are_told(folder: Path, open_page: Open) -> None:
+    rewritten(folder / SCORES, holding("latency_s", math.inf, pa.float64()))
+    told = f"{SCORES} holds numbers without end in latency_s"
+    assert told in words(open_page(folder, "decide"))
 
 
 def test_what_is_replaced_while_it_is_read_is_read_as_it_is_then(folder: Path) -> None:

@@ -107,8 +107,17 @@ def variant_names(store: Store, part: Scope) -> list[str]:
 
 def scores(store: Store, part: Scope) -> DataFrame:
     """Return what a decision rests on, of a part of the questions."""
+    import numpy as np
+
     there = store.columns("all_scores")
-    return store.table("all_scores", [n for n in COLUMNS if n in there], asdict(part))
+    table = store.table("all_scores", [n for n in COLUMNS if n in there], asdict(part))
+    numbers = table.select_dtypes("number").astype("float64")
+    if endless := [str(name) for name in numbers if np.isinf(numbers[name]).any()]:
+        raise DataError(
+            f"{store.name_of('all_scores')} holds numbers without end in {' and '.join(endless)}:"
+            f" no run writes them. {ANEW}"
+        )
+    return table
 
 
 def summed_scores(store: Store, part: Scope | None = None) -> DataFrame:
