@@ -33,6 +33,9 @@ Where = Mapping[str, Any]
 """What columns are to be equal to; a list stands for any of its values, ``None`` for no limit."""
 
 
+MOST_LOOKS = 10
+"""Times that a table is read anew which is replaced each time while it is read."""
+
 MOST_TABLES = 32
 """Tables that are kept in memory, each as long as its files stay as they are."""
 
@@ -194,14 +197,16 @@ class Store:
         kind = "select distinct" if distinct else "select"
         source = f"read_parquet(?, union_by_name = true) where {' and '.join(conditions)}"
         query = f"{kind} {chosen} from {source}"
-        place = self.place(name, part)
-        try:
-            return self._checked(place, name, (*columns, *(where or ())), query, tuple(values))
-        except DataError:
-            # What a run put another in place of, while it was read, is read as it is by now.
-            if (now := self.place(name, part)) == place:
-                raise
-            return self._checked(now, name, (*columns, *(where or ())), query, tuple(values))
+        asked = (*columns, *(where or ()))
+        for _ in range(MOST_LOOKS):
+            place = self.place(name, part)
+            try:
+                return self._checked(place, name, asked, query, tuple(values))
+            except DataError:
+                # What a run put another in place of, while it was read, is read as it is by now.
+                if self.place(name, part) == place:
+                    raise
+        return self._checked(self.place(name, part), name, asked, query, tuple(values))
 
     def _checked(
         self, place: Place, name: str, asked: tuple[str, ...], query: str, values: Values
