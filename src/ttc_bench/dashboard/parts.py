@@ -86,8 +86,8 @@ def scope(store: Store) -> Scope:
 
 def questions(store: Store) -> DataFrame:
     """Return each model, benchmark, task and difficulty that was measured, once."""
-    named = (*GROUP, "task", "job_id")
-    keys = store.table("all_scores", named, distinct=True)
+    named, names = (*GROUP, "task", "job_id"), ["model", "benchmark", "task", "difficulty"]
+    keys = store.table("all_scores", (*named, "difficulty"), distinct=True)
     if keys.empty:
         raise DataError("This run scored no response, so there is nothing to show.")
     if lacking := [name for name in named if keys[name].isna().any()]:
@@ -95,8 +95,7 @@ def questions(store: Store) -> DataFrame:
             f"{store.name_of('all_scores')} has rows without a value in {' and '.join(lacking)}, so"
             f" that nobody knows what they are of. {ANEW}"
         )
-    names = ("model", "benchmark", "task", "difficulty")
-    return store.table("all_scores", names, distinct=True)
+    return keys[names].drop_duplicates(ignore_index=True)
 
 
 def variant_names(store: Store, part: Scope) -> list[str]:

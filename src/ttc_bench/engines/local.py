@@ -498,10 +498,5 @@ class LocalEngine(Engine):
         from ttc_bench.engines.runtime.architecture import Architecture
 
         if role not in self._architectures:
-            self._architectures[role] = Architecture(self._config(role))
+            self._architectures[role] = Architecture(self._source(role).settings)
         return self._architectures[role]
-
-    def _config(self, role: ModelRole) -> Any:
-        from transformers import AutoConfig
-
-        return AutoConfig.from_pretrained(str(self._source(role).folder))

@@ -298,8 +298,7 @@ class LibraryRunner:
             return counts
 
         def counted(*passes: int) -> list[Counts]:
-            cache = LibraryCache(self.config, [Meter()])
-            cache.widen()
+            cache = self._wide_cache()
             return [passed(cache, self._ids(tokens, 0)) for tokens in passes]
 
         # The counter knows no fused attention of a CPU; in plain steps it counts on any device.
@@ -308,13 +307,17 @@ class LibraryRunner:
             if self._stack is None:
                 (whole,) = cost.stack
                 cost = replace(cost, stack=(whole.share(self.n_layers),) * self.n_layers)
-            cache = LibraryCache(self.config, [Meter()])
-            cache.widen()
             ids = self._ids(VARIED, self.outputs // VARIED)
-            others = passed(cache, ids)
+            others = passed(self._wide_cache(), ids)
         check_told(cost, others, VARIED, self._outputs(ids, False))
         self._experts.spent(1)
         return cost if self._stack is None else replace(cost, stack=self._with_stored(cost.stack))
+
+    def _wide_cache(self) -> LibraryCache:
+        """Return an empty cache of one row that holds what lies before the windows, too."""
+        cache = LibraryCache(self.config, [Meter()])
+        cache.widen()
+        return cache
 
     def _ids(self, count: int, step: int) -> Tensor:
         """Return the ids of a text of ``count`` tokens, ``step`` apart."""

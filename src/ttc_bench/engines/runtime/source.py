@@ -107,6 +107,7 @@ class ModelSource:
         else:
             self._check_generator()
         self._check_files()
+        _ = self.settings  # Refused here, before anything is loaded.
         if self.role != "draft":
             # What a draft has no embedding for, it does not draft.
             self._check_vocabulary()
@@ -164,6 +165,20 @@ class ModelSource:
         if not isinstance(value, dict):
             raise self.fault(f"its {name} is not a JSON object")
         return value
+
+    @cached_property
+    def settings(self) -> Any:
+        """The configuration as the library reads it, its defaults filled in.
+
+        Raises:
+            UserError: If the library refuses it.
+        """
+        from transformers import AutoConfig
+
+        try:
+            return AutoConfig.from_pretrained(str(self.folder))
+        except Exception as error:
+            raise self.fault(f"its config.json is refused ({first_line(error)})") from error
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -259,15 +274,6 @@ class ModelSource:
             with file.open("rb") as opened:
                 if opened.read(len(LFS)) == LFS:
                     raise self.fault(f"{file.name} is a pointer of Git LFS: fetch it, git lfs pull")
-        self._check_config()
-
-    def _check_config(self) -> None:
-        from transformers import AutoConfig
-
-        try:
-            AutoConfig.from_pretrained(str(self.folder))
-        except Exception as error:
-            raise self.fault(f"its config.json is refused ({first_line(error)})") from error
 
     def _check_adapter(self) -> None:
         adapter = self._object("adapter_config.json")
