@@ -8,8 +8,10 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import make_url
@@ -17,7 +19,7 @@ from tests.conftest import KedroRun, make_project, run_in
 
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.mlflow_store import check_server
-from ttc_bench.hooks.tracking import with_place
+from ttc_bench.hooks.tracking import log_settings, with_place
 from ttc_bench.ratings.params import HumanEvaluationParams
 
 
@@ -72,6 +74,30 @@ def test_two_projects_in_one_process_keep_runs_of_their_own(
     for store in stores:
         with contextlib.closing(sqlite3.connect(store)) as runs:
             assert runs.execute("select count(*) from runs").fetchone() == (1,)
+
+
+def test_parts_of_a_run_that_begin_at_the_same_moment_log_its_settings_once(
+    tmp_path: Path, empty_store: Path
+) -> None:
+    import mlflow
+
+    store = shutil.copy(empty_store, tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{store}")
+    client = mlflow.MlflowClient()
+    settings = {f"key{place}": str(place) for place in range(200)}
+    with ThreadPoolExecutor(3) as threads:
+        for _ in range(5):
+            run, begin = client.create_run("0"), threading.Barrier(3)
+
+            def log(run: Any = run, begin: threading.Barrier = begin) -> None:
+                begin.wait()
+                log_settings(run, settings, "nightly")
+
+            for part in [threads.submit(log) for _ in range(3)]:
+                part.result()
+            assert client.get_run(run.info.run_id).data.params == settings
+    with pytest.raises(UserError, match="the run nightly has key0 0 in MLflow, where it is 1 now"):
+        log_settings(client.get_run(run.info.run_id), {"key0": "1"}, "nightly")
 
 
 @pytest.fixture

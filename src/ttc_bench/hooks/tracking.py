@@ -133,7 +133,7 @@ class Tracking:
             if run.info.run_id != self._caller_run and not self._is_named:
                 name = run_name(run_params.get("pipeline_names") or (), given.get("limit"))
                 mlflow.set_tag("mlflow.runName", outside_id() or name)
-            mlflow.log_params(_agreed(loggable(given), run.data.params, own))
+            log_settings(run, loggable(given), own)
         mlflow_hook._is_mlflow_enabled, mlflow_hook.run_id = False, None
         self._switch = os.environ.get(SWITCH, self._switch)
         os.environ[SWITCH] = "false"
@@ -173,6 +173,26 @@ def _prepare(uri: str, experiment: Mapping[str, Any], project: Path) -> None:
         # kedro-mlflow asks the same next, with the credentials that a server may want, and tells.
         with contextlib.suppress(Exception):
             begin_experiment(uri, name, project, place)
+
+
+def log_settings(run: Any, settings: dict[str, Any], name: str) -> None:
+    """Log the settings that a run in MLflow does not have yet.
+
+    Of parts that begin at the same moment the quickest logs them, which MLflow tells the others as
+    a failure, whether its store is a file here or a server's.
+    """
+    import mlflow
+
+    logged = run.data.params
+    while True:
+        try:
+            mlflow.log_params(_agreed(settings, logged, name), run_id=run.info.run_id)
+        except mlflow.MlflowException:
+            before, logged = logged, mlflow.get_run(run.info.run_id).data.params
+            if logged == before:
+                raise
+        else:
+            return
 
 
 def _agreed(
