@@ -58,6 +58,7 @@ def scores_of(name: tuple[str, str], samples: int, seed: int) -> pd.DataFrame:
     latency = rng.lognormal(rng.uniform(-2, 1), 0.4, n)
     # As a run has it: controls beside a few jobs, and a speed where there is one.
     control = np.where(rng.random(n) < 0.1, latency * rng.lognormal(0.2, 0.1, n), np.nan)
+    first, control_first = latency * rng.uniform(0.1, 0.3, n), control * rng.uniform(0.1, 0.3, n)
     benchmark = np.repeat(BENCHMARKS, samples)
     number = np.tile(np.arange(samples), len(BENCHMARKS))
     table = pd.DataFrame({spec.name: rng.random(n) for spec in all_metrics()})
@@ -80,6 +81,9 @@ def scores_of(name: tuple[str, str], samples: int, seed: int) -> pd.DataFrame:
         latency_s=latency,
         control_latency_s=control,
         speed=control / latency,
+        ttft_s=first,
+        control_ttft_s=control_first,
+        ttft_ratio=first / control_first,
         total_tokens=rng.integers(100, 2000, n).astype(float),
         flops=rng.lognormal(21, 0.3, n),
         usd=0.0,
