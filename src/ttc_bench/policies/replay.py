@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -21,6 +21,9 @@ from ttc_bench.errors import UserError
 from ttc_bench.policies.journal import Entry, Journal
 
 R = TypeVar("R", Completion, Reading)
+
+Keys = Mapping[int, tuple[str, Mapping[str, Any]]]
+"""The key of each sample of a request and the identity that it is a digest of, by seed index."""
 
 
 class Replay:
@@ -43,51 +46,61 @@ class Replay:
 
     def recall(self, request: Request) -> dict[int, Completion]:
         """Return the samples of a request that the journal holds, by seed index."""
-        models = self._models(request)
-        keys = {i: request.key(models, i) for i in request.indexes}
-        records = self._journal.get_many(list(dict.fromkeys(keys.values())))
-        kept = {i: self._restored(key, records.get(key), Completion) for i, key in keys.items()}
-        return {i: completion.as_replay(i) for i, completion in kept.items() if completion}
+        return self._recalled(self._keys(request))
 
     def keep(self, request: Request, completion: Completion) -> None:
         """Enter a sample of a request in the journal, if that lacks it."""
-        self._journal.keep([self._entry(request, completion)])
+        self._journal.keep([_entry(self._keys(request), completion)])
 
-    def _entry(self, request: Request, completion: Completion) -> Entry:
-        identity = request.identity(self._models(request), completion.index)
-        return key_of(identity), completion.to_json(), identity
+    def _keys(self, request: Request) -> Keys:
+        models = self._models(request)
+        identities = ((i, request.identity(models, i)) for i in request.indexes)
+        return {i: (key_of(identity), identity) for i, identity in identities}
+
+    def _recalled(self, keys: Keys) -> dict[int, Completion]:
+        records = self._journal.get_many(list(dict.fromkeys(key for key, _ in keys.values())))
+        kept = {
+            i: self._restored(key, records.get(key), Completion) for i, (key, _) in keys.items()
+        }
+        return {i: completion.as_replay(i) for i, completion in kept.items() if completion}
 
     async def complete(
         self, request: Request, completions: dict[int, Completion], broken: list[BrokenCall]
     ) -> None:
-        """Add the samples of a request that ``completions`` lacks, each kept once it is done.
+        """Add the samples of a request to ``completions``: of the journal, or made and kept there.
 
         A kill or a failed neighbour loses nothing: one call per sample, unless the engine draws
         samples together.
 
         Args:
             request: The request.
-            completions: Samples by seed index.
+            completions: Takes the samples, by seed index.
             broken: Takes the tries that broke off and are billed.
 
         Raises:
             CallError: If a call failed for good, one that no other can survive before any other.
             UserError: If the journal cannot be written.
         """
+        keys = self._keys(request)
+        completions |= self._recalled(keys)
         missing = [i for i in request.indexes if i not in completions]
         is_batched = Capability.BATCHED_SAMPLING in self._engine.capabilities(request.role)
         runs = _consecutive(missing) if is_batched else ([i] for i in missing)
 
         parts = (replace(request, n=len(run), first_index=run[0]) for run in runs)
         # As tasks, so that between calls the loop gets to what watches over them.
-        calls = [self._call(part, completions, broken) for part in parts]
+        calls = [self._call(part, keys, completions, broken) for part in parts]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if failures:
             raise next(filter(_ends_the_run, failures), failures[0])
 
     async def _call(
-        self, request: Request, completions: dict[int, Completion], broken: list[BrokenCall]
+        self,
+        request: Request,
+        keys: Keys,
+        completions: dict[int, Completion],
+        broken: list[BrokenCall],
     ) -> None:
         """Run a request as one call, and keep what comes back."""
         await self._enter()
@@ -98,7 +111,7 @@ class Replay:
                 broken.extend(error.broken)
                 raise
             completions |= {completion.index: completion for completion in samples}
-            self._journal.keep([self._entry(request, completion) for completion in samples])
+            self._journal.keep([_entry(keys, completion) for completion in samples])
 
     async def read(self, request: ReadRequest, read: Callable[[], Awaitable[Reading]]) -> Reading:
         """Return a reading from the journal, or make it by ``read`` and keep it."""
@@ -139,6 +152,11 @@ class Replay:
         """Return the fingerprints of every model that shapes the completion."""
         roles = dict.fromkeys((request.role, *request.decoding.requires))
         return "+".join(self._engine.fingerprint(role) for role in roles)
+
+
+def _entry(keys: Keys, completion: Completion) -> Entry:
+    key, identity = keys[completion.index]
+    return key, completion.to_json(), identity
 
 
 def _consecutive(indexes: Sequence[int]) -> Iterator[list[int]]:

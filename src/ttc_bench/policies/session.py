@@ -159,7 +159,7 @@ class Session(JobRequests):
                 the variant says it asks for, which were checked before the first call.
         """
         self._check(request)
-        completions, broken = self._replay.recall(request), list[BrokenCall]()
+        completions, broken = dict[int, Completion](), list[BrokenCall]()
         try:
             await self._replay.complete(request, completions, broken)
         finally:

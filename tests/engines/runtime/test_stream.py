@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.conftest import REFERENCE
 
-from ttc_bench.engines.runtime.stream import TokenStream
+from ttc_bench.engines.runtime.stream import TokenStream, encode
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +74,27 @@ def test_a_text_goes_on_at_every_border_as_it_was_written(
         if len(head) <= len(whole):
             assert head + stream.text() == whole, border
             assert stream.stop_string == (" t" if stop == (" t",) else None)
+
+
+@pytest.mark.parametrize("kind", ["sentencepiece", "tokenizer"])
+@given(text=st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(["<|user|> a", ""]))
+def test_a_text_has_the_tokens_that_its_tokenizer_gives_it(
+    request: pytest.FixtureRequest, kind: str, text: str
+) -> None:
+    own = request.getfixturevalue(kind)
+    assert encode(own, text) == own(text, add_special_tokens=False)["input_ids"]
+
+
+def test_a_tokenizer_that_cuts_fills_up_or_does_more_gives_the_same_tokens(tokenizer: Any) -> None:
+    class Doubled(type(tokenizer)):  # type: ignore[misc]
+        def __call__(self, text: Any, **options: Any) -> Any:
+            return super().__call__(text * 2, **options)
+
+    twice = Doubled(tokenizer_object=copy.deepcopy(tokenizer.backend_tokenizer))
+    assert encode(twice, "a b") == tokenizer("a ba b", add_special_tokens=False)["input_ids"]
+
+    cut = type(tokenizer)(tokenizer_object=copy.deepcopy(tokenizer.backend_tokenizer))
+    cut.backend_tokenizer.enable_truncation(2)
+    cut.backend_tokenizer.enable_padding(length=99)
+    text = "<|user|> a text of more than two tokens"
+    assert encode(cut, text) == tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from ttc_bench.engines.runtime.stream import encode
 from ttc_bench.thinking import opening_at_end
 from ttc_bench.types import Message
 
@@ -50,8 +51,7 @@ class Prompter:
             return head
         # A thinking block that the template has opened is not opened twice.
         text = messages[-1].content.removeprefix(self._opening(before))
-        tail = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return head + list(tail)
+        return head + encode(self._tokenizer, text)
 
     def text(self, messages: Sequence[Message]) -> str:
         """Return a prompt as text; see `encode`."""
@@ -74,9 +74,7 @@ class Prompter:
 
     def _templated(self, messages: tuple[Message, ...]) -> list[int]:
         # The template writes the special tokens itself.
-        return list(
-            self._tokenizer(self._in_template(messages), add_special_tokens=False)["input_ids"]
-        )
+        return encode(self._tokenizer, self._in_template(messages))
 
     def _plain(self, messages: tuple[Message, ...]) -> list[int]:
         tokens = list(self._tokenizer(_plain_text(messages))["input_ids"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -29,9 +30,13 @@ class Sampler:
     def __init__(self, sampling: Sampling, index: int) -> None:
         self.sampling = sampling
         self.greedy = sampling.temperature == 0
-        digest = hashlib.sha256(f"{sampling.seed}/{index}".encode()).digest()
-        self._generator = torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
+        self._index = index
         self._uniforms: list[float] = []
+
+    @cached_property
+    def _generator(self) -> torch.Generator:
+        digest = hashlib.sha256(f"{self.sampling.seed}/{self._index}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
     def uniform(self) -> float:
         """Return the next uniform number in [0, 1)."""

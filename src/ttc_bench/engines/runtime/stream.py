@@ -134,7 +134,7 @@ class TokenStream:
 
     def encoded(self, text: str) -> list[int]:
         """Return the tokens of a text of ours."""
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return encode(self._tokenizer, text)
 
     def limited(self, max_tokens: int, is_new: bool = False) -> TokenStream:
         """Return an empty stream of the same kind.
@@ -248,6 +248,32 @@ def decode_behind(tokenizer: Any, before: Sequence[int], tokens: Sequence[int]) 
     if not head or head.endswith(UNFINISHED):
         return decode(tokenizer, tokens)
     return decode(tokenizer, [*before, *tokens])[len(head) :]
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Return the token ids of a text, with nothing put before or behind it."""
+    backend = _backend(tokenizer)
+    if backend is None:
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return list(backend.encode(text, add_special_tokens=False).ids)
+
+
+@lru_cache(16)
+def _backend(tokenizer: Any) -> Any | None:
+    """Return what a tokenizer calls for every text; ``None`` where its class does more.
+
+    Called at once it takes half of the time, which is most of a short call's outside the model.
+    """
+    from transformers import PreTrainedTokenizerFast as Fast
+
+    own = type(tokenizer)
+    does_more = any(
+        getattr(own, name, None) is not getattr(Fast, name) for name in ("__call__", "_encode_plus")
+    )
+    if does_more:
+        return None
+    tokenizer("", add_special_tokens=False)  # Sets it to cut nothing and to fill nothing up.
+    return tokenizer.backend_tokenizer
 
 
 @lru_cache(2**16)

@@ -26,6 +26,7 @@ from ttc_bench.engines.runtime.models import (
 from ttc_bench.engines.runtime.prompt_logprobs import reading_usage
 from ttc_bench.engines.runtime.runner import Runner
 from ttc_bench.engines.runtime.source import ModelSource
+from ttc_bench.engines.runtime.stream import encode
 from ttc_bench.types import Message
 
 ROWS = 16
@@ -86,7 +87,7 @@ class Verifier(ABC):
         self, messages: Sequence[Message], solutions: Sequence[str]
     ) -> tuple[list[int], list[list[int]]]:
         prompt = self.prompter.encode(messages)
-        tails = [list(self.tokenizer(s, add_special_tokens=False)["input_ids"]) for s in solutions]
+        tails = [encode(self.tokenizer, solution) for solution in solutions]
         longest = len(prompt) + max(map(len, tails), default=0)
         if longest > self.window:
             raise CallError(
