@@ -118,6 +118,8 @@ def test_a_kept_manifest_is_read_again_and_a_changed_model_is_seen(
         assert (changed, len(both)) == ([(2,)], 2)
         assert built("select 1 as number")[0] == [(1,)], "what cannot be read is made anew"
         assert place.read_bytes() != b"torn"
+        place.write_bytes(place.read_bytes().replace(b"select 1 as", b"select 7 as"))
+        assert built("select 1 as number")[0] == [(1,)], "nor what is not as it was written"
     finally:
         ttc_bench.dbt._manifest.cache_clear()
 

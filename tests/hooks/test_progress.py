@@ -22,10 +22,15 @@ def test_what_goes_on_is_said_every_few_seconds_and_not_once_it_is_over(
     time.sleep(0.3)
     own.before_node_run(node(lambda: 0, None, "x", name="build_marts"))
     time.sleep(0.3)
-    with tqdm(total=2, desc="a bar speaks for itself"):
+    with tqdm(total=2, desc="speculative", mininterval=60) as bar:
+        bar.update()
         capsys.readouterr()
-        time.sleep(0.2)
-        assert "build_marts" not in capsys.readouterr().err
+        time.sleep(0.3)
+        told = capsys.readouterr().err
+        assert re.search(r"^\d\d:\d\d:\d\d speculative: 1 of 2", told, re.MULTILINE), (
+            "where no terminal shows that the bar moves, a line says where it stands"
+        )
+        assert "build_marts" not in told
     time.sleep(1.5)
     own.end()
     time.sleep(0.1)

@@ -8,7 +8,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from tests.conftest import full_after
 
+from ttc_bench.errors import UserError
 from ttc_bench.policies.in_flight import InFlight
 from ttc_bench.policies.journal import MOST_NAMED, Journal
 
@@ -69,3 +71,14 @@ def test_a_call_that_failed_is_not_in_flight_and_one_that_was_interrupted_is(
     (line,) = [r.getMessage() for r in caplog.records]
     assert "1 call was in flight" in line
     assert line.endswith("interrupted")
+
+
+def test_notes_that_cannot_be_read_stop_no_run_and_a_full_disk_is_told(tmp_path: Path) -> None:
+    (tmp_path / "journal.in_flight" / "1-a.jsonl").mkdir(parents=True)
+    journal = Journal(tmp_path / "journal.jsonl")
+    first, second = journal.begin("first"), journal.begin("second")
+    (notes,) = (p for p in (tmp_path / "journal.in_flight").iterdir() if p.is_file())
+    with full_after(notes, 5), pytest.raises(UserError, match="cannot write the journal"):
+        journal.end(first)
+    journal.end(second)
+    assert notes.read_bytes() == b"", "nothing is in flight any more"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -160,6 +162,71 @@ def test_unwritable_place_is_one_clear_line(tmp_path: Path) -> None:
     blocker.write_text("")
     with pytest.raises(UserError, match=r"cannot write the journal .*j\.jsonl"):
         Journal(blocker / "j.jsonl")
+
+
+def test_a_place_that_is_no_file_is_one_clear_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "j.jsonl")
+    for place in (tmp_path / "j.jsonl", Path(os.devnull)):
+        with pytest.raises(UserError, match=f"cannot write the journal {place}: .*no regular file"):
+            Journal(place)
+
+
+OTHERS = {
+    "removed": lambda path, _: path.unlink(),
+    "removed with its folder": lambda path, _: shutil.rmtree(path.parent),
+    "moved away": lambda path, copy: path.rename(copy),
+    "replaced by what it was": lambda path, copy: copy.rename(path),
+}
+
+
+@pytest.mark.parametrize("change", OTHERS)
+def test_what_runs_at_work_have_put_outlives_what_others_do_to_the_file(
+    change: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, copy = tmp_path / "runs" / "j.jsonl", tmp_path / "copy.jsonl"
+    one, other = Journal(path), Journal(path)
+    one.put("a", {"text": "1"}, IDENTITY)
+    shutil.copy(path, copy)
+    other.put("b", {"text": "2"}, IDENTITY)
+    OTHERS[change](path, copy)
+    one.put("c", {"text": "3"}, IDENTITY)
+    other.put("d", {"text": "4"}, IDENTITY)
+    assert caplog.text.count("removed or replaced by others") == 2, "each run tells it once"
+    one.put("e", {"text": "5"}, IDENTITY)
+    again = Journal(path)
+    for journal in (one, again):
+        texts = [(journal.get(key) or {}).get("text") for key in "abcde"]
+        assert texts == ["1", "2", "3", "4", "5"]
+    assert path.read_bytes().count(b"\n") == 5, "nothing stands there twice"
+
+
+def test_a_file_that_others_cut_short_is_read_as_it_is_then(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "j.jsonl"
+    journal = Journal(path)
+    for key in "abc":
+        journal.put(key, {"text": key}, IDENTITY)
+    os.truncate(path, path.stat().st_size - 5)
+    for key in "de":
+        journal.put(key, {"text": key}, IDENTITY)
+    assert caplog.text.count("cut short by others") == 1
+    for each in (journal, Journal(path)):
+        assert [each.get(key) is not None for key in "abcde"] == [True, True, False, True, True]
+
+
+def test_nothing_is_cut_off_that_no_run_has_written(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    path.write_bytes(b"\x1f\x8b notes of somebody else")
+    first = Journal(path)
+    first.put("a", {"text": "1"}, IDENTITY)
+    path.write_bytes(path.read_bytes() + b"more of them")
+    first.put("b", {"text": "2"}, IDENTITY)
+    assert [line[:4] for line in path.read_bytes().splitlines()] == [
+        b"\x1f\x8b n", b'{"ve', b"more", b'{"ve'
+    ]  # fmt: skip
+    for journal in (first, Journal(path)):
+        assert (journal.get("a"), journal.get("b")) == ({"text": "1"}, {"text": "2"})
 
 
 @pytest.mark.parametrize("room", [0, 1, 20])

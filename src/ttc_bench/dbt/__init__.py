@@ -31,6 +31,9 @@ SOURCES = "runs"
 MOST_MANIFESTS = 8
 """Parsed projects that are kept: each is a megabyte, and a change of any file makes another."""
 
+DIGEST_BYTES = 32
+"""Of a SHA-256, which stands before a kept project."""
+
 
 def marts() -> list[str]:
     """Return the names of the marts, which are what other stages read: a file each."""
@@ -161,12 +164,12 @@ def _manifest(database: str) -> Manifest:
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
 
-    place = _kept_manifests() / f"{_digest(database)}.msgpack"
+    name = f"{_digest(database)}.msgpack"
     with contextlib.suppress(Exception):  # Whatever is wrong with it, it can be made anew.
-        return Manifest.from_msgpack(place.read_bytes(), decoder=extended_mashumuro_decoder)
+        return Manifest.from_msgpack(_kept(name), decoder=extended_mashumuro_decoder)
     manifest = _parsed(database)
-    with contextlib.suppress(OSError):
-        _keep(place, manifest.to_msgpack(extended_mashumaro_encoder))
+    with contextlib.suppress(OSError, RuntimeError):  # There may be no such folder, nor a home.
+        _keep(name, manifest.to_msgpack(extended_mashumaro_encoder))
     return manifest
 
 
@@ -178,11 +181,32 @@ def _kept_manifests() -> Path:
     return Path(caches) / "ttc_bench" / "dbt"
 
 
-def _keep(place: Path, content: bytes) -> None:
-    """Write a file in one step, and remove the oldest ones beside it."""
+def _kept(name: str) -> bytes:
+    """Return what `_keep` wrote.
+
+    Raises:
+        OSError: If there is no such file.
+        RuntimeError: If the user has no home.
+        ValueError: If the file holds anything else: one changed byte may well be a manifest, too.
+    """
+    written = (_kept_manifests() / name).read_bytes()
+    digest, content = written[:DIGEST_BYTES], written[DIGEST_BYTES:]
+    if digest != hashlib.sha256(content).digest():
+        raise ValueError(name)
+    return content
+
+
+def _keep(name: str, content: bytes) -> None:
+    """Write a file in one step, behind the digest of its content; remove the oldest ones beside it.
+
+    Raises:
+        OSError: If it cannot be written.
+        RuntimeError: If the user has no home.
+    """
+    place = _kept_manifests() / name
     place.parent.mkdir(parents=True, exist_ok=True)
     new = place.with_suffix(f".{os.getpid()}")
-    new.write_bytes(content)
+    new.write_bytes(hashlib.sha256(content).digest() + content)
     new.replace(place)
     newest = sorted(place.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in newest[MOST_MANIFESTS:]:

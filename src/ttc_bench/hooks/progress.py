@@ -15,7 +15,10 @@ SILENCE_S = 4.0
 
 
 class Progress:
-    """Says every few seconds what a run is doing, unless a bar shows it, which then moves."""
+    """Says every few seconds what a run is doing, unless a bar shows it, which then moves.
+
+    A bar moves on a terminal alone: elsewhere a line says where it stands.
+    """
 
     def __init__(self) -> None:
         self._doing = ""
@@ -56,21 +59,23 @@ class Progress:
 
     def _tell(self, over: threading.Event) -> None:
         while not over.wait(SILENCE_S):
-            if not _moves_a_bar():
-                seconds = time.monotonic() - self._since
-                since = f", for {seconds:.0f} s" if seconds >= 1 else ""
-                text = f"{time.strftime('%H:%M:%S')} {self._doing}{since}"
-                click.echo(text, err=True)
+            standing = _standing()
+            if standing and sys.stderr.isatty():
+                continue
+            seconds = time.monotonic() - self._since
+            since = f", for {seconds:.0f} s" if seconds >= 1 else ""
+            doing = "; ".join(standing) or self._doing
+            click.echo(f"{time.strftime('%H:%M:%S')} {doing}{since}", err=True)
 
 
 PROGRESS = Progress()
 """Of this process: the command begins before there are hooks."""
 
 
-def _moves_a_bar() -> bool:
-    """Show the time that bars have taken until now; return whether there are any."""
+def _standing() -> list[str]:
+    """Show on bars the time that they have taken until now; return where each stands, in words."""
     if "tqdm" not in sys.modules:
-        return False
+        return []
     from tqdm import tqdm
 
     with tqdm.get_lock():
@@ -78,4 +83,4 @@ def _moves_a_bar() -> bool:
         for bar in bars:
             if sys.stderr.isatty():
                 bar.refresh(nolock=True)
-    return bool(bars)
+        return [f"{bar.desc}: {bar.n} of {bar.total}" for bar in bars]

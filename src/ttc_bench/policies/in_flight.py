@@ -40,12 +40,16 @@ class InFlight:
             if self._path is None:
                 self._path = self._make()
             number = next(self._numbers)
-            self._open.add(number)
             self._write({"begins": number, "name": name})
+            self._open.add(number)
         return number
 
     def end(self, number: int) -> None:
-        """Write down that a call has ended; of a number that is not open nothing."""
+        """Write down that a call has ended; of a number that is not open nothing.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
         with self._turn:
             if number not in self._open:
                 return
@@ -81,17 +85,22 @@ class InFlight:
         return path
 
     def _write(self, line: dict[str, object]) -> None:
-        os.write(self._file, json.dumps(line).encode() + b"\n")
+        rest = json.dumps(line).encode() + b"\n"
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
 
 
 def _taken(path: Path) -> list[str]:
-    """Return the calls that stand open in a file that nobody holds, and remove it."""
+    """Return the calls that stand open in a file that nobody holds, and remove it.
+
+    Of one that is held, or another user's, nothing is taken: whoever can read it tells of it.
+    """
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             lines = file.read().splitlines()
             path.unlink(missing_ok=True)
-    except (BlockingIOError, FileNotFoundError):
+    except OSError:
         return []
     calls: dict[int, str] = {}
     for line in lines:

@@ -7,7 +7,8 @@ parsed when it is asked for, so that a journal of a million lines costs seconds 
 
 Several processes may write one journal: each appends whole lines under a lock of the file, which
 ends with the process. A line torn by a kill is cut off under that lock, where nobody is writing;
-one that was damaged otherwise is passed over, told, and costs no other.
+one that was damaged otherwise is passed over, told, and costs no other. Where others remove or
+replace the file of a run at work, the run goes on in what stands there, with what it has put.
 
 A line says the version of its key and the identity that the key is a digest of. Lines of another
 version, or of none, are of no use to this one; they stay in the file as they are.
@@ -16,10 +17,12 @@ version, or of none, are of no use to this one; they stay in the file as they ar
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
 import os
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from threading import Lock
@@ -32,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 KEY_VERSION = 2
 """Raised whenever what makes a key changes; lines from before there were versions have none."""
+
+START = b'{"version":'
+"""What a line of any version begins with: without an end it was torn, and no other is."""
 
 HEAD = f'{{"version":{KEY_VERSION},"key":'.encode()
 """What a line of this version begins with, before its key."""
@@ -60,11 +66,13 @@ class Journal:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path
+        self.path = None if path is None else path.absolute()
         self._records: dict[str, dict[str, Any]] = {}
         """Records that stand in no file."""
         self._places: dict[bytes, int] = {}
         """Where the lines of the file begin, in bytes, by the key as it stands there."""
+        self._own: set[bytes] = set()
+        """Keys of the lines that this process has put."""
         self._end = 0
         """Where the first line begins that was not read."""
         self._file: int | None = None
@@ -73,8 +81,8 @@ class Journal:
         self._left_out: set[str] = set()
         """Fields of another version in the records that were read."""
         self._in_flight = None if path is None else InFlight(path.with_suffix(".in_flight"))
-        if path is not None:
-            self._open(path)
+        if self.path is not None:
+            self._open(self.path)
 
     def __len__(self) -> int:
         return len(self._records) + len(self._places)
@@ -197,9 +205,13 @@ class Journal:
             raise self._unwritable(error) from error
 
     def end(self, number: int) -> None:
-        """Note that a call has ended."""
-        if self._in_flight is not None:
+        """Note that a call has ended; see `underway`."""
+        if self._in_flight is None:
+            return
+        try:
             self._in_flight.end(number)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def close(self) -> None:
         """Close the file; only what is kept in memory stays readable."""
@@ -218,20 +230,71 @@ class Journal:
             assert self._file is not None
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
+                self._follow()
                 self._read_on()
                 yield self._file
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _append(self, file: int, key: bytes, line: bytes) -> None:
-        size = os.fstat(file).st_size
-        if size > self._end:
-            os.ftruncate(file, self._end)
+        self._mend_tail(file)
         rest = line
         while rest:
             rest = rest[os.write(file, rest) :]
         self._places[key] = self._end
+        self._own.add(key)
         self._end += len(line)
+
+    def _mend_tail(self, file: int) -> int:
+        """Cut off a line that a kill has torn, and end one that others left without an end.
+
+        Returns:
+            The bytes that were cut off.
+        """
+        torn = os.fstat(file).st_size - self._end
+        if not torn:
+            return 0
+        start = os.pread(file, len(START), self._end)
+        if START.startswith(start.rstrip(b"\0")):  # A disk that lost power has zeros.
+            os.ftruncate(file, self._end)
+            return torn
+        os.write(file, b"\n")
+        self._passed_over += 1
+        self._end += torn + 1
+        return 0
+
+    def _follow(self) -> None:
+        """Go on in the file that stands at the path, if others removed or replaced the open one.
+
+        What this process has put is entered there where that lacks it: it was paid for.
+        """
+        assert self.path is not None
+        assert self._file is not None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._file), self.path.stat()):
+                return
+        own = {key: self._line(self._places[key]) for key in self._own & self._places.keys()}
+        file = _opened(self.path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            os.dup2(file, self._file)  # A reader in another thread has the number.
+        finally:
+            os.close(file)
+        self._forget()
+        self._read_on()
+        lacking = {key: line for key, line in own.items() if line and key not in self._places}
+        for key, line in lacking.items():
+            self._append(self._file, key, line)
+        logger.warning(
+            "%s was removed or replaced by others while it was open: what stands there now is"
+            " replayed, and %d completions of this run were entered there anew",
+            self.path,
+            len(lacking),
+        )
+
+    def _forget(self) -> None:
+        self._places.clear()
+        self._end = 0
 
     def _line(self, place: int) -> bytes:
         """Return the line that begins at ``place``."""
@@ -247,24 +310,30 @@ class Journal:
 
     def _open(self, path: Path) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._file = _opened(path)
+            self._read_on()  # Without the lock, as others write: it takes its time.
+            with self._locked() as file:
+                torn = self._mend_tail(file)
         except OSError as error:
             raise UserError(
                 f"cannot write the journal {path}: {error.strerror}. Make its folder writable or"
-                " point the catalog entry 'journal' to another place."
+                " point the catalog entry 'journal' to a place that can be written and locked."
             ) from error
-        self._read_on()  # Without the lock, as others write: it takes its time.
-        with self._locked() as file:
-            torn = os.fstat(file).st_size - self._end
-            os.ftruncate(file, self._end)
         self._tell(torn)
 
     def _read_on(self) -> None:
         """Note the whole lines behind those that were read, by key."""
         assert self.path is not None
         assert self._file is not None
-        if os.fstat(self._file).st_size == self._end:
+        size = os.fstat(self._file).st_size
+        if size < self._end:
+            logger.warning(
+                "%s was cut short by others while it was open: what it holds no more is computed"
+                " anew where it is asked for",
+                self.path,
+            )
+            self._forget()
+        if size == self._end:
             return
         with open(self._file, "rb", buffering=1 << 20, closefd=False) as lines:
             lines.seek(self._end)
@@ -346,6 +415,16 @@ def in_words(calls: list[str], when: str) -> str:
     more = f" and {len(calls) - MOST_NAMED} more" if len(calls) > MOST_NAMED else ""
     noun = "call was" if len(calls) == 1 else "calls were"
     return f"{len(calls)} {noun} in flight {when}: {named}{more}"
+
+
+def _opened(path: Path) -> int:
+    """Return a file open for reading and appending; made with its folder if missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return file
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
