@@ -98,6 +98,9 @@ def test_a_kept_manifest_is_read_again_and_a_changed_model_is_seen(
         shutil.copy(PROJECT / name, project)
     monkeypatch.setattr(ttc_bench.dbt, "PROJECT", project)
     monkeypatch.setenv("XDG_CACHE_HOME", str(caches))
+    # What the user's other projects set for dbt is not for this one.
+    monkeypatch.setenv("DBT_TARGET", "of_another_project")
+    monkeypatch.setenv("DBT_EMPTY", "1")
 
     def built(code: str) -> tuple[Any, dict[Path, int]]:
         """What a process that starts now finds in the database, and the files that it keeps."""
@@ -120,6 +123,10 @@ def test_a_kept_manifest_is_read_again_and_a_changed_model_is_seen(
         assert place.read_bytes() != b"torn"
         place.write_bytes(place.read_bytes().replace(b"select 1 as", b"select 7 as"))
         assert built("select 1 as number")[0] == [(1,)], "nor what is not as it was written"
+        checked = "models: [{name: one, columns: [{name: number, data_tests: [not_null]}]}]"
+        (project / "models" / "of_one.yaml").write_text(checked)
+        with pytest.raises(DataError, match="not_null_one_number"):
+            built("select null as number")
     finally:
         ttc_bench.dbt._manifest.cache_clear()
 

@@ -217,7 +217,9 @@ def _digest(database: str) -> str:
     """Return what tells manifests apart: database, versions, place and files of the project."""
     versions = [version(name) for name in ("dbt-core", "dbt-adapters", "dbt-duckdb")]
     digest = hashlib.sha256(repr((database, versions, str(PROJECT))).encode())
-    for path in sorted(path for path in PROJECT.rglob("*") if path.suffix in (".sql", ".yml")):
+    for path in sorted(path for path in PROJECT.rglob("*") if path.is_file()):
+        if path.suffix == ".pyc":
+            continue
         digest.update(repr((str(path.relative_to(PROJECT)), path.read_bytes())).encode())
     return digest.hexdigest()
 
@@ -272,14 +274,17 @@ def _ended(result: dbtRunnerResult) -> dbtRunnerResult:
 
 @contextlib.contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while: dbt reads paths from nowhere else."""
-    before = {name: os.environ.get(name) for name in variables}
+    """Set environment variables for a while: dbt reads paths from nowhere else.
+
+    Its own are those of the user's other projects: one names another target, one builds the models
+    empty, one drops what is kept over runs.
+    """
+    replaced = {name for name in os.environ if name.startswith("DBT_")} | variables.keys()
+    before = {name: os.environ.pop(name) for name in replaced if name in os.environ}
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(before)
