@@ -5,7 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 from tests.conftest import ingested, made_once, make_project
@@ -124,3 +127,18 @@ def words(test: AppTest) -> str:
              "warning", "error", "success")  # fmt: skip
     said = (element.value for kind in kinds for element in test.get(kind))
     return "\n".join(str(value) for value in said).replace("\\", "")
+
+
+def rewritten(file: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Change a table that is stored."""
+    pq.write_table(change(pq.read_table(file)), file)
+
+
+def holding(column: str, value: Any, kind: pa.DataType) -> Callable[[pa.Table], pa.Table]:
+    """Return what puts a value of a type in all rows of a column."""
+
+    def change(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index(column)
+        return table.set_column(place, column, pa.array([value] * len(table), kind))
+
+    return change

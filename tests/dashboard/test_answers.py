@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
-from tests.dashboard.conftest import Open, words
+from tests.dashboard.conftest import Open, holding, rewritten, words
 
 from ttc_bench.metrics.base import answer_digest
 from ttc_bench.reporting.answers import FILTERS, SCORED, difference, side_by_side, why
@@ -111,6 +113,39 @@ def test_nothing_that_a_model_wrote_is_rendered(copied: Path, open_page: Open) -
     read_as_markdown = [*page.markdown, *page.caption, *page.info, *page.subheader]
     assert not [one for one in read_as_markdown if "script" in one.value]
     assert not page.get("html")
+
+
+def damaged(project: Path, table: str, name: str, column: str, value: Any) -> None:
+    """Put a value in all rows of a column of a stored table, whose type stays."""
+    file = project / f"data/07_model_output/{table}/{name}.parquet"
+    rewritten(file, lambda t: holding(column, value, t.schema.field(column).type)(t))
+
+
+def test_a_damaged_column_is_told_and_costs_no_other(copied: Path, open_page: Open) -> None:
+    name = "self_consistency.majority"
+    for column, value in (("samples", ["a", None]), ("bill", "[1, 2]"), ("info", "7")):
+        damaged(copied, "responses", name, column, value)
+    damaged(copied, "traces", "tree_search.beam", "text", None)
+    page = open_page(copied, "answers", first=name, second="tree_search.beam")
+    told = [one.value.replace("\\", "").partition(" is damaged")[0] for one in page.info]
+    job = page.selectbox(key="question").value
+    of = f"of the response of {name} to {job}"
+    assert told == [
+        *(f"The column {column} {of}" for column in ("samples", "bill", "info")),
+        f"The column text of the trace of the response of tree_search.beam to {job}",
+    ]
+    assert "could not be made" not in words(page)
+    assert response(copied, name, job)["text"] in [code.value for code in page.code]
+
+
+def test_a_column_of_lists_of_another_kind_is_told_by_its_file(
+    copied: Path, open_page: Open
+) -> None:
+    name = "self_consistency.majority"
+    file = f"data/07_model_output/responses/{name}.parquet"
+    rewritten(copied / file, holding("samples", [1, 2], pa.list_(pa.int64())))
+    told = f"{file} holds lists of numbers in its column samples; expected: lists of text."
+    assert told in words(open_page(copied, "answers", second=name))
 
 
 def test_lines_that_a_revision_changed_are_marked() -> None:

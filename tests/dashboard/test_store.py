@@ -9,13 +9,12 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.conftest import make_project
-from tests.dashboard.conftest import Open, words
+from tests.dashboard.conftest import Open, holding, rewritten, words
 
 from ttc_bench.dashboard.serving import PASSWORD, warning_of
 from ttc_bench.dashboard.store import Store, opened
@@ -61,20 +60,6 @@ def test_nothing_outside_of_the_project_is_read(folder: Path, tmp_path: Path) ->
 SCORES = "data/08_reporting/all_scores.parquet"
 
 ANEW = "`kedro run` makes it anew"
-
-
-def rewritten(file: Path, change: Callable[[pa.Table], pa.Table]) -> None:
-    pq.write_table(change(pq.read_table(file)), file)
-
-
-def holding(column: str, value: Any, kind: pa.DataType) -> Callable[[pa.Table], pa.Table]:
-    """Return what puts a value of a type in all rows of a column."""
-
-    def change(table: pa.Table) -> pa.Table:
-        place = table.schema.get_field_index(column)
-        return table.set_column(place, column, pa.array([value] * len(table), kind))
-
-    return change
 
 
 @pytest.mark.parametrize(

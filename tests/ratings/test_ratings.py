@@ -24,7 +24,7 @@ from ttc_bench.metrics.base import answer_digest
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
 from ttc_bench.ratings.pairs import Question, next_pair, questions_of
 from ttc_bench.ratings.sheet import hand_out, read, read_back, waiting, write
-from ttc_bench.ratings.standing import digests_of, standing
+from ttc_bench.ratings.standing import NO_ANSWER, digests_of, standing
 from ttc_bench.ratings.store import Grading, PairRating, Preference, Ratings, rater_of
 from ttc_bench.ratings.summary import agreement, grades, strengths
 from ttc_bench.reporting.sheet import as_text, csv_text, from_text
@@ -451,6 +451,17 @@ def test_people_agree_with_a_reward_that_says_what_they_say() -> None:
     assert strong.loc["baseline.greedy", "win_rate"] == 1.0
     assert strong.loc["baseline.greedy", "strength_low"] > 0
     assert strong.loc["cascade.agreement", "losses"] == 24
+
+
+def test_a_response_without_a_text_is_no_answer_whatever_its_status() -> None:
+    """So a foreign or damaged one may be."""
+    rows = [{"model": "m", "benchmark": "b", "job_id": "b/1", "policy": "p", "variant": name,
+             "status": "ok", "text": text}
+            for name, text in (("one", "1"), ("two", "2"), ("none", None))]  # fmt: skip
+    for stored in (pd.DataFrame(rows), pd.DataFrame(rows).convert_dtypes(dtype_backend="pyarrow")):
+        (question,) = questions_of(stored)
+        assert set(question.answers) == {"p.one", "p.two"}
+        assert digests_of(stored)["m", "b", "b/1", "p.none"] == NO_ANSWER
 
 
 def test_questions_of_two_benchmarks_are_two_even_where_their_ids_are_one() -> None:

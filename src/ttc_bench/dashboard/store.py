@@ -197,7 +197,7 @@ class Store:
         kind = "select distinct" if distinct else "select"
         source = f"read_parquet(?, union_by_name = true) where {' and '.join(conditions)}"
         query = f"{kind} {chosen} from {source}"
-        asked = (*columns, *(where or ()))
+        asked = (*columns, *(where or ())) if columns else ()
         for _ in range(MOST_LOOKS):
             place = self.place(name, part)
             try:

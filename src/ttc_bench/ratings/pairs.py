@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ttc_bench.metrics.base import answer_digest
-from ttc_bench.reporting.row_dicts import full_name, row_dicts
+from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.statistics.preferences import Choice, bradley_terry
 from ttc_bench.types import DataFrame
 
@@ -66,6 +66,11 @@ class Pair(NamedTuple):
         return self.question.digest(self.left), self.question.digest(self.right)
 
 
+def is_answer(response: Row) -> bool:
+    """Return whether a response is valid, and has a text that can be judged."""
+    return response["status"] == "ok" and isinstance(response["text"], str)
+
+
 def questions_of(responses: DataFrame) -> list[Question]:
     """Return the questions on which two valid answers differ.
 
@@ -73,7 +78,7 @@ def questions_of(responses: DataFrame) -> list[Question]:
         responses: Columns `ANSWERED`.
     """
     answers: dict[tuple[str, str, str], dict[str, str]] = {}
-    for row in row_dicts(responses[responses["status"] == "ok"]):
+    for row in filter(is_answer, row_dicts(responses)):
         key = (str(row["model"]), str(row["benchmark"]), str(row["job_id"]))
         answers.setdefault(key, {})[full_name(row)] = str(row["text"])
     return [Question(*key, own) for key, own in answers.items() if len(set(own.values())) > 1]

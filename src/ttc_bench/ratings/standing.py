@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ttc_bench.metrics.base import answer_digest
-from ttc_bench.ratings.pairs import Question
+from ttc_bench.ratings.pairs import Question, is_answer
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import counted_as, known
 from ttc_bench.types import DataFrame
@@ -61,7 +61,7 @@ def digests_of(responses: DataFrame) -> Digests:
     """Return the digests of stored answers; see `ttc_bench.ratings.pairs.ANSWERED`."""
     return {
         (str(row["model"]), str(row["benchmark"]), str(row["job_id"]), full_name(row)):
-        answer_digest(row["text"]) if row["status"] == "ok" else NO_ANSWER
+        answer_digest(row["text"]) if is_answer(row) else NO_ANSWER
         for row in row_dicts(responses)
     }  # fmt: skip
 

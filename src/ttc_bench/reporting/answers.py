@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any, TypeVar
+from typing import Any
 
 from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
-from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import answer_digest
 from ttc_bench.reporting.labels import label, natural
-from ttc_bench.reporting.row_dicts import Row, full_name
+from ttc_bench.reporting.row_dicts import Row
 from ttc_bench.reporting.sheet import counted_as, known, number
+from ttc_bench.reporting.stored_response import bill, samples, scores
 from ttc_bench.types import DataFrame, Job
-
-T = TypeVar("T")
 
 QUESTION = ("job_id", "benchmark", "task", "difficulty")
 """Columns that name a question."""
@@ -129,23 +126,27 @@ def candidates(response: Row, job: Job) -> DataFrame:
     Columns: ``sample`` from 1, ``answer`` as the benchmark reads it, ``votes`` for that answer
     (null where it cannot be read), ``score`` that the policy noted (null without one), ``reward``
     and ``text``.
+
+    Raises:
+        DataError: If the column ``samples`` is damaged, or the scores in ``info``.
     """
     import pandas as pd
 
-    benchmark, texts = benchmark_of(job), list(response["samples"])
+    benchmark, texts = benchmark_of(job), samples(response)
     answers = [benchmark.parse(text, job) for text in texts]
     votes = Counter(answer for answer in answers if answer is not None)
-    scores = noted(response).get("scores") or []
     rows = [
         {
             "sample": place + 1,
             "answer": None if answer is None else _short(answer),
             "votes": votes.get(answer),
-            "score": scores[place] if len(scores) == len(texts) else None,
+            "score": score,
             "reward": benchmark.score(text, job)["reward"],
             "text": text,
         }
-        for place, (text, answer) in enumerate(zip(texts, answers, strict=True))
+        for place, (text, answer, score) in enumerate(
+            zip(texts, answers, scores(response, len(texts)), strict=True)
+        )
     ]
     types = {"sample": "Int64", "answer": "string", "votes": "Int64", "score": "Float64",
              "reward": "Float64", "text": "string"}  # fmt: skip
@@ -155,35 +156,6 @@ def candidates(response: Row, job: Job) -> DataFrame:
 def _short(answer: Any) -> str:
     parts = answer if isinstance(answer, tuple | frozenset) else (answer,)
     return ", ".join(sorted(map(str, parts)) if isinstance(answer, frozenset) else map(str, parts))
-
-
-def noted(response: Row) -> dict[str, Any]:
-    """Return what the policy noted of its decision.
-
-    Raises:
-        DataError: If the column ``info`` is damaged.
-    """
-    return _read(response, "info", dict)
-
-
-def _read(response: Row, column: str, kind: type[T]) -> T:
-    """Return what a column of JSON holds; nothing where it is null, or not there.
-
-    Raises:
-        DataError: If it is something else.
-    """
-    text = response.get(column)
-    try:
-        value = json.loads(text) if isinstance(text, str) and text else kind()
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, kind):
-        raise DataError(
-            f"The column {column} of the response of {full_name(response)} to"
-            f" {response['job_id']} is damaged: it is no JSON of the kind that a run writes."
-            " `kedro run` generates the response anew once its file is removed."
-        )
-    return value
 
 
 def difference(before: str, after: str) -> str:
@@ -205,7 +177,7 @@ def calls(response: Row) -> DataFrame:
     """
     import pandas as pd
 
-    return pd.DataFrame(_read(response, "bill", list), columns=list(CALL_COLUMNS))
+    return pd.DataFrame(bill(response), columns=list(CALL_COLUMNS))
 
 
 LOOKS = {
@@ -270,17 +242,16 @@ def tree_text(trace: Sequence[Row]) -> str:
     """Return the steps of a search as lines, each below the step that it goes on from."""
     below: dict[int | None, list[Row]] = {}
     for row in trace:
-        below.setdefault(int(row["parent"]) if known(row["parent"]) else None, []).append(row)
+        below.setdefault(row["parent"] if known(row["parent"]) else None, []).append(row)
     lines: list[str] = []
-
-    def grow(parent: int | None, depth: int) -> None:
-        for row in below.get(parent, ()):
-            mark = "+" if row["state"] == "kept" else "-"
-            text = " ".join(str(row["text"]).split())
-            lines.append(f"{mark} {number(row.get('score'), '{:.3f}')} {'  ' * depth}{text}")
-            grow(int(row["place"]), depth + 1)
-
-    grow(None, 0)
+    # A stack, for a search may be deeper than calls within calls go.
+    left = [(row, 0) for row in reversed(below.get(None, []))]
+    while left:
+        row, depth = left.pop()
+        mark = "+" if row["state"] == "kept" else "-"
+        text = " ".join(str(row["text"]).split())
+        lines.append(f"{mark} {number(row.get('score'), '{:.3f}')} {'  ' * depth}{text}")
+        left += [(child, depth + 1) for child in reversed(below.get(row["place"], []))]
     return "\n".join(lines)
 
 

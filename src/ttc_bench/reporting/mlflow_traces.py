@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from ttc_bench.reporting.mlflow_runs import PARENT
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
 from ttc_bench.reporting.sheet import counted_as, known
+from ttc_bench.reporting.stored_response import BilledCall, bill
 from ttc_bench.types import BASELINE, GROUP, DataFrame, Job
 
 MOST_TRACES = 6
@@ -204,8 +204,8 @@ def _requests(response: Row) -> list[tuple[str, float, dict[str, Any]]]:
 
     The seconds are those of the bill, which for a replayed call are of its first time.
     """
-    requests: dict[int, list[dict[str, Any]]] = {}
-    for call in json.loads(_known(response, "bill") or "[]"):
+    requests: dict[int, list[BilledCall]] = {}
+    for call in bill(response):
         requests.setdefault(call["request"], []).append(call)
     spans = [_request(calls) for calls in requests.values()]
     first, rest = spans[:MOST_SPANS], spans[MOST_SPANS:]
@@ -215,21 +215,21 @@ def _requests(response: Row) -> list[tuple[str, float, dict[str, Any]]]:
     return first
 
 
-def _request(calls: Sequence[Mapping[str, Any]]) -> tuple[str, float, dict[str, Any]]:
+def _request(calls: Sequence[BilledCall]) -> tuple[str, float, dict[str, Any]]:
     head = calls[0]
     facts = {
         "model": head["model"],
         "samples": len(calls),
-        "prompt_tokens": head["prompt_tokens"],
+        "prompt_tokens": head.get("prompt_tokens"),
         "completion_tokens": _sum(calls, "completion_tokens"),
         "flops": _sum(calls, "flops"),
         "usd": _sum(calls, "usd"),
-        "replayed": any(call["replayed"] for call in calls),
+        "replayed": any(call.get("replayed") for call in calls),
     }
     name = f"{head['purpose']} by {head['role']}"
-    return name, max(call["latency_s"] or 0.0 for call in calls), facts
+    return name, max(call.get("latency_s") or 0.0 for call in calls), facts
 
 
 def _sum(calls: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    values = [call[name] for call in calls]
+    values: list[Any] = [call.get(name) for call in calls]
     return None if None in values else sum(values)

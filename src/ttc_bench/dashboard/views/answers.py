@@ -8,9 +8,9 @@ from typing import Any
 from ttc_bench.benchmarks.base import question_of
 from ttc_bench.dashboard import parts
 from ttc_bench.dashboard.store import Place, Store
-from ttc_bench.dashboard.views import page
+from ttc_bench.dashboard.views import page, told
 from ttc_bench.errors import DataError
-from ttc_bench.reporting import answers
+from ttc_bench.reporting import answers, stored_response
 from ttc_bench.reporting.row_dicts import Row, row_dicts
 from ttc_bench.reporting.scopes import Scope
 from ttc_bench.reporting.sheet import counted_as, number
@@ -39,11 +39,8 @@ def show_answers(store: Store) -> None:
     _asked(job)
     sides = {"first": str(first), "second": str(second)}
     for (side, name), column in zip(sides.items(), st.columns(2), strict=True):
-        with column:
-            try:
-                _side(store, scope, job, name, side)
-            except DataError as error:
-                st.info(parts.plain(error.message))
+        with column, told("answers"):
+            _side(store, scope, job, name, side)
 
 
 def _scores(store: Store, scope: Scope, name: str) -> DataFrame:
@@ -162,11 +159,16 @@ def _side(store: Store, scope: Scope, job: Job, name: str, side: str) -> None:
     _text("(none)" if text is None else text)
     st.caption("Why it has its score")
     st.text("\n".join(answers.why(job, score, text)))
-    _trace(row_dicts(_traced(store, where)))
-    _candidates(response, job, side)
+    # What is wrong with one column costs no other.
+    with told("answers"):
+        _trace(store, where)
+    with told("answers"):
+        _candidates(response, job, side)
     with st.expander("Calls, and what the policy noted"):
-        parts.table(answers.calls(response))
-        st.json(answers.noted(response), expanded=False)
+        with told("answers"):
+            parts.table(answers.calls(response))
+        with told("answers"):
+            st.json(stored_response.noted(response), expanded=False)
 
 
 def _traced(store: Store, where: dict[str, str]) -> DataFrame:
@@ -178,10 +180,11 @@ def _traced(store: Store, where: dict[str, str]) -> DataFrame:
     return store.table("stored_traces", where=where).sort_values("place")
 
 
-def _trace(trace: list[dict[str, Any]]) -> None:
+def _trace(store: Store, where: dict[str, str]) -> None:
     """Show what became of tokens, parts, steps or rounds."""
     import streamlit as st
 
+    trace = stored_response.trace(row_dicts(_traced(store, where)))
     kinds = {row["kind"] for row in trace}
     if kinds & {"token", "part"}:
         st.caption(answers.legend(trace))
@@ -214,10 +217,9 @@ def _candidates(response: Row, job: Job, side: str) -> None:
     """Show what the policy chose from, with votes and scores."""
     import streamlit as st
 
-    samples = response.get("samples")
-    if samples is None or not len(samples):
-        return
     table = answers.candidates(response, job)
+    if table.empty:
+        return
     st.caption(counted_as(len(table), "candidate"))
     parts.table(table.drop(columns="text"))
     with st.expander("Their texts"):

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 
 from ttc_bench.dashboard import parts, runs
 from ttc_bench.dashboard.store import Place, Store
-from ttc_bench.dashboard.views import page
+from ttc_bench.dashboard.views import page, told
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.params import parse_params
 from ttc_bench.ratings.pairs import (
@@ -59,11 +59,9 @@ def judge(store: Store) -> None:
     with st.container(horizontal=True):
         name = st.text_input("Your name", key="rater", bind="query-params")
         mode = parts.choice("Judge", ["pairs", "single answers"], "mode", every=False)
-    try:
+    with told("judge"):
         judged = _pairs if mode == "pairs" else _gradings
         judged(store, ratings, rater_of(name), params.seed)
-    except UserError as error:
-        st.info(parts.plain(error.message))
     if st.toggle("Show what all raters said so far: names of variants, no single rating"):
         _summary(store, ratings, params.seed)
 
