@@ -355,13 +355,15 @@ def dashboard(host: str, port: int, env: str | None) -> None:
     """Show what was measured in a browser: pictures, answers and a run at work."""
     import os
 
-    from ttc_bench.dashboard.serving import serve, warning_of
+    from ttc_bench.dashboard.serving import serve, warm, warning_of
 
     if env is not None:
         os.environ["KEDRO_ENV"] = env
     if warning := warning_of(host):
         click.echo(f"Warning: {warning}", err=True)
     with contextlib.chdir(_project_folder(None)):
+        with PROGRESS.saying("preparing the pages"):
+            warm(Path.cwd())
         serve(host, port)
 
 
@@ -440,7 +442,8 @@ def smollm(source: Path | None) -> None:
     if source is not None and not source.exists():
         raise UserError(f"there is no file or folder {source}.")
     place = None if source is None else source.absolute()
-    with contextlib.chdir(_project_folder(None)):
+    saying = PROGRESS.saying(f"fetching SmolLM2 into {FOLDER}")
+    with contextlib.chdir(_project_folder(None)), saying:
         fetch(place, FOLDER)
     click.echo(f"{FOLDER}: ready for kedro run --env=smollm --pipeline=speculative")
 
@@ -456,5 +459,6 @@ def gguf(file: Path, folder: Path) -> None:
         raise UserError(f"there is no file {file}.")
     if folder.exists():
         raise UserError(f"{folder} is there already: give a folder to be made.")
-    fetch(file, folder)
+    with PROGRESS.saying(f"converting {file}"):
+        fetch(file, folder)
     click.echo(f"{folder}: ready for --params=model.target={folder}")

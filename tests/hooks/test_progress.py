@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 
@@ -37,4 +38,18 @@ def test_what_goes_on_is_said_every_few_seconds_and_not_once_it_is_over(
     lines = capsys.readouterr().err.splitlines()
     assert any(re.fullmatch(r"\d\d:\d\d:\d\d build_marts, for \d+ s", line) for line in lines)
     time.sleep(0.3)
+    assert not capsys.readouterr().err
+
+
+def test_a_block_is_told_at_once_and_no_more_once_it_has_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "SILENCE_S", 0.05)
+    own = progress.Progress()
+    with contextlib.suppress(ZeroDivisionError), own.saying("converting a file"):
+        assert capsys.readouterr().err.endswith(" converting a file\n")
+        _ = 1 / 0
+    time.sleep(0.1)
+    capsys.readouterr()
+    time.sleep(0.2)
     assert not capsys.readouterr().err

@@ -29,7 +29,7 @@ def warning_of(address: str | None) -> str:
 
 
 def serve(host: str, port: int) -> None:
-    """Serve the dashboard of the project in the working folder until it is interrupted.
+    """Serve the dashboard of the project in the working folder until it is interrupted; see `warm`.
 
     Args:
         host: Address to listen at.
@@ -37,7 +37,6 @@ def serve(host: str, port: int) -> None:
     """
     from streamlit.web.cli import main_run
 
-    warm(Path.cwd())
     options = [f"--server.address={host}", f"--server.port={port}"]
     main_run.main([str(APP), *options], standalone_mode=False)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import click
 from kedro.framework.hooks import hook_impl
@@ -38,6 +40,15 @@ class Progress:
         if self._over is not None:
             self._over.set()
             self._over = None
+
+    @contextlib.contextmanager
+    def saying(self, doing: str) -> Iterator[None]:
+        """Say what goes on in the block."""
+        self.begin(doing)
+        try:
+            yield
+        finally:
+            self.end()
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self) -> None:
