@@ -26,6 +26,11 @@ from kedro.framework.startup import bootstrap_project
 # read as torch is imported, here, in the workers and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Workers and processes that tests start read the same sources dozens of times, and compile them
+# anew each time where nothing is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine

@@ -20,7 +20,7 @@ def test_scores_of_another_version_are_summed_up_with_what_they_have(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     new = scores("baseline", "greedy", [1.0, 0.0])
-    old = scores("cascade", "agreement", [1.0, 1.0]).drop(columns=OLD, errors="ignore")
+    old = scores("cascade", "agreement", [1.0, 1.0]).drop(columns=OLD, errors="ignore").copy()
     stored = {"a": lambda: new, "b": lambda: old.assign(of_the_future=1.0)}
     with caplog.at_level(logging.WARNING):
         table = collect_stored(stored)

@@ -91,7 +91,7 @@ def counted(address: str) -> dict[str, float]:
     """Return the server's own counters."""
     with urlopen(f"{address}/metrics", timeout=120) as page:
         lines = page.read().decode()
-    return {k: float(v) for k, v in re.findall(r"^llamacpp:(\w+) ([\d.e+]+)$", lines, re.M)}
+    return {k: float(v) for k, v in re.findall(r"^llamacpp:(\w+) ([\d.e+-]+)$", lines, re.M)}
 
 
 def plainly(address: str, **body: Any) -> dict[str, Any]:
@@ -148,10 +148,11 @@ def test_the_bill_of_a_policy_is_the_servers_own_count(
     assert sum(c["completion_tokens"] for c in calls) == rise("tokens_predicted_total")
     fresh = sum(c["prompt_tokens"] - c["cached_tokens"] for c in calls)
     assert fresh == rise("prompt_tokens_total")
-    for call in (call for call in calls if call["role"] != "verifier"):
-        # The server's clock goes on to the end of the turn, a token without text.
-        end_s = 2 * call["latency_s"] / max(call["completion_tokens"], 1)
-        assert 0 < call["provider_s"] <= call["latency_s"] + end_s
+    computed_s = [call["provider_s"] for call in calls if call["role"] != "verifier"]
+    assert all(seconds > 0 for seconds in computed_s)
+    # By the server's clock alone: between it and ours stands whatever else the machine does.
+    clocks = ("prompt_seconds_total", "tokens_predicted_seconds_total")
+    assert sum(computed_s) == pytest.approx(sum(map(rise, clocks)), abs=1e-3 * len(computed_s))
 
 
 def test_text_and_logprobs_are_those_of_a_plain_call(address: str, served: Engine) -> None:
