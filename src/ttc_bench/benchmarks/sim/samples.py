@@ -14,6 +14,9 @@ from ttc_bench.benchmarks.sim.tasks import gold_text, question_text, system_text
 from ttc_bench.params import Params
 from ttc_bench.types import Message, Sample
 
+MOST_HELD = 2_000
+"""Samples of the largest split that stays in memory for who asks for it again."""
+
 
 class SimParams(Params):
     """Which generated samples to use.
@@ -42,8 +45,16 @@ def generate(tasks: Sequence[Task], seed: int, count: int, side: Side) -> list[P
 
 def load(tasks: Sequence[Task], params: SimParams) -> list[Sample]:
     """Return the scored (test) split."""
-    problems = generate(tasks, params.seed, params.count, "test")
-    return [as_sample(p, f"{i:05d}", params.seed) for i, p in enumerate(problems)]
+    make = _held if params.count <= MOST_HELD else _test
+    return list(make(tuple(tasks), params.seed, params.count))
+
+
+def _test(tasks: tuple[Task, ...], seed: int, count: int) -> tuple[Sample, ...]:
+    problems = generate(tasks, seed, count, "test")
+    return tuple(as_sample(p, f"{i:05d}", seed) for i, p in enumerate(problems))
+
+
+_held = lru_cache(maxsize=4)(_test)
 
 
 def examples(tasks: Sequence[Task], sample: Sample, count: int, seed: int) -> list[Sample]:
