@@ -26,11 +26,6 @@ from kedro.framework.startup import bootstrap_project
 # read as torch is imported, here, in the workers and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Workers and processes that tests start read the same sources dozens of times, and compile them
-# anew each time where nothing is kept.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
-
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.engines import engine_params
 from ttc_bench.engines.base import Engine
@@ -52,6 +47,11 @@ hypothesis.settings.load_profile("suite")
 
 # Garbage is looked for as rarely as in a run (`ttc_bench.hooks.garbage`).
 gc.set_threshold(100_000, 50, 100)
+
+# Workers and processes that tests start read the same sources dozens of times, and compile them
+# anew each time where nothing is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "data" / "06_models" / "reference"
