@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -142,3 +143,9 @@ def holding(column: str, value: Any, kind: pa.DataType) -> Callable[[pa.Table], 
         return table.set_column(place, column, pa.array([value] * len(table), kind))
 
     return change
+
+
+def response(project: Path, name: str, job: str) -> Any:
+    """Return a stored response."""
+    table = pd.read_parquet(project / f"data/07_model_output/responses/{name}.parquet")
+    return table[table["job_id"] == job].iloc[0]

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tests.dashboard.conftest import Open, holding, rewritten, words
+from tests.dashboard.conftest import Open, holding, response, rewritten, words
 
 from ttc_bench.metrics.base import answer_digest
 from ttc_bench.reporting.answers import FILTERS, SCORED, difference, side_by_side, why
@@ -19,11 +19,6 @@ def of(project: Path, name: str) -> pd.DataFrame:
     scores = pd.read_parquet(project / "data/08_reporting/all_scores.parquet")
     policy, variant = name.split(".")
     return scores[(scores["policy"] == policy) & (scores["variant"] == variant)]
-
-
-def response(project: Path, name: str, job: str) -> pd.Series:
-    table = pd.read_parquet(project / f"data/07_model_output/responses/{name}.parquet")
-    return table[table["job_id"] == job].iloc[0]
 
 
 def test_two_responses_stand_side_by_side_with_their_scores(

@@ -8,12 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from tests.dashboard.conftest import RUN, Open, words
+from streamlit.testing.v1 import AppTest
+from tests.dashboard.conftest import RUN, Open, response, words
 
 from ttc_bench.cli import cli
 from ttc_bench.dashboard.store import opened
+from ttc_bench.metrics.base import answer_digest
 from ttc_bench.ratings.standing import digests_of
-from ttc_bench.ratings.store import Ratings
+from ttc_bench.ratings.store import CRITERIA, Ratings
 
 
 def ratings_of(project: Path) -> Ratings:
@@ -55,6 +57,69 @@ def test_grades_of_one_answer_are_kept_and_none_is_needed(copied: Path, open_pag
     (row,) = ratings_of(copied).rows("gradings").to_dict("records")
     assert (row["correct"], row["safe"]) == (4, 1)
     assert row["complete"] is None or row["complete"] != row["complete"]
+
+
+def pressed(page: AppTest, label: str) -> None:
+    next(button for button in page.button if button.label == label).click().run()
+    assert not page.exception
+
+
+def test_grades_are_of_the_answer_that_was_shown_whatever_others_did_meanwhile(
+    copied: Path, open_page: Open
+) -> None:
+    """The variant with the fewest grades comes next, and grades of others make another one that."""
+    ann, bo = (open_page(copied, "judge", rater=name, mode="single answers")
+               for name in ("ann", "bo"))  # fmt: skip
+    for _ in range(3):
+        bo.radio[0].set_value(3)
+        pressed(bo, "Keep")
+    shown = [code.value for code in ann.code]
+    ann.radio[0].set_value(5)
+    pressed(ann, "Keep")
+    (row,) = (r for r in ratings_of(copied).rows("gradings").to_dict("records")
+              if r["rater"] == "ann")  # fmt: skip
+    text = response(copied, row["variant"], row["job_id"])["text"]
+    assert text == shown[-1]
+    assert row["answer"] == answer_digest(text)
+    assert [radio.value for radio in ann.radio] == [None] * len(CRITERIA), "another answer"
+    pressed(ann, "Keep")
+    assert "Your last grades were not kept: no criterion has one." in words(ann)
+
+
+def test_grades_that_cannot_be_kept_stay_on_the_page(copied: Path, open_page: Open) -> None:
+    page = open_page(copied, "judge", rater="ann", mode="single answers")
+    page.radio[1].set_value(2)
+    place = copied / "data/ratings.db"
+    place.rename(copied / "away.db")
+    place.mkdir()
+    pressed(page, "Keep")
+    assert "Your last grades were not kept: parameter human_evaluation.database" in words(page)
+    place.rmdir()
+    (copied / "away.db").rename(place)
+    page.run()
+    assert page.radio[1].value == 2
+    pressed(page, "Keep")
+    assert ratings_of(copied).rows("gradings")["complete"].tolist() == [2]
+
+
+def test_what_is_taken_back_in_two_windows_is_what_each_shows(
+    copied: Path, open_page: Open
+) -> None:
+    first = open_page(copied, "judge", rater="ann")
+    first.button(key="left").click().run()
+    other, bo = (open_page(copied, "judge", rater=name) for name in ("ann", "bo"))
+    bo.button(key="tie").click().run()
+    other.button(key="right").click().run()
+    back = "Take the last one back"
+    pressed(first, back)
+    assert ratings_of(copied).rows()["preference"].tolist() == ["tie", "right"]
+    assert "1 judged by you." in words(first)
+    pressed(other, back)
+    assert ratings_of(copied).rows()["rater"].tolist() == ["bo"]
+    pressed(first, back)
+    assert "Nothing was taken back: it was taken back before, in another window." in words(first)
+    assert "0 judged by you." in words(first)
+    assert ratings_of(copied).rows()["rater"].tolist() == ["bo"]
 
 
 def test_who_has_no_name_judges_nothing(copied: Path, open_page: Open) -> None:

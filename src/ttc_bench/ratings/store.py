@@ -197,6 +197,13 @@ LATER = frozenset({"left_answer", "right_answer", "answer"})
 _TYPES = {"float": "Float", "int": "Integer", "int | None": "Integer"}
 
 
+_NEEDED = (
+    "it must be a database that is there, made by this version, and may be written by this user."
+)
+
+_LOCKED = "another process holds it: try again once that is done."
+
+
 class Ratings:
     """The database of ratings.
 
@@ -223,15 +230,23 @@ class Ratings:
                     numbers.append(int(key[0]) if key else 0)
         return numbers
 
-    def undo(self, rater: str, kind: str = "pairs") -> bool:
-        """Take back the last rating of a rater; return whether there was one."""
+    def undo(self, rater: str, kind: str = "pairs", number: int | None = None) -> bool:
+        """Take back a rating of a rater; return whether it was there.
+
+        Args:
+            rater: Whose it is.
+            kind: Its table.
+            number: Its number; ``None`` is the last one.
+        """
         from sqlalchemy import delete, func, select
 
         with self._told():
             table = self._tables[kind]
-            last = select(func.max(table.c.id)).where(table.c.rater == rater).scalar_subquery()
+            own = table.c.rater == rater
+            last = select(func.max(table.c.id)).where(own).scalar_subquery()
+            which = table.c.id == (last if number is None else number)
             with self._engine.begin() as connection:
-                return bool(connection.execute(delete(table).where(table.c.id == last)).rowcount)
+                return bool(connection.execute(delete(table).where(own, which)).rowcount)
 
     def rows(self, kind: str = "pairs") -> DataFrame:
         """Return all ratings of a kind, in the order they came.
@@ -285,10 +300,10 @@ class Ratings:
             # A file that was removed, or replaced by another one, is entered anew the next time.
             self.__dict__.pop("_tables", None)
             cause = error.orig if isinstance(error, DBAPIError) else error
+            said = " ".join(str(cause).split()).rstrip(".")
             raise UserError(
-                f"parameter human_evaluation.database: {_shown(self._address)}:"
-                f" {' '.join(str(cause).split()).rstrip('.')}; it must be a database that is there,"
-                " made by this version, and may be written by this user."
+                f"parameter human_evaluation.database: {_shown(self._address)}: {said};"
+                f" {_LOCKED if 'locked' in said else _NEEDED}"
             ) from error
 
     @cached_property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache, partial
 
 from ttc_bench.dashboard import parts, runs
@@ -32,6 +34,7 @@ from ttc_bench.ratings.store import (
 )
 from ttc_bench.ratings.summary import agreement, lines, strengths
 from ttc_bench.reporting.sheet import counted_as
+from ttc_bench.types import DataFrame
 
 KEYS: dict[Preference, tuple[str, str]] = {
     "left": ("Left is better", "1"),
@@ -42,6 +45,12 @@ KEYS: dict[Preference, tuple[str, str]] = {
 """What the buttons say, and the keys that press them."""
 
 DONE = "You have judged all that there is. Thank you."
+
+NOT_DONE = "not done"
+"""Where the session keeps what the next page is to tell: a button acts before its page is made."""
+
+UNKEPT = "unkept"
+"""Where it keeps the grades of the last answer, which are shown again where they were not kept."""
 
 
 @page("judge", title="Judge", rank=4, of_run=False)
@@ -54,8 +63,8 @@ def judge(store: Store) -> None:
     )
     ratings = _database(params.address(store.folder))
     st.caption(parts.plain(f"{runs.last_line(store)} Judged is what each variant answered last."))
-    if message := st.session_state.pop("not_kept", ""):
-        st.warning(parts.plain(f"Your last rating was not kept: {message}"))
+    if message := st.session_state.pop(NOT_DONE, ""):
+        st.warning(parts.plain(message))
     with st.container(horizontal=True):
         name = st.text_input("Your name", key="rater", bind="query-params")
         mode = parts.choice("Judge", ["pairs", "single answers"], "mode", every=False)
@@ -92,7 +101,7 @@ def _pairs(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
             for preference, (label, key) in KEYS.items():
                 rate = partial(_rate, ratings, rater, pair, preference, begun)
                 st.button(label, key=preference, shortcut=key, on_click=rate)
-    _undo(ratings, rater, "pairs", own)
+    _undo(ratings, rater, "pairs", rated)
     if n_waiting := len(waiting(on_sheets, rated, rater)):
         st.caption(
             f"{counted_as(n_waiting, 'pair')} on your sheets, not shown here: they come back by"
@@ -113,43 +122,83 @@ def _gradings(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
         question, name = answer
         _asked(store, question)
         st.code(question.answers[name], language=None, wrap_lines=True)
-        begun = _clock(f"{rater}/grades/{own}")
-        with st.form("grades", clear_on_submit=True):
-            low, high = GRADES
-            grades = [
-                st.radio(criterion, range(low, high + 1), None, horizontal=True)
-                for criterion in CRITERIA
-            ]
-            if st.form_submit_button("Keep") and any(grades):
-                spent, digest = max(0.0, time.time() - begun), question.digest(name)
-                correct, complete, safe, helpful = grades
-                graded_now = Grading(rater, *question.place, name, correct, complete, safe,
-                                     helpful, spent, digest)  # fmt: skip
-                ratings.add(graded_now)
-                st.rerun()
-    _undo(ratings, rater, "gradings", own)
+        begun = _clock(f"{rater}/grades/{own}/{question.place}/{name}")
+        with st.form("grades"):
+            # By names of their own they are empty for each answer.
+            keys = {one: f"{one}/{own}/{question.place}/{name}" for one in CRITERIA}
+            grades = range(GRADES[0], GRADES[1] + 1)
+            chosen = st.session_state.get(UNKEPT, {})
+            for criterion, key in keys.items():
+                first = grades.index(chosen[key]) if chosen.get(key) else None
+                st.radio(criterion, grades, first, horizontal=True, key=key)
+            keep = partial(_grade, ratings, rater, question, name, begun, keys)
+            st.form_submit_button("Keep", on_click=keep)
+    _undo(ratings, rater, "gradings", graded)
 
 
-def _undo(ratings: Ratings, rater: str, kind: str, own: int) -> None:
+def _undo(ratings: Ratings, rater: str, kind: str, rated: DataFrame) -> None:
     import streamlit as st
 
+    own = rated.loc[rated["rater"] == rater, "id"].tolist()
     with st.container(horizontal=True):
-        if st.button("Take the last one back", shortcut="u", disabled=not own):
-            ratings.undo(rater, kind)
-            st.rerun()
-        st.caption(f"{own} judged by you.")
+        take_back = partial(_take_back, ratings, rater, kind, max(own, default=0))
+        st.button("Take the last one back", shortcut="u", disabled=not own, on_click=take_back)
+        st.caption(f"{len(own)} judged by you.")
 
 
 def _rate(ratings: Ratings, rater: str, pair: Pair, preference: Preference, begun: float) -> None:
-    import streamlit as st
-
     place, spent = pair.question.place, max(0.0, time.time() - begun)
     sides = pair.left, pair.right
-    try:
+    with _told_next("Your last rating was not kept"):
         ratings.add(PairRating(rater, *place, *sides, preference, spent, pair.seed, *pair.digests))
+
+
+def _grade(
+    ratings: Ratings,
+    rater: str,
+    question: Question,
+    name: str,
+    begun: float,
+    keys: Mapping[str, str],
+) -> None:
+    """Keep the grades of the answer that was shown: by now others may have made another the next.
+
+    Args:
+        ratings: The database.
+        rater: Who grades.
+        question: What was asked.
+        name: ``policy.variant`` of the answer.
+        begun: When it was first shown.
+        keys: Where the session keeps the grade of each criterion.
+    """
+    import streamlit as st
+
+    correct, complete, safe, helpful = grades = [st.session_state.get(key) for key in keys.values()]
+    spent, digest = max(0.0, time.time() - begun), question.digest(name)
+    st.session_state[UNKEPT] = dict(zip(keys.values(), grades, strict=True))
+    with _told_next("Your last grades were not kept"):
+        if not any(grades):
+            raise UserError("no criterion has one.")
+        ratings.add(Grading(rater, *question.place, name, correct, complete, safe, helpful, spent,
+                            digest))  # fmt: skip
+
+
+def _take_back(ratings: Ratings, rater: str, kind: str, number: int) -> None:
+    """Take back what the page called the last one: in another window there may be a later one."""
+    with _told_next("Nothing was taken back"):
+        if not ratings.undo(rater, kind, number):
+            raise UserError("it was taken back before, in another window.")
+
+
+@contextmanager
+def _told_next(what: str) -> Iterator[None]:
+    """Have the page that is made next tell what went wrong."""
+    import streamlit as st
+
+    try:
+        yield
     except UserError as error:
-        # What a button does is done before the page is made, which then tells it.
-        st.session_state["not_kept"] = error.message
+        st.session_state[NOT_DONE] = f"{what}: {error.message}"
 
 
 def _clock(what: str) -> float:
