@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -129,6 +130,29 @@ def test_what_is_left_is_reckoned_by_variant() -> None:
     assert now.limits == {"max_usd": 9}
 
 
+@pytest.mark.parametrize(
+    ("more", "rate_per_s"),
+    [
+        ([], 4 / 50),
+        ([{"kind": "steered", "change": "paused", "paused": True}], None),
+        ([{"kind": "end", "error": None}], None),
+        ([{"kind": "steered", "change": "resumed", "paused": False}, job(1045.0), job(1047.0)],
+         1 / 5),
+    ],
+    ids=["at work", "paused", "over", "resumed"],
+)  # fmt: skip
+def test_a_run_that_stands_still_has_no_rate_and_one_that_goes_on_its_new_one(
+    more: list[dict[str, object]], rate_per_s: float | None
+) -> None:
+    begin = {"at": 1000.0, "kind": "begin", "variant": "a.b", "jobs": 10}
+    jobs = [job(1000.0 + 10 * i) for i in range(5)]
+    alive = RUN | {"host": socket.gethostname(), "pid": os.getpid(),
+                   "created": psutil.Process().create_time()}  # fmt: skip
+    now = progress([alive, begin, *jobs, *({"at": 1042.0} | one for one in more)], 1050.0)
+    assert now.rate_per_s == (rate_per_s and pytest.approx(rate_per_s))
+    assert (now.left_s is None) == (rate_per_s is None)
+
+
 def test_calls_are_summed_and_timed_and_replayed_ones_are_none() -> None:
     calls = [call(1000.0 + i, float(i), attempts=2) for i in range(101)]
     told = [RUN, *calls, call(1101.0, 99.0, replayed=True)]
@@ -150,11 +174,14 @@ def test_a_run_that_died_is_told_from_one_at_work_and_one_that_is_done(tmp_path:
     assert alive.pid == os.getpid()
     script = (
         "from pathlib import Path; import os, sys; from ttc_bench.policies.events import Events\n"
-        "Events(Path(sys.argv[1])).begin('a.b', 3); os.kill(os.getpid(), 9)"
+        "Events(Path(sys.argv[1]) / 'dead').begin('a.b', 3)\n"
+        "if os.fork(): os.wait(); os.kill(os.getpid(), 9)\n"
+        "Events(Path(sys.argv[1]) / 'interrupted').begin('a.b', 3); sys.exit(130)"
     )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path / "dead")], check=False)
-    (dead,) = (tmp_path / "dead").iterdir()
-    assert "has died" in progress(read(dead), time.time()).sentence
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    for name, told in (("dead", "has died"), ("interrupted", "was interrupted")):
+        (ended,) = (tmp_path / name).iterdir()
+        assert told in progress(read(ended), time.time()).sentence
     events.end("CallError")
     assert "ended" in progress(read(file), time.time()).sentence
     assert "CallError" in progress(read(file), time.time()).sentence

@@ -7,6 +7,7 @@ the run depends on it, and where it cannot be written the run goes on without.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
@@ -20,6 +21,9 @@ from ttc_bench.engines.ledger import Asked, Call, Done
 from ttc_bench.policies.steering import Steering, place_of
 
 logger = logging.getLogger(__name__)
+
+INTERRUPTED = "interrupted"
+"""What ended a run whose process went without telling an end, as by Ctrl-C."""
 
 MOST_RUNS = 20
 """Files of runs that are kept."""
@@ -102,10 +106,16 @@ class Events:
         """Tell that the run is over, and what ended it if that was a fault."""
         if self._file is not None:
             self._emit("end", error=error)
+            atexit.unregister(self._gone)
             os.close(self._file)
             self._file = None
             if self.steering.place is not None:
                 self.steering.place.unlink(missing_ok=True)
+
+    def _gone(self, pid: int) -> None:
+        """Tell that the process goes; one that was forked from it tells nothing of it."""
+        if os.getpid() == pid:
+            self.end(INTERRUPTED)
 
     def _emit(self, kind: str, unwritten: Mapping[str, Any] | None = None, **facts: Any) -> None:
         for watcher in self._watchers:
@@ -115,6 +125,8 @@ class Events:
         try:
             if self._file is None:
                 path, self._file = _opened(self._folder)
+                # Kedro tells no hook of Ctrl-C.
+                atexit.register(self._gone, os.getpid())
                 self.steering.place = place_of(path)
                 self._write("run", _process())
                 if self._plan:

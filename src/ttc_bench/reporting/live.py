@@ -29,6 +29,9 @@ LATENCY_S = 300.0
 MOST_MINUTES = 120
 """Minutes that are told by themselves, the last ones."""
 
+INTERRUPTED = "interrupted"
+"""What ended a run whose process went without telling an end, as by Ctrl-C."""
+
 RATE_LIMIT = "rate_limit"
 """Class of the failure that is an answer of 429."""
 
@@ -44,7 +47,8 @@ class Progress:
         variants: A row per variant: ``variant``, ``jobs``, ``done``, ``failed``, ``left``.
         done: Jobs that are done, failed ones included.
         left: Jobs that are to be done; those of variants that have not begun are reckoned.
-        rate_per_s: Jobs a second of the last minute; ``None`` without any.
+        rate_per_s: Jobs a second of the last minute, as it goes on since it was steered last;
+            ``None`` without any, and of a run that is paused or over.
         left_s: Seconds that the rest takes at this rate.
         calls: Calls that were made.
         usd: What they cost; ``None`` where the price of one is not known.
@@ -238,7 +242,9 @@ def progress(events: Sequence[Event], now: float) -> Progress:
     rows = _variants(events, jobs, plan)
     left = sum(row["left"] for row in rows)
     last = events[-1]["at"] if is_over else now
-    rate = _rate(jobs, last)
+    steered = _of(events, "steered")
+    is_still = is_over or _is_paused(events)
+    rate = None if is_still else _rate(jobs, now, max((e["at"] for e in steered), default=0.0))
     costs = [event["usd"] for event in calls]
     return Progress(
         sentence,
@@ -248,13 +254,13 @@ def progress(events: Sequence[Event], now: float) -> Progress:
         done=len(jobs),
         left=left,
         rate_per_s=rate,
-        left_s=left / rate if rate and not is_over else None,
+        left_s=left / rate if rate else None,
         calls=len(calls),
         usd=None if None in costs else math.fsum(costs),
-        limits=_limits(plan, _of(events, "steered")),
+        limits=_limits(plan, steered),
         latency_s=_latencies(calls, last),
         minutes=_minutes(calls, jobs),
-        steered=[*map(_steered, _of(events, "steered"))][::-1],
+        steered=[*map(_steered, steered)][::-1],
     )
 
 
@@ -280,9 +286,12 @@ def _state(events: Sequence[Event], now: float) -> tuple[str, bool, int | None]:
     last, end = events[-1], next((e for e in events if e["kind"] == "end"), None)
     if end is not None:
         took = f"after {duration(end['at'] - events[0]['at'])}"
-        if end["error"]:
-            return f"The run ended {took} by a fault ({end['error']}).", True, None
-        return f"The run is done, {took}.", True, None
+        known = {
+            None: f"is done, {took}",
+            INTERRUPTED: f"was interrupted {took}; the same command goes on from there",
+        }
+        how = known.get(end["error"] or None, f"ended {took} by a fault ({end['error']})")
+        return f"The run {how}.", True, None
     begun = events[0]
     silent = f"its last word was {duration(now - last['at'])} ago, at {clock(last['at'])}"
     if begun["kind"] != "run":
@@ -332,8 +341,8 @@ def _variants(
     ]
 
 
-def _rate(jobs: Sequence[Event], now: float) -> float | None:
-    recent = [event["at"] for event in jobs if event["at"] > now - RATE_S]
+def _rate(jobs: Sequence[Event], now: float, since: float) -> float | None:
+    recent = [event["at"] for event in jobs if event["at"] > max(now - RATE_S, since)]
     if len(recent) < 2 or now <= min(recent):
         return None
     return float((len(recent) - 1) / (now - min(recent)))

@@ -124,12 +124,14 @@ def _machine(pid: int) -> None:
 
     try:
         process = psutil.Process(pid)
-        cpu, memory = process.cpu_percent(0.1), process.memory_info().rss
+        process.cpu_percent()
+        whole = psutil.cpu_percent(0.1)
+        cpu, memory = process.cpu_percent(), process.memory_info().rss
     except psutil.Error:
         return
     st.caption(
         f"The process takes {cpu:.0f}% of a processor and {memory / 2**30:.2f} GiB of memory;"
-        f" the machine is at {psutil.cpu_percent():.0f}% and has"
+        f" the machine is at {whole:.0f}% and has"
         f" {psutil.virtual_memory().available / 2**30:.1f} GiB left. {gpu_now()}"
     )
 
