@@ -200,8 +200,8 @@ def smoke_recipe() -> RecipeParams:
     """Return a recipe that runs from nothing to a card in seconds, to try the pipeline out."""
     size = {"layers": 4, "width": 32, "heads": 2, "inner": 64}
     train = {
-        "max_tokens": 40_000,
-        "batch_tokens": 2048,
+        "max_tokens": 20_000,
+        "batch_tokens": 1024,
         "parts": 2,
         "workers": 1,
         "max_minutes": 5,
@@ -214,7 +214,7 @@ def smoke_recipe() -> RecipeParams:
                 "size": size,
                 "stages": [
                     {"train": {**train, "stop_at": 0.3}},
-                    {"train": {**train, **exits, "max_tokens": 60_000}},
+                    {"train": {**train, **exits, "max_tokens": 30_000}},
                     {"train": {**train, **exits}},
                 ],
             },
