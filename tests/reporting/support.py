@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,12 +46,17 @@ def scores(
         "error_message": ["no answer in 60 s" if reward is None else None for reward in rewards],
         "replayed": False,
     }
+    measured = {"latency_s": 1.0, "flops": 2e9, "total_tokens": 100.0, **metrics}
+    failed = [reward is None for reward in rewards]
+    measured = {name: _of_answers(value, failed) for name, value in measured.items()}
     columns = {spec.name: np.nan for spec in all_metrics()}
-    values = {**columns, "latency_s": 1.0, "flops": 2e9, "total_tokens": 100.0, **metrics}
-    frame = pd.DataFrame({**identity, **values, "reward": pd.array(rewards, dtype="Float64")})
-    failed = frame["status"] == "failed"
-    frame.loc[failed, list(values)] = np.nan
-    return frame
+    reward = pd.array(rewards, dtype="Float64")
+    return pd.DataFrame({**identity, **columns, **measured, "reward": reward})
+
+
+def _of_answers(value: Any, failed: list[bool]) -> pd.Series:
+    column = pd.Series(value, range(len(failed)))
+    return (column.astype(float) if column.dtype.kind == "i" else column).mask(failed)
 
 
 Marts = dict[str, pd.DataFrame]
