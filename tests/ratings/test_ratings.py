@@ -390,6 +390,8 @@ def test_a_file_of_another_spreadsheet_is_read_and_what_is_none_is_a_line(tmp_pa
         assert read(path).to_dict("list") == {"pair": ["1"], "preference": ["NA"]}
     path.write_text("Pair, Preference \n\n1,left\n")
     assert read(path).to_dict("list") == {"pair": ["", "1"], "preference": ["", "left"]}
+    path.write_text("pair,preference,,\n1,left,,see below\n")
+    assert read(path).to_dict("list") == {"pair": ["1"], "preference": ["left"]}
     twice = b"pair,preference,Preference\n1,,left\n"
     for content in (b"\xff\xfe\x00\x01", b"", b'a,b\n"1', b"pair\n1,2,3\n4,5,6,7\n", twice):
         path.write_bytes(content)

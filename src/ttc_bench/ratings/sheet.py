@@ -159,6 +159,8 @@ def write(sheet: DataFrame, path: Path) -> None:
 def read(path: Path) -> DataFrame:
     """Return the cells of a sheet as texts, whichever of comma, semicolon and tab parts them.
 
+    What somebody wrote beside it, in columns without a name, is left out.
+
     Raises:
         DataError: If it cannot be read.
     """
@@ -179,4 +181,5 @@ def read(path: Path) -> DataFrame:
     names = [" ".join(str(name).split()).casefold() for name in cells.iloc[0]]
     if doubled := [name for name in dict.fromkeys(names) if name and names.count(name) > 1]:
         raise DataError(f"{path} has more than one column {' and '.join(doubled)}: leave one.")
-    return cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
+    rows = cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
+    return rows.loc[:, [bool(name) for name in names]]
