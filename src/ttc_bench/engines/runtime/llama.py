@@ -10,6 +10,7 @@ model keeps copies in faster layouts beside them (`runtime.linear`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -93,6 +94,7 @@ class LlamaRunner:
         base, config = model.model, model.config
         self.model = model
         self._threads = threads
+        threads.use_for(math.inf)  # Weights are packed by threads, too.
         self.n_layers = len(base.layers)
         self.outputs = head.out_features
         self.max_positions = int(config.max_position_embeddings)

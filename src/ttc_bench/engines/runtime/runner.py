@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -28,6 +30,10 @@ class Threads:
     A pass of a small model lasts about a millisecond; sharing it out gains nothing on an idle
     machine, and on a busy one each of its many kernels waits for the other core.
 
+    All of them must come: oneDNN, which computes packed weights and bfloat16, leaves out the share
+    of a thread that OpenMP was asked for and did not give, and says nothing. It gives fewer by
+    ``OMP_THREAD_LIMIT``, which is kept to, and by ``OMP_DYNAMIC``, which is turned off.
+
     Args:
         most: Threads of large passes; ``None`` takes PyTorch's own choice.
         fixed: Use ``most`` for every pass.
@@ -35,6 +41,8 @@ class Threads:
 
     def __init__(self, most: int | None = None, fixed: bool = False) -> None:
         self._most = torch.get_num_threads() if most is None else most
+        if (library := openmp()) is not None:
+            self._most = min(self._most, library.omp_get_thread_limit())
         self._fixed = fixed
 
     def use_for(self, flops: float) -> None:
@@ -42,6 +50,16 @@ class Threads:
         threads = 1 if flops < SMALL_PASS and not self._fixed else self._most
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
+        # Each thread that runs passes has a setting of its own.
+        if (library := openmp()) is not None and library.omp_get_dynamic():
+            library.omp_set_dynamic(0)
+
+
+@cache
+def openmp() -> Any:
+    """Return the OpenMP that PyTorch runs on, or ``None`` where it is not to be asked."""
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "omp_get_thread_limit") else None
 
 
 class Runner(Protocol):
