@@ -145,6 +145,21 @@ def test_the_frontier_and_the_baseline_are_named_and_nothing_strikes_them_throug
         assert not any(shared(box, piece) for box in named for piece in pieces(line, page))
 
 
+@pytest.mark.parametrize("seed", [6, 9])
+def test_a_far_name_ends_at_no_other_dot(seed: int) -> None:
+    """There it would be taken for the name of that one."""
+    shown = panel(22, seed)
+    dots, (across, up) = dots_of(shown), pages_of(shown)[0]
+    placed = callouts(dots, dots[:6], [], (across, up))
+    far = {name: (one.x, one.y) for name, one in placed.items() if one.is_far}
+    assert far
+    for name, (x, y) in far.items():
+        for dot in dots:
+            aside = abs(across.pixel(float(dot.x)) - across.pixel(x))
+            above = abs(up.pixel(float(dot.y)) - up.pixel(y))
+            assert dot.name == name or max(aside, above) >= 5, (name, dot.name)
+
+
 @given(st.lists(st.tuples(st.floats(0.01, 1e3), st.floats(0, 1)), min_size=1, max_size=9,
                 unique_by=lambda place: place[0]))  # fmt: skip
 def test_names_that_cover_nothing_on_a_narrow_page_cover_nothing_on_a_wide_one(

@@ -143,7 +143,7 @@ def callouts(
     for dot in named:
         taken = [*drawn, *(("dot", box) for name, box in marks.items() if name != dot.name)]
         costs = (
-            (_cost(place, taken, axes) + distance, callout, place)
+            (_cost(place, taken, axes, callout.is_far) + distance, callout, place)
             for distance, callout, place in _places(dot, axes)
         )
         _, placed[dot.name], (box, end) = min(costs, key=lambda one: one[0])
@@ -191,7 +191,7 @@ def with_end(box: Box, end: tuple[float, float]) -> Box:
     return min(left, x), min(lower, y), max(right, x), max(upper, y)
 
 
-def _cost(place: Place, taken: Marks, axes: tuple[Scale, Scale]) -> float:
+def _cost(place: Place, taken: Marks, axes: tuple[Scale, Scale], is_far: bool) -> float:
     """Return what a place costs by all that its name would cover, or leave the panel by."""
     box, end = place
     inside = (0.0, 0.0, axes[0].length, axes[1].length + HEADROOM)
@@ -199,8 +199,8 @@ def _cost(place: Place, taken: Marks, axes: tuple[Scale, Scale]) -> float:
     hull, covered = with_end(box, end), 0.0
     for kind, other in taken:
         # A line through its own dot leaves the dot by a side on which the name is not, and a dot at
-        # the same height is beside it.
-        is_near = kind == "dot" or _holds(other, end)
+        # the same height is beside it; a far name at another's dot would be taken for its name.
+        is_near = not is_far if kind == "dot" else _holds(other, end)
         covered += WEIGHTS[kind] * shared(box if is_near else hull, other)
     return covered + WEIGHTS["name"] * outside
 
