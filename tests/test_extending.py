@@ -406,7 +406,9 @@ pytestmark = pytest.mark.timeout(900)  # two runs side by side, on a machine tha
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Grown:
     copy = Grown(tmp_path_factory.mktemp("extending"), empty_store)
-    settings = "limit=2,benchmarks=[crm_sim,parity],score.families={bert_score: false}"
+    settings = (
+        "limit=2,benchmarks=[crm_sim,parity],timing.jobs=1,score.families={bert_score: false}"
+    )
     run = start(
         copy.project, "-m", "kedro", "run", "--pipeline=shortest_of_n", f"--params={settings}"
     )
