@@ -38,6 +38,9 @@ from ttc_bench.engines.decoding import (
     StaticKV,
 )
 from ttc_bench.engines.local import LocalEngine, LocalModels
+from ttc_bench.engines.runtime.cache import Meter
+from ttc_bench.engines.runtime.llama import LlamaRunner
+from ttc_bench.engines.runtime.runner import Threads
 
 REFERENCE = Path(__file__).parents[2] / "data" / "06_models" / "reference"
 Contender = Callable[[], int]
@@ -215,6 +218,35 @@ def elastic_batch(engine: LocalEngine, requests: list[Request], rounds: int) -> 
     compare(contenders, rounds)
 
 
+def large_model(engine: LocalEngine, requests: list[Request], rounds: int) -> None:
+    """A token of a Llama of 135 million random weights against reading the weights once."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
+        num_key_value_heads=3, vocab_size=49152, tie_word_embeddings=True, dtype="float32",
+    )  # fmt: skip
+    model = LlamaForCausalLM(config).eval().requires_grad_(False)
+    runner = LlamaRunner(model, model.lm_head, Threads(None, False))
+    weights, count = list(model.parameters()), 32
+
+    def reading() -> int:
+        for _ in range(count):
+            for weight in weights:
+                weight.sum()
+        return count
+
+    @torch.inference_mode()
+    def decoding() -> int:
+        cache = runner.new_cache(count + 1, [Meter()])
+        token = torch.zeros(1, 1, dtype=torch.long)
+        for _ in range(count):
+            token = runner.forward(token, cache).argmax(-1, keepdim=True)
+        return count
+
+    compare({"reading the weights": reading, "decoding": decoding}, rounds)
+
+
 def identity(engine: LocalEngine, requests: list[Request], rounds: int) -> None:
     """Greedy speculation and batching, token by token against plain decoding."""
     plain = [run(engine, r)[0].token_ids for r in requests]
@@ -239,6 +271,7 @@ COMPARISONS: dict[str, Any] = {
     "speculation": speculation,
     "batched_sampling": batched_sampling,
     "elastic_batch": elastic_batch,
+    "large_model": large_model,
     "identity": identity,
 }
 
