@@ -60,7 +60,8 @@ class LocalModels(EngineParams):
             lossless by construction give the baseline's tokens; on CUDA ``fast`` is bfloat16, in
             which the shape of a pass changes its rounding, and the table says in what share of
             jobs the answers are the same.
-        threads: CPU threads of every pass; null gives large passes all of them and small ones one.
+        threads: CPU threads of every pass that PyTorch computes; null gives large passes all of
+            them and small ones one. What runs in NumPy (`runtime.linear`) takes one.
         enable_thinking: Whether chat templates that know it (Qwen3 and others) ask for reasoning
             before the answer; null leaves it to the template.
         reasoning_effort: How hard chat templates that know it (gpt-oss) ask to reason.
