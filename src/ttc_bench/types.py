@@ -32,6 +32,9 @@ GROUP = ("model", "benchmark", "policy", "variant")
 BASELINE = ("baseline", "greedy")
 """The policy and variant that all others are compared with."""
 
+INTERRUPTED = "interrupted"
+"""What ended a run whose process went without telling an end, as by Ctrl-C."""
+
 Role = Literal["system", "user", "assistant"]
 
 

@@ -125,10 +125,12 @@ def test_settings_that_change_answers_change_the_identity_of_a_sample(
         session.request(messages=job.messages[:1]),
         session.request(decoding=VARIANTS["early_exit.fixed_layer"](layers=0.5)),
     ]
-    keys = {request.key("model", 0) for request in [plain, *others]}
+    keys = {key_of(request.identity("model", 0)) for request in [plain, *others]}
     assert len(keys) == 1 + len(others)
-    assert plain.key("model", 0) == plain.key("model", 7), "greedy has one sample"
-    assert others[2].key("model", 0) != others[2].key("model", 7)
+    assert key_of(plain.identity("model", 0)) == key_of(plain.identity("model", 7)), (
+        "greedy has one sample"
+    )
+    assert key_of(others[2].identity("model", 0)) != key_of(others[2].identity("model", 7))
 
 
 def test_decodings_of_one_name_and_equal_settings_do_not_share_a_key(job: Job) -> None:
@@ -144,8 +146,10 @@ def test_decodings_of_one_name_and_equal_settings_do_not_share_a_key(job: Job) -
         for decoding in (first, static("sparse_cache", 1), static("kv_cache", 2))
     ]
     assert len({request.decoding.label for request in requests}) == 1
-    assert len({request.key("model", 0) for request in requests}) == len(requests)
-    assert Request(job.messages, 8, decoding=first()).key("model", 0) == requests[0].key("model", 0)
+    assert len({key_of(request.identity("model", 0)) for request in requests}) == len(requests)
+    assert key_of(Request(job.messages, 8, decoding=first()).identity("model", 0)) == key_of(
+        requests[0].identity("model", 0)
+    )
 
 
 def test_a_reading_has_a_key_of_its_own(job: Job) -> None:

@@ -226,10 +226,6 @@ class Request:
             "index": index if is_drawn else 0,
         }
 
-    def key(self, fingerprint: str, index: int) -> str:
-        """Return the key of one sample; see `identity`."""
-        return key_of(self.identity(fingerprint, index))
-
 
 @dataclass(frozen=True)
 class ReadRequest:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ttc_bench.benchmarks.scoring.encoder import quietly
 from ttc_bench.engines.runtime.chat import Prompter
+from ttc_bench.engines.runtime.stream import encode
 from ttc_bench.errors import UserError
 from ttc_bench.metrics.base import Columns, MetricSpec, Null, ScoringBatch, Value, family
 from ttc_bench.metrics.text_overlap import spread
@@ -97,7 +98,7 @@ def perplexities(pairs: Sequence[tuple[tuple[Message, ...], str]], name: str) ->
 def _perplexity(model: Any, tokenizer: Any, prompt: list[int], text: str) -> Value:
     import torch
 
-    answer = tokenizer(text, add_special_tokens=False)["input_ids"]
+    answer = encode(tokenizer, text)
     window = int(model.config.max_position_embeddings)
     # The nearest context counts most: a prompt that is too long loses its beginning.
     answer = answer[: window - 1]

@@ -19,11 +19,9 @@ from typing import Any
 
 from ttc_bench.engines.ledger import Asked, Call, Done
 from ttc_bench.policies.steering import Steering, place_of
+from ttc_bench.types import INTERRUPTED
 
 logger = logging.getLogger(__name__)
-
-INTERRUPTED = "interrupted"
-"""What ended a run whose process went without telling an end, as by Ctrl-C."""
 
 MOST_RUNS = 20
 """Files of runs that are kept."""

@@ -17,6 +17,7 @@ from threading import Lock
 from typing import Any
 
 from ttc_bench.reporting.run_choice import limit_words
+from ttc_bench.types import INTERRUPTED
 
 Event = Mapping[str, Any]
 
@@ -28,9 +29,6 @@ LATENCY_S = 300.0
 
 MOST_MINUTES = 120
 """Minutes that are told by themselves, the last ones."""
-
-INTERRUPTED = "interrupted"
-"""What ended a run whose process went without telling an end, as by Ctrl-C."""
 
 RATE_LIMIT = "rate_limit"
 """Class of the failure that is an answer of 429."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.engines.tiny_models import ask, plain, run
 
-from ttc_bench.engines.base import Request
+from ttc_bench.engines.base import Request, key_of
 from ttc_bench.engines.decoding import CosineKV, StaticKV
 from ttc_bench.engines.local import LocalEngine
 from ttc_bench.engines.runtime.cache import CacheShape, KVCache, Meter, attention
@@ -207,7 +207,7 @@ def test_a_budgeted_cache_cannot_be_rewound() -> None:
 def test_settings_are_part_of_the_identity() -> None:
     request = ask("x")
     keys = {
-        replace(request, decoding=d).key("model", 0)
+        key_of(replace(request, decoding=d).identity("model", 0))
         for d in (StaticKV(), StaticKV(budget=0.25), StaticKV(sinks=2), CosineKV())
     }
     assert len(keys) == 4

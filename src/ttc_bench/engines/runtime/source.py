@@ -175,10 +175,7 @@ class ModelSource:
         """
         from transformers import AutoConfig
 
-        try:
-            return AutoConfig.from_pretrained(str(self.folder))
-        except Exception as error:
-            raise self.fault(f"its config.json is refused ({first_line(error)})") from error
+        return self._by(AutoConfig, "its config.json is refused")
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -189,10 +186,14 @@ class ModelSource:
         """
         from transformers import AutoTokenizer
 
+        return self._by(AutoTokenizer, "its tokenizer cannot be loaded")
+
+    def _by(self, auto_class: Any, refusal: str) -> Any:
+        """Return what a class of the library makes of the folder, or say why it does not."""
         try:
-            return AutoTokenizer.from_pretrained(str(self.folder))
+            return auto_class.from_pretrained(str(self.folder))
         except Exception as error:
-            raise self.fault(f"its tokenizer cannot be loaded ({first_line(error)})") from error
+            raise self.fault(f"{refusal} ({first_line(error)})") from error
 
     @cached_property
     def name(self) -> str:
