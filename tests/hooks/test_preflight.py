@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +13,7 @@ import pandas as pd
 from tests.conftest import REFERENCE, KedroRun
 from tests.engines.tiny_models import save_llama
 
-from ttc_bench.engines import engine_params
+from ttc_bench.engines import ENGINES, engine_params
 from ttc_bench.hooks.preflight import capability_faults, of_other_engines, unselected, untaught
 from ttc_bench.pipelines.generate.params import sweep
 from ttc_bench.policies import VARIANTS
@@ -22,7 +23,7 @@ ALONE = {"engine": "local", "target": str(REFERENCE / "target")}
 
 
 def faults_of(
-    model: dict[str, str],
+    model: dict[str, Any],
     names: list[str],
     asked: Sequence[str] = (),
     settings: Any = MappingProxyType({}),
@@ -37,7 +38,8 @@ def test_a_policy_asked_for_by_name_stops_with_what_is_missing() -> None:
     assert skipped == []
     *lines, able = faults
     assert [line.split(" ", 1)[0] for line in lines] == names[1:]
-    assert all("on the local model target: it needs a draft model." in line for line in lines)
+    needs = "on the local model target: it needs a draft model (set the parameter model.draft)."
+    assert all(needs in line for line in lines)
     assert able.startswith("This model can run: ")
     assert "kv_cache.static" in able
     assert "cascade" not in able
@@ -69,6 +71,42 @@ def test_what_only_hosted_models_have_is_no_warning_to_a_local_one() -> None:
     points = {name: sweep(name, None) for name in VARIANTS}
     assert of_other_engines(ALONE, points) == {"speculative.served"}
     assert not of_other_engines({"engine": "hosted"}, points), "there it is a setting"
+
+
+def test_each_refusal_for_a_role_names_a_parameter_that_its_engine_has() -> None:
+    """Those that speculate by themselves are hosted: no parameter of a local engine names one."""
+    base = {"target": "openai/x", "api_base": "http://127.0.0.1:9/v1"}
+    told: dict[str, set[str]] = {}
+    for engine in (ALONE, {"engine": "hosted", **base}):
+        for line in faults_of(engine, list(VARIANTS))[1]:
+            named = re.findall(r"a (\w+) model \(([^)]*)\)", line)
+            for role, words in named:
+                told.setdefault(f"{engine['engine']} {role}", set()).add(words)
+            fields = ENGINES[str(engine["engine"])].model_fields
+            for role, name in re.findall(r"a (\w+) model \(set the parameter model\.(\w+)", line):
+                assert name in fields, (role, line)
+    assert told == {
+        "local draft": {"set the parameter model.draft"},
+        "local verifier": {"set the parameter model.verifier"},
+        "local served": {
+            "only model.engine=hosted has one, by the parameter model.served_api_base"
+        },
+        "hosted draft": {
+            "set the parameter model.draft", "set the parameter model.draft to local/<path>"
+        },
+        "hosted verifier": {"set the parameter model.verifier to the path of a local one"},
+        "hosted served": {"set the parameter model.served_api_base, or model.served"},
+    }  # fmt: skip
+
+
+def test_what_a_provider_may_do_after_all_is_told_with_its_setting() -> None:
+    model = {"engine": "hosted", "target": "openai/x", "api_base": "http://127.0.0.1:9/v1"}
+    names = ["best_of_n.likelihood", "early_exit.consistency"]
+    lines = faults_of(model, [*names, "baseline.greedy"])[1]
+    assert [re.findall(r"model\.\w+", line) for line in lines] == [
+        ["model.logprobs"], ["model.continuation"]
+    ]  # fmt: skip
+    assert faults_of({**model, "logprobs": True, "continuation": "vllm"}, names) == ([], [])
 
 
 def test_a_foreign_target_runs_all_but_drafts_of_another_tokenizer(tmp_path: Path) -> None:

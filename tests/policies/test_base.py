@@ -183,7 +183,9 @@ def test_a_record_says_what_its_key_is_a_digest_of(
 def test_a_model_that_cannot_run_a_variant_is_named(job: Job) -> None:
     alone = engine_params({"engine": "local", "target": str(REFERENCE / "target")}).build()
     variant = VARIANTS["speculative.draft_model"]()
-    assert variant.lacking(alone) == ["a draft model, for the decoding DraftModel"]
+    assert variant.lacking(alone) == [
+        "a draft model (set the parameter model.draft), for the decoding DraftModel"
+    ]
     with pytest.raises(
         CapabilityError, match=r"speculative\.draft_model .*local model target.*draft"
     ):

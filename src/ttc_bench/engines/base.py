@@ -408,12 +408,21 @@ class Engine(ABC):
         missing = []
         for role, needed in requires.items():
             if role not in self.roles():
-                missing.append(f"a {role} model")
+                missing.append(f"a {role} model ({self.set_by(role, needed)})")
             elif lacking := sorted(needed - self.capabilities(role)):
                 why = "; ".join(filter(None, (self.shortcoming(role, one) for one in lacking)))
                 model = f"the {role} model {self.model_name(role)}" + (f" ({why})" if why else "")
                 missing.append(f"{', '.join(lacking)} on {model}")
         return missing
+
+    def set_by(self, role: ModelRole, needed: frozenset[Capability] = frozenset()) -> str:
+        """Return what gives the engine a model in a role in which it has none, in words.
+
+        Args:
+            role: The role.
+            needed: What the model must be able to do.
+        """
+        return f"set the parameter model.{role}"
 
     def shortcoming(self, role: ModelRole, capability: Capability) -> str:
         """Return why the model in ``role`` lacks a capability, in words; empty for no reason."""

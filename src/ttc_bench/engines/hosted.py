@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 ANSWERS_VERSION = "1"
 """Raised whenever a change of this engine could change what a model answers."""
 
+LACKING = {
+    Capability.DECODING_LOOP: "a provider runs no decoding loop but its own",
+    Capability.LOGPROBS: "where it reports them, set the parameter model.logprobs to true",
+    Capability.CONTINUE: "where it goes on from a partial answer, say how by the parameter"
+    " model.continuation",
+    Capability.PROMPT_LOGPROBS: "a hosted model does not report prompt logprobs: set the parameter"
+    " model.draft to local/<path>",
+}
+"""Why a hosted model lacks a capability, or what is set where it has it all the same."""
+
 
 @ENGINES.register("hosted")
 class HostedModels(EngineParams):
@@ -252,10 +262,19 @@ class HostedEngine(Engine):
         client = self._client(request.role)
         return (await client.ask(request, index, _seed(request.sampling, index)),)
 
+    def set_by(self, role: ModelRole, needed: frozenset[Capability] = frozenset()) -> str:
+        """Return what gives the engine a model in ``role``; see `Engine.set_by`."""
+        if role == "served":
+            return "set the parameter model.served_api_base, or model.served"
+        if role == "verifier":
+            return "set the parameter model.verifier to the path of a local one"
+        if Capability.PROMPT_LOGPROBS in needed:
+            return f"set the parameter model.{role} to local/<path>"
+        return super().set_by(role, needed)
+
     def shortcoming(self, role: ModelRole, capability: Capability) -> str:
-        """Return why no provider runs a decoding; see `Engine.shortcoming`."""
-        is_loop = capability == Capability.DECODING_LOOP
-        return "a provider runs no decoding loop but its own" if is_loop else ""
+        """Return why a provider lacks a capability, or what says that it does not."""
+        return LACKING.get(capability, "")
 
     async def verify(self, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
         """Refuse: a hosted model has no scalar head.
@@ -263,9 +282,7 @@ class HostedEngine(Engine):
         Raises:
             CapabilityError: Always.
         """
-        raise CapabilityError(
-            "a hosted model has no head that scores: set model.verifier to the path of a local one."
-        )
+        raise CapabilityError(f"a hosted model has no head that scores: {self.set_by('verifier')}.")
 
     async def prompt_logprobs(self, text: str, role: ModelRole = "draft") -> Reading:
         """Refuse: a hosted model does not report the logprobs of a prompt.
@@ -273,9 +290,7 @@ class HostedEngine(Engine):
         Raises:
             CapabilityError: Always.
         """
-        raise CapabilityError(
-            "a hosted model does not report prompt logprobs: set model.draft to local/<path>."
-        )
+        raise CapabilityError(f"{LACKING[Capability.PROMPT_LOGPROBS]}.")
 
     def limit(self, limits: CallLimits) -> None:
         """Go by other limits from now on; see `Engine.limit`.
@@ -302,9 +317,7 @@ class HostedEngine(Engine):
 
     def _client(self, role: ModelRole) -> EndpointClient:
         if role not in self._clients:
-            raise CapabilityError(
-                f"the hosted engine has no {role} model: set the parameter model.{role}."
-            )
+            raise CapabilityError(f"the hosted engine has no {role} model: {self.set_by(role)}.")
         return self._clients[role]
 
 

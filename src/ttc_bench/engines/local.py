@@ -231,6 +231,12 @@ class LocalEngine(Engine):
             able.discard(Capability.BATCH)
         return frozenset(able)
 
+    def set_by(self, role: ModelRole, needed: frozenset[Capability] = frozenset()) -> str:
+        """Return what gives the engine a model in ``role``; see `Engine.set_by`."""
+        if role == "served":
+            return "only model.engine=hosted has one, by the parameter model.served_api_base"
+        return super().set_by(role, needed)
+
     def shortcoming(self, role: ModelRole, capability: Capability) -> str:
         """Return what of the architecture stands in the way; see `Engine.shortcoming`."""
         if role == "verifier":
@@ -465,9 +471,7 @@ class LocalEngine(Engine):
 
     def _source(self, role: ModelRole) -> ModelSource:
         if role not in self._sources:
-            raise CapabilityError(
-                f"the local engine has no {role} model: set the parameter model.{role}."
-            )
+            raise CapabilityError(f"the local engine has no {role} model: {self.set_by(role)}.")
         return self._sources[role]
 
     def _draft_runner(self) -> Runner:

@@ -60,6 +60,10 @@ class EngineWrapper(Engine):
         """Return what the model in ``role`` computes on."""
         return self.of(role).device(role)
 
+    def set_by(self, role: ModelRole, needed: frozenset[Capability] = frozenset()) -> str:
+        """Return what gives the engine a model in ``role``, as the one that has the name says."""
+        return self._engine.set_by(role, needed)
+
     def shortcoming(self, role: ModelRole, capability: Capability) -> str:
         """Return why the model in ``role`` lacks a capability."""
         return self.of(role).shortcoming(role, capability)
@@ -109,7 +113,7 @@ class EngineByRole(EngineWrapper):
         """
         if role not in self._engines:
             raise CapabilityError(
-                f"the {self.name} engine has no {role} model: set the parameter model.{role}."
+                f"the {self.name} engine has no {role} model: {self.set_by(role)}."
             )
         return self._engines[role]
 
