@@ -18,9 +18,12 @@ from ttc_bench.statistics.gate import (
     mean_at_most,
     overall,
     quantile_at_most,
+    ratio_at_least,
+    ratio_at_most,
     share_at_most,
     values_needed,
 )
+from ttc_bench.statistics.speed import speed
 
 ORDER: tuple[Word, ...] = ("GO", "INCONCLUSIVE", "NO-GO")
 
@@ -105,7 +108,43 @@ def test_what_is_missing_is_left_out_and_nothing_tells_nothing(
         rule(values, math.nan, None)
 
 
+def test_a_speed_of_just_the_limit_is_let_through_as_rarely_as_the_level_says() -> None:
+    rng, words = np.random.default_rng(3), list[Word]()
+    for pace in np.exp(0.3 * rng.standard_normal((1000, 2, 12))):
+        words.append(ratio_at_least(speed(pace[0] / 1.1, pace[1]), 1.1).word)
+    # 2.5% by the level on each side; 1,000 draws of it read above 4.4% in one of 10,000.
+    assert 0 < words.count("GO") <= 44
+    assert 0 < words.count("NO-GO") <= 44
+
+
+@given(st.floats(0.2, 5.0), st.floats(0.2, 5.0), st.integers(1, 30))
+def test_a_speed_of_at_least_is_a_ratio_of_seconds_of_at_most_its_inverse(
+    factor: float, limit: float, pairs: int
+) -> None:
+    rng = np.random.default_rng(pairs)
+    own, control = np.exp(0.2 * rng.standard_normal((2, pairs)))
+    ratio = speed(own / factor, control)
+    ruling = ratio_at_least(ratio, limit)
+    mirrored = ratio_at_most(ratio.inverse(), 1 / limit)
+    assert (ruling.word, ruling.needed) == (mirrored.word, mirrored.needed)
+    assert str((ruling.figure, ruling.low, ruling.high, ruling.n)) == str(tuple(ratio))
+    if ruling.word != "INCONCLUSIVE":
+        assert (ratio.low >= limit) if ruling.word == "GO" else (ratio.high < limit)
+    else:
+        assert not ratio.low > limit
+        assert not ratio.high < limit
+
+
 def test_what_is_said_to_be_needed_does_decide() -> None:
+    rng = np.random.default_rng(4)
+    own_s, control_s = np.exp(0.3 * rng.standard_normal((2, 12)))
+    some = ratio_at_least(speed(own_s / 1.3, control_s), 1.1)
+    assert some.word == "INCONCLUSIVE"
+    assert some.needed is not None
+    more = 2 * some.needed // 12
+    many = speed(np.tile(own_s / 1.3, more), np.tile(control_s, more))
+    assert ratio_at_least(many, 1.1).word != "INCONCLUSIVE"
+
     rng = np.random.default_rng(2)
     base = np.ones(20)
     own = np.array([0.0] + [1.0] * 19)

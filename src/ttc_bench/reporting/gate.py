@@ -26,6 +26,7 @@ from ttc_bench.reporting.pairing import (
     values_by_variant,
 )
 from ttc_bench.reporting.sheet import counted_as
+from ttc_bench.reporting.speeds import TIMED, timed
 from ttc_bench.reporting.verdicts import lossless_variants
 from ttc_bench.statistics.gate import (
     UNKNOWN,
@@ -35,14 +36,24 @@ from ttc_bench.statistics.gate import (
     mean_at_most,
     overall,
     quantile_at_most,
+    ratio_at_least,
+    ratio_at_most,
     share_at_most,
 )
+from ttc_bench.statistics.speed import Ratio, speed
 from ttc_bench.types import BASELINE, DataFrame
 
 ALONE = (
-    "Intervals of reward_loss are of one variant alone, as each rule is; in the table and the"
-    " report they hold for all variants at once."
+    "Intervals of {} are of one variant alone, as each rule is; in the table and the report they"
+    " hold for all variants at once."
 )
+
+UNANSWERED = "nothing was answered, an answer lacks it, or there is no baseline"
+UNTIMED = (
+    "no answer was timed beside plain decoding, as where timing.jobs is 0 or calls come from the"
+    " journal"
+)
+"""Why a figure is not known."""
 
 EVERY = "all"
 """Stands for every benchmark of the run."""
@@ -73,6 +84,8 @@ class Rule(Params):
         total_tokens: Most tokens of an answer, on average.
         failure_share: Largest share of failed responses.
         samples: Least answers.
+        speed: Least times as fast as plain decoding beside it.
+        ttft_ratio: Most that its time to first token may be of plain decoding's beside it.
     """
 
     variant: str
@@ -84,6 +97,8 @@ class Rule(Params):
     total_tokens: float | None = Field(default=None, gt=0.0)
     failure_share: float | None = Field(default=None, gt=0.0, lt=1.0)
     samples: int | None = Field(default=None, ge=1)
+    speed: float | None = Field(default=None, gt=0.0)
+    ttft_ratio: float | None = Field(default=None, gt=0.0)
 
     @model_validator(mode="after")
     def _asks(self) -> Rule:
@@ -190,6 +205,25 @@ def _samples(answers: Answers, limit: float, _confidence: float) -> Ruling:
     n = int(answered_by_variant(answers.part, answers.jobs)[answers.name].sum())
     enough = n >= limit
     return Ruling("GO" if enough else "INCONCLUSIVE", n, n, n, n, None if enough else int(limit))
+
+
+def _ratio(answers: Answers, name: str, confidence: float) -> Ratio:
+    """Return a ratio of times beside the control, with the interval that the decision goes by."""
+    times = timed(answers.part, answers.jobs, name).get(answers.name)
+    if times is None:
+        return Ratio(math.nan, math.nan, math.nan, 0)
+    ratio = speed(*times, confidence)
+    return ratio if name == "speed" else ratio.inverse()
+
+
+@criterion("speed", of="timed pair")
+def _speed(answers: Answers, limit: float, confidence: float) -> Ruling:
+    return ratio_at_least(_ratio(answers, "speed", confidence), limit)
+
+
+@criterion("ttft_ratio", of="timed pair")
+def _ttft_ratio(answers: Answers, limit: float, confidence: float) -> Ruling:
+    return ratio_at_most(_ratio(answers, "ttft_ratio", confidence), limit)
 
 
 @dataclass(frozen=True)
@@ -299,28 +333,27 @@ def lines(verdicts: list[Verdict]) -> Iterator[str]:
             f"{verdict.ruling.word:12s}  {model}{verdict.benchmark} {verdict.variant}"
             f" {verdict.criterion}: {_seen(verdict)}"
         )
-    if any(_has_own_interval(verdict) for verdict in verdicts):
-        yield ALONE
+    if alone := dict.fromkeys(v.criterion for v in verdicts if _has_own_interval(v)):
+        yield ALONE.format(" and ".join(alone))
     yield f"{word_of(verdicts)}: {_told(verdicts)}"
 
 
 def _has_own_interval(verdict: Verdict) -> bool:
     ruling = verdict.ruling
     known = not (math.isnan(ruling.figure) or ruling.by_construction)
-    return verdict.criterion == "reward_loss" and known
+    return verdict.criterion in ("reward_loss", *TIMED) and known
 
 
 def _seen(verdict: Verdict) -> str:
     ruling, limit = verdict.ruling, f"{verdict.limit:.6g}"
     if verdict.criterion == "samples":
         return f"{counted_as(ruling.n, 'answer')}, at least {limit} asked for"
+    asked = f"at {'least' if verdict.criterion == 'speed' else 'most'} {limit} is asked for"
     if math.isnan(ruling.figure):
-        return (
-            f"at most {limit} is asked for, and it is not known: nothing was answered, an answer"
-            " lacks it, or there is no baseline"
-        )
+        why = UNTIMED if verdict.criterion in TIMED else UNANSWERED
+        return f"{asked}, and it is not known: {why}"
     noun = COUNTED[verdict.criterion]
-    seen, asked = f"of {counted_as(ruling.n, noun)}", f"at most {limit} is asked for"
+    seen = f"of {counted_as(ruling.n, noun)}"
     if ruling.by_construction:
         return f"{ruling.figure:.4g} {seen}, all identical, lossless by construction; {asked}"
     ends = ", ".join("-" if math.isnan(end) else f"{end:.4g}" for end in (ruling.low, ruling.high))

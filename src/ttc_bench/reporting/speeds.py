@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from ttc_bench.reporting.comparisons import SIDES
-from ttc_bench.reporting.pairing import Name, jobs_of, values_by_variant
+from ttc_bench.reporting.pairing import Jobs, Name, jobs_of, values_by_variant
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row, row_dicts
 from ttc_bench.statistics.decision import cost_word
@@ -58,7 +58,8 @@ def speeds(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
 
 def _rows(part: DataFrame, params: AggregateParams) -> Iterator[dict[str, Any]]:
     """Yield a row per variant against the baseline, then one per pair of variants."""
-    whole, firsts = (_speeds(_times(part, params, ratio), params.confidence) for ratio in TIMED)
+    jobs = jobs_of(part, params.min_clusters)
+    whole, firsts = (_speeds(timed(part, jobs, ratio), params.confidence) for ratio in TIMED)
     for sides, ratio in whole.items():
         first = firsts.get(sides, Ratio(math.nan, math.nan, math.nan, 0)).inverse()
         yield {
@@ -77,14 +78,13 @@ def _figures(name: str, ratio: Ratio) -> dict[str, float]:
     return {f"{name}{end}": value for end, value in zip(ENDS, ends, strict=True)}
 
 
-def _times(part: DataFrame, params: AggregateParams, ratio: str) -> Times:
+def timed(part: DataFrame, jobs: Jobs, ratio: str) -> Times:
     """Return the times behind a ratio, of the variants that have any beside a control."""
     import numpy as np
 
     metric, power = TIMED[ratio]
     if f"control_{metric}" not in part:
         return {}
-    jobs = jobs_of(part, params.min_clusters)
     own, control = (values_by_variant(part, n, jobs) for n in (metric, f"control_{metric}"))
     if ratio in part:
         # The times of another machine are not told, and the ratio of two of them is: that counts.

@@ -20,6 +20,7 @@ from ttc_bench.statistics.clusters import Floats, Integers
 from ttc_bench.statistics.decision import design_of, interval_alone, tango
 from ttc_bench.statistics.intervals import mean_intervals
 from ttc_bench.statistics.quantiles import quantile_interval
+from ttc_bench.statistics.speed import Ratio
 
 Word = Literal["GO", "INCONCLUSIVE", "NO-GO"]
 """From the best to the worst."""
@@ -138,6 +139,23 @@ def quantile_at_most(
     return replace(ruling, needed=values_needed(within, share, confidence, len(values) + 1))
 
 
+def ratio_at_most(ratio: Ratio, limit: float) -> Ruling:
+    """Rule on the typical ratio of pairs, e.g. of times; ``limit`` is positive."""
+    ruling = Ruling(_word(ratio.low, ratio.high, limit), *ratio)
+    if ruling.word != "INCONCLUSIVE" or math.isnan(ratio.low):
+        return ruling
+    # The logs are what the interval is of: theirs narrows as the root of the sample grows.
+    middle, gap = math.log(ratio.ratio), abs(math.log(ratio.ratio / limit))
+    half = max(math.log(ratio.high) - middle, middle - math.log(ratio.low))
+    return replace(ruling, needed=_needed(ratio.n_pairs, half, gap))
+
+
+def ratio_at_least(ratio: Ratio, limit: float) -> Ruling:
+    """Rule on such a ratio that has to be large, e.g. a speed."""
+    ruling = ratio_at_most(ratio.inverse(), 1 / limit)
+    return replace(ruling, figure=ratio.ratio, low=ratio.low, high=ratio.high)
+
+
 def values_needed(within: float, share: float, confidence: float, least: int = 1) -> int | None:
     """Return how many independent values show on which side of a limit a quantile lies.
 
@@ -193,8 +211,15 @@ def _ruled(values: Floats, ends: tuple[float, float], limit: float) -> Ruling:
     """Rule on a mean by the ends of its interval, which narrows as the root of the sample grows."""
     (low, high), figure, n = ends, float(values.mean()), len(values)
     ruling = Ruling(_word(low, high, limit), figure, low, high, n)
-    gap, half = abs(figure - limit), max(high - figure, figure - low)
-    if ruling.word != "INCONCLUSIVE" or not gap or not math.isfinite(half):
+    if ruling.word != "INCONCLUSIVE":
         return ruling
+    gap, half = abs(figure - limit), max(high - figure, figure - low)
+    return replace(ruling, needed=_needed(n, half, gap))
+
+
+def _needed(n: int, half: float, gap: float) -> int | None:
+    """Return how many samples narrow an interval of ``n`` from its half to the gap to a limit."""
+    if not gap or not math.isfinite(half):
+        return None
     needed = max(math.ceil(n * (half / gap) ** 2), n + 1)
-    return replace(ruling, needed=needed if needed <= MOST else None)
+    return needed if needed <= MOST else None

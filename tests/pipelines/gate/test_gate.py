@@ -22,10 +22,14 @@ from ttc_bench.pipelines.aggregate.nodes import collect_scores
 from ttc_bench.pipelines.gate.nodes import rule_on
 from ttc_bench.reporting.gate import CRITERIA, GateParams, Rule
 from ttc_bench.reporting.params import AggregateParams
+from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.reporting.speeds import ENDS, speeds
 
 RUN = collect_scores(
     scores("baseline", "greedy", [1.0, 0.0] * 60),
-    scores("cascade", "same", [1.0, 0.0] * 60, usd=0.01, latency_s=0.5),
+    scores("cascade", "same", [1.0, 0.0] * 60, usd=0.01, latency_s=0.5, ttft_s=0.1).assign(
+        control_latency_s=1.0, control_ttft_s=0.2
+    ),
     scores("cascade", "worse", [0.0, 0.0] * 60),
     scores("cascade", "few", [1.0, 0.0] * 60).assign(
         usd=[0.01, *[np.nan] * 119], latency_s=[0.5, *[np.nan] * 119]
@@ -49,7 +53,7 @@ def words(verdicts: dict[str, Any]) -> dict[str, str]:
 def test_every_limit_of_a_rule_is_ruled_on(rule: Any) -> None:
     limits = {
         "reward_loss": 0.05, "p95_latency_s": 1.0, "usd": 0.02, "flops": 3e9, "total_tokens": 99.0,
-        "failure_share": 0.1, "samples": 100,
+        "failure_share": 0.1, "samples": 100, "speed": 1.1, "ttft_ratio": 0.9,
     }  # fmt: skip
     assert set(limits) == set(CRITERIA) == set(Rule.model_fields) - {"variant", "benchmark"}
     verdicts = rule({"variant": "cascade.same", **limits})
@@ -79,7 +83,50 @@ def ruled(run: pd.DataFrame, **limits: Any) -> tuple[dict[str, Any], str]:
     return verdicts, text
 
 
+def timed(factor: float, pairs: int) -> pd.DataFrame:
+    """A run whose variant is about so many times as fast as the control, timed on some jobs."""
+    rng = np.random.default_rng(7)
+    base = scores("baseline", "greedy", [1.0] * 120)
+    own = scores("cascade", "same", [1.0] * 120)
+    control_s = np.exp(0.05 * rng.standard_normal(120))
+    control_s[pairs:] = np.nan
+    own_s = control_s / factor * np.exp(0.05 * rng.standard_normal(120))
+    own = own.assign(latency_s=own_s, ttft_s=own_s, control_latency_s=control_s)
+    return collect_scores(base, own.assign(control_ttft_s=control_s))
+
+
+def test_a_speed_is_ruled_on_by_the_interval_that_the_decision_goes_by() -> None:
+    """On twelve pairs, as a run times them; alone, its interval is the one of a single variant."""
+    run = timed(1.5, 12)
+    (row,) = row_dicts(speeds(run, PARAMS))
+    for limits, word in (
+        ({"speed": 1.1}, "GO"), ({"speed": 1.9}, "NO-GO"),
+        ({"speed": row["speed"]}, "INCONCLUSIVE"),
+        ({"ttft_ratio": 0.9}, "GO"), ({"ttft_ratio": 0.5}, "NO-GO"),
+    ):  # fmt: skip
+        verdicts, text = ruled(run, **limits)
+        (said,) = verdicts["rules"]
+        ((name, limit),) = limits.items()
+        assert verdicts["verdict"] == word, text
+        ends = [said[end] for end in ("figure", "low", "high")]
+        assert ends == pytest.approx([row[f"{name}{end}"] for end in ENDS])
+        least = "least" if name == "speed" else "most"
+        assert f"of 12 timed pairs, at {least} {limit:.6g} is asked for" in text
+        assert f"Intervals of {name} are of one variant alone" in text
+
+
+def test_a_speed_that_was_not_timed_opens_no_gate() -> None:
+    for run, said in (
+        (timed(1.5, 0), "no answer was timed beside plain decoding"),
+        (timed(1.5, 5), "so few do not bound it"),
+    ):
+        verdicts, text = ruled(run, speed=1.1, ttft_ratio=0.9)
+        assert set(words(verdicts).values()) == {"INCONCLUSIVE"}
+        assert said in text
+
+
 EVERY = {
+    "speed": 0.01, "ttft_ratio": 99.0,
     "reward_loss": 0.9, "p95_latency_s": 99.0, "usd": 9.0, "flops": 9e15, "total_tokens": 1e6,
     "failure_share": 0.5, "samples": 1,
 }  # fmt: skip
