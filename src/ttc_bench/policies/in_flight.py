@@ -15,8 +15,8 @@ class InFlight:
     """The calls that this process has in flight, in a file that is locked while it lives.
 
     The lock ends with its process, however that ends: what stands open in a file without one was
-    in flight when its process was killed. A file is made with the first call, and emptied whenever
-    nothing is in flight.
+    in flight when its run broke off: killed, interrupted, or stopped by an error. A file is made
+    with the first call, and emptied whenever nothing is in flight.
 
     Args:
         folder: Where the processes of a project keep such files.

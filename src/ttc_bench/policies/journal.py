@@ -48,7 +48,7 @@ BEHIND_KEY = b',"identity":'
 CHUNK_BYTES = 16_384
 
 MOST_NAMED = 8
-"""Calls that were in flight at a kill and are named; of more, their number."""
+"""Calls that were in flight where a run broke off and are named; of more, their number."""
 
 
 Entry = tuple[str, Mapping[str, Any], Mapping[str, Any]]
@@ -369,7 +369,7 @@ class Journal:
             )
         assert self._in_flight is not None
         if calls := self._in_flight.left_behind():
-            logger.warning("%s: %s", self.path, in_words(calls, "when an earlier run was killed"))
+            logger.warning("%s: %s", self.path, in_words(calls, "when an earlier run broke off"))
         if self._outdated:
             logger.warning(
                 "%s: %d records of another key version stay as they are and are not replayed",
