@@ -107,6 +107,10 @@ def test_only_what_a_table_shows_is_explained(
     text = "\n".join(notes(own, telling(own), 0))
     assert all(words in text for words in told)
     assert not any(words in text for words in untold)
+    # Two ratios, both written with an x: each says which side of 1 is better.
+    if told:
+        assert "timed beside it: more is faster" in text
+        assert "over plain decoding's: less is sooner" in text
     replayed = [entry(name, 0.5, n_replayed=1) for name in names]
     assert "which have no time" in "\n".join(notes(replayed, telling(replayed), 0))
     narrow = [column for column in telling(own) if column.heading not in ("speed", "same")]

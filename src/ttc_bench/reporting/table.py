@@ -15,8 +15,9 @@ from ttc_bench.reporting.table_columns import Column, Entry, fitting, ordered, s
 from ttc_bench.types import DataFrame
 
 GLOSSES = {
-    "speed": "speed is against plain decoding of the same questions, timed beside it",
-    "TTFT": "TTFT is the time to the first token over plain decoding's",
+    "speed": "speed is against plain decoding of the same questions, timed beside it: more is"
+    " faster",
+    "TTFT": "TTFT is the time to the first token over plain decoding's: less is sooner",
     "same": "same is the share of answers that are the baseline's",
 }
 """What columns mean, by heading; those that are not shown need no word."""

@@ -65,7 +65,8 @@ CHANGES_PLOT = Plot(
     name="changes_plot",
     title="What changed between two runs",
     caption="Each point is a variant: after minus before, with its interval. Filled points are"
-    " decided: better or worse, identical or as good, cheaper or dearer; hollow ones are not.",
+    " decided: better or worse, identical or as good, cheaper or dearer; hollow ones are not. Of"
+    " the reward, farther right is better; of tokens, farther left.",
     tables=("run_changes",),
     describe=describe,
 )
