@@ -37,6 +37,17 @@ PARENT = "mlflow.parentRunId"
 COMMIT = "git_commit"
 """Tag of the commit of the code, changed since or not."""
 
+NOTE = "mlflow.note.content"
+"""Tag that MLflow shows as the description of a run."""
+
+READING = (
+    "`key/speed` and `key/ttft_ratio` are the figures of the table and the decision: the middle of"
+    " the ratios to plain decoding, timed beside it question by question (Hodges and Lehmann's"
+    " estimate). `summary/speed_mean` and `summary/ttft_ratio_mean` are the plain means of the same"
+    " ratios, which a few outliers move. All figures, with their intervals, are in `figures.csv`."
+)
+"""What tells figures of like names apart, in Markdown."""
+
 KEY_FIGURES = {
     "speed": ("speed", 1.0),
     "ttft_ratio": ("ttft_ratio", 1.0),
@@ -121,7 +132,9 @@ def log_children(
                 nested=True,
                 log_system_metrics=False,
             ) as own:
-                _log(key, group, row, figures, parameters)
+                # A description may have been edited since.
+                note = {} if key in existing else {NOTE: READING}
+                _log(key, group, row, figures, parameters, note)
                 ids[key] = own.info.run_id
     return ids
 
@@ -241,6 +254,7 @@ def _log(
     row: Mapping[str, Any],
     figures: Figures,
     parameters: Mapping[str, Any],
+    note: Mapping[str, str],
 ) -> None:
     import mlflow
 
@@ -248,7 +262,7 @@ def _log(
     verdicts = [row for row in row_dicts(_where(figures.verdicts, group)) if known(row["verdict"])]
     words = _words(verdicts[0]) if verdicts else {}
     engine = str(scores["engine"].iloc[0])
-    tags = {KEY: key, **group, **words, "engine": engine, COMMIT: commit()}
+    tags = {KEY: key, **group, **words, "engine": engine, COMMIT: commit(), **note}
     metrics = _metrics(row, figures, group)
     shown = {name: value for name, value in metrics.items() if _is_shown(name)}
     _log_batch(tags, _settings(group, parameters), shown)

@@ -28,6 +28,7 @@ from ttc_bench.pipelines.aggregate.nodes import (
     log_runs,
 )
 from ttc_bench.reporting.decision import decide
+from ttc_bench.reporting.mlflow_runs import NOTE
 from ttc_bench.reporting.params import DecideParams
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.tracker import Tracker
@@ -191,6 +192,13 @@ def test_table_marks_what_was_replayed(built: dict[str, Marts]) -> None:
     assert "2/2r" not in told("made anew", built)
 
 
+def assert_speeds_are_told_apart(found: pd.DataFrame, edited: str) -> None:
+    """Each run's description does, where nobody has written another one since."""
+    notes = found.set_index("run_id")[f"tags.{NOTE}"]
+    assert notes.pop(edited) == "my own words"
+    assert all("`key/speed`" in note and "`summary/speed_mean`" in note for note in notes)
+
+
 def test_runs_are_nested_and_writing_twice_changes_nothing(
     run: pd.DataFrame,
     marts: Marts,
@@ -214,11 +222,13 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(
     files = {"jobs": "jobs.jsonl", "all_scores": "all_scores.parquet"}
     with mlflow.start_run() as parent:
         first = log_runs(*tables, parameters, files, Tracker())
+        edited = next(iter(first.values()))
+        mlflow.MlflowClient().set_tag(edited, NOTE, "my own words")
         again = log_runs(*tables, parameters, files, Tracker())
     assert first == again
-    assert len(first) == 2
     found = mlflow.search_runs(filter_string=f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
-    assert len(found) == 2
+    assert len(first) == len(found) == 2
+    assert_speeds_are_told_apart(found, edited)
     own = found.set_index("tags.policy").loc["speculative"]
     assert own["params.variant.k"] == "4"
     assert own["metrics.reward_mean"] == 0.75, "of four jobs one failed"
