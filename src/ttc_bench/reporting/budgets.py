@@ -48,8 +48,8 @@ def pareto_places(frontier: DataFrame) -> dict[tuple[Any, ...], str]:
     """Return the place of each variant over all levels, by model, benchmark, policy and variant.
 
     ``FLOPs, seconds`` says that it is Pareto-optimal by these two: no other variant is as good for
-    less. One that is by no cost is told a variant that is better, by the first of `COSTS` that is
-    known.
+    less. One that is by no cost is told a variant that is ahead, by the first of `COSTS` that is
+    known. All of it is said of means, and none of it shown: that is the verdicts' part.
     """
     places: dict[tuple[Any, ...], dict[str, str | None]] = {}
     for row in row_dicts(frontier[frontier["level"] == ALL]):
@@ -61,7 +61,9 @@ def pareto_places(frontier: DataFrame) -> dict[tuple[Any, ...], str]:
 def _place(dominated_by: dict[str, str | None]) -> str:
     costs = [name for name in COSTS if name in dominated_by]
     optimal = [COSTS[name].name for name in costs if dominated_by[name] is None]
-    return ", ".join(optimal) if optimal else f"none: {dominated_by[costs[0]]} is better"
+    return (
+        ", ".join(optimal) if optimal else f"none: {dominated_by[costs[0]]} is ahead by its means"
+    )
 
 
 def budget_sheet(choices: DataFrame) -> Sheet:
