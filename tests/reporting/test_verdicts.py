@@ -105,8 +105,28 @@ def test_where_nothing_was_answered_that_is_what_is_told(n: int) -> None:
     decided = lines(decide(table, DecideParams()), "target")
     assert len(decided) == 3
     assert "nothing yet (neither side answered anything)" in decided[0]
-    assert all(line.endswith(": nothing yet.") for line in decided[1:]), "said once"
+    same = ": nothing yet, for the same reason as fastest at equal quality."
+    assert all(line.endswith(same) for line in decided[1:]), "said once, and told where"
     assert "No response is valid" in answer(row_dicts(table), all_limits(DecideParams()))
+
+
+def test_no_aim_is_left_without_a_reason_where_neither_flops_nor_times_are_known() -> None:
+    """As of a hosted model: of its answers only the tokens are told, and nothing was timed."""
+    few: list[float | None] = [1.0, 0.0] * 4
+    unknown = {"flops": np.nan, "usd": np.nan, "latency_s": np.nan}
+    table = verdicts_on(
+        scores("baseline", "greedy", few, **unknown).assign(answer="a"),
+        scores("cascade", "confidence", few, **unknown).assign(answer="b"),
+    )
+    decision = decide(table, DecideParams())
+    assert decision["reason"].str.len().gt(0).all()
+    fastest, cheapest, best = lines(decision, "target")
+    assert "nothing yet (about" in fastest
+    assert cheapest == (
+        "Cheapest at equal quality, by tokens: nothing yet, for the same reason as fastest at equal"
+        " quality."
+    )
+    assert "nothing yet (" in best
 
 
 def test_the_answer_without_limits_names_who_is_as_good_for_less() -> None:

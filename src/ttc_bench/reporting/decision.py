@@ -315,13 +315,14 @@ def lines(decision: DataFrame, model: Any) -> list[str]:
     own = decision[decision["model"] == model]
     silent = own["policy"].isna() & own["benchmark"].map(is_privacy).astype(bool)
     own = own if silent.all() else own[~silent]
-    aims_told, seen = [], set[str]()
+    aims_told, first = [], dict[str, str]()
     for aim, part in own.groupby("aim", sort=False):
         told = _told(row_dicts(part))
         # What every aim lacks alike is said once.
-        again = NOTHING if told in seen and told.startswith(NOTHING) else told
-        seen.add(told)
-        aims_told.append(f"{_upper(str(aim))}: {again}.")
+        if told in first and told.startswith(NOTHING):
+            told = f"{NOTHING}, for the same reason as {first[told]}"
+        first.setdefault(told, str(aim))
+        aims_told.append(f"{_upper(str(aim))}: {told}.")
     return aims_told
 
 
