@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import math
 import shutil
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any, ClassVar, cast
 
 import pytest
@@ -347,6 +350,80 @@ def test_a_path_that_is_no_model_is_one_clear_line(
         LocalModels(target=str(path)).build()
     assert told in failure.value.message
     assert str(path) in failure.value.message
+    assert "\n" not in failure.value.message
+
+
+def test_a_reference_model_that_is_gone_is_said_to_be_a_file_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"model\.target.*git checkout data/06_models/") as failure:
+        LocalModels(target="data/06_models/reference/target").build()
+    assert "\n" not in failure.value.message
+    assert "hub id" not in failure.value.message, "it is none, and nothing was mistyped"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Serves a folder as the one model of a hub, as its client asks for it."""
+
+    folder: ClassVar[Path]
+
+    def do_HEAD(self) -> None:
+        """Answer without a body."""
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        """Answer with what the model consists of, or with one of its files."""
+        sha, files = "0" * 40, {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        if "/tree/" in self.path:
+            listed = [{"type": "file", "path": name, "size": len(content), "oid": sha}
+                      for name, content in files.items()]  # fmt: skip
+            body = json.dumps(listed).encode()
+        elif "/api/" in self.path:
+            siblings = [{"rfilename": name} for name in files]
+            body = json.dumps({"id": "owner/name", "sha": sha, "siblings": siblings}).encode()
+        else:
+            body = files[self.path.rpartition("/")[2]]
+        self.send_response(200)
+        etag = hashlib.sha256(body).hexdigest()
+        for header, value in {"ETag": f'"{etag}"', "X-Repo-Commit": sha,
+                              "Content-Length": str(len(body))}.items():  # fmt: skip
+            self.send_header(header, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_an_adapter_that_is_named_by_its_hub_id_is_told_as_one(
+    tiny_paths: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its repository holds no config.json: without the adapter's own, nobody would know why."""
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    shutil.copy(Path(tiny_paths["target"]) / "tokenizer.json", adapter)
+    (adapter / "adapter_model.safetensors").write_bytes(b"x")
+    (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/base"}')
+    monkeypatch.setattr(Hub, "folder", adapter, raising=False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    for name, value in (
+        ("ENDPOINT", address),
+        ("HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"),
+        ("HF_HUB_OFFLINE", False),
+        ("HF_HUB_CACHE", str(tmp_path / "cache")),
+    ):
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    try:
+        with pytest.raises(UserError) as failure:
+            LocalModels(target="owner/name").build()
+    finally:
+        server.shutdown()
+    assert "'owner/name'" in failure.value.message
+    assert "an adapter (LoRA) for owner/base" in failure.value.message
     assert "\n" not in failure.value.message
 
 

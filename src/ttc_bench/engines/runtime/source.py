@@ -49,8 +49,14 @@ UNMASKED = frozenset({"bert-generation"})
 """Model types that read in both directions unless their configuration says otherwise, and that no
 head for filling gaps gives away."""
 
+SHIPPED = "data/06_models/reference"
+"""Where the embedded models lie, which come with the project's own files."""
+
 LFS = b"version https://git-lfs."
 """How a file begins that stands for one that was not fetched."""
+
+ADAPTER = "adapter_config.json"
+"""What gives away an adapter, which is no model of its own."""
 
 ANSWER_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES, *WEIGHT_FILES)
 
@@ -129,6 +135,12 @@ class ModelSource:
         if self.made_by:
             raise UserError(
                 f"{self.parameter}: there is no folder {self.location!r} yet: {self.made_by}"
+            )
+        if path.parent.as_posix() == SHIPPED:
+            raise UserError(
+                f"{self.parameter}: there is no folder {self.location!r}, and the embedded models"
+                f" are files of the project: git checkout {SHIPPED} brings them back (without git,"
+                " copy that folder from the project; your own model goes by its path)."
             )
         if not HUB_ID.fullmatch(self.location) or self.location.startswith("."):
             raise self.fault(
@@ -277,7 +289,7 @@ class ModelSource:
                     raise self.fault(f"{file.name} is a pointer of Git LFS: fetch it, git lfs pull")
 
     def _check_adapter(self) -> None:
-        adapter = self._object("adapter_config.json")
+        adapter = self._object(ADAPTER)
         if adapter is None:
             return
         base = adapter.get("base_model_name_or_path") or "a model that it does not name"
@@ -378,7 +390,7 @@ class ModelSource:
         from huggingface_hub import snapshot_download
 
         name, _, revision = self.location.partition("@")
-        patterns = [*ANSWER_FILES, "*.index.json", "*.model", "*.txt"]
+        patterns = [*ANSWER_FILES, ADAPTER, "*.index.json", "*.model", "*.txt"]
         try:
             folder = snapshot_download(name, revision=revision or None, allow_patterns=patterns)
         except Exception as error:
