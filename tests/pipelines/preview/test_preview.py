@@ -46,7 +46,9 @@ def test_the_table_of_the_readme_is_shown_as_the_model_gets_it(
     assert text.count("===") == 4
     assert "<|user|>What is 17 + 25?<|end|><|assistant|>" in text
     assert "Answer: 42  ->  reward 1.00, vote '42'" in text
-    assert "I do not know.  ->  reward 0.00, no vote" in text
+    assert "\n  42  ->  reward 1.00, no vote: no answer in the form asked for" in text
+    assert "I do not know.  ->  reward 0.00, no vote: no answer in the form asked for" in text
+    assert text.splitlines()[1].startswith("vote: the answer by which policies compare")
     assert not engine._loaded
 
 

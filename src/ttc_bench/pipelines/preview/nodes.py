@@ -17,6 +17,12 @@ _WRITINGS = ("{}", "The answer is **{}**.", "So it is $\\boxed{{{}}}$.", "#### {
 
 _UNKNOWN = "I do not know."
 
+_LEGEND = (
+    "vote: the answer by which policies compare responses, such as self_consistency, which takes"
+    " the most frequent one. A response in which none is found in the form asked for has no vote;"
+    " its reward is that of what it says all the same."
+)
+
 
 def preview(jobs: list[Job], engine: Engine, params: PreviewParams) -> str:
     """Return, and print, a few questions of each benchmark as the model gets them.
@@ -44,6 +50,7 @@ def _first(jobs: Sequence[Job], count: int, engine: Engine) -> Iterator[str]:
     shown = jobs[:count]
     of = counted_as(len(jobs), "question")
     yield f"{jobs[0].benchmark}: {len(shown)} of {of} (preview.prompts)"
+    yield _LEGEND
     for job in shown:
         yield from _shown(job, jobs, engine)
 
@@ -59,7 +66,9 @@ def _shown(job: Job, others: Sequence[Job], engine: Engine) -> Iterator[str]:
     yield f"--- at most {counted_as(job.max_tokens, 'token')}; what is read in sample answers: ---"
     for text in sample_answers(job, others):
         vote, reward = benchmark.parse(text, job), benchmark.score(text, job)["reward"]
-        said = "no vote: no answer is read" if vote is None else f"vote {as_plain(repr(vote))}"
+        said = "no vote: no answer in the form asked for"
+        if vote is not None:
+            said = f"vote {as_plain(repr(vote))}"
         shown = as_plain(text).replace("\n", "\\n")
         yield f"  {shown}  ->  reward {'none' if reward is None else f'{reward:.2f}'}, {said}"
     yield ""
