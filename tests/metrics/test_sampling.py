@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import combinations
 from math import inf
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.metrics.support import batch_of, is_null, make_job, make_response, run
 
+from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import Null, Value
 from ttc_bench.metrics.sampling import expected_calibration_error, pass_at_k
 
@@ -82,6 +84,30 @@ def test_calibration_error_by_brute_force(pairs: list[tuple[float, float]]) -> N
 def test_calibration_of_a_perfect_and_of_a_wrong_oracle() -> None:
     assert expected_calibration_error([1.0, 1.0], [1.0, 1.0]) == 0.0
     assert expected_calibration_error([1.0, 1.0], [0.0, 0.0]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("info", "said"),
+    [
+        ("{", "damaged: invalid JSON"),
+        ("[1]", "damaged: input should be"),
+        ('"text"', "damaged: input should be"),
+        ('{"pool": 1}', "damaged at pool: input should be"),
+        ('{"pool": {}, "scores": ["high", 1]}', "damaged at scores.0: input should be"),
+        ('{"pool": {}, "scores": [0.5], "scored_by": "verifier"}', "damaged at scores: 1 of 2"),
+    ],
+)
+def test_notes_of_others_that_are_damaged_are_one_line_with_the_response(
+    info: str, said: str
+) -> None:
+    batch = batch_of([(JOB, make_response(JOB, samples=("a", "b")))], [1.0])
+    (policy,), (variant,) = batch.column("policy"), batch.column("variant")
+    with pytest.raises(DataError) as failure:
+        run("sampling", replace(batch, columns={**batch.columns, "info": [info]}))
+    of = f"The column info of the response of {policy}.{variant} to {JOB.id} is damaged"
+    assert failure.value.message.startswith(of)
+    assert said in failure.value.message
+    assert "\n" not in failure.value.message
 
 
 @pytest.mark.parametrize("unanswered", [-inf, None], ids=["as scored", "as stored"])

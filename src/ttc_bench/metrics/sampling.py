@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from math import comb, isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pydantic import StrictFloat, StrictStr, TypeAdapter
+from typing_extensions import TypedDict
 
 from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.metrics.base import (
@@ -20,10 +23,23 @@ from ttc_bench.metrics.base import (
     family,
 )
 from ttc_bench.metrics.benchmark import batched, score_texts
+from ttc_bench.metrics.stored import damaged, of_json
 from ttc_bench.types import Job
 
 _FEW = Null("the policy drew fewer than two samples")
 _BINS = 10
+
+
+class _Pool(TypedDict, total=False):
+    """What a policy that draws a pool notes of it; see `pool_note`."""
+
+    pool: dict[str, Any]
+    scores: list[StrictFloat | None] | None
+    scored_by: StrictStr
+
+
+_NOTES = TypeAdapter(dict[str, Any])
+_POOL = TypeAdapter(_Pool)
 
 
 class Candidates(NamedTuple):
@@ -98,7 +114,8 @@ def sampling(batch: ScoringBatch) -> Columns:
     """
     candidates = _candidates(batch)
     rewards = [r or 0.0 for r in batch.earlier["reward"]]
-    confidence = _confidence(batch, candidates)
+    noted = _noted(batch)
+    confidence = _confidence(batch, candidates, noted)
     correct = [float(reward >= batch.params.success) for reward in rewards]
     several = [c if len(c.rewards) > 1 else None for c in candidates]
     return {
@@ -122,16 +139,34 @@ def sampling(batch: ScoringBatch) -> Columns:
         ],
         "ece": _ece_column(batch, confidence, correct),
         "samples": [
-            pool_note(c, info, batch.params.success, len(set(texts or ())))
-            for c, info, texts in zip(
-                candidates, batch.column("info"), batch.column("samples"), strict=True
-            )
+            pool_note(c, own, batch.params.success, len(set(texts or ())))
+            for c, own, texts in zip(candidates, noted, batch.column("samples"), strict=True)
         ],
     }
 
 
+def _noted(batch: ScoringBatch) -> list[Mapping[str, Any]]:
+    """Return what the policy noted of each of its decisions.
+
+    Raises:
+        DataError: If the column ``info`` is no JSON object, or tells no pool as one is told.
+    """
+    names = ("policy", "variant", "info", "samples")
+    rows = zip(batch.jobs, *(batch.column(name) for name in names), strict=True)
+    noted: list[Mapping[str, Any]] = []
+    for job, *values in rows:
+        response = {"job_id": job.id, **dict(zip(names, values, strict=True))}
+        own = of_json(_NOTES, response, "info") or {}
+        pool = of_json(_POOL, response, "info") if "pool" in own else None
+        scores, n = (pool or {}).get("scores"), len(response["samples"] or ())
+        if scores and n and len(scores) != n:
+            raise damaged(response, "info", ("scores",), f"{len(scores)} of {n} samples")
+        noted.append(own)
+    return noted
+
+
 def pool_note(
-    candidates: Candidates, info: str | None, success: float, distinct: int
+    candidates: Candidates, noted: Mapping[str, Any], success: float, distinct: int
 ) -> str | None:
     """Return what later stages need of a pool of independent samples, as one JSON object.
 
@@ -142,20 +177,20 @@ def pool_note(
 
     Args:
         candidates: The samples of a response.
-        info: What the policy noted, as JSON.
+        noted: What the policy noted.
         success: Reward from which a sample counts as correct.
         distinct: Different texts among the samples.
 
     Returns:
         The note; ``None`` for a policy that noted no ``pool``.
     """
-    noted = json.loads(info) if info else {}
     if "pool" not in noted or not candidates.rewards:
         return None
     numbers: dict[Hashable, int] = {}
     # A stored response has null where a sample without an answer scored minus infinity.
     scores = [
-        None if score is None or not isfinite(score) else score for score in noted.get("scores", ())
+        None if score is None or not isfinite(score) else score
+        for score in noted.get("scores") or ()
     ]
     note = {
         "pool": noted["pool"],
@@ -164,7 +199,7 @@ def pool_note(
             None if answer is None else numbers.setdefault(answer, len(numbers))
             for answer in candidates.answers
         ],
-        "scores": {noted["scored_by"]: scores} if scores else {},
+        "scores": {noted["scored_by"]: scores} if scores and "scored_by" in noted else {},
         "success": success,
         "distinct": distinct,
     }
@@ -224,13 +259,15 @@ def _diversity(answers: Sequence[Hashable]) -> float:
     return len(set(answers)) / len(answers)
 
 
-def _confidence(batch: ScoringBatch, candidates: Sequence[Candidates]) -> list[Value]:
+def _confidence(
+    batch: ScoringBatch, candidates: Sequence[Candidates], noted: Sequence[Mapping[str, Any]]
+) -> list[Value]:
     values: list[Value] = []
-    columns = (batch.jobs, batch.texts, batch.column("info"), candidates)
-    for job, text, info, drawn in zip(*columns, strict=True):
-        noted = json.loads(info).get("confidence") if info else None
-        if isinstance(noted, int | float):
-            values.append(min(max(float(noted), 0.0), 1.0))
+    columns = (batch.jobs, batch.texts, noted, candidates)
+    for job, text, own, drawn in zip(*columns, strict=True):
+        stated = own.get("confidence")
+        if isinstance(stated, int | float):
+            values.append(min(max(float(stated), 0.0), 1.0))
         elif len(drawn.answers) > 1:
             values.append(drawn.answers.count(_parse(text, job)) / len(drawn.answers))
         else:

@@ -1,13 +1,21 @@
-"""Stored tables of another version, read as far as they go."""
+"""What others stored: tables of another version as far as they go, columns by their types.
+
+What is not of its type is told with the column and the response that it is of.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ttc_bench.errors import DataError
 from ttc_bench.types import DataFrame
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -80,3 +88,51 @@ def _nothing(kind: Any, index: Any) -> Any:
     if pa.types.is_list(kind):
         return pd.Series([[] for _ in index], index, object)
     return pd.Series(pd.NA, index, pd.ArrowDtype(kind))
+
+
+def of_json(kind: TypeAdapter[T], response: Mapping[str, Any], column: str) -> T | None:
+    """Return what a column of JSON holds; ``None`` where it is null, empty, or not there.
+
+    Raises:
+        DataError: If it holds something else.
+    """
+    text = response.get(column)
+    return valid(kind, text, response, column) if isinstance(text, str) and text else None
+
+
+def valid(kind: TypeAdapter[T], value: Any, response: Mapping[str, Any], column: str) -> T:
+    """Return a value of a column as its type has it; text is JSON.
+
+    Raises:
+        DataError: If it is of another one.
+    """
+    from pydantic import ValidationError
+
+    try:
+        is_json = isinstance(value, str)
+        return kind.validate_json(value) if is_json else kind.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise damaged(response, column, first["loc"], first["msg"]) from error
+
+
+def damaged(
+    row: Mapping[str, Any], column: str, at: Sequence[str | int], why: str, part: str = ""
+) -> DataError:
+    """Return what is told of a column.
+
+    Args:
+        row: The response, or a row of its trace.
+        column: The column.
+        at: Where in it.
+        why: What is wrong there.
+        part: What of the response it is a column of, if not of itself.
+    """
+    where = f" at {'.'.join(map(str, at))}" if at else ""
+    of = f"the {part} of the response" if part else "the response"
+    name = f"{row['policy']}.{row['variant']}"
+    return DataError(
+        f"The column {column} of {of} of {name} to {row['job_id']} is damaged{where}:"
+        f" {why[:1].lower()}{why[1:]}. `kedro run` generates the response anew once its file is"
+        " removed."
+    )

@@ -7,7 +7,7 @@ the response that it is of, and never shown as something else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NotRequired, TypeVar
+from typing import Annotated, Any, NotRequired
 
 from pydantic import (
     Field,
@@ -20,11 +20,9 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from ttc_bench.errors import DataError
-from ttc_bench.reporting.row_dicts import Row, full_name
+from ttc_bench.metrics.stored import damaged, of_json, valid
+from ttc_bench.reporting.row_dicts import Row
 from ttc_bench.reporting.sheet import counted_as, known
-
-T = TypeVar("T")
 
 Count = Annotated[StrictInt, Field(ge=0, lt=2**63)] | None
 Number = StrictFloat | None
@@ -77,7 +75,7 @@ def samples(response: Row) -> list[str]:
         DataError: If the column ``samples`` is damaged.
     """
     texts = response.get("samples")
-    return [] if texts is None else _valid(_TEXTS, list(texts), response, "samples")
+    return [] if texts is None else valid(_TEXTS, list(texts), response, "samples")
 
 
 def noted(response: Row) -> dict[str, Any]:
@@ -86,7 +84,7 @@ def noted(response: Row) -> dict[str, Any]:
     Raises:
         DataError: If the column ``info`` is damaged.
     """
-    return _of_json(_NOTES, response, "info") or {}
+    return of_json(_NOTES, response, "info") or {}
 
 
 def scores(response: Row, n: int) -> list[float | None]:
@@ -99,10 +97,10 @@ def scores(response: Row, n: int) -> list[float | None]:
     Raises:
         DataError: If the column ``info`` is damaged, or holds other scores.
     """
-    own = (_of_json(_SCORED, response, "info") or {}).get("scores")
+    own = (of_json(_SCORED, response, "info") or {}).get("scores")
     if own and len(own) != n:
         wrong = f"{counted_as(len(own), 'score')} of {counted_as(n, 'sample')}"
-        raise _damaged(response, "info", ("scores",), wrong)
+        raise damaged(response, "info", ("scores",), wrong)
     return own or [None] * n
 
 
@@ -112,7 +110,7 @@ def bill(response: Row) -> list[BilledCall]:
     Raises:
         DataError: If the column ``bill`` is damaged.
     """
-    return _of_json(_BILL, response, "bill") or []
+    return of_json(_BILL, response, "bill") or []
 
 
 def trace(rows: Sequence[Row]) -> list[Traced]:
@@ -132,53 +130,13 @@ def trace(rows: Sequence[Row]) -> list[Traced]:
     except ValidationError as error:
         first = error.errors()[0]
         number, column = first["loc"][:2]
-        raise _damaged(
-            rows[0], str(column), (f"record {number}",), first["msg"], "trace"
-        ) from error
+        raise damaged(rows[0], str(column), (f"record {number}",), first["msg"], "trace") from error
     for place, (row, record) in enumerate(zip(rows, records, strict=True)):
         parent = record["parent"]
         if record["place"] != place:
-            raise _damaged(row, "place", (f"record {place}",), "places count from 0", "trace")
+            raise damaged(row, "place", (f"record {place}",), "places count from 0", "trace")
         if parent is not None and not 0 <= parent < place:
-            raise _damaged(
+            raise damaged(
                 row, "parent", (f"record {place}",), "it goes on from none before it", "trace"
             )
     return records
-
-
-def _of_json(kind: TypeAdapter[T], response: Row, column: str) -> T | None:
-    """Return what a column of JSON holds; ``None`` where it is null, empty, or not there.
-
-    Raises:
-        DataError: If it holds something else.
-    """
-    text = response.get(column)
-    return _valid(kind, text, response, column) if isinstance(text, str) and text else None
-
-
-def _valid(kind: TypeAdapter[T], value: Any, response: Row, column: str) -> T:
-    try:
-        is_json = isinstance(value, str)
-        return kind.validate_json(value) if is_json else kind.validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _damaged(response, column, first["loc"], first["msg"]) from error
-
-
-def _damaged(row: Row, column: str, at: Sequence[str | int], why: str, part: str = "") -> DataError:
-    """Return what is told of a column.
-
-    Args:
-        row: The response, or a row of its trace.
-        column: The column.
-        at: Where in it.
-        why: What is wrong there.
-        part: What of the response it is a column of, if not of itself.
-    """
-    where = f" at {'.'.join(map(str, at))}" if at else ""
-    of = f"the {part} of the response" if part else "the response"
-    return DataError(
-        f"The column {column} of {of} of {full_name(row)} to {row['job_id']} is damaged{where}:"
-        f" {why[:1].lower()}{why[1:]}. `kedro run` generates the response anew once its file is"
-        " removed."
-    )
