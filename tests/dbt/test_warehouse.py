@@ -9,8 +9,8 @@ import duckdb
 import pandas as pd
 import pytest
 
-from ttc_bench.dbt import write_sources
-from ttc_bench.errors import DataError
+from ttc_bench.dbt import TAKEN, name_fault, write_sources
+from ttc_bench.errors import DataError, UserError
 
 
 def newer(content: bytearray) -> bytes:
@@ -47,3 +47,19 @@ def test_damage_is_told_with_the_remedy(damage: str, warehouse: Path) -> None:
     with pytest.raises(DataError, match=told) as raised:
         write_sources(tables, warehouse)
     assert "\n" not in raised.value.message
+
+
+@pytest.mark.parametrize("name", [*sorted(TAKEN), "Main", "TEMP"])
+def test_a_name_that_is_duckdbs_own_is_refused_before_anything_is_written(
+    name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=f"'{name}' is a name of its own. Take any but") as failure:
+        write_sources({"scores": pd.DataFrame({"n": range(9)})}, tmp_path / f"{name}.duckdb")
+    assert "\n" not in failure.value.message
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_names_that_sql_knows_are_as_good_as_any(tmp_path: Path) -> None:
+    for name in ("select", "a b", "1x", "memory", "default"):
+        assert name_fault(tmp_path / f"{name}.duckdb") == ""
+        write_sources({"scores": pd.DataFrame({"n": range(9)})}, tmp_path / f"{name}.duckdb")

@@ -150,6 +150,19 @@ def test_kedro_run_stops_before_the_first_call(kedro_run: KedroRun, project: Pat
     assert not (project / "data" / "07_model_output").exists()
 
 
+def test_a_warehouse_of_a_name_that_is_duckdbs_own_stops_the_run_before_it_begins(
+    kedro_run: KedroRun, project: Path
+) -> None:
+    entry = "warehouse:\n  type: ttc_bench.datasets.StoreDataset\n  filepath: data/{}.duckdb\n"
+    (project / "conf/local/catalog.yml").write_text(entry.format("Main"))
+    result = kedro_run("--pipeline=baseline", "--params=limit=1")
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if "warehouse" in line]
+    assert "data/Main.duckdb" in line
+    assert "information_schema, main, pg_catalog, runs, system, temp, such as" in line
+    assert not (project / "data/07_model_output").exists()
+
+
 def test_kedro_run_runs_what_it_can(kedro_run: KedroRun, project: Path) -> None:
     arguments = "limit=1,benchmarks=[crm_sim],model.draft=null"
     stages = "--tags=ingest_benchmarks,generate"

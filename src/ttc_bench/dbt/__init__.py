@@ -28,6 +28,9 @@ PROJECT = Path(__file__).parent
 SOURCES = "runs"
 """Schema of the sources in the warehouse."""
 
+TAKEN = frozenset({"main", "temp", "system", "information_schema", "pg_catalog", SOURCES})
+"""Names of DuckDB's own databases and schemas and of that one: none is left for a database."""
+
 MOST_MANIFESTS = 8
 """Parsed projects that are kept: each is a megabyte, and a change of any file makes another."""
 
@@ -62,14 +65,29 @@ def build(tables: Mapping[str, DataFrame], warehouse: Path) -> dict[str, DataFra
         return {name: connection.table(name).df() for name in marts()}
 
 
+def name_fault(warehouse: Path) -> str:
+    """Return why a file cannot be the warehouse, in a line; empty where it can.
+
+    DuckDB calls a database by its file, whatever the case of its letters.
+    """
+    if warehouse.stem.lower() not in TAKEN:
+        return ""
+    return (
+        f"the warehouse {warehouse}: DuckDB calls a database by its file, and {warehouse.stem!r} is"
+        f" a name of its own. Take any but {', '.join(sorted(TAKEN))}, such as warehouse.duckdb."
+    )
+
+
 def write_sources(tables: Mapping[str, DataFrame], warehouse: Path) -> None:
     """Write the sources into the warehouse, as the tables of its schema ``runs``.
 
     Raises:
-        UserError: If another process has the warehouse open.
+        UserError: If another process has the warehouse open, or its name is taken.
     """
     import pyarrow as pa
 
+    if fault := name_fault(warehouse):
+        raise UserError(fault)
     with _opened(warehouse) as connection:
         connection.execute(f"drop schema if exists {SOURCES} cascade")
         connection.execute(f"create schema {SOURCES}")

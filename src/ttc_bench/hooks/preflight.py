@@ -112,7 +112,7 @@ def settings_lines(settings: Mapping[str, Any], names: Iterable[str]) -> Iterato
 
 
 def path_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> list[str]:
-    """Return one line per place that the run would write to and cannot."""
+    """Return one line per place that the run would write to and cannot, or not by its name."""
     from ttc_bench.datasets import HandleDataset
 
     closed: dict[Path, list[tuple[str, str]]] = {}
@@ -123,7 +123,18 @@ def path_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> list[
         path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
         if path is not None and (place := _closed(Path(str(path)))):
             closed.setdefault(place, []).append((name, str(path)))
-    return [_line_of(place, datasets) for place, datasets in closed.items()]
+    faults = [_line_of(place, datasets) for place, datasets in closed.items()]
+    return [*faults, *_warehouse_faults(pipeline, catalog)]
+
+
+def _warehouse_faults(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> list[str]:
+    """Return a line if a run builds a warehouse whose name no database can have."""
+    from ttc_bench.dbt import name_fault
+
+    if "warehouse" not in pipeline.datasets():
+        return []
+    fault = name_fault(Path(str(getattr(catalog.get("warehouse"), "_filepath", ""))))
+    return [fault] if fault else []
 
 
 def _line_of(place: Path, datasets: Sequence[tuple[str, str]]) -> str:
