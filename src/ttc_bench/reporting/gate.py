@@ -26,7 +26,7 @@ from ttc_bench.reporting.pairing import (
     values_by_variant,
 )
 from ttc_bench.reporting.sheet import counted_as
-from ttc_bench.reporting.speeds import TIMED, timed
+from ttc_bench.reporting.speeds import timed
 from ttc_bench.reporting.verdicts import lossless_variants
 from ttc_bench.statistics.gate import (
     UNKNOWN,
@@ -40,7 +40,7 @@ from ttc_bench.statistics.gate import (
     ratio_at_most,
     share_at_most,
 )
-from ttc_bench.statistics.speed import Ratio, speed
+from ttc_bench.statistics.speed import Ratio, relative_speed, speed
 from ttc_bench.types import BASELINE, DataFrame
 
 ALONE = (
@@ -53,7 +53,15 @@ UNTIMED = (
     "no answer was timed beside plain decoding, as where timing.jobs is 0 or calls come from the"
     " journal"
 )
-"""Why a figure is not known."""
+UNKNOWN_TIMES = {
+    "speed": UNTIMED,
+    "ttft_ratio": UNTIMED,
+    "kept_speed": "no run before it is kept that timed the same questions beside plain decoding",
+}
+"""Why a figure is not known; of times by its criterion."""
+
+LEAST = ("speed", "kept_speed")
+"""Criteria that ask for more, in place of less."""
 
 EVERY = "all"
 """Stands for every benchmark of the run."""
@@ -86,6 +94,8 @@ class Rule(Params):
         samples: Least answers.
         speed: Least times as fast as plain decoding beside it.
         ttft_ratio: Most that its time to first token may be of plain decoding's beside it.
+        kept_speed: Least times as fast as in the kept run before, each beside its own plain
+            decoding, on the questions that both timed.
     """
 
     variant: str
@@ -99,6 +109,7 @@ class Rule(Params):
     samples: int | None = Field(default=None, ge=1)
     speed: float | None = Field(default=None, gt=0.0)
     ttft_ratio: float | None = Field(default=None, gt=0.0)
+    kept_speed: float | None = Field(default=None, gt=0.0)
 
     @model_validator(mode="after")
     def _asks(self) -> Rule:
@@ -130,11 +141,14 @@ class Answers:
         part: Scores of the benchmark, of all variants.
         jobs: Its jobs.
         name: Policy and variant.
+        beside: Scores of the model and benchmark in this run and in the kept one before it, told
+            apart by ``side``; see `ttc_bench.reporting.run_changes.load_runs`.
     """
 
     part: DataFrame
     jobs: Jobs
     name: Name
+    beside: DataFrame | None = None
 
     def values(self, metric: str) -> Any:
         """Return a metric by job; NaN where it is not known."""
@@ -226,6 +240,21 @@ def _ttft_ratio(answers: Answers, limit: float, confidence: float) -> Ruling:
     return ratio_at_most(_ratio(answers, "ttft_ratio", confidence), limit)
 
 
+@criterion("kept_speed", of="timed pair")
+def _kept_speed(answers: Answers, limit: float, confidence: float) -> Ruling:
+    if answers.beside is None:
+        return UNKNOWN
+    policy, variant = answers.name
+    own = answers.beside
+    own = own[(own["policy"] == policy) & (own["variant"] == variant)]
+    own = own.assign(policy=own["side"])
+    times = timed(own, jobs_of(own, len(own) + 1), "speed")
+    if len(times) < 2:
+        return UNKNOWN
+    now, before = (times[side, variant] for side in ("after", "before"))
+    return ratio_at_least(relative_speed(now, before, confidence), limit)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One limit, and what the run says of it.
@@ -248,12 +277,24 @@ class Verdict:
 
 
 def gate(
-    all_scores: DataFrame, policy: Mapping[str, Any], params: GateParams, min_clusters: int
+    all_scores: DataFrame,
+    policy: Mapping[str, Any],
+    params: GateParams,
+    min_clusters: int,
+    beside_kept: Callable[[], DataFrame | None] = lambda: None,
 ) -> list[Verdict]:
     """Return a verdict for every limit of the policy, in its order.
 
     Of a variant that did not run on a benchmark of its rule, and of a run without a response,
     nothing is known, and every limit stays open.
+
+    Args:
+        all_scores: Scores of the run.
+        policy: The rules.
+        params: Settings of the gate.
+        min_clusters: Task types from which on they are clusters.
+        beside_kept: Loads the scores of both runs, for rules on `Answers.beside`; ``None`` where
+            no run before it was kept.
 
     Raises:
         UserError: If a rule is malformed or names what the run does not have; all faults at once.
@@ -266,21 +307,29 @@ def gate(
         ]
     _check_names(all_scores, rules, params.policy)
     parts = [(key, part) for key, part in all_scores.groupby(["model", "benchmark"], sort=True)]
+    kept = beside_kept() if any(rule.kept_speed is not None for rule in rules) else None
     return [
         Verdict(str(model), str(benchmark), rule.variant, what, limit, ruling)
         for rule in rules
         for (model, benchmark), part in parts
         if rule.benchmark in (EVERY, benchmark)
-        for what, limit, ruling in _rulings(part, rule, params, min_clusters)
+        for beside in (_of(kept, model, benchmark),)
+        for what, limit, ruling in _rulings(part, rule, params, min_clusters, beside)
     ]
 
 
+def _of(kept: DataFrame | None, model: Any, benchmark: Any) -> DataFrame | None:
+    if kept is None:
+        return None
+    return kept[(kept["model_after"] == model) & (kept["benchmark"] == benchmark)]
+
+
 def _rulings(
-    part: DataFrame, rule: Rule, params: GateParams, min_clusters: int
+    part: DataFrame, rule: Rule, params: GateParams, min_clusters: int, beside: DataFrame | None
 ) -> Iterator[tuple[str, float, Ruling]]:
     """Yield what a rule limits, the limit, and the ruling, on one model and benchmark."""
     policy, _, variant = rule.variant.partition(".")
-    answers = Answers(part, jobs_of(part, min_clusters), (policy, variant))
+    answers = Answers(part, jobs_of(part, min_clusters), (policy, variant), beside)
     for what, limit in rule.limits().items():
         is_there = _has(part, answers.name)
         yield (
@@ -341,16 +390,16 @@ def lines(verdicts: list[Verdict]) -> Iterator[str]:
 def _has_own_interval(verdict: Verdict) -> bool:
     ruling = verdict.ruling
     known = not (math.isnan(ruling.figure) or ruling.by_construction)
-    return verdict.criterion in ("reward_loss", *TIMED) and known
+    return verdict.criterion in ("reward_loss", *UNKNOWN_TIMES) and known
 
 
 def _seen(verdict: Verdict) -> str:
     ruling, limit = verdict.ruling, f"{verdict.limit:.6g}"
     if verdict.criterion == "samples":
         return f"{counted_as(ruling.n, 'answer')}, at least {limit} asked for"
-    asked = f"at {'least' if verdict.criterion == 'speed' else 'most'} {limit} is asked for"
+    asked = f"at {'least' if verdict.criterion in LEAST else 'most'} {limit} is asked for"
     if math.isnan(ruling.figure):
-        why = UNTIMED if verdict.criterion in TIMED else UNANSWERED
+        why = UNKNOWN_TIMES.get(verdict.criterion, UNANSWERED)
         return f"{asked}, and it is not known: {why}"
     noun = COUNTED[verdict.criterion]
     seen = f"of {counted_as(ruling.n, noun)}"

@@ -14,15 +14,18 @@ import pytest
 import yaml
 from kedro.io import DatasetError
 from tests.conftest import ROOT, KedroRun
+from tests.pipelines.compare.test_compare import Store
 from tests.reporting.support import PARAMS, scores
 
 from ttc_bench.datasets import RulesDataset
 from ttc_bench.errors import UserError, told
-from ttc_bench.pipelines.aggregate.nodes import collect_scores
+from ttc_bench.hooks.parameters import digest
+from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run
 from ttc_bench.pipelines.gate.nodes import rule_on
 from ttc_bench.reporting.gate import CRITERIA, GateParams, Rule
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.reporting.run_choice import CompareParams
 from ttc_bench.reporting.speeds import ENDS, speeds
 
 RUN = collect_scores(
@@ -53,11 +56,12 @@ def words(verdicts: dict[str, Any]) -> dict[str, str]:
 def test_every_limit_of_a_rule_is_ruled_on(rule: Any) -> None:
     limits = {
         "reward_loss": 0.05, "p95_latency_s": 1.0, "usd": 0.02, "flops": 3e9, "total_tokens": 99.0,
-        "failure_share": 0.1, "samples": 100, "speed": 1.1, "ttft_ratio": 0.9,
+        "failure_share": 0.1, "samples": 100, "speed": 1.1, "ttft_ratio": 0.9, "kept_speed": 0.5,
     }  # fmt: skip
     assert set(limits) == set(CRITERIA) == set(Rule.model_fields) - {"variant", "benchmark"}
     verdicts = rule({"variant": "cascade.same", **limits})
-    assert words(verdicts) == dict.fromkeys(limits, "GO") | {"total_tokens": "NO-GO"}
+    others = {"total_tokens": "NO-GO", "kept_speed": "INCONCLUSIVE"}
+    assert words(verdicts) == dict.fromkeys(limits, "GO") | others
     assert verdicts["verdict"] == "NO-GO"
     assert rule({"variant": "cascade.same", "usd": 0.02})["verdict"] == "GO"
 
@@ -83,9 +87,9 @@ def ruled(run: pd.DataFrame, **limits: Any) -> tuple[dict[str, Any], str]:
     return verdicts, text
 
 
-def timed(factor: float, pairs: int) -> pd.DataFrame:
+def timed(factor: float, pairs: int, seed: int = 7) -> pd.DataFrame:
     """A run whose variant is about so many times as fast as the control, timed on some jobs."""
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(seed)
     base = scores("baseline", "greedy", [1.0] * 120)
     own = scores("cascade", "same", [1.0] * 120)
     control_s = np.exp(0.05 * rng.standard_normal(120))
@@ -125,8 +129,40 @@ def test_a_speed_that_was_not_timed_opens_no_gate() -> None:
         assert said in text
 
 
+def test_a_speed_that_fell_since_the_kept_run_is_no_go_and_without_one_nothing_is_known() -> None:
+    """The two runs were on other machines: each ratio is beside its own control."""
+    store = Store()
+    before = timed(1.5, 12).assign(question="?")
+    times = [name for name in before if name.endswith("latency_s")]
+    before[times] = before[times] * 3.0
+    policy = {"rules": [{"variant": "cascade.same", "kept_speed": 0.9}]}
+
+    def said(factor: float, **compare: Any) -> tuple[str, str]:
+        run = timed(factor, 12, seed=8)
+        run = run.assign(question=run["job_id"])
+        store.keep(f"now {factor}", run)
+        kept = CompareParams.model_validate(compare)
+        named = name_run(run, f"now {factor}", digest({}), PARAMS)
+        verdicts, _, text = rule_on(
+            named, policy, GateParams(), PARAMS, store.settings, store.scores, kept
+        )
+        return verdicts["verdict"], text
+
+    word, text = said(1.5)
+    assert word == "INCONCLUSIVE"
+    assert "no run before it is kept" in text
+    store.keep("tuesday", before.assign(question=before["job_id"]))
+    for factor, expected in ((1.6, "GO"), (1.0, "NO-GO"), (1.35, "INCONCLUSIVE")):
+        word, text = said(factor, before={"run": "tuesday"})
+        assert word == expected, text
+        assert "of 12 timed pairs, at least 0.9 is asked for" in text
+        assert "Intervals of kept_speed are of one variant alone" in text
+    with pytest.raises(UserError, match=r"compare\.before\.run.*'tuesdy'.*Did you mean 'tuesday'"):
+        said(1.7, before={"run": "tuesdy"})
+
+
 EVERY = {
-    "speed": 0.01, "ttft_ratio": 99.0,
+    "kept_speed": 0.01, "speed": 0.01, "ttft_ratio": 99.0,
     "reward_loss": 0.9, "p95_latency_s": 99.0, "usd": 9.0, "flops": 9e15, "total_tokens": 1e6,
     "failure_share": 0.5, "samples": 1,
 }  # fmt: skip

@@ -14,7 +14,15 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             node(
                 rule_on,
-                inputs=["all_scores", "gate_policy", "params:gate", "params:aggregate"],
+                inputs=[
+                    "all_scores",
+                    "gate_policy",
+                    "params:gate",
+                    "params:aggregate",
+                    "kept_settings",
+                    "kept_scores",
+                    "params:compare",
+                ],
                 outputs=outputs,
                 name="rule_on_limits",
             ),
