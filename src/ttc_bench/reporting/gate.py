@@ -321,7 +321,8 @@ def gate(
 def _of(kept: DataFrame | None, model: Any, benchmark: Any) -> DataFrame | None:
     if kept is None:
         return None
-    return kept[(kept["model_after"] == model) & (kept["benchmark"] == benchmark)]
+    own: DataFrame = kept[(kept["model_after"] == model) & (kept["benchmark"] == benchmark)]
+    return own
 
 
 def _rulings(
@@ -383,7 +384,7 @@ def lines(verdicts: list[Verdict]) -> Iterator[str]:
             f" {verdict.criterion}: {_seen(verdict)}"
         )
     if alone := dict.fromkeys(v.criterion for v in verdicts if _has_own_interval(v)):
-        yield ALONE.format(" and ".join(alone))
+        yield ALONE.format(", ".join(alone))
     yield f"{word_of(verdicts)}: {_told(verdicts)}"
 
 
