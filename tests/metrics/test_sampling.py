@@ -93,6 +93,7 @@ def test_calibration_of_a_perfect_and_of_a_wrong_oracle() -> None:
         ("[1]", "damaged: input should be"),
         ('"text"', "damaged: input should be"),
         ('{"pool": 1}', "damaged at pool: input should be"),
+        ('{"pool": {"n": "many"}}', "damaged at pool.n: input should be"),
         ('{"pool": {}, "scores": ["high", 1]}', "damaged at scores.0: input should be"),
         ('{"pool": {}, "scores": [0.5], "scored_by": "verifier"}', "damaged at scores: 1 of 2"),
     ],

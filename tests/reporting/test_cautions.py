@@ -14,9 +14,9 @@ from ttc_bench.reporting.cautions import cautions
 
 def sampled(distinct: list[int]) -> pd.DataFrame:
     """A variant with three samples of the same answer a question, of so many different texts."""
-    info = json.dumps({"pool": "temperature 0.7"})
+    noted = {"pool": {"temperature": 0.7}}
     candidates = Candidates([1.0] * 3, ["42"] * 3)
-    notes = [pool_note(candidates, info, 1.0, number) for number in distinct]
+    notes = [pool_note(candidates, noted, 1.0, number) for number in distinct]
     return scores("self_consistency", "majority", [1.0] * len(distinct)).assign(samples=notes)
 
 

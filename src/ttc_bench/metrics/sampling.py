@@ -33,7 +33,7 @@ _BINS = 10
 class _Pool(TypedDict, total=False):
     """What a policy that draws a pool notes of it; see `pool_note`."""
 
-    pool: dict[str, Any]
+    pool: dict[str, StrictFloat]
     scores: list[StrictFloat | None] | None
     scored_by: StrictStr
 
