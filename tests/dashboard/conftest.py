@@ -43,7 +43,7 @@ from pathlib import Path
 from ttc_bench.dashboard.views import PAGES, show
 from ttc_bench.dashboard.store import opened
 
-show(PAGES[{name!r}], opened(Path({project!r})))
+show(PAGES[{name!r}], opened(Path({project!r}), None))
 """
 """What shows one page, run by Streamlit."""
 

@@ -6,12 +6,26 @@ import gc
 import os
 from pathlib import Path
 
+from ttc_bench.reporting.drawing.figure import INK, Dot, Dots, Figure, Line, Panel
+
 APP = Path(__file__).with_name("app.py")
 
 PASSWORD = "TTC_BENCH_DASHBOARD_PASSWORD"
 """Variable of the environment that holds the password, if one is asked for."""
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+EXAMPLE = Figure(
+    [
+        Panel(0, 0, "", marks=[
+            Line([1.0], [1.0], INK),
+            Dots([Dot(1.0, 1.0, "", INK, interval=(0.9, 1.1))], "y", 1.0, named=True),
+        ])
+    ],
+    (1.0, 1.0),
+)  # fmt: skip
+"""A figure of what a page shows first."""
 
 
 def warning_of(address: str | None) -> str:
@@ -47,13 +61,18 @@ def warm(folder: Path) -> None:
     import sqlalchemy  # noqa: F401
     import streamlit.web.bootstrap  # noqa: F401
 
-    from ttc_bench.dashboard.store import Store
+    from ttc_bench.dashboard.store import opened
     from ttc_bench.dashboard.views import pages
-    from ttc_bench.metrics.base import all_metrics
+    from ttc_bench.metrics.base import METRICS
+    from ttc_bench.reporting.drawing import interactive
+    from ttc_bench.reporting.plots import PLOTS
 
+    for registry in (METRICS, PLOTS):
+        list(registry)
     pages()
-    all_metrics()
-    store = Store(folder)
+    # Plotly imports each part of a figure where one is made first.
+    interactive.darkened(interactive.draw(EXAMPLE, ""))
+    store = opened(folder, os.environ.get("KEDRO_ENV"))
     store.parameters("aggregate")
     store.place("all_scores")
     # Streamlit looks for garbage after every click; what was imported by now stays for good.

@@ -6,6 +6,7 @@ it, and those of the frontier need nothing else: the same files are read here.
 
 from __future__ import annotations
 
+import atexit
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,28 +15,38 @@ from ttc_bench.dbt import PROJECT
 from ttc_bench.types import DataFrame
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
     from jinja2 import Environment
 
-FRONTIER = ("stg_scores", "int_quality_cost", "frontier", "choices")
-"""From scores to the frontier and the choice for each budget, each from those before it."""
+FRONTIER = ("stg_scores", "int_quality_cost", "frontier")
+"""From scores to the frontier, each from those before it."""
 
 
-def frontier_of(scores: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Return the marts ``frontier`` and ``choices`` as they are on these scores.
+def frontier_of(scores: DataFrame) -> DataFrame:
+    """Return the mart ``frontier`` as it is on these scores.
 
     Args:
         scores: Rows of ``all_scores``, at least with the columns that ``stg_scores`` reads.
     """
-    import duckdb
     import pyarrow as pa
 
-    with duckdb.connect() as connection:
+    models = ", ".join(f"{name} as materialized ({_sql(name)})" for name in FRONTIER)
+    # What a cursor registers is seen by it alone: pages of several people are made at once.
+    with _database().cursor() as cursor:
         # A name of the source and of the model may not be the same.
-        connection.register("source_scores", pa.Table.from_pandas(scores, preserve_index=False))
-        for name in FRONTIER:
-            connection.execute(f"create table {name} as {_sql(name)}")
-        frontier, choices = (connection.table(name).df() for name in FRONTIER[-2:])
-        return frontier, choices
+        cursor.register("source_scores", pa.Table.from_pandas(scores, preserve_index=False))
+        frontier: DataFrame = cursor.execute(f"with {models} from {FRONTIER[-1]}").df()
+        return frontier
+
+
+@cache
+def _database() -> DuckDBPyConnection:
+    """Return an empty database for all calls: making one takes as long as a query."""
+    import duckdb
+
+    # What outlives the interpreter is told by DuckDB as a leak, in the terminal.
+    atexit.register(_database.cache_clear)
+    return duckdb.connect()
 
 
 def columns_read() -> list[str]:

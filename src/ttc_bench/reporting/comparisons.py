@@ -7,14 +7,11 @@ from itertools import combinations
 from typing import Any
 
 from ttc_bench.reporting.pairing import (
+    Layout,
     Name,
-    answered_by_either,
-    answers_by_variant,
     are_identical,
-    jobs_of,
     range_of,
     spec_of,
-    values_by_variant,
 )
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.statistics import Comparison, compare, judge, pairs_needed
@@ -78,18 +75,18 @@ def comparisons(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
 
 
 def _compare(part: DataFrame, params: AggregateParams) -> Iterator[dict[str, Any]]:
-    others = sorted(set(zip(part["policy"], part["variant"], strict=True)) - {BASELINE})
-    with_baseline = len(others) < len(part.drop_duplicates(["policy", "variant"]))
-    first = [(name, BASELINE) for name in others if with_baseline]
+    layout = Layout(part, params.min_clusters)
+    others = sorted(set(layout.names) - {BASELINE})
+    first = [(name, BASELINE) for name in others if BASELINE in layout.names]
     second = [(b, a) for a, b in combinations(others, 2)]
-    families = [compare_pairs(part, pairs, INTERVAL_METRICS, params) for pairs in (first, second)]
+    families = [compare_pairs(layout, pairs, INTERVAL_METRICS, params) for pairs in (first, second)]
     for metric in INTERVAL_METRICS:
         for rows in families:
             yield from (row for row in rows if row["metric"] == metric)
 
 
 def compare_pairs(
-    part: DataFrame,
+    layout: Layout,
     pairs: Sequence[tuple[Name, Name]],
     metrics: Sequence[str],
     params: AggregateParams,
@@ -99,7 +96,7 @@ def compare_pairs(
     The pairs are one family per metric: all of its intervals hold at once.
 
     Args:
-        part: Scores of one model and benchmark.
+        layout: Scores of one model and benchmark.
         pairs: Which (policy, variant) are compared.
         metrics: Columns of the scores.
         params: How sure to be.
@@ -108,29 +105,29 @@ def compare_pairs(
 
     if not pairs:
         return []
-    jobs, settings = jobs_of(part, params.min_clusters), params.comparing()
-    answers, rows = answers_by_variant(part), []
+    codes, settings = layout.codes, params.comparing()
+    answers, rows = layout.answers(), []
     for metric in metrics:
-        table = values_by_variant(part, metric, jobs)
+        table = layout.values(metric)
         first, second = (np.column_stack([table[pair[side]] for pair in pairs]) for side in (0, 1))
         low, high = range_of(metric)
-        family = compare(first, second, jobs.codes, settings, high - low)
+        family = compare(first, second, codes, settings, high - low)
         heard = first
         if metric == "reward":
-            heard = np.where(answered_by_either(part, jobs, pairs), first, np.nan)
-        spreads = compare(heard, second, jobs.codes, settings, high - low)
+            heard = np.where(layout.answered_by_either(pairs), first, np.nan)
+        spreads = compare(heard, second, codes, settings, high - low)
         for place, (pair, comparison) in enumerate(zip(pairs, family, strict=True)):
             own, base = heard[:, place], second[:, place]
             scale, higher_is_better = _scale(metric, base)
             if metric == "reward":
                 same = are_identical(answers, *pair)
-                word: str = quality(own, base, same, comparison, settings, jobs.codes).word
+                word: str = quality(own, base, same, comparison, settings, codes).word
             else:
                 word = judge(comparison, scale, higher_is_better, settings)
             needed = pairs_needed(spreads[place], scale, settings, comparison.n_pairs)
             named = dict(zip(SIDES, (*pair[0], *pair[1]), strict=True))
             figures = _figures(comparison, word, needed)
-            rows.append({"metric": metric, "cluster": jobs.cluster, **named, **figures})
+            rows.append({"metric": metric, "cluster": layout.cluster, **named, **figures})
     return rows
 
 

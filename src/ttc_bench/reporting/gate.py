@@ -16,14 +16,9 @@ from pydantic import Field, model_validator
 from ttc_bench.errors import UserError
 from ttc_bench.params import Params, parse_params, unknown
 from ttc_bench.reporting.pairing import (
-    Jobs,
+    Layout,
     Name,
-    answered_by_either,
-    answered_by_variant,
-    answers_by_variant,
     are_identical,
-    jobs_of,
-    values_by_variant,
 )
 from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.reporting.speeds import timed
@@ -138,21 +133,19 @@ class Answers:
     """The responses of one variant on one benchmark; where it did not run there, none.
 
     Attributes:
-        part: Scores of the benchmark, of all variants.
-        jobs: Its jobs.
+        layout: Scores of the benchmark, of all variants.
         name: Policy and variant.
         beside: Scores of the model and benchmark in this run and in the kept one before it, told
             apart by ``side``; see `ttc_bench.reporting.run_changes.load_runs`.
     """
 
-    part: DataFrame
-    jobs: Jobs
+    layout: Layout
     name: Name
     beside: DataFrame | None = None
 
     def values(self, metric: str) -> Any:
         """Return a metric by job; NaN where it is not known."""
-        return values_by_variant(self.part, metric, self.jobs)[self.name]
+        return self.layout.values(metric)[self.name]
 
 
 Criterion = Callable[[Answers, float, float], Ruling]
@@ -179,27 +172,27 @@ def criterion(name: str, of: str) -> Callable[[Criterion], Criterion]:
 def _reward_loss(answers: Answers, limit: float, confidence: float) -> Ruling:
     import numpy as np
 
-    part, jobs, name = answers.part, answers.jobs, answers.name
-    rewards = values_by_variant(part, "reward", jobs)
+    layout, name = answers.layout, answers.name
+    rewards = layout.values("reward")
     if BASELINE not in rewards:
         return UNKNOWN
     pairs = int((~np.isnan(rewards[name] + rewards[BASELINE])).sum())
-    same = are_identical(answers_by_variant(part), name, BASELINE)
-    if pairs and (name == BASELINE or (same and name in lossless_variants(part))):
+    same = are_identical(layout.answers(), name, BASELINE)
+    if pairs and (name == BASELINE or (same and name in lossless_variants(layout.part))):
         return Ruling("GO", 0.0, 0.0, 0.0, pairs, by_construction=True)
-    answered = answered_by_either(part, jobs, [(name, BASELINE)])[:, 0]
+    answered = layout.answered_by_either([(name, BASELINE)])[:, 0]
     own = np.where(answered, rewards[name], np.nan)
-    return loss_at_most(own, rewards[BASELINE], limit, confidence, jobs.codes)
+    return loss_at_most(own, rewards[BASELINE], limit, confidence, layout.codes)
 
 
 @criterion("p95_latency_s", of="timed answer")
 def _p95_latency_s(answers: Answers, limit: float, confidence: float) -> Ruling:
     values = answers.values("latency_s")
-    return quantile_at_most(values, 0.95, limit, confidence, answers.jobs.codes)
+    return quantile_at_most(values, 0.95, limit, confidence, answers.layout.codes)
 
 
 def _mean(metric: str, answers: Answers, limit: float, confidence: float) -> Ruling:
-    return mean_at_most(answers.values(metric), limit, confidence, answers.jobs.codes)
+    return mean_at_most(answers.values(metric), limit, confidence, answers.layout.codes)
 
 
 for _metric in ("usd", "flops", "total_tokens"):
@@ -208,22 +201,20 @@ for _metric in ("usd", "flops", "total_tokens"):
 
 @criterion("failure_share", of="response")
 def _failure_share(answers: Answers, limit: float, confidence: float) -> Ruling:
-    failed = answers.part["status"].ne("ok").astype("Float64")
-    rows = answers.part.assign(failed=failed, status="ok")
-    values = Answers(rows, answers.jobs, answers.name).values("failed")
-    return share_at_most(values, limit, confidence, answers.jobs.codes)
+    values = answers.layout.failed()[answers.name]
+    return share_at_most(values, limit, confidence, answers.layout.codes)
 
 
 @criterion("samples", of="answer")
 def _samples(answers: Answers, limit: float, _confidence: float) -> Ruling:
-    n = int(answered_by_variant(answers.part, answers.jobs)[answers.name].sum())
+    n = int(answers.layout.answered()[answers.name].sum())
     enough = n >= limit
     return Ruling("GO" if enough else "INCONCLUSIVE", n, n, n, n, None if enough else int(limit))
 
 
 def _ratio(answers: Answers, name: str, confidence: float) -> Ratio:
     """Return a ratio of times beside the control, with the interval that the decision goes by."""
-    times = timed(answers.part, answers.jobs, name).get(answers.name)
+    times = timed(answers.layout, name).get(answers.name)
     if times is None:
         return Ratio(math.nan, math.nan, math.nan, 0)
     ratio = speed(*times, confidence)
@@ -248,7 +239,7 @@ def _kept_speed(answers: Answers, limit: float, confidence: float) -> Ruling:
     own = answers.beside
     own = own[(own["policy"] == policy) & (own["variant"] == variant)]
     own = own.assign(policy=own["side"])
-    times = timed(own, jobs_of(own, len(own) + 1), "speed")
+    times = timed(Layout(own, len(own) + 1), "speed")
     if len(times) < 2:
         return UNKNOWN
     now, before = (times[side, variant] for side in ("after", "before"))
@@ -330,18 +321,14 @@ def _rulings(
 ) -> Iterator[tuple[str, float, Ruling]]:
     """Yield what a rule limits, the limit, and the ruling, on one model and benchmark."""
     policy, _, variant = rule.variant.partition(".")
-    answers = Answers(part, jobs_of(part, min_clusters), (policy, variant), beside)
+    answers = Answers(Layout(part, min_clusters), (policy, variant), beside)
+    is_there = answers.name in answers.layout.names
     for what, limit in rule.limits().items():
-        is_there = _has(part, answers.name)
         yield (
             what,
             limit,
             CRITERIA[what](answers, limit, params.confidence) if is_there else UNKNOWN,
         )
-
-
-def _has(part: DataFrame, name: Name) -> bool:
-    return bool(((part["policy"] == name[0]) & (part["variant"] == name[1])).any())
 
 
 def _check_names(all_scores: DataFrame, rules: tuple[Rule, ...], file: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ttc_bench.reporting.pairing import jobs_of, range_of, values_by_variant
+from ttc_bench.reporting.pairing import Layout, range_of
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.plots.facets import variants_of
 from ttc_bench.statistics import mean_intervals
@@ -37,8 +37,8 @@ def metric_table(
 
     rows: list[dict[str, Any]] = []
     for (model, benchmark), part in scores.groupby(["model", "benchmark"], sort=True):
-        counts = _counts(part)
-        figures = [_figures(part, metric, statistic, params) for metric in metrics]
+        counts, layout = _counts(part), Layout(part, params.min_clusters)
+        figures = [_figures(layout, metric, statistic, params) for metric in metrics]
         for name in variants_of(part):
             row = dict(zip(GROUP, (model, benchmark, *name), strict=True)) | counts[name]
             rows.append({**row, **{k: v for own in figures for k, v in own[name].items()}})
@@ -52,13 +52,12 @@ def _counts(part: DataFrame) -> dict[Any, dict[str, int]]:
 
 
 def _figures(
-    part: DataFrame, metric: str, statistic: str, params: AggregateParams
+    layout: Layout, metric: str, statistic: str, params: AggregateParams
 ) -> dict[Any, dict[str, float | None]]:
     """Return the figures of a metric, by variant and column."""
     import numpy as np
 
-    jobs = jobs_of(part, params.min_clusters)
-    by_name = values_by_variant(part, metric, jobs)
+    by_name = layout.values(metric)
     share = STATISTICS[statistic]
     if share is not None:
         known = {name: own[~np.isnan(own)] for name, own in by_name.items()}
@@ -67,7 +66,7 @@ def _figures(
             for name, own in known.items()
         }
     ends = mean_intervals(
-        np.column_stack(list(by_name.values())), jobs.codes, params.confidence, range_of(metric)
+        np.column_stack(list(by_name.values())), layout.codes, params.confidence, range_of(metric)
     )
     columns = (metric, f"{metric}_low", f"{metric}_high")
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ttc_bench.statistics import clusters_of
 from ttc_bench.types import DataFrame
@@ -34,24 +34,105 @@ BILLS = (
 for an answer, the variant has none: those of the other answers would be of other questions."""
 
 
-class Jobs(NamedTuple):
-    """The jobs of one model and benchmark.
+NO_ANSWER, NO_ROW = -1, -2
+"""Stand for the answer of a failed response, and for that to a job that was not asked."""
+
+
+class Layout:
+    """The responses of one model and benchmark, each in its place by variant and job.
+
+    Where each row lies is found once, for all metrics that are asked for.
+
+    Args:
+        part: Scores of the model and benchmark, failed responses included.
+        min_clusters: Fewest task types that can be clusters.
 
     Attributes:
-        ids: Each once, in the order met.
+        part: The scores.
+        names: The variants, in the order met.
+        jobs: The ids of the jobs, in the order met.
         cluster: What a cluster is: ``task`` or ``job``.
         codes: The cluster of each job; ``None`` where each is its own.
     """
 
-    ids: list[str]
-    cluster: str
-    codes: Any
+    def __init__(self, part: DataFrame, min_clusters: int) -> None:
+        import pandas as pd
+
+        self.part = part
+        (policies, by_code), (variants, _) = (
+            pd.factorize(part[name].astype(object)) for name in ("policy", "variant")
+        )
+        self._rows, _ = pd.factorize(policies + len(by_code) * variants)
+        met = part[["policy", "variant"]][_is_first(self._rows)]
+        self.names: list[Name] = list(met.itertuples(index=False, name=None))
+        self._columns, jobs = pd.factorize(part["job_id"].astype(object))
+        self.jobs: list[str] = list(jobs)
+        tasks = part["task"][_is_first(self._columns)]
+        self.cluster, self.codes = clusters_of(tasks.tolist(), min_clusters)
+
+    def values(self, metric: str) -> dict[Name, Any]:
+        """Return a metric of each variant as an array over the jobs; NaN where there is none.
+
+        A bill that an answer lacks is NaN for all jobs of the variant, see `BILLS`.
+        """
+        import numpy as np
+
+        values = counted(self.part, metric).to_numpy(dtype=float, na_value=np.nan)
+        by_variant = self._by_variant(values)
+        if metric in BILLS:
+            lacking = self._answered() & np.isnan(values)
+            for row in set(self._rows[lacking]):
+                by_variant[self.names[row]][:] = np.nan
+        return by_variant
+
+    def answered(self) -> dict[Name, Any]:
+        """Return whether each variant has an answer, by job: arrays of shape (jobs,)."""
+        return {name: own == 1.0 for name, own in self._by_variant(self._answered()).items()}
+
+    def answered_by_either(self, pairs: Sequence[tuple[Name, Name]]) -> Any:
+        """Return whether a side of each pair has an answer, as flags of shape (jobs, pairs).
+
+        Jobs that both sides failed count as equal in a mean over all jobs, as the means themselves
+        have them; but that a variant is as good is shown by answers alone.
+        """
+        import numpy as np
+
+        answered = self.answered()
+        return np.column_stack([answered[one] | answered[other] for one, other in pairs])
+
+    def answers(self) -> Answers:
+        """Return what each variant answered; nothing where the scores hold no answers."""
+        import numpy as np
+        import pandas as pd
+
+        if "answer" not in self.part:
+            return {}
+        # What is missing is coded as `NO_ANSWER`.
+        codes, _ = pd.factorize(self.part["answer"].astype(object))
+        by_variant = self._by_variant(codes)
+        return {name: np.nan_to_num(own, nan=NO_ROW) for name, own in by_variant.items()}
+
+    def failed(self) -> dict[Name, Any]:
+        """Return whether each response failed, by variant: 1.0 or 0.0, NaN where there is none."""
+        return self._by_variant(~self._answered())
+
+    def _answered(self) -> Any:
+        return self.part["status"].eq("ok").to_numpy(dtype=bool, na_value=False)
+
+    def _by_variant(self, values: Any) -> dict[Name, Any]:
+        """Return a figure of each row as an array over the jobs, by variant."""
+        import numpy as np
+
+        table = np.full((len(self.names), len(self.jobs)), np.nan)
+        table[self._rows, self._columns] = values
+        return dict(zip(self.names, table, strict=True))
 
 
-def jobs_of(part: DataFrame, min_clusters: int) -> Jobs:
-    """Return the jobs that the rows of one model and benchmark answer, failed ones included."""
-    tasks = part.drop_duplicates("job_id").set_index("job_id")["task"]
-    return Jobs(list(tasks.index), *clusters_of(tasks.tolist(), min_clusters))
+def _is_first(codes: Any) -> Any:
+    """Return which of some codes are met for the first time, as flags."""
+    import pandas as pd
+
+    return ~pd.Series(codes).duplicated().to_numpy()
 
 
 def spec_of(metric: str) -> MetricSpec:
@@ -79,87 +160,26 @@ def counted(part: DataFrame, metric: str) -> Series:
     return part[metric].astype("Float64").mask(part["status"] != "ok", failure)
 
 
-def values_by_variant(part: DataFrame, metric: str, jobs: Jobs) -> dict[Name, Any]:
-    """Return a metric of each variant as an array over the jobs; NaN where there is none.
-
-    A bill that an answer lacks is NaN for all jobs of the variant, see `BILLS`.
-    """
-    import numpy as np
-    import pandas as pd
-
-    values = counted(part, metric).to_numpy(dtype=float, na_value=np.nan)
-    names = part[["policy", "variant"]].astype(object)
-    codes = names.groupby(["policy", "variant"], sort=False).ngroup().to_numpy()
-    table = np.full((codes.max(initial=-1) + 1, len(jobs.ids)), np.nan)
-    places = pd.Index(jobs.ids).get_indexer(pd.Index(part["job_id"].astype(object)))
-    table[codes, places] = values
-    # In the order met, as the groups are.
-    by_variant = dict(zip(map(tuple, names.drop_duplicates().to_numpy()), table, strict=True))
-    if metric in BILLS:
-        for name in _with_gaps(part, values):
-            by_variant[name] = np.full(len(jobs.ids), np.nan)
-    return by_variant
-
-
-def answered_by_variant(part: DataFrame, jobs: Jobs) -> dict[Name, Any]:
-    """Return whether each variant has an answer, by job: arrays of shape (jobs,)."""
-    answered = part["status"].eq("ok").astype("Float64")
-    table = values_by_variant(part.assign(answered=answered, status="ok"), "answered", jobs)
-    return {name: flags == 1.0 for name, flags in table.items()}
-
-
-def answered_by_either(part: DataFrame, jobs: Jobs, pairs: Sequence[tuple[Name, Name]]) -> Any:
-    """Return whether a side of each pair has an answer, as flags of shape (jobs, pairs).
-
-    Jobs that both sides failed count as equal in a mean over all jobs, as the means themselves
-    have them; but that a variant is as good is shown by answers alone.
-
-    Args:
-        part: Scores of one model and benchmark.
-        jobs: Its jobs.
-        pairs: Which variants are compared.
-    """
-    import numpy as np
-
-    answered = answered_by_variant(part, jobs)
-    return np.column_stack([answered[one] | answered[other] for one, other in pairs])
-
-
-def _with_gaps(part: DataFrame, values: Any) -> set[Name]:
-    """Return the variants with an answer that lacks one of ``values``."""
-    import numpy as np
-
-    lacking = part[(part["status"] == "ok") & np.isnan(values)]
-    return {(str(p), str(v)) for p, v in zip(lacking["policy"], lacking["variant"], strict=True)}
-
-
-Answers = Mapping[Name, Mapping[str, Any]]
-"""Digest of each variant's answer by job; a failed response has none."""
-
-
-def answers_by_variant(part: DataFrame) -> Answers:
-    """Return the digests of all answers; nothing where the scores hold none."""
-    if "answer" not in part:
-        return {}
-    answers: dict[Name, dict[str, Any]] = {}
-    rows = zip(part["policy"], part["variant"], part["job_id"], part["answer"], strict=True)
-    for policy, variant, job, answer in rows:
-        answers.setdefault((policy, variant), {})[job] = answer
-    return answers
+Answers = Mapping[Name, Any]
+"""What each variant answered, as numbers by job that are equal where answers are, letter by letter;
+see `NO_ANSWER` and `NO_ROW`."""
 
 
 def are_identical(answers: Answers, first: Name, second: Name) -> bool:
-    """Return whether each answer of the first is the second's, letter by letter."""
-    own, base = answers.get(first, {}), answers.get(second, {})
-    return bool(own) and all(isinstance(a, str) and base.get(job) == a for job, a in own.items())
+    """Return whether each answer of the first is the second's, letter by letter.
+
+    A failed response is the same as nothing.
+    """
+    if first not in answers or second not in answers:
+        return False
+    own, base = (answers[name][answers[first] != NO_ROW] for name in (first, second))
+    return bool(len(own)) and bool(((own == base) & (own != NO_ANSWER)).all())
 
 
 def same_share(answers: Answers, first: Name, second: Name) -> float | None:
     """Return the share of jobs with two answers where they are the same, letter by letter."""
-    own, base = answers.get(first, {}), answers.get(second, {})
-    both = [
-        (a, base[job])
-        for job, a in own.items()
-        if isinstance(a, str) and isinstance(base.get(job), str)
-    ]
-    return sum(a == b for a, b in both) / len(both) if both else None
+    if first not in answers or second not in answers:
+        return None
+    own, base = answers[first], answers[second]
+    both = (own > NO_ANSWER) & (base > NO_ANSWER)
+    return float((own == base)[both].mean()) if both.any() else None

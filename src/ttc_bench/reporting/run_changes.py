@@ -7,7 +7,7 @@ from typing import Any
 
 from ttc_bench.benchmarks.base import QUESTION_VERSION
 from ttc_bench.params import flat
-from ttc_bench.reporting.pairing import RUN_PAIR, Name, jobs_of, values_by_variant
+from ttc_bench.reporting.pairing import RUN_PAIR, Layout, Name
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import apart
 from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun, asked_in
@@ -153,10 +153,11 @@ def _changes(part: DataFrame, params: AggregateParams) -> Iterator[dict[str, Any
     labels = part["policy"].astype(str) + "." + part["variant"].astype(str)
     sided = part.assign(policy=part["side"], variant=labels)
     pairs = [(("after", ".".join(name)), ("before", ".".join(name))) for name in names]
-    told, jobs = verdicts_of(sided, pairs, params), jobs_of(sided, params.min_clusters)
+    layout = Layout(sided, params.min_clusters)
+    told = verdicts_of(layout, pairs, params)
     replayed = _replayed(part)
     for metric in METRICS:
-        values = values_by_variant(sided, metric, jobs)
+        values = layout.values(metric)
         for name, (after, before), row in zip(names, pairs, told, strict=True):
             means = _means(values[before], values[after])
             named = {"policy": name[0], "variant": name[1], "metric": metric}

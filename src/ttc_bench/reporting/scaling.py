@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ttc_bench.reporting.pairing import jobs_of, range_of
+from ttc_bench.reporting.pairing import Layout, range_of
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.statistics import cluster_codes, mean_intervals
 from ttc_bench.types import DataFrame
@@ -78,7 +78,7 @@ def scaling(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     rows = []
     pooled = all_scores if "samples" in all_scores.columns else all_scores.assign(samples=None)
     for (model, benchmark), part in pooled.groupby(["model", "benchmark"], sort=True):
-        clustered = jobs_of(part, params.min_clusters).cluster == "task"
+        clustered = Layout(part, params.min_clusters).cluster == "task"
         drawn = part[(part["status"] == "ok") & part["samples"].notna()]
         for label, pools in _pools(drawn).items():
             for curve in _curves(pools, params.seed):

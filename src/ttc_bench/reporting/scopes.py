@@ -13,7 +13,7 @@ from ttc_bench.reporting.decision import everywhere
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import SUFFIX, is_privacy
 from ttc_bench.reporting.row_dicts import Row, row_dicts
-from ttc_bench.reporting.speeds import speeds
+from ttc_bench.reporting.speeds import baseline_speeds
 from ttc_bench.reporting.verdicts import verdicts
 from ttc_bench.types import GROUP, DataFrame
 
@@ -52,8 +52,7 @@ class Scope:
 
 def verdicts_on(scores: DataFrame, params: AggregateParams) -> DataFrame:
     """Return the verdicts on some scores, see `ttc_bench.reporting.verdicts`."""
-    versus_baseline = speeds(scores, params)
-    return verdicts(scores, versus_baseline, params)
+    return verdicts(scores, baseline_speeds(scores, params), params)
 
 
 def verdict_rows(verdicts: DataFrame) -> Sequence[Row]:

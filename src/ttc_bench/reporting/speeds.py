@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence, Sized
 from itertools import combinations
 from typing import Any
 
 from ttc_bench.reporting.comparisons import SIDES
-from ttc_bench.reporting.pairing import Jobs, Name, jobs_of, values_by_variant
+from ttc_bench.reporting.pairing import Layout, Name
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row, row_dicts
 from ttc_bench.statistics.decision import cost_word
@@ -38,6 +38,12 @@ many times as fast the variant is as its control."""
 Times = dict[Name, tuple[Any, Any]]
 """Seconds of each variant and of its own control, by job; NaN where they were not measured."""
 
+Speeds = dict[tuple[Name, Name], Ratio]
+"""How many times as fast the first side is as the second."""
+
+Family = Callable[[Times, float], Speeds]
+"""Speeds whose intervals hold at once, at a confidence."""
+
 
 def speeds(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     """Return how many times as fast variants are as the baseline, and as each other.
@@ -46,31 +52,46 @@ def speeds(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     by the ratio of their ratios, for they ran at different times. Each is a family whose intervals
     hold at once, for whole answers and for first tokens apart. Columns: `COLUMNS`.
     """
+    return _table(all_scores, params, (_beside_baseline, _among))
+
+
+def baseline_speeds(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
+    """Return the rows of `speeds` that are beside the baseline: all that a verdict rests on.
+
+    Of 22 variants there are 231 pairs, which cost ten times as much.
+    """
+    return _table(all_scores, params, (_beside_baseline,))
+
+
+def _table(all_scores: DataFrame, params: AggregateParams, families: Sequence[Family]) -> DataFrame:
     import pandas as pd
 
     rows = [
         {"model": model, "benchmark": benchmark, **row}
         for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True)
-        for row in _rows(part, params)
+        for row in _rows(Layout(part, params.min_clusters), params.confidence, families)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def _rows(part: DataFrame, params: AggregateParams) -> Iterator[dict[str, Any]]:
+def _rows(
+    layout: Layout, confidence: float, families: Sequence[Family]
+) -> Iterator[dict[str, Any]]:
     """Yield a row per variant against the baseline, then one per pair of variants."""
-    jobs = jobs_of(part, params.min_clusters)
-    whole, firsts = (_speeds(timed(part, jobs, ratio), params.confidence) for ratio in TIMED)
-    for sides, ratio in whole.items():
-        first = firsts.get(sides, Ratio(math.nan, math.nan, math.nan, 0)).inverse()
-        yield {
-            **dict(zip(SIDES, (*sides[0], *sides[1]), strict=True)),
-            **_figures("speed", ratio),
-            "n_pairs": ratio.n_pairs,
-            "verdict": cost_word(ratio.inverse()),
-            **_figures("ttft_ratio", first),
-            "ttft_n_pairs": first.n_pairs,
-            "ttft_verdict": cost_word(first) if first.n_pairs else None,
-        }
+    times = [timed(layout, ratio) for ratio in TIMED]
+    for family in families:
+        whole, firsts = (family(own, confidence) for own in times)
+        for sides, ratio in whole.items():
+            first = firsts.get(sides, Ratio(math.nan, math.nan, math.nan, 0)).inverse()
+            yield {
+                **dict(zip(SIDES, (*sides[0], *sides[1]), strict=True)),
+                **_figures("speed", ratio),
+                "n_pairs": ratio.n_pairs,
+                "verdict": cost_word(ratio.inverse()),
+                **_figures("ttft_ratio", first),
+                "ttft_n_pairs": first.n_pairs,
+                "ttft_verdict": cost_word(first) if first.n_pairs else None,
+            }
 
 
 def _figures(name: str, ratio: Ratio) -> dict[str, float]:
@@ -78,17 +99,17 @@ def _figures(name: str, ratio: Ratio) -> dict[str, float]:
     return {f"{name}{end}": value for end, value in zip(ENDS, ends, strict=True)}
 
 
-def timed(part: DataFrame, jobs: Jobs, ratio: str) -> Times:
+def timed(layout: Layout, ratio: str) -> Times:
     """Return the times behind a ratio, of the variants that have any beside a control."""
     import numpy as np
 
     metric, power = TIMED[ratio]
-    if f"control_{metric}" not in part:
+    if f"control_{metric}" not in layout.part:
         return {}
-    own, control = (values_by_variant(part, n, jobs) for n in (metric, f"control_{metric}"))
-    if ratio in part:
+    own, control = (layout.values(name) for name in (metric, f"control_{metric}"))
+    if ratio in layout.part:
         # The times of another machine are not told, and the ratio of two of them is: that counts.
-        for name, ratios in values_by_variant(part, ratio, jobs).items():
+        for name, ratios in layout.values(ratio).items():
             is_ratio = np.isnan(own[name] + control[name]) & (ratios > 0)
             own[name][is_ratio], control[name][is_ratio] = 1.0, ratios[is_ratio] ** power
     # What took no time that a clock can tell has no ratio.
@@ -100,15 +121,25 @@ def timed(part: DataFrame, jobs: Jobs, ratio: str) -> Times:
     }
 
 
-def _speeds(times: Times, confidence: float) -> dict[tuple[Name, Name], Ratio]:
-    """Return the speed of each variant against the baseline, and of the second of each pair."""
+def _beside_baseline(times: Times, confidence: float) -> Speeds:
+    """Return the speed of each variant beside the controls of its own jobs."""
+    level = _alone(confidence, times)
+    return {(name, BASELINE): speed(own, other, level) for name, (own, other) in times.items()}
+
+
+def _among(times: Times, confidence: float) -> Speeds:
+    """Return the speed of the second of each pair of variants beside the first."""
     pairs = list(combinations(times, 2))
-    alone, among = (1 - (1 - confidence) / max(1, len(family)) for family in (times, pairs))
-    versus = {(name, BASELINE): speed(own, other, alone) for name, (own, other) in times.items()}
-    return versus | {
-        (second, first): relative_speed(times[second], times[first], among)
+    level = _alone(confidence, pairs)
+    return {
+        (second, first): relative_speed(times[second], times[first], level)
         for first, second in pairs
     }
+
+
+def _alone(confidence: float, family: Sized) -> float:
+    """Return the level of each interval of a family that holds at once."""
+    return 1 - (1 - confidence) / max(1, len(family))
 
 
 def speeds_of(speeds: DataFrame) -> dict[tuple[Any, ...], Row]:

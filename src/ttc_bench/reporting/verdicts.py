@@ -6,16 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ttc_bench.reporting.pairing import (
-    Jobs,
+    Layout,
     Name,
-    answered_by_either,
-    answered_by_variant,
-    answers_by_variant,
     are_identical,
-    jobs_of,
     range_of,
     same_share,
-    values_by_variant,
 )
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row
@@ -98,23 +93,20 @@ def _of_benchmark(
     part: DataFrame, params: AggregateParams
 ) -> Iterator[tuple[Name, dict[str, Any]]]:
     """Yield every variant with its row; where there is no baseline, with its means alone."""
-    names = sorted(set(zip(part["policy"], part["variant"], strict=True)))
-    lossless, rewards = lossless_variants(part), _rewards(part, params)
-    means = _means(part, params)
-    answers = {name: int(flags.sum()) for name, flags in _answered(part, params).items()}
+    layout = Layout(part, params.min_clusters)
+    names = sorted(layout.names)
+    lossless, rewards = lossless_variants(part), _rewards(layout, params)
+    means = _means(layout, params)
+    answers = {name: int(flags.sum()) for name, flags in layout.answered().items()}
     pairs = [(name, BASELINE) for name in names if name != BASELINE and BASELINE in names]
-    rows = dict(zip((name for name, _ in pairs), verdicts_of(part, pairs, params), strict=True))
+    rows = dict(zip((name for name, _ in pairs), verdicts_of(layout, pairs, params), strict=True))
     for name in names:
         own = {**means[name], **rewards[name], "lossless": name in lossless}
         yield name, {"n_answered": answers[name], **rows.get(name, {}), **own}
 
 
-def _answered(part: DataFrame, params: AggregateParams) -> dict[Name, Any]:
-    return answered_by_variant(part, jobs_of(part, params.min_clusters))
-
-
 def verdicts_of(
-    part: DataFrame, pairs: Sequence[tuple[Name, Name]], params: AggregateParams
+    layout: Layout, pairs: Sequence[tuple[Name, Name]], params: AggregateParams
 ) -> list[dict[str, Any]]:
     """Return what is known of each pair, first against second, with the keys of `COLUMNS`.
 
@@ -122,7 +114,7 @@ def verdicts_of(
     p-value of the difference corrected for the family.
 
     Args:
-        part: Scores of one model and benchmark.
+        layout: Scores of one model and benchmark.
         pairs: Which (policy, variant) are compared.
         params: How sure to be.
     """
@@ -130,17 +122,17 @@ def verdicts_of(
 
     if not pairs:
         return []
-    jobs, settings = jobs_of(part, params.min_clusters), params.comparing()
-    rewards, ratios = values_by_variant(part, "reward", jobs), _Ratios(part, jobs, params, pairs)
-    answers = answers_by_variant(part)
+    codes, settings = layout.codes, params.comparing()
+    rewards, ratios = layout.values("reward"), _Ratios(layout, params, pairs)
+    answers = layout.answers()
     first, second = (np.column_stack([rewards[pair[side]] for pair in pairs]) for side in (0, 1))
-    answered = answered_by_either(part, jobs, pairs)
+    answered = layout.answered_by_either(pairs)
     heard = np.where(answered, first, np.nan)
-    families = [compare(own, second, jobs.codes, settings, 1.0) for own in (first, heard)]
+    families = [compare(own, second, codes, settings, 1.0) for own in (first, heard)]
     rows = []
     for place, (versus, spread) in enumerate(zip(*families, strict=True)):
         pair, same = pairs[place], are_identical(answers, *pairs[place])
-        verdict = quality(heard[:, place], second[:, place], same, versus, settings, jobs.codes)
+        verdict = quality(heard[:, place], second[:, place], same, versus, settings, codes)
         difference = _difference(versus, params)
         if verdict.word == "undecided":
             needed = pairs_needed(spread, 1.0, settings, versus.n_pairs)
@@ -179,21 +171,19 @@ class _Ratios:
     """Ratios of costs between the sides of pairs, over the jobs that both answered.
 
     Args:
-        part: Scores of one model and benchmark.
-        jobs: Its jobs.
+        layout: Scores of one model and benchmark.
         params: How sure to be, of all pairs at once.
         pairs: The pairs.
     """
 
     def __init__(
         self,
-        part: DataFrame,
-        jobs: Jobs,
+        layout: Layout,
         params: AggregateParams,
         pairs: Sequence[tuple[Name, Name]],
     ) -> None:
-        self._jobs = jobs
-        self._spends = {metric: values_by_variant(part, metric, jobs) for metric in SPENT}
+        self._codes = layout.codes
+        self._spends = {metric: layout.values(metric) for metric in SPENT}
         self._levels = {
             metric: 1 - (1 - params.confidence) / max(1, _compared(spent, pairs))
             for metric, spent in self._spends.items()
@@ -209,7 +199,7 @@ class _Ratios:
             both = ~np.isnan(own + base)
             ratio = Ratio(np.nan, np.nan, np.nan, 0)
             if both.any():
-                codes = None if self._jobs.codes is None else self._jobs.codes[both]
+                codes = None if self._codes is None else self._codes[both]
                 ratio = ratio_of_totals(own[both], base[both], codes, level)
             ends = (ratio.ratio, ratio.low, ratio.high)
             ratios |= {f"{metric}_ratio{end}": v for end, v in zip(ENDS, ends, strict=True)}
@@ -232,14 +222,13 @@ def lossless_variants(part: DataFrame) -> set[Name]:
     return {(str(policy), str(variant)) for policy, variant in every.index[every]}
 
 
-def _rewards(part: DataFrame, params: AggregateParams) -> dict[Name, dict[str, Any]]:
+def _rewards(layout: Layout, params: AggregateParams) -> dict[Name, dict[str, Any]]:
     """Return the mean reward of each variant with its own interval."""
     import numpy as np
 
-    jobs = jobs_of(part, params.min_clusters)
-    rewards = values_by_variant(part, "reward", jobs)
+    rewards = layout.values("reward")
     values = np.column_stack(list(rewards.values()))
-    ends = mean_intervals(values, jobs.codes, params.confidence, range_of("reward"))
+    ends = mean_intervals(values, layout.codes, params.confidence, range_of("reward"))
     counts = (~np.isnan(values)).sum(axis=0)
     columns = ("reward_mean", "reward_low", "reward_high", "n_questions")
     return {
@@ -248,7 +237,7 @@ def _rewards(part: DataFrame, params: AggregateParams) -> dict[Name, dict[str, A
     }
 
 
-def _means(part: DataFrame, params: AggregateParams) -> dict[Name, dict[str, Any]]:
+def _means(layout: Layout, params: AggregateParams) -> dict[Name, dict[str, Any]]:
     """Return the mean costs of each variant; null where a response that has an answer lacks one.
 
     Times are of the answers that were timed. Where these are too few for an interval, it reaches
@@ -256,14 +245,13 @@ def _means(part: DataFrame, params: AggregateParams) -> dict[Name, dict[str, Any
     """
     import numpy as np
 
-    jobs = jobs_of(part, params.min_clusters)
     means: dict[Name, dict[str, Any]] = {}
     for metric in ("latency_s", *SPENT):
-        spent = values_by_variant(part, metric, jobs)
+        spent = layout.values(metric)
         values = np.column_stack(list(spent.values()))
         told = max(1, int((~np.isnan(values)).any(axis=0).sum()))
         level, ends = 1 - (1 - params.confidence) / told, range_of(metric)
-        mean, low, high = mean_intervals(values, jobs.codes, level, ends)
+        mean, low, high = mean_intervals(values, layout.codes, level, ends)
         least, most = np.fmin.reduce(values), np.fmax.reduce(values)
         low = np.where(np.isnan(low), least, low)
         high = np.where(np.isnan(high), most, high)

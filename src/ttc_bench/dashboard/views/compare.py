@@ -136,7 +136,7 @@ def _of_earlier(store: Store, _: Place, name: str, params: AggregateParams) -> D
             "Samples are kept of the last run alone, so that an earlier one has no such curves."
         )
     scores = parts.summed_scores(store)
-    return frontier_of(scores)[0] if name == "frontier" else plotted_intervals(scores, params)
+    return frontier_of(scores) if name == "frontier" else plotted_intervals(scores, params)
 
 
 def _runs(store: Store) -> None:

@@ -123,7 +123,7 @@ def _steps(means: list[float], form: str) -> Iterator[tuple[str, float]]:
 
 @lru_cache(maxsize=64)
 def _frontier_of(store: Store, _: Place, part: Scope) -> DataFrame:
-    return frontier_of(parts.summed_scores(store, part))[0]
+    return frontier_of(parts.summed_scores(store, part))
 
 
 def _frontier(store: Store, part: Scope, table: DataFrame) -> None:

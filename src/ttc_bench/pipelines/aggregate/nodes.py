@@ -14,7 +14,7 @@ from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import score_columns
 from ttc_bench.metrics.stored import as_of_now
 from ttc_bench.reporting.hosts import of_one_host
-from ttc_bench.reporting.pairing import Jobs, jobs_of, range_of, values_by_variant
+from ttc_bench.reporting.pairing import Layout, range_of
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import apart
 from ttc_bench.reporting.sheet import NO_TERMINAL, counted_as
@@ -116,8 +116,8 @@ def confidence(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     names = [name for name in metrics() if name in all_scores.columns]
     rows: list[tuple[Any, ...]] = []
     for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True):
-        jobs = jobs_of(part, params.min_clusters)
-        figures = [row for name in names for row in _figures(part, name, jobs, params)]
+        layout = Layout(part, params.min_clusters)
+        figures = [row for name in names for row in _figures(layout, name, params)]
         # By variant first, its metrics in the order of the summary.
         rows += [(model, benchmark, *row) for row in sorted(figures, key=lambda row: row[:2])]
     columns = [*GROUP, "metric", "mean", "mean_low", "mean_high", "n_pairs"]
@@ -127,27 +127,25 @@ def confidence(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
 
 
-def _figures(
-    part: DataFrame, metric: str, jobs: Jobs, params: AggregateParams
-) -> Iterator[tuple[Any, ...]]:
+def _figures(layout: Layout, metric: str, params: AggregateParams) -> Iterator[tuple[Any, ...]]:
     """Yield policy, variant, metric and its figures, of every variant that has the metric."""
     import numpy as np
 
-    values = values_by_variant(part, metric, jobs)
+    values = layout.values(metric)
     names = [name for name, own in values.items() if not np.isnan(own).all()]
     if not names:
         return
     low, high = range_of(metric)
     table = np.column_stack([values[name] for name in names])
-    means = mean_intervals(table, jobs.codes, params.confidence, (low, high))
+    means = mean_intervals(table, layout.codes, params.confidence, (low, high))
     base = values.get(BASELINE, np.full(len(table), np.nan))[:, None]
     rivals = np.where([name == BASELINE for name in names], np.nan, table)
-    versus = compare(rivals, np.broadcast_to(base, table.shape), jobs.codes,
+    versus = compare(rivals, np.broadcast_to(base, table.shape), layout.codes,
                      params.comparing(), high - low)  # fmt: skip
     for column, (name, pair) in enumerate(zip(names, versus, strict=True)):
         mean = [_or_none(end[column]) for end in means]
         difference = (pair.n_pairs, pair.difference, pair.low, pair.high)
-        ranks = _quantiles(table[:, column], jobs.codes, params.confidence)
+        ranks = _quantiles(table[:, column], layout.codes, params.confidence)
         yield (*name, metric, *mean, *difference, *ranks)
 
 

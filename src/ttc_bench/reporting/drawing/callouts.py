@@ -142,13 +142,23 @@ def callouts(
     placed = dict[str, Callout]()
     for dot in named:
         taken = [*drawn, *(("dot", box) for name, box in marks.items() if name != dot.name)]
-        costs = (
-            (_cost(place, taken, axes, callout.is_far) + distance, callout, place)
-            for distance, callout, place in _places(dot, axes)
-        )
-        _, placed[dot.name], (box, end) = min(costs, key=lambda one: one[0])
+        placed[dot.name], (box, end) = _cheapest(dot, taken, axes)
         drawn.append(("name", with_end(box, end)))
     return placed
+
+
+def _cheapest(dot: Dot, taken: Marks, axes: tuple[Scale, Scale]) -> tuple[Callout, Place]:
+    """Return the place for a name that costs least, the first of equal ones."""
+    least, best = math.inf, None
+    for distance, callout, place in _places(dot, axes):
+        # By themselves later places cost as much or more, whatever they cover.
+        if best and distance >= least:
+            break
+        cost = distance + _cost(place, taken, axes, callout.is_far, least - distance)
+        if cost < least:
+            least, best = cost, (callout, place)
+    assert best is not None
+    return best
 
 
 def wrapped(name: str) -> str:
@@ -158,7 +168,7 @@ def wrapped(name: str) -> str:
 
 
 def _places(dot: Dot, axes: tuple[Scale, Scale]) -> Iterator[tuple[float, Callout, Place]]:
-    """Yield the places for a name with what they cost by themselves: far ones cost more."""
+    """Yield the places for a name with what they cost by themselves, the least first."""
     across, up = axes
     x, y, text = across.pixel(float(dot.x)), up.pixel(float(dot.y)), wrapped(dot.name)
     for rank, side in enumerate(NEAR):
@@ -191,18 +201,25 @@ def with_end(box: Box, end: tuple[float, float]) -> Box:
     return min(left, x), min(lower, y), max(right, x), max(upper, y)
 
 
-def _cost(place: Place, taken: Marks, axes: tuple[Scale, Scale], is_far: bool) -> float:
-    """Return what a place costs by all that its name would cover, or leave the panel by."""
+def _cost(
+    place: Place, taken: Marks, axes: tuple[Scale, Scale], is_far: bool, most: float
+) -> float:
+    """Return what a place costs by all that its name would cover, or leave the panel by.
+
+    Of one that costs more than ``most``, no more is added up.
+    """
     box, end = place
     inside = (0.0, 0.0, axes[0].length, axes[1].length + HEADROOM)
     outside = (box[2] - box[0]) * (box[3] - box[1]) - shared(box, inside)
-    hull, covered = with_end(box, end), 0.0
+    hull, covered = with_end(box, end), WEIGHTS["name"] * outside
     for kind, other in taken:
+        if covered > most:
+            break
         # A line through its own dot leaves the dot by a side on which the name is not, and a dot at
         # the same height is beside it; a far name at another's dot would be taken for its name.
         is_near = not is_far if kind == "dot" else _holds(other, end)
         covered += WEIGHTS[kind] * shared(box if is_near else hull, other)
-    return covered + WEIGHTS["name"] * outside
+    return covered
 
 
 def shared(one: Box, other: Box) -> float:

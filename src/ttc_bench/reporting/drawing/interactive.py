@@ -69,17 +69,9 @@ def draw(figure: Figure, title: str) -> Any:
     if not first:
         drawn.update_xaxes(visible=False)
         drawn.update_yaxes(visible=False)
-    choices = []
-    for panel in figure.panels:
-        place = {"row": panel.row + 1, "col": panel.column + 1}
-        frame = Frame(columns, _heights(figure, panel.row))
-        for mark in panel.marks:
-            for trace in TRACES[type(mark)](panel, mark, frame):
-                trace.visible = panel.choice == 0
-                drawn.add_trace(trace, **place)
-                choices.append(panel.choice)
-        if panel.choice == 0:
-            _axes(drawn, panel, place)
+    choices = _add_traces(drawn, figure, columns)
+    for panel in first:
+        _axes(drawn, panel, {"row": panel.row + 1, "col": panel.column + 1})
     names = _once_in_legend(drawn, choices)
     _menu(drawn, figure, choices)
     lines = math.ceil(names / 3)
@@ -104,6 +96,22 @@ def draw(figure: Figure, title: str) -> Any:
             coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": bar}
         )
     return drawn
+
+
+def _add_traces(drawn: Any, figure: Figure, columns: int) -> list[int]:
+    """Draw the marks of all panels; return to which choice each of their traces belongs."""
+    traces, rows, cols, choices = list[Any](), list[int](), list[int](), list[int]()
+    for panel in figure.panels:
+        frame = Frame(columns, _heights(figure, panel.row))
+        for trace in (t for mark in panel.marks for t in TRACES[type(mark)](panel, mark, frame)):
+            trace.visible = panel.choice == 0
+            traces.append(trace)
+            rows.append(panel.row + 1)
+            cols.append(panel.column + 1)
+            choices.append(panel.choice)
+    # All at once: Plotly looks at the whole figure each time.
+    drawn.add_traces(traces, rows=rows, cols=cols)
+    return choices
 
 
 class Frame(NamedTuple):
