@@ -185,7 +185,8 @@ WATCH = """
 """Notes in the page itself when its script began, and when what it shows was changed last (what
 lies above it, as an open list, goes when it likes), in milliseconds."""
 
-STATE = """JSON.stringify([document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning',
+STATE = """JSON.stringify([
+    document.querySelector('.stApp')?.dataset.testScriptState === 'notRunning',
     window.watched.begun, performance.now() - window.watched.changed, window.watched.changed])"""
 
 CALM_S = 0.7

@@ -20,7 +20,10 @@ from ttc_bench.reporting.drawing.callouts import (
     Scale,
     beside,
     callouts,
+    cost_of,
+    mark_of,
     pieces,
+    places,
     scales,
     shared,
     with_end,
@@ -175,6 +178,24 @@ def test_names_that_cover_nothing_on_a_narrow_page_cover_nothing_on_a_wide_one(
     for page in others:
         wide = on(page, placed, whole=True)
         assert not [(a, b) for a, b in apart if shared(wide[a], wide[b]) > 1e-6]
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 1e3), st.floats(0, 1)), min_size=1, max_size=9))
+def test_no_place_that_was_not_tried_is_better(ends: list[tuple[float, float]]) -> None:
+    """The search ends where what is left costs more by its distance alone."""
+    dots = [Dot(x, y, f"policy_{n}.of_its_own", INK) for n, (x, y) in enumerate(ends)]
+    axes = Axis("cost", scale="decades"), Axis("reward")
+    page = scales(axes, dots, 1, (0.0, 1.0))
+    taken: list[tuple[str, Box]] = []
+    for name, callout in callouts(dots, dots, [], page).items():
+        dot = next(dot for dot in dots if dot.name == name)
+        others = [("dot", mark_of(other, page)) for other in dots if other.name != name]
+        costs = {
+            place: distance + cost_of(at, [*taken, *others], page, place.is_far, np.inf)
+            for distance, place, at in places(dot, page)
+        }
+        assert costs[callout] == min(costs.values())
+        taken.append(("name", on(page, {name: callout}, whole=True)[name]))
 
 
 def test_names_are_not_cut_off_and_go_with_their_dots() -> None:

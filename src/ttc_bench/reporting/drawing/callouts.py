@@ -134,9 +134,7 @@ def callouts(
         lines: What is drawn among them.
         axes: Scales across and up.
     """
-    across, up = axes
-    at = {dot.name: (across.pixel(float(dot.x)), up.pixel(float(dot.y))) for dot in dots}
-    marks = {name: (x - 5, y - 5, x + 5, y + 5) for name, (x, y) in at.items()}
+    marks = {dot.name: mark_of(dot, axes) for dot in dots}
     drawn = [("bar", _bar(dot, axes)) for dot in dots if dot.interval]
     drawn += [("line", box) for line in lines for box in pieces(line, axes)]
     placed = dict[str, Callout]()
@@ -150,15 +148,21 @@ def callouts(
 def _cheapest(dot: Dot, taken: Marks, axes: tuple[Scale, Scale]) -> tuple[Callout, Place]:
     """Return the place for a name that costs least, the first of equal ones."""
     least, best = math.inf, None
-    for distance, callout, place in _places(dot, axes):
+    for distance, callout, place in places(dot, axes):
         # By themselves later places cost as much or more, whatever they cover.
         if best and distance >= least:
             break
-        cost = distance + _cost(place, taken, axes, callout.is_far, least - distance)
+        cost = distance + cost_of(place, taken, axes, callout.is_far, least - distance)
         if cost < least:
             least, best = cost, (callout, place)
     assert best is not None
     return best
+
+
+def mark_of(dot: Dot, axes: tuple[Scale, Scale]) -> Box:
+    """Return the box of a dot."""
+    x, y = axes[0].pixel(float(dot.x)), axes[1].pixel(float(dot.y))
+    return x - 5, y - 5, x + 5, y + 5
 
 
 def wrapped(name: str) -> str:
@@ -167,7 +171,7 @@ def wrapped(name: str) -> str:
     return name if len(name) <= MOST_LETTERS or not point else f"{policy}.<br>{variant}"
 
 
-def _places(dot: Dot, axes: tuple[Scale, Scale]) -> Iterator[tuple[float, Callout, Place]]:
+def places(dot: Dot, axes: tuple[Scale, Scale]) -> Iterator[tuple[float, Callout, Place]]:
     """Yield the places for a name with what they cost by themselves, the least first."""
     across, up = axes
     x, y, text = across.pixel(float(dot.x)), up.pixel(float(dot.y)), wrapped(dot.name)
@@ -201,7 +205,7 @@ def with_end(box: Box, end: tuple[float, float]) -> Box:
     return min(left, x), min(lower, y), max(right, x), max(upper, y)
 
 
-def _cost(
+def cost_of(
     place: Place, taken: Marks, axes: tuple[Scale, Scale], is_far: bool, most: float
 ) -> float:
     """Return what a place costs by all that its name would cover, or leave the panel by.

@@ -52,6 +52,10 @@ SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond",
 """Plotly's names of Matplotlib's markers."""
 
 
+Trace = dict[str, Any]
+"""A trace as Plotly is given it; an object of its own would be checked, and copied, twice."""
+
+
 def draw(figure: Figure, title: str) -> Any:
     """Return a Plotly figure of what is described."""
     from plotly.subplots import make_subplots
@@ -100,12 +104,11 @@ def draw(figure: Figure, title: str) -> Any:
 
 def _add_traces(drawn: Any, figure: Figure, columns: int) -> list[int]:
     """Draw the marks of all panels; return to which choice each of their traces belongs."""
-    traces, rows, cols, choices = list[Any](), list[int](), list[int](), list[int]()
+    traces, rows, cols, choices = list[Trace](), list[int](), list[int](), list[int]()
     for panel in figure.panels:
         frame = Frame(columns, _heights(figure, panel.row))
         for trace in (t for mark in panel.marks for t in TRACES[type(mark)](panel, mark, frame)):
-            trace.visible = panel.choice == 0
-            traces.append(trace)
+            traces.append({**trace, "visible": panel.choice == 0})
             rows.append(panel.row + 1)
             cols.append(panel.column + 1)
             choices.append(panel.choice)
@@ -250,7 +253,7 @@ def _is_baseline(name: str) -> bool:
     return name.partition(".")[0] == BASELINE[0]
 
 
-def _dots(panel: Panel, mark: Dots, frame: Frame) -> list[Any]:
+def _dots(panel: Panel, mark: Dots, frame: Frame) -> list[Trace]:
     # The important ones on top.
     dots = [_dot(dot, mark) for dot in reversed(mark.dots)]
     if not mark.named or not mark.dots:
@@ -262,12 +265,16 @@ def _dots(panel: Panel, mark: Dots, frame: Frame) -> list[Any]:
     return [_name(dot, placed[dot.name]) for dot in named] + dots
 
 
-def _name(dot: Dot, place: Callout) -> Any:
-    """Return the name of a dot, with a line to it where it stands apart."""
-    import plotly.graph_objects as go
+def _trace(kind: str, **facts: Any) -> Trace:
+    """Return a trace of a kind of Plotly's."""
+    return {"type": kind, **facts}
 
+
+def _name(dot: Dot, place: Callout) -> Trace:
+    """Return the name of a dot, with a line to it where it stands apart."""
     ends = [(float(dot.x), float(dot.y)), (place.x, place.y)] if place.is_far else [place[1:3]]
-    return go.Scatter(
+    return _trace(
+        "scatter",
         x=[x for x, _ in ends],
         y=[y for _, y in ends],
         mode="text+markers+lines" if place.is_far else "text+markers",
@@ -284,9 +291,7 @@ def _name(dot: Dot, place: Callout) -> Any:
     )
 
 
-def _dot(dot: Dot, mark: Dots) -> Any:
-    import plotly.graph_objects as go
-
+def _dot(dot: Dot, mark: Dots) -> Trace:
     bar: dict[str, Any] = {}
     if dot.interval:
         value: Any = getattr(dot, mark.along)
@@ -294,7 +299,8 @@ def _dot(dot: Dot, mark: Dots) -> Any:
         look = {"thickness": mark.width, "color": mark.bar_colour or dot.colour}
         bar = {f"error_{mark.along}": ends | look}
     symbol = SYMBOLS[dot.marker]
-    return go.Scatter(
+    return _trace(
+        "scatter",
         x=[dot.x],
         y=[dot.y],
         **bar,
@@ -313,12 +319,11 @@ def _dot(dot: Dot, mark: Dots) -> Any:
     )
 
 
-def _line(_: Panel, mark: Line, __: Frame) -> list[Any]:
-    import plotly.graph_objects as go
-
+def _line(_: Panel, mark: Line, __: Frame) -> list[Trace]:
     above = [high - y for high, y in zip(mark.high, mark.y, strict=False)]
     below = [y - low for low, y in zip(mark.low, mark.y, strict=False)]
-    trace = go.Scatter(
+    trace = _trace(
+        "scatter",
         x=mark.x,
         y=mark.y,
         mode="lines+markers" if mark.name else "lines",
@@ -333,15 +338,14 @@ def _line(_: Panel, mark: Line, __: Frame) -> list[Any]:
         showlegend=bool(mark.name),
     )
     if above:
-        trace.error_y = {"array": above, "arrayminus": below, "thickness": 0.7}
+        trace["error_y"] = {"array": above, "arrayminus": below, "thickness": 0.7}
     return [trace]
 
 
-def _violin(_: Panel, mark: Violin, __: Frame) -> list[Any]:
-    import plotly.graph_objects as go
-
+def _violin(_: Panel, mark: Violin, __: Frame) -> list[Trace]:
     return [
-        go.Violin(
+        _trace(
+            "violin",
             x=mark.values,
             y=[mark.y] * len(mark.values),
             text=list(mark.ids) if len(mark.values) <= MOST_DOTS else None,
@@ -359,11 +363,10 @@ def _violin(_: Panel, mark: Violin, __: Frame) -> list[Any]:
     ]
 
 
-def _cells(panel: Panel, mark: Cells, _: Frame) -> list[Any]:
-    import plotly.graph_objects as go
-
+def _cells(panel: Panel, mark: Cells, _: Frame) -> list[Trace]:
     return [
-        go.Heatmap(
+        _trace(
+            "heatmap",
             z=mark.values,
             x=list(panel.x.names),
             y=list(panel.y.names),
@@ -374,7 +377,7 @@ def _cells(panel: Panel, mark: Cells, _: Frame) -> list[Any]:
     ]
 
 
-TRACES: dict[type, Callable[[Panel, Any, Frame], list[Any]]] = {
+TRACES: dict[type, Callable[[Panel, Any, Frame], list[Trace]]] = {
     Dots: _dots,
     Line: _line,
     Violin: _violin,
