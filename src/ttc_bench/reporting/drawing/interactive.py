@@ -347,7 +347,7 @@ def _violin(_: Panel, mark: Violin, __: Frame) -> list[Trace]:
         _trace(
             "violin",
             x=mark.values,
-            y=[mark.y] * len(mark.values),
+            y0=mark.y,
             text=list(mark.ids) if len(mark.values) <= MOST_DOTS else None,
             orientation="h",
             name=mark.y,

@@ -35,7 +35,7 @@ class Facet(NamedTuple):
 
 def facets(table: DataFrame) -> list[Facet]:
     """Return every model with every benchmark of a table."""
-    models, benchmarks = sorted(set(table["model"])), sorted(set(table["benchmark"]))
+    models, benchmarks = (sorted(table[name].unique()) for name in ("model", "benchmark"))
     return [
         Facet(row, column, model, name, name if len(models) == 1 else f"{name}, model {model}")
         for row, model in enumerate(models)
@@ -45,7 +45,7 @@ def facets(table: DataFrame) -> list[Facet]:
 
 def variants_of(table: DataFrame) -> list[Name]:
     """Return each (policy, variant) once: the baseline first, the others by name."""
-    names = set(zip(table["policy"], table["variant"], strict=True))
+    names = table[["policy", "variant"]].drop_duplicates().itertuples(index=False, name=None)
     return sorted(names, key=lambda name: (name[0] != BASELINE[0], *map(natural, name)))
 
 

@@ -11,12 +11,11 @@ from ttc_bench.reporting.plots import plot
 from ttc_bench.reporting.plots.facets import (
     facets,
     interval,
-    valid,
     variant_axis,
     variants_of,
 )
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
-from ttc_bench.types import DataFrame
+from ttc_bench.types import GROUP, DataFrame
 
 CAPTION = (
     "Small dots are valid responses; the ringed dot and the number are their mean, the bar"
@@ -53,7 +52,7 @@ def latency_violins(scores: DataFrame, intervals: DataFrame) -> Figure:
 
 
 def _violins(scores: DataFrame, intervals: DataFrame, metric: str, axis: Axis, form: str) -> Figure:
-    names = variants_of(scores)
+    names, values = variants_of(scores), _values(scores, metric, axis)
     means = intervals[intervals["metric"] == metric]
     panels = [
         Panel(
@@ -63,7 +62,10 @@ def _violins(scores: DataFrame, intervals: DataFrame, metric: str, axis: Axis, f
             axis,
             variant_axis(names),
             [
-                *(_violin(facet.of(scores), name, metric, axis) for name in names),
+                *(
+                    _violin(values.get((facet.model, facet.benchmark, *name)), name)
+                    for name in names
+                ),
                 Dots(_means(facet.of(means), form), along="x", width=1.6, bar_colour=INK),
             ],
         )
@@ -72,14 +74,19 @@ def _violins(scores: DataFrame, intervals: DataFrame, metric: str, axis: Axis, f
     return Figure(panels, (6.2, 0.3 * len(names) + 1.0))
 
 
-def _violin(scores: DataFrame, name: Name, metric: str, axis: Axis) -> Violin:
-    own = valid(scores)
-    own = own[(own["policy"] == name[0]) & (own["variant"] == name[1])]
-    own = own.assign(value=own[metric].astype("Float64").astype("float64")).dropna(subset="value")
+def _values(scores: DataFrame, metric: str, axis: Axis) -> dict[Any, DataFrame]:
+    """Return jobs and values of the valid responses, by `GROUP`."""
+    own = scores[[*GROUP, "job_id"]].assign(value=scores[metric].astype("Float64"))
+    own = own[(scores["status"] == "ok") & own["value"].notna()].astype({"value": "float64"})
     if axis.scale == "decades":
         own = own[own["value"] > 0]
-    ids = own["job_id"].astype(str).tolist()
-    return Violin(".".join(name), own["value"].to_numpy(), ids, colour(name[0]))
+    return dict(iter(own.groupby(list(GROUP), sort=False)))
+
+
+def _violin(own: DataFrame | None, name: Name) -> Violin:
+    values = [] if own is None else own["value"].to_numpy()
+    ids = [] if own is None else own["job_id"].astype(str).tolist()
+    return Violin(".".join(name), values, ids, colour(name[0]))
 
 
 def _means(means: DataFrame, form: str) -> list[Dot]:
