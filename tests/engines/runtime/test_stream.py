@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import REFERENCE
 
-from ttc_bench.engines.runtime.stream import TokenStream, encode
+from ttc_bench.engines.runtime.stream import TokenStream, decode, encode
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +98,59 @@ def test_a_tokenizer_that_cuts_fills_up_or_does_more_gives_the_same_tokens(token
     cut.backend_tokenizer.enable_padding(length=99)
     text = "<|user|> a text of more than two tokens"
     assert encode(cut, text) == tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def alike(tokenizer: Any, **changes: Any) -> Any:
+    """Return a tokenizer of its own that is made as another one, but for ``changes``."""
+    return type(tokenizer)(tokenizer_object=copy.deepcopy(tokenizer.backend_tokenizer), **changes)
+
+
+@pytest.mark.parametrize("kind", ["sentencepiece", "tokenizer"])
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=9))
+def test_what_is_remembered_of_one_tokenizer_is_never_the_tokens_of_another(
+    request: pytest.FixtureRequest, kind: str, texts: list[str]
+) -> None:
+    first = request.getfixturevalue(kind)
+    more = alike(first)
+    more.add_tokens(["a", "<|user|>"])
+    split = alike(first, split_special_tokens=True)
+    for text in (*texts, "<|user|> a", *texts):
+        for own in (first, alike(first), more, split):
+            expected = own(text, add_special_tokens=False)["input_ids"]
+            encode(own, text).append(-1)
+            assert encode(own, text) == expected, "what a caller does to its list is its own affair"
+
+
+def test_a_tokenizer_with_a_part_in_python_has_its_own_tokens(tokenizer: Any) -> None:
+    from tokenizers import pre_tokenizers
+
+    class Letters:
+        def pre_tokenize(self, text: Any) -> None:
+            text.split(lambda _, part: [part[i : i + 1] for i in range(len(str(part)))])
+
+    own = alike(tokenizer)
+    own.backend_tokenizer.pre_tokenizer = pre_tokenizers.PreTokenizer.custom(Letters())
+    assert encode(own, "calls") == own("calls", add_special_tokens=False)["input_ids"]
+    assert len(encode(own, "calls")) == 5 > len(encode(tokenizer, "calls"))
+
+
+@pytest.mark.parametrize("skip_special", [True, False])
+@pytest.mark.parametrize("kind", ["sentencepiece", "tokenizer"])
+@given(data=st.data())
+def test_tokens_have_the_text_that_their_tokenizer_gives_them(
+    request: pytest.FixtureRequest, kind: str, skip_special: bool, data: st.DataObject
+) -> None:
+    own = request.getfixturevalue(kind)
+    tokens = data.draw(st.lists(st.integers(0, len(own) - 1)))
+    assert decode(own, tokens, skip_special) == own.decode(
+        tokens, skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
+    )
+
+
+def test_a_tokenizer_that_decodes_otherwise_is_asked_itself(tokenizer: Any) -> None:
+    class Loud(type(tokenizer)):  # type: ignore[misc]
+        def _decode(self, *arguments: Any, **options: Any) -> str:
+            return str(super()._decode(*arguments, **options)).upper()
+
+    loud = Loud(tokenizer_object=copy.deepcopy(tokenizer.backend_tokenizer))
+    assert decode(loud, encode(loud, "ten calls")) == "TEN CALLS"

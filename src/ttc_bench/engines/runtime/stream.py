@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bisect
 import copy
+import hashlib
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +17,10 @@ from ttc_bench.thinking import marker_texts
 
 UNFINISHED = "\ufffd"
 """What a decoder prints for a character whose last bytes are still to come."""
+
+TEXTS = 64
+"""Texts whose tokens are remembered: what one model has read or gone on from, the next one reads,
+too, and models of one family have equal tokenizers."""
 
 
 class TokenStream:
@@ -255,11 +261,29 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     backend = _backend(tokenizer)
     if backend is None:
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    return list(backend.encode(text, add_special_tokens=False).ids)
+    return list(_encoded(backend, text))
+
+
+@dataclass(frozen=True)
+class _Backend:
+    """What a tokenizer calls for every text; two are equal if they give the same tokens.
+
+    Attributes:
+        form: All that decides the tokens.
+        backend: The library's own object.
+    """
+
+    form: Hashable
+    backend: Any = field(compare=False)
+
+
+@lru_cache(TEXTS)
+def _encoded(own: _Backend, text: str) -> tuple[int, ...]:
+    return tuple(own.backend.encode(text, add_special_tokens=False).ids)
 
 
 @lru_cache(16)
-def _backend(tokenizer: Any) -> Any | None:
+def _backend(tokenizer: Any) -> _Backend | None:
     """Return what a tokenizer calls for every text; ``None`` where its class does more.
 
     Called at once it takes half of the time, which is most of a short call's outside the model.
@@ -267,13 +291,19 @@ def _backend(tokenizer: Any) -> Any | None:
     from transformers import PreTrainedTokenizerFast as Fast
 
     own = type(tokenizer)
-    does_more = any(
-        getattr(own, name, None) is not getattr(Fast, name) for name in ("__call__", "_encode_plus")
-    )
+    names = ("__call__", "_encode_plus", "decode", "_decode")
+    does_more = any(getattr(own, name, None) is not getattr(Fast, name) for name in names)
     if does_more:
         return None
     tokenizer("", add_special_tokens=False)  # Sets it to cut nothing and to fill nothing up.
-    return tokenizer.backend_tokenizer
+    backend = tokenizer.backend_tokenizer
+    try:
+        written = backend.to_str().encode()
+    except Exception:  # whatever the library raises where a part is written in Python
+        return _Backend(id(backend), backend)
+    # Whether special tokens are read as text is not in what is written.
+    form = hashlib.sha256(written).digest(), backend.encode_special_tokens
+    return _Backend(form, backend)
 
 
 @lru_cache(2**16)
@@ -287,15 +317,23 @@ def decode(tokenizer: Any, tokens: Sequence[int], skip_special: bool = True) -> 
 
     Special tokens that mark reasoning stay: without them it could not be told from the answer.
     """
-    markers = marker_texts(special_texts(tokenizer)) if skip_special else frozenset[str]()
-    text: str = tokenizer.decode(
-        list(tokens),
-        skip_special_tokens=skip_special and not markers,
-        clean_up_tokenization_spaces=False,
+    markers = _markers(tokenizer) if skip_special else frozenset[str]()
+    own, skips = _backend(tokenizer), skip_special and not markers
+    text: str = (
+        tokenizer.decode(
+            list(tokens), skip_special_tokens=skips, clean_up_tokenization_spaces=False
+        )
+        if own is None
+        else own.backend.decode(list(tokens), skip_special_tokens=skips)
     )
     for special in special_texts(tokenizer) if markers else ():
         text = text if special in markers else text.replace(special, "")
     return text
+
+
+@lru_cache(16)
+def _markers(tokenizer: Any) -> frozenset[str]:
+    return marker_texts(special_texts(tokenizer))
 
 
 @lru_cache(16)
