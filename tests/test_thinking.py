@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.conftest import REFERENCE, ingested
 from transformers import PreTrainedTokenizerFast
 
+from ttc_bench import thinking
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.benchmarks.answers import parse_answer, parse_workflow
 from ttc_bench.engines.runtime.stream import decode
@@ -171,3 +172,19 @@ def test_a_text_of_many_markers_takes_no_time() -> None:
     started = time.monotonic()
     split_thinking("a <think> b " * 8000)
     assert time.monotonic() - started < 10, "in one pass; it took minutes"
+
+
+@given(st.lists(st.sampled_from([*(m for block in BLOCKS for m in block), *"aAsS\u017ftİıf\n "])))
+def test_a_text_in_which_no_marker_is_looked_for_has_none(parts: list[str]) -> None:
+    text = "".join(parts)
+    for marker in (thinking._TAG.search(text), thinking._VISIBLE.match(text)):
+        assert marker is None or thinking._SIGN.search(text)
+
+
+@pytest.mark.parametrize(
+    "marker", ["analysis", "Analysis \u017f", "assistantfinal", "AS\u017fISTANTFINAL"]
+)
+def test_markers_without_brackets_are_looked_for(marker: str) -> None:
+    text = f"analysis: it depends. {marker} ASSISTANTFINAL 42"
+    assert thinking._SIGN.search(text)
+    assert bool(thinking._SIGN.search(marker)) == bool(thinking._TAG.search(marker))
