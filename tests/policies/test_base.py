@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.conftest import REFERENCE, generated, ingested
 
 from ttc_bench.engines import engine_params
@@ -39,7 +42,7 @@ from ttc_bench.policies import (
 from ttc_bench.policies.base import Places
 from ttc_bench.policies.control import sessions
 from ttc_bench.policies.journal import KEY_VERSION, Journal
-from ttc_bench.types import Job
+from ttc_bench.types import Job, Message
 
 
 @pytest.fixture(scope="module")
@@ -302,3 +305,18 @@ def test_half_a_contract_is_refused_where_it_is_defined() -> None:
         Places(type("Late", (EngineWrapper,), later)())
     assert "half.x" not in VARIANTS
     assert "half" not in ENGINES
+
+
+@given(
+    st.lists(
+        st.builds(Message, role=st.sampled_from(["system", "user", "assistant"]), content=st.text())
+        | st.builds(Message, content=st.text(), role=st.just("user")),
+        min_size=1,
+    )
+)
+def test_the_digest_of_messages_is_that_of_their_json(messages: list[Message]) -> None:
+    identity = Request(tuple(messages), 8).identity("model", 0)
+    content = json.dumps([message.model_dump() for message in messages]).encode()
+    assert identity["messages"] == hashlib.sha256(content).hexdigest()
+    written = json.dumps(identity, sort_keys=True).encode()
+    assert key_of(identity) == hashlib.sha256(written).hexdigest()

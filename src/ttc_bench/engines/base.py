@@ -255,15 +255,19 @@ class ReadRequest:
         }
 
 
+_SORTED = json.JSONEncoder(sort_keys=True)
+"""Writes identities; `json.dumps` would make another for each."""
+
+
 def key_of(identity: Mapping[str, Any]) -> str:
     """Return the key under which a journal keeps what belongs to ``identity``."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_SORTED.encode(identity).encode()).hexdigest()
 
 
 @lru_cache(64)
 def _identity_of(messages: tuple[Message, ...]) -> Mapping[str, str]:
     """Return a digest of chat messages, and the end of the last one for people to read."""
-    content = json.dumps([message.model_dump() for message in messages]).encode()
+    content = json.dumps([vars(message) for message in messages]).encode()
     return {
         "messages": hashlib.sha256(content).hexdigest(),
         "last_message": messages[-1].content[-80:],

@@ -45,6 +45,9 @@ HEAD = f'{{"version":{KEY_VERSION},"key":'.encode()
 BEHIND_KEY = b',"identity":'
 """What comes behind the key; within a key its quotes would be escaped."""
 
+ENCODER = json.JSONEncoder(separators=(",", ":"))
+"""Writes lines; `json.dumps` would make another for each."""
+
 CHUNK_BYTES = 16_384
 
 MOST_NAMED = 8
@@ -162,7 +165,7 @@ class Journal:
             self._records[key] = dict(record)
             return
         entry = {"version": KEY_VERSION, "key": key, "identity": identity, **record}
-        line = json.dumps(entry, separators=(",", ":")) + "\n"
+        line = ENCODER.encode(entry) + "\n"
         try:
             with self._locked() as file:
                 self._append(file, json.dumps(key).encode(), line.encode())
@@ -270,9 +273,11 @@ class Journal:
         """
         assert self.path is not None
         assert self._file is not None
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(self._file), self.path.stat()):
+        try:
+            if os.path.samestat(os.fstat(self._file), os.stat(self.path)):
                 return
+        except FileNotFoundError:
+            pass
         own = {key: self._line(self._places[key]) for key in self._own & self._places.keys()}
         file = _opened(self.path)
         try:

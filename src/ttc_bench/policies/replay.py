@@ -87,7 +87,7 @@ class Replay:
         is_batched = Capability.BATCHED_SAMPLING in self._engine.capabilities(request.role)
         runs = _consecutive(missing) if is_batched else ([i] for i in missing)
 
-        parts = (replace(request, n=len(run), first_index=run[0]) for run in runs)
+        parts = (_part(request, run) for run in runs)
         # As tasks, so that between calls the loop gets to what watches over them.
         calls = [self._call(part, keys, completions, broken) for part in parts]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -116,12 +116,13 @@ class Replay:
     async def read(self, request: ReadRequest, read: Callable[[], Awaitable[Reading]]) -> Reading:
         """Return a reading from the journal, or make it by ``read`` and keep it."""
         identity = request.identity(self._engine.fingerprint(request.role))
-        if (kept := self._read(key_of(identity), Reading)) is not None:
+        key = key_of(identity)
+        if (kept := self._restored(key, self._journal.get(key), Reading)) is not None:
             return kept
         await self._enter()
         with self._journal.underway(f"{self._job}, {request.purpose}"):
             reading = await read()
-            self._journal.put(key_of(identity), reading.to_json(), identity)
+            self._journal.put(key, reading.to_json(), identity)
         return reading
 
     def underway(self, request: Request) -> AbstractContextManager[None]:
@@ -131,10 +132,6 @@ class Replay:
         return self._journal.underway(
             f"{self._job}, {request.purpose} by {request.role}, {samples}"
         )
-
-    def _read(self, key: str, kind: type[R]) -> R | None:
-        """Return what the journal holds under a key; a record that is no ``kind`` is damaged."""
-        return self._restored(key, self._journal.get(key), kind)
 
     def _restored(self, key: str, record: dict[str, Any] | None, kind: type[R]) -> R | None:
         """Return what a record holds; one that is no ``kind`` is damaged."""
@@ -157,6 +154,13 @@ class Replay:
 def _entry(keys: Keys, completion: Completion) -> Entry:
     key, identity = keys[completion.index]
     return key, completion.to_json(), identity
+
+
+def _part(request: Request, run: Sequence[int]) -> Request:
+    """Return the request of some of its samples, that follow each other."""
+    if len(run) == request.n:
+        return request
+    return replace(request, n=len(run), first_index=run[0])
 
 
 def _consecutive(indexes: Sequence[int]) -> Iterator[list[int]]:
