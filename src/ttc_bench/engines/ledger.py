@@ -159,13 +159,11 @@ class Ledger:
         """
         number = self._next_number()
         for position, completion in enumerate(completions):
-            usage = completion.usage
-            if completion.shared_prefill and position:
-                usage = replace(usage, cached_tokens=usage.prompt_tokens, prefill_flops=0.0)
+            is_charged = position == 0 or not completion.shared_prefill
             self._enter(
                 number,
                 request,
-                replace(completion, usage=usage),
+                completion if is_charged else _without_prompt(completion),
                 prompt_share_kept=request.prompt_share_kept,
                 attempts=completion.attempts,
                 replayed=completion.replayed,
@@ -202,3 +200,10 @@ class Ledger:
         self.calls.append(Call(**{**line, **facts}))
         if self.on_call is not None:
             self.on_call(self.calls[-1], request, done)
+
+
+def _without_prompt(completion: Completion) -> Completion:
+    """Return a completion whose prompt was computed for another sample."""
+    usage = completion.usage
+    usage = replace(usage, cached_tokens=usage.prompt_tokens, prefill_flops=0.0)
+    return replace(completion, usage=usage)

@@ -10,7 +10,6 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -134,6 +133,7 @@ class LocalEngine(Engine):
         self._loaded: dict[ModelRole, Any] = {}
         self._architectures: dict[ModelRole, Architecture] = {}
         self._fingerprints: dict[ModelRole, str] = {}
+        self._capabilities: dict[ModelRole, frozenset[Capability]] = {}
 
     def check(self) -> None:
         """Raise unless every configured path is a model that can play its role.
@@ -220,6 +220,11 @@ class LocalEngine(Engine):
 
     def capabilities(self, role: ModelRole = "target") -> frozenset[Capability]:
         """Return what the model in ``role`` can be asked for, by its configuration."""
+        if role not in self._capabilities:
+            self._capabilities[role] = self._able(role)
+        return self._capabilities[role]
+
+    def _able(self, role: ModelRole) -> frozenset[Capability]:
         if role == "verifier":
             return frozenset({Capability.VERIFY})
         able = set(self._architecture(role).capabilities)
@@ -384,8 +389,8 @@ class LocalEngine(Engine):
 
         A subclass of `Plain` has a loop of its own, and is not equal to it.
         """
-        is_plain = request.decoding == PLAIN and self.models.thinking_budget is None
-        return request.n > 1 and is_plain
+        budget = self.models.thinking_budget
+        return request.n > 1 and budget is None and request.decoding == PLAIN
 
     def _batch(self, requests: Sequence[Request]) -> ElasticBatch:
         """Return the decoding of requests that can run together.
@@ -458,7 +463,7 @@ class LocalEngine(Engine):
             logprobs=tuple(context.out.logprobs),
             finish_reason=context.out.finish_reason,
             model=self.model_name(request.role),
-            usage=replace(context.usage(), reasoning_tokens=reasoning.tokens),
+            usage=context.usage(reasoning.tokens),
             timing=context.out.timing(reasoning.first),
             shared_prefill=self._shares_prompt(request),
             extra={

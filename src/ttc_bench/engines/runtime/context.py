@@ -116,14 +116,19 @@ class DecodeContext:
             return {}
         return {"trace": [(self.out.read(token), s, layer) for token, s, layer in self.trace]}
 
-    def usage(self) -> Usage:
-        """Return the bill of the sample."""
+    def usage(self, reasoning_tokens: int) -> Usage:
+        """Return the bill of the sample.
+
+        Args:
+            reasoning_tokens: Its tokens that are reasoning.
+        """
         own, draft = self.meter, self.draft_meter
         # The last token was never fed back, so a full cache would not hold it.
         full = len(self.prompt) + max(0, len(self.out.tokens) - 1)
         return Usage(
             prompt_tokens=len(self.prompt),
             completion_tokens=len(self.out.tokens),
+            reasoning_tokens=reasoning_tokens,
             draft_tokens=self.draft_tokens,
             accepted_tokens=self.accepted_tokens,
             forward_passes=own.passes,

@@ -126,7 +126,7 @@ class LlamaRunner:
         self, capacity: int, meters: Sequence[Meter], layers: int | None = None
     ) -> KVCache:
         """Return an empty cache with one row per meter; ``layers`` counts those that store."""
-        shape = replace(self.cache_shape, layers=self.n_layers if layers is None else layers)
+        shape = self.cache_shape if layers is None else replace(self.cache_shape, layers=layers)
         return KVCache(shape, capacity, meters)
 
     def sink_cache(
