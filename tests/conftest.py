@@ -66,9 +66,9 @@ TOGETHER = ("tests/engines/hosted/", "tests/engines/", "tests/dashboard/", "test
 """Folders whose tests share what one process loads, answers or measures once."""
 
 LONGEST = (
-    *(*TOGETHER, "tests/test_extending.py", "tests/pipelines/test_slices.py"),
+    *(*TOGETHER, "tests/workers/", "tests/test_extending.py", "tests/pipelines/test_slices.py"),
     *("tests/reference/test_training.py", "tests/test_cli.py", "tests/test_resume.py"),
-    *("tests/workers/", "tests/hooks/", "tests/pipelines/", "tests/reporting/"),
+    *("tests/hooks/", "tests/pipelines/", "tests/reporting/"),
     *("tests/reference/", "tests/notebooks/", "tests/ratings/", "tests/dbt/"),
 )
 """Where the long tests are, the longest first."""

@@ -36,7 +36,7 @@ RUN = {
     "early_exit.confidence": {},
     "self_consistency.majority": {"n": 4},
     "self_refine.feedback": {"rounds": 1},
-    "tree_search.beam": {"depth": 2},
+    "tree_search.beam": {"beams": 1, "depth": 2},
 }
 """What ran, at which settings."""
 

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import Any
 
 import pytest
-import sacrebleu
-from bert_score import BERTScorer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rouge_score.rouge_scorer import RougeScorer
-from sentence_transformers import SentenceTransformer
 from tests.metrics.support import (
     PLAN,
     batch_of,
@@ -25,7 +23,6 @@ from ttc_bench.metrics.base import Null, ScoreParams
 from ttc_bench.metrics.bertscore import bert_scores
 from ttc_bench.metrics.ngrams import Counts, overlap, overlaps
 
-ROUGE = RougeScorer(["rouge1", "rouge2", "rougeL"])
 TOKENS = ["the", "case", "was", "closed,", "by", "Agent-7:", "3.5", "—", "“ß”", "中", "x"]
 WORDS = st.lists(st.sampled_from(TOKENS))
 TEXTS = st.one_of(st.text(max_size=60), WORDS.map(" ".join))
@@ -37,6 +34,13 @@ SENTENCES = [
 ]
 
 
+@cache
+def rouge_scorer() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rouge1", "rouge2", "rougeL"])
+
+
 @settings(deadline=None, max_examples=200)
 @given(TEXTS, TEXTS)
 @example("", "")
@@ -45,8 +49,10 @@ SENTENCES = [
 @example("".join(map(chr, range(0x4E00, 0x4E60))), "".join(map(chr, range(0x4E20, 0x4E80))))
 @example("\ud800 x", "x \ud800")
 def test_overlap_equals_the_libraries(prediction: str, reference: str) -> None:
+    import sacrebleu
+
     ours = overlap(Counts(prediction), Counts(reference))
-    rouge = ROUGE.score(reference, prediction)
+    rouge = rouge_scorer().score(reference, prediction)
     official = [
         *(rouge[name].fmeasure for name in ("rouge1", "rouge2", "rougeL")),
         sacrebleu.sentence_bleu(prediction, [reference]).score / 100,
@@ -85,6 +91,8 @@ def test_only_the_answer_is_compared_and_a_refusal_has_no_reference() -> None:
 
 
 def test_the_embedded_encoder_equals_sentence_transformers() -> None:
+    from sentence_transformers import SentenceTransformer
+
     model = SentenceTransformer(encoder_path(EMBEDDED), device="cpu")
     texts = [*SENTENCES, "", "word " * 500]
     official = model.encode(texts, normalize_embeddings=True)
@@ -134,6 +142,8 @@ def test_an_encoder_that_is_not_there_is_one_line(
 
 
 def test_bert_score_equals_the_library() -> None:
+    from bert_score import BERTScorer
+
     pairs = [(a, b) for a in SENTENCES for b in SENTENCES]
     library = BERTScorer(model_type=encoder_path(EMBEDDED), num_layers=6, device="cpu")
     # In larger batches the library clips negative cosines wherever it pads.

@@ -8,7 +8,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import mlflow
@@ -17,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import KedroRun
+from tests.ratings.support import VARIANTS, rate, rating
 from tests.reporting.support import scores
 
 from ttc_bench.errors import DataError, UserError
@@ -25,28 +25,9 @@ from ttc_bench.pipelines.aggregate.nodes import collect_scores
 from ttc_bench.ratings.pairs import Question, next_pair, questions_of
 from ttc_bench.ratings.sheet import hand_out, read, read_back, waiting, write
 from ttc_bench.ratings.standing import NO_ANSWER, digests_of, standing
-from ttc_bench.ratings.store import Grading, PairRating, Preference, Ratings, rater_of
+from ttc_bench.ratings.store import Grading, PairRating, Ratings, rater_of
 from ttc_bench.ratings.summary import agreement, grades, strengths
 from ttc_bench.reporting.sheet import as_text, csv_text, from_text
-
-VARIANTS = ("baseline.greedy", "cascade.agreement", "early_exit.fixed_layer")
-
-
-def rating(rater: str, number: int, preference: Preference = "left", **sides: str) -> PairRating:
-    left, right = sides.get("left", VARIANTS[0]), sides.get("right", VARIANTS[1])
-    return PairRating(
-        rater, "target", "crm_sim", f"crm_sim/{number}", left, right, preference, 1.5, 7
-    )
-
-
-def rate(folder: Path, rater: str, count: int, start: Barrier) -> None:
-    """Rate in one database, after entering many new ones at the same moment as others."""
-    for number in range(20):
-        start.wait(60)
-        Ratings(f"sqlite:///{folder}/{number}.db").add(rating(rater, number))
-    ratings = Ratings(f"sqlite:///{folder}/deep/ratings.db")
-    for number in range(count):
-        ratings.add(rating(rater, number))
 
 
 @pytest.fixture
