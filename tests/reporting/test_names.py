@@ -198,6 +198,16 @@ def test_no_place_that_was_not_tried_is_better(ends: list[tuple[float, float]]) 
         taken.append(("name", on(page, {name: callout}, whole=True)[name]))
 
 
+@pytest.mark.parametrize("x", [float("nan"), float("inf"), -float("inf")])
+def test_a_dot_that_lies_nowhere_takes_no_name_from_the_others(x: float) -> None:
+    dots = [Dot(x, 0.5, "a.lost", INK), Dot(1.0, 0.2, "b.here", INK), Dot(2.0, 0.9, "c.too", INK)]
+    page = Scale(1.0, 2.0, 480.0), Scale(0.0, 1.0, 330.0)
+    placed = callouts(dots, dots, [], page)
+    others = callouts(dots[1:], dots[1:], [], page)
+    assert {name: placed[name] for name in others} == others
+    assert placed["a.lost"].text == "a.lost"
+
+
 def test_names_are_not_cut_off_and_go_with_their_dots() -> None:
     places = (1.0, 1.1, 5.0, 9.0)
     dots = [Dot(x, x, f"speculative.prompt_lookup[k={x}]", INK) for x in places]

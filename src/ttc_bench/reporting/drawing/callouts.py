@@ -153,7 +153,8 @@ def _cheapest(dot: Dot, taken: Marks, axes: tuple[Scale, Scale]) -> tuple[Callou
         if best and distance >= least:
             break
         cost = distance + cost_of(place, taken, axes, callout.is_far, least - distance)
-        if cost < least:
+        # Where a dot is no place at all each costs NaN, and the first is as good as any.
+        if best is None or cost < least:
             least, best = cost, (callout, place)
     assert best is not None
     return best
