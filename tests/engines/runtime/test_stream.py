@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import REFERENCE
 
-from ttc_bench.engines.runtime.stream import TokenStream, decode, encode
+from ttc_bench.engines.runtime.stream import LONGEST, TokenStream, _encoded, decode, encode
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,13 @@ def test_what_is_remembered_of_one_tokenizer_is_never_the_tokens_of_another(
             expected = own(text, add_special_tokens=False)["input_ids"]
             encode(own, text).append(-1)
             assert encode(own, text) == expected, "what a caller does to its list is its own affair"
+
+
+def test_what_is_remembered_takes_little_memory_however_long_texts_are(tokenizer: Any) -> None:
+    for length, kept in ((LONGEST + 1, 0), (LONGEST, 1)):
+        text, before = "ten calls " * (length // 10) + "x" * (length % 10), _encoded.cache_info()
+        assert encode(tokenizer, text) == tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert _encoded.cache_info().misses - before.misses == kept
 
 
 def test_a_tokenizer_with_a_part_in_python_has_its_own_tokens(tokenizer: Any) -> None:

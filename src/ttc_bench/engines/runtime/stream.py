@@ -22,6 +22,9 @@ TEXTS = 64
 """Texts whose tokens are remembered: what one model has read or gone on from, the next one reads,
 too, and models of one family have equal tokenizers."""
 
+LONGEST = 2**16
+"""Letters of the longest text that is remembered: with a token for each it takes 2.5 megabytes."""
+
 
 class TokenStream:
     """Takes tokens as they are made, stamps them, and says when the sample is finished.
@@ -261,6 +264,8 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     backend = _backend(tokenizer)
     if backend is None:
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    if len(text) > LONGEST:
+        return list(_encoded.__wrapped__(backend, text))
     return list(_encoded(backend, text))
 
 
