@@ -45,13 +45,14 @@ ALONE = (
 
 UNANSWERED = "nothing was answered, an answer lacks it, or there is no baseline"
 UNTIMED = (
-    "no answer was timed beside plain decoding, as where timing.jobs is 0 or calls come from the"
-    " journal"
+    "no answer was timed beside plain decoding, as where timing.jobs is 0, calls come from the"
+    " journal, or it is plain decoding itself"
 )
 UNKNOWN_TIMES = {
     "speed": UNTIMED,
     "ttft_ratio": UNTIMED,
-    "kept_speed": "no run before it is kept that timed the same questions beside plain decoding",
+    "kept_speed": "that takes this run and one before it of its model, both kept, which timed some"
+    " question in common beside plain decoding",
 }
 """Why a figure is not known; of times by its criterion."""
 
@@ -257,6 +258,7 @@ class Verdict:
         criterion: What is limited.
         limit: Its limit.
         ruling: What the run says.
+        beside: The kept run that it is beside, in words; ``None`` of what looks at one run alone.
     """
 
     model: str
@@ -265,6 +267,7 @@ class Verdict:
     criterion: str
     limit: float
     ruling: Ruling
+    beside: str | None = None
 
 
 def gate(
@@ -300,7 +303,15 @@ def gate(
     parts = [(key, part) for key, part in all_scores.groupby(["model", "benchmark"], sort=True)]
     kept = beside_kept() if any(rule.kept_speed is not None for rule in rules) else None
     return [
-        Verdict(str(model), str(benchmark), rule.variant, what, limit, ruling)
+        Verdict(
+            str(model),
+            str(benchmark),
+            rule.variant,
+            what,
+            limit,
+            ruling,
+            _run_before(beside) if what == "kept_speed" else None,
+        )
         for rule in rules
         for (model, benchmark), part in parts
         if rule.benchmark in (EVERY, benchmark)
@@ -314,6 +325,14 @@ def _of(kept: DataFrame | None, model: Any, benchmark: Any) -> DataFrame | None:
         return None
     own: DataFrame = kept[(kept["model_after"] == model) & (kept["benchmark"] == benchmark)]
     return own
+
+
+def _run_before(beside: DataFrame | None) -> str | None:
+    """Return which run the scores of both runs have as the one before, in words."""
+    if beside is None or beside.empty:
+        return None
+    first = beside[beside["side"] == "before"].iloc[0]
+    return f"run {first['run_id']} (model {first['model_before']})"
 
 
 def _rulings(
@@ -390,7 +409,8 @@ def _seen(verdict: Verdict) -> str:
         why = UNKNOWN_TIMES.get(verdict.criterion, UNANSWERED)
         return f"{asked}, and it is not known: {why}"
     noun = COUNTED[verdict.criterion]
-    seen = f"of {counted_as(ruling.n, noun)}"
+    beside = f" beside {verdict.beside}" if verdict.beside else ""
+    seen = f"of {counted_as(ruling.n, noun)}{beside}"
     if ruling.by_construction:
         return f"{ruling.figure:.4g} {seen}, all identical, lossless by construction; {asked}"
     ends = ", ".join("-" if math.isnan(end) else f"{end:.4g}" for end in (ruling.low, ruling.high))

@@ -150,15 +150,30 @@ def test_a_speed_that_fell_since_the_kept_run_is_no_go_and_without_one_nothing_i
 
     word, text = said(1.5)
     assert word == "INCONCLUSIVE"
-    assert "no run before it is kept" in text
+    assert "takes this run and one before it of its model, both kept" in text
     store.keep("tuesday", before.assign(question=before["job_id"]))
     for factor, expected in ((1.6, "GO"), (1.0, "NO-GO"), (1.35, "INCONCLUSIVE")):
         word, text = said(factor, before={"run": "tuesday"})
         assert word == expected, text
-        assert "of 12 timed pairs, at least 0.9 is asked for" in text
+        assert "of 12 timed pairs beside run tuesday (model target), at least 0.9 is" in text
         assert "Intervals of kept_speed are of one variant alone" in text
     with pytest.raises(UserError, match=r"compare\.before\.run.*'tuesdy'.*Did you mean 'tuesday'"):
         said(1.7, before={"run": "tuesdy"})
+
+
+def test_a_kept_run_of_another_model_says_nothing_unless_it_is_asked_for() -> None:
+    store, run = Store(), timed(1.0, 12).assign(run_id="now", config=digest({}))
+    store.keep("tuesday", timed(1.5, 12, seed=8).assign(model="larger"))
+    store.keep("now", run)
+    policy = {"rules": [{"variant": "cascade.same", "kept_speed": 0.9}]}
+    for before, word in (({}, "INCONCLUSIVE"), ({"model": "larger"}, "NO-GO")):
+        kept = CompareParams.model_validate({"before": before})
+        verdicts, _, text = rule_on(
+            run, policy, GateParams(), PARAMS, store.settings, store.scores, kept
+        )
+        (said,) = verdicts["rules"]
+        assert said["word"] == word, text
+        assert said["beside"] == ("run tuesday (model larger)" if before else None)
 
 
 EVERY = {

@@ -13,11 +13,19 @@ from ttc_bench.errors import InconclusiveError, NoGoError, UserError
 from ttc_bench.reporting.gate import GateParams, as_json, as_junit, gate, lines, run_of
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.run_changes import load_runs
-from ttc_bench.reporting.run_choice import ChosenRunParams, CompareParams, choose_runs
+from ttc_bench.reporting.run_choice import (
+    ChosenRunParams,
+    ComparedRuns,
+    CompareParams,
+    choose_runs,
+)
 from ttc_bench.types import DataFrame
 
 LATEST = CompareParams()
 """Compares with the latest run that has questions and variants in common."""
+
+ANY = ChosenRunParams()
+"""Names no run."""
 
 
 def rule_on(
@@ -54,6 +62,8 @@ def _beside_kept(
 ) -> DataFrame | None:
     """Return the scores of a run with those of the one before it; ``None`` where there is none.
 
+    A run of another model says nothing of this one's speed, unless ``before`` asks for it.
+
     Raises:
         UserError: If ``before`` names one that is not there.
     """
@@ -64,10 +74,11 @@ def _beside_kept(
     try:
         sides = choose_runs(kept_settings, kept_scores, CompareParams(before=before, after=after))
     except UserError:
-        if before != ChosenRunParams():
+        if before != ANY:
             raise
         return None
-    return load_runs(kept_scores, sides, aggregate)[0]
+    pairs = [one for one in sides.pairs if before != ANY or one[0].model == one[1].model]
+    return load_runs(kept_scores, ComparedRuns(pairs), aggregate)[0] if pairs else None
 
 
 def close(gate_verdicts: dict[str, Any], *stored: object) -> None:  # noqa: ARG001
