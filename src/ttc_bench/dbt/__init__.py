@@ -68,12 +68,13 @@ def build(tables: Mapping[str, DataFrame], warehouse: Path) -> dict[str, DataFra
 def name_fault(warehouse: Path) -> str:
     """Return why a file cannot be the warehouse, in a line; empty where it can.
 
-    DuckDB calls a database by its file, whatever the case of its letters.
+    DuckDB calls a database by its file up to the first dot, whatever the case of its letters.
     """
-    if warehouse.stem.lower() not in TAKEN:
+    name = warehouse.name.partition(".")[0]
+    if name.lower() not in TAKEN:
         return ""
     return (
-        f"the warehouse {warehouse}: DuckDB calls a database by its file, and {warehouse.stem!r} is"
+        f"the warehouse {warehouse}: DuckDB calls a database by its file, and {name!r} is"
         f" a name of its own. Take any but {', '.join(sorted(TAKEN))}, such as warehouse.duckdb."
     )
 
