@@ -84,7 +84,7 @@ def _values(scores: DataFrame, metric: str, axis: Axis) -> dict[Any, DataFrame]:
 
 
 def _violin(own: DataFrame | None, name: Name) -> Violin:
-    values = [] if own is None else own["value"].to_numpy()
+    values: Any = [] if own is None else own["value"].to_numpy()
     ids = [] if own is None else own["job_id"].astype(str).tolist()
     return Violin(".".join(name), values, ids, colour(name[0]))
 
