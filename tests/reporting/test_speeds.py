@@ -8,7 +8,8 @@ import pytest
 from tests.reporting.support import PARAMS, scores
 
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
-from ttc_bench.reporting.speeds import COLUMNS, speeds
+from ttc_bench.reporting.comparisons import SIDES
+from ttc_bench.reporting.speeds import COLUMNS, baseline_speeds, speeds
 
 
 def timed(policy: str, factor: float, seed: int, jobs: int = 24) -> pd.DataFrame:
@@ -42,6 +43,18 @@ def test_two_variants_are_compared_by_the_ratio_of_their_ratios() -> None:
     table = speeds_by_name(timed("fast", 1.5, 1), timed("slow", 0.75, 3))
     assert table.loc[("slow", "fast"), "speed"] == pytest.approx(0.5, abs=0.05)
     assert table.loc[("slow", "fast"), "verdict"] == "dearer"
+
+
+def test_a_verdict_rests_on_the_row_that_is_told_of_a_variant_beside_the_baseline() -> None:
+    """So, too, where the baseline is itself timed beside another control, as no run times it."""
+    base = scores("baseline", "greedy", [1.0] * 24)
+    timed_base = base.assign(latency_s=1.0, control_latency_s=np.linspace(1.0, 1.1, 24))
+    for own in (base, timed_base):
+        run = collect_scores(own, timed("alpha", 1.5, 1), timed("zeta", 2.0, 2))
+        whole = speeds(run, PARAMS)
+        assert not whole.duplicated(list(SIDES)).any()
+        beside = whole[whole["policy_b"] == "baseline"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(baseline_speeds(run, PARAMS), beside, check_exact=True)
 
 
 def test_what_was_not_timed_beside_a_control_has_no_speed() -> None:

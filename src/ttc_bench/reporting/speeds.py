@@ -128,8 +128,11 @@ def _beside_baseline(times: Times, confidence: float) -> Speeds:
 
 
 def _among(times: Times, confidence: float) -> Speeds:
-    """Return the speed of the second of each pair of variants beside the first."""
-    pairs = list(combinations(times, 2))
+    """Return the speed of the second of each pair of variants beside the first.
+
+    The baseline is in none: beside it each has its control, and a speed that rests on that.
+    """
+    pairs = list(combinations((name for name in times if name != BASELINE), 2))
     level = _alone(confidence, pairs)
     return {
         (second, first): relative_speed(times[second], times[first], level)
