@@ -406,8 +406,11 @@ def test_an_adapter_that_is_named_by_its_hub_id_is_told_as_one(
     shutil.copy(Path(tiny_paths["target"]) / "tokenizer.json", adapter)
     (adapter / "adapter_model.safetensors").write_bytes(b"x")
     (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/base"}')
-    monkeypatch.setattr(Hub, "folder", adapter, raising=False)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+
+    class Adapter(Hub):
+        folder = adapter
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Adapter)
     Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
     for name, value in (

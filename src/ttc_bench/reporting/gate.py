@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from pydantic import Field, model_validator
@@ -48,16 +48,10 @@ UNTIMED = (
     "no answer was timed beside plain decoding, as where timing.jobs is 0, calls come from the"
     " journal, or it is plain decoding itself"
 )
-UNKNOWN_TIMES = {
-    "speed": UNTIMED,
-    "ttft_ratio": UNTIMED,
-    "kept_speed": "that takes this run and one before it of its model, both kept, which timed some"
-    " question in common beside plain decoding",
-}
-"""Why a figure is not known; of times by its criterion."""
-
-LEAST = ("speed", "kept_speed")
-"""Criteria that ask for more, in place of less."""
+UNKEPT = (
+    "that takes this run and one before it of its model, both kept, which timed some question in"
+    " common beside plain decoding"
+)
 
 EVERY = "all"
 """Stands for every benchmark of the run."""
@@ -155,21 +149,38 @@ Criterion = Callable[[Answers, float, float], Ruling]
 CRITERIA: dict[str, Criterion] = {}
 """By the name that a rule has for it."""
 
-COUNTED: dict[str, str] = {}
-"""What the sample of each criterion consists of, by its name."""
+
+class Asked(NamedTuple):
+    """What is told of a criterion.
+
+    Attributes:
+        of: What its sample consists of.
+        at: Whether ``most`` the limit is asked for, or ``least``.
+        unknown: Why its figure is not known, where it is not.
+        alone: Whether tables tell the same figure with another interval; see `ALONE`.
+    """
+
+    of: str
+    at: str = "most"
+    unknown: str = UNANSWERED
+    alone: bool = False
 
 
-def criterion(name: str, of: str) -> Callable[[Criterion], Criterion]:
-    """Return a decorator that registers a criterion under ``name``, with what it counts."""
+ASKED: dict[str, Asked] = {}
+"""By the name of the criterion."""
+
+
+def criterion(name: str, **told: Any) -> Callable[[Criterion], Criterion]:
+    """Return a decorator that registers a criterion under ``name``; see `Asked`."""
 
     def decorate(function: Criterion) -> Criterion:
-        CRITERIA[name], COUNTED[name] = function, of
+        CRITERIA[name], ASKED[name] = function, Asked(**told)
         return function
 
     return decorate
 
 
-@criterion("reward_loss", of="question")
+@criterion("reward_loss", of="question", alone=True)
 def _reward_loss(answers: Answers, limit: float, confidence: float) -> Ruling:
     import numpy as np
 
@@ -222,17 +233,17 @@ def _ratio(answers: Answers, name: str, confidence: float) -> Ratio:
     return ratio if name == "speed" else ratio.inverse()
 
 
-@criterion("speed", of="timed pair")
+@criterion("speed", of="timed pair", at="least", unknown=UNTIMED, alone=True)
 def _speed(answers: Answers, limit: float, confidence: float) -> Ruling:
     return ratio_at_least(_ratio(answers, "speed", confidence), limit)
 
 
-@criterion("ttft_ratio", of="timed pair")
+@criterion("ttft_ratio", of="timed pair", unknown=UNTIMED, alone=True)
 def _ttft_ratio(answers: Answers, limit: float, confidence: float) -> Ruling:
     return ratio_at_most(_ratio(answers, "ttft_ratio", confidence), limit)
 
 
-@criterion("kept_speed", of="timed pair")
+@criterion("kept_speed", of="timed pair", at="least", unknown=UNKEPT, alone=True)
 def _kept_speed(answers: Answers, limit: float, confidence: float) -> Ruling:
     if answers.beside is None:
         return UNKNOWN
@@ -300,7 +311,8 @@ def gate(
             Verdict("-", rule.benchmark, rule.variant, *limit, UNKNOWN) for rule, limit in limits
         ]
     _check_names(all_scores, rules, params.policy)
-    parts = [(key, part) for key, part in all_scores.groupby(["model", "benchmark"], sort=True)]
+    groups = all_scores.groupby(["model", "benchmark"], sort=True)
+    layouts = [(key, Layout(part, min_clusters)) for key, part in groups]
     kept = beside_kept() if any(rule.kept_speed is not None for rule in rules) else None
     return [
         Verdict(
@@ -313,10 +325,10 @@ def gate(
             _run_before(beside) if what == "kept_speed" else None,
         )
         for rule in rules
-        for (model, benchmark), part in parts
+        for (model, benchmark), layout in layouts
         if rule.benchmark in (EVERY, benchmark)
         for beside in (_of(kept, model, benchmark),)
-        for what, limit, ruling in _rulings(part, rule, params, min_clusters, beside)
+        for what, limit, ruling in _rulings(layout, rule, params, beside)
     ]
 
 
@@ -336,12 +348,12 @@ def _run_before(beside: DataFrame | None) -> str | None:
 
 
 def _rulings(
-    part: DataFrame, rule: Rule, params: GateParams, min_clusters: int, beside: DataFrame | None
+    layout: Layout, rule: Rule, params: GateParams, beside: DataFrame | None
 ) -> Iterator[tuple[str, float, Ruling]]:
     """Yield what a rule limits, the limit, and the ruling, on one model and benchmark."""
     policy, _, variant = rule.variant.partition(".")
-    answers = Answers(Layout(part, min_clusters), (policy, variant), beside)
-    is_there = answers.name in answers.layout.names
+    answers = Answers(layout, (policy, variant), beside)
+    is_there = answers.name in layout.names
     for what, limit in rule.limits().items():
         yield (
             what,
@@ -397,26 +409,25 @@ def lines(verdicts: list[Verdict]) -> Iterator[str]:
 def _has_own_interval(verdict: Verdict) -> bool:
     ruling = verdict.ruling
     known = not (math.isnan(ruling.figure) or ruling.by_construction)
-    return verdict.criterion in ("reward_loss", *UNKNOWN_TIMES) and known
+    return ASKED[verdict.criterion].alone and known
 
 
 def _seen(verdict: Verdict) -> str:
     ruling, limit = verdict.ruling, f"{verdict.limit:.6g}"
     if verdict.criterion == "samples":
         return f"{counted_as(ruling.n, 'answer')}, at least {limit} asked for"
-    asked = f"at {'least' if verdict.criterion in LEAST else 'most'} {limit} is asked for"
+    told = ASKED[verdict.criterion]
+    asked = f"at {told.at} {limit} is asked for"
     if math.isnan(ruling.figure):
-        why = UNKNOWN_TIMES.get(verdict.criterion, UNANSWERED)
-        return f"{asked}, and it is not known: {why}"
-    noun = COUNTED[verdict.criterion]
+        return f"{asked}, and it is not known: {told.unknown}"
     beside = f" beside {verdict.beside}" if verdict.beside else ""
-    seen = f"of {counted_as(ruling.n, noun)}{beside}"
+    seen = f"of {counted_as(ruling.n, told.of)}{beside}"
     if ruling.by_construction:
         return f"{ruling.figure:.4g} {seen}, all identical, lossless by construction; {asked}"
     ends = ", ".join("-" if math.isnan(end) else f"{end:.4g}" for end in (ruling.low, ruling.high))
     needed = ""
     if ruling.needed:
-        needed = f"; {counted_as(ruling.needed, noun)} would decide at this figure"
+        needed = f"; {counted_as(ruling.needed, told.of)} would decide at this figure"
     if ruling.word == "INCONCLUSIVE" and not ruling.needed:
         needed = "; it lies on its limit, and no number of samples is likely to decide"
         if math.isnan(ruling.low) and math.isnan(ruling.high):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -11,6 +11,7 @@ from ttc_bench.reporting.comparisons import SIDES
 from ttc_bench.reporting.pairing import Layout, Name
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row, row_dicts
+from ttc_bench.statistics import level_of_each
 from ttc_bench.statistics.decision import cost_word
 from ttc_bench.statistics.speed import Ratio, relative_speed, speed
 from ttc_bench.types import BASELINE, DataFrame
@@ -123,7 +124,7 @@ def timed(layout: Layout, ratio: str) -> Times:
 
 def _beside_baseline(times: Times, confidence: float) -> Speeds:
     """Return the speed of each variant beside the controls of its own jobs."""
-    level = _alone(confidence, times)
+    level = level_of_each(confidence, len(times))
     return {(name, BASELINE): speed(own, other, level) for name, (own, other) in times.items()}
 
 
@@ -133,16 +134,11 @@ def _among(times: Times, confidence: float) -> Speeds:
     The baseline is in none: beside it each has its control, and a speed that rests on that.
     """
     pairs = list(combinations((name for name in times if name != BASELINE), 2))
-    level = _alone(confidence, pairs)
+    level = level_of_each(confidence, len(pairs))
     return {
         (second, first): relative_speed(times[second], times[first], level)
         for first, second in pairs
     }
-
-
-def _alone(confidence: float, family: Sized) -> float:
-    """Return the level of each interval of a family that holds at once."""
-    return 1 - (1 - confidence) / max(1, len(family))
 
 
 def speeds_of(speeds: DataFrame) -> dict[tuple[Any, ...], Row]:

@@ -16,7 +16,13 @@ from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.row_dicts import Row
 from ttc_bench.reporting.sheet import known
 from ttc_bench.reporting.speeds import ENDS, TIMED, speeds_of
-from ttc_bench.statistics import Comparison, compare, mean_intervals, pairs_needed
+from ttc_bench.statistics import (
+    Comparison,
+    compare,
+    level_of_each,
+    mean_intervals,
+    pairs_needed,
+)
 from ttc_bench.statistics.decision import (
     CostWord,
     Quality,
@@ -185,7 +191,7 @@ class _Ratios:
         self._codes = layout.codes
         self._spends = {metric: layout.values(metric) for metric in SPENT}
         self._levels = {
-            metric: 1 - (1 - params.confidence) / max(1, _compared(spent, pairs))
+            metric: level_of_each(params.confidence, _compared(spent, pairs))
             for metric, spent in self._spends.items()
         }
 
@@ -249,8 +255,8 @@ def _means(layout: Layout, params: AggregateParams) -> dict[Name, dict[str, Any]
     for metric in ("latency_s", *SPENT):
         spent = layout.values(metric)
         values = np.column_stack(list(spent.values()))
-        told = max(1, int((~np.isnan(values)).any(axis=0).sum()))
-        level, ends = 1 - (1 - params.confidence) / told, range_of(metric)
+        told = int((~np.isnan(values)).any(axis=0).sum())
+        level, ends = level_of_each(params.confidence, told), range_of(metric)
         mean, low, high = mean_intervals(values, layout.codes, level, ends)
         least, most = np.fmin.reduce(values), np.fmax.reduce(values)
         low = np.where(np.isnan(low), least, low)

@@ -4,6 +4,7 @@ from ttc_bench.statistics.clusters import cluster_codes, clusters_of
 from ttc_bench.statistics.comparison import Comparison, Settings, compare, judge, pairs_needed
 from ttc_bench.statistics.intervals import (
     Interval,
+    level_of_each,
     mean_interval,
     mean_intervals,
     mean_of_independent,
@@ -22,6 +23,7 @@ __all__ = [
     "compare",
     "judge",
     "least_gain",
+    "level_of_each",
     "mean_interval",
     "mean_intervals",
     "mean_of_independent",

@@ -306,6 +306,16 @@ def _hall_inverse(point: Floats, skew: Floats) -> Floats:
     return inverse
 
 
+def level_of_each(confidence: float, count: int) -> float:
+    """Return the level of each of some intervals that are to hold at once (Bonferroni).
+
+    Args:
+        confidence: Chance that all of them hold.
+        count: How many there are; none is as one.
+    """
+    return 1 - (1 - confidence) / max(1, count)
+
+
 def mean_intervals(
     values: Floats,
     clusters: Integers | None = None,

@@ -11,6 +11,7 @@ from ttc_bench.reporting.plots import plot
 from ttc_bench.reporting.plots.facets import (
     facets,
     interval,
+    valid,
     variant_axis,
     variants_of,
 )
@@ -76,8 +77,8 @@ def _violins(scores: DataFrame, intervals: DataFrame, metric: str, axis: Axis, f
 
 def _values(scores: DataFrame, metric: str, axis: Axis) -> dict[Any, DataFrame]:
     """Return jobs and values of the valid responses, by `GROUP`."""
-    own = scores[[*GROUP, "job_id"]].assign(value=scores[metric].astype("Float64"))
-    own = own[(scores["status"] == "ok") & own["value"].notna()].astype({"value": "float64"})
+    own = valid(scores[[*GROUP, "job_id", "status", metric]])
+    own = own.assign(value=own[metric].astype("Float64").astype("float64")).dropna(subset="value")
     if axis.scale == "decades":
         own = own[own["value"] > 0]
     return dict(iter(own.groupby(list(GROUP), sort=False)))
