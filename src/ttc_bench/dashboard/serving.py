@@ -57,7 +57,7 @@ def serve(host: str, port: int) -> None:
 
 def warm(folder: Path) -> None:
     """Import what the pages of a project need, so that nobody waits for it before the first one."""
-    import scipy.stats  # noqa: F401
+    import scipy.special  # noqa: F401
     import sqlalchemy  # noqa: F401
     import streamlit.web.bootstrap  # noqa: F401
 

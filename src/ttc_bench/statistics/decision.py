@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ttc_bench.statistics.clusters import Floats, Integers
 from ttc_bench.statistics.comparison import Comparison, Settings
+from ttc_bench.statistics.distributions import binomial_chance, binomial_quantile, normal_edge
 from ttc_bench.statistics.intervals import mean_intervals, means_of
 from ttc_bench.statistics.power import design_effect
 from ttc_bench.statistics.speed import Ratio
@@ -26,6 +27,9 @@ EQUAL: tuple[Word, ...] = ("identical", "as good", "better")
 DIFFERING = 0.02
 """Share of questions on which a variant that is as good may be right where the baseline is wrong,
 or the other way round, for the questions that showing it takes."""
+
+_ENDS = (1e-9, 1 - 1e-9)
+"""Counts beyond these quantiles are rarer than one in a billion."""
 
 CostWord = Literal["cheaper", "dearer", "undecided"]
 
@@ -54,13 +58,12 @@ def tango(
         ValueError: If a count is negative, or more pairs differ than there are.
     """
     from scipy.optimize import brentq
-    from scipy.stats import norm
 
     if not (gains >= 0 and losses >= 0 and gains + losses <= pairs * (1 + 1e-9)):
         raise ValueError(f"of {pairs:g} pairs, {gains:g} gains and {losses:g} losses are no counts")
     if not pairs:
         return -1.0, 1.0
-    z, observed = float(norm.isf((1 - confidence) / 2)), (gains - losses) / pairs
+    z, observed = normal_edge((1 - confidence) / 2), (gains - losses) / pairs
 
     def score(difference: float) -> float:
         return float(tango_score(gains, losses, pairs, difference))
@@ -127,19 +130,21 @@ def shown_as_good(
 ) -> float:
     """Return the chance that an equally good variant is shown to be so; see `pairs_for_margin`."""
     import numpy as np
-    from scipy.stats import binom, norm
 
-    z = norm.isf((1 - confidence) / 2)
-    # Counts beyond these ends are rarer than one in a billion; of many, some stand for all.
-    least, most = (int(end) for end in binom.interval(1 - 2e-9, pairs, disagreement))
+    z = normal_edge((1 - confidence) / 2)
+    least, most = (binomial_quantile(end, pairs, disagreement) for end in _ENDS)
+    # Of many counts some stand for all.
     step = 1 + (most - least) // 400
     differing = np.arange(least, most + 1, step)[:, None]
-    gains = np.arange(binom.ppf(1e-9, least, 0.5), binom.isf(1e-9, most, 0.5) + 1, step)
+    ends = zip(_ENDS, (least, most), strict=True)
+    fewest, largest = (binomial_quantile(end, count, 0.5) for end, count in ends)
+    gains = np.arange(fewest, largest + 1, step)
     losses = differing - gains
     is_within = (tango_score(gains, losses, pairs, -margin) >= z) & (
         tango_score(gains, losses, pairs, margin) <= -z
     )
-    chances = binom.pmf(differing, pairs, disagreement) * binom.pmf(gains, differing, 0.5)
+    chances = binomial_chance(differing, pairs, disagreement)
+    chances = chances * binomial_chance(gains, differing, 0.5)
     return float(chances[is_within & (losses >= 0)].sum()) * step**2
 
 

@@ -18,6 +18,7 @@ from typing import Literal, get_args
 
 from ttc_bench.statistics.clusters import Floats, Integers
 from ttc_bench.statistics.decision import design_of, interval_alone, tango
+from ttc_bench.statistics.distributions import binomial_at_least, binomial_at_most
 from ttc_bench.statistics.intervals import mean_intervals
 from ttc_bench.statistics.quantiles import quantile_interval
 from ttc_bench.statistics.speed import Ratio
@@ -165,15 +166,13 @@ def values_needed(within: float, share: float, confidence: float, least: int = 1
         confidence: Level of the two-sided interval.
         least: The least number to say.
     """
-    from scipy.stats import binom
-
     tail = (1 - confidence) / 2
 
     def decides(n: int) -> bool:
         inside = round(within * n)
         if within > share:
-            return bool(binom.sf(inside - 1, n, share) <= tail)
-        return bool(binom.cdf(inside, n, share) <= tail)
+            return binomial_at_least(inside, n, share) <= tail
+        return binomial_at_most(inside, n, share) <= tail
 
     return _least(decides, least)
 

@@ -21,6 +21,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ttc_bench.statistics.clusters import Clusters, Floats, Integers, by_cluster, cluster_codes
+from ttc_bench.statistics.distributions import t_edge, t_tail
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,9 +109,8 @@ class Means(NamedTuple):
     def intervals(self, confidence: float = 0.95) -> Intervals:
         """Return the intervals; of too few clusters (`least_pairs`) the whole range, or NaN."""
         import numpy as np
-        from scipy.stats import t
 
-        edge = t.isf((1 - confidence) / 2, self.df)
+        edge = t_edge((1 - confidence) / 2, self.df)
         above, below = (_hall_inverse(end, self.skew) for end in (edge, -edge))
         low = self.centre - self.error * np.maximum(edge, above)
         high = self.centre - self.error * np.minimum(-edge, below)
@@ -131,7 +131,6 @@ class Means(NamedTuple):
         One is below 1 - confidence exactly where the interval of that confidence excludes 0.
         """
         import numpy as np
-        from scipy.stats import t
 
         skew = self.skew * np.sign(self.centre)
         with np.errstate(all="ignore"):
@@ -140,7 +139,7 @@ class Means(NamedTuple):
             third = skew * student / 3
             hall = student * (1 + third + third**2 / 3) + skew / 6
         hall = np.where(np.isinf(student), student, hall)
-        tail = 2 * t.sf(np.maximum(0.0, np.minimum(student, hall)), self.df)
+        tail = 2 * t_tail(np.maximum(0.0, np.minimum(student, hall)), self.df)
         least = np.where(self.padded, 0.0, 2.0 ** (1 - self.clusters))
         same = (self.centre == 0) & (self.error == 0)
         p_values: Floats = np.where(same, 1.0, np.maximum(tail, least))

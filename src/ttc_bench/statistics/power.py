@@ -5,6 +5,12 @@ from __future__ import annotations
 import math
 
 from ttc_bench.statistics.clusters import Floats
+from ttc_bench.statistics.distributions import (
+    noncentral_t_below,
+    normal_edge,
+    normal_tail,
+    t_edge,
+)
 from ttc_bench.statistics.intervals import Means, least_pairs
 
 _LARGE = 5000
@@ -24,14 +30,12 @@ def paired_power(effect: float, pairs: int, alpha: float = 0.05) -> float:
         pairs: At least 2.
         alpha: Chance of a false finding.
     """
-    from scipy.stats import nct, norm, t
-
     shift = abs(effect) * math.sqrt(pairs)
     if pairs >= _LARGE:
-        edge = norm.ppf(1 - alpha / 2)
-        return float(norm.sf(edge - shift) + norm.cdf(-edge - shift))
-    edge = t.ppf(1 - alpha / 2, pairs - 1)
-    above, below = nct.sf(edge, pairs - 1, shift), nct.cdf(-edge, pairs - 1, shift)
+        edge = normal_edge(alpha / 2)
+        return normal_tail(edge - shift) + normal_tail(edge + shift)
+    edge = float(t_edge(alpha / 2, pairs - 1))
+    above, below = (noncentral_t_below(-edge, pairs - 1, way) for way in (-shift, shift))
     # Far from the edge the noncentral distribution underflows to NaN: nothing is left there.
     return float(above if math.isfinite(above) else shift > edge) + (
         float(below) if math.isfinite(below) else 0.0
@@ -49,14 +53,12 @@ def pairs_for_power(effect: float, alpha: float = 0.05, power: float = 0.8) -> i
     Returns:
         The pairs, at least `ttc_bench.statistics.intervals.least_pairs`; ``None`` for no effect.
     """
-    from scipy.stats import norm
-
     least = least_pairs(alpha)
     if effect == 0 or math.isnan(effect):
         return None
     if math.isinf(effect):
         return least
-    normal = float(norm.ppf(1 - alpha / 2) + norm.ppf(power)) / effect
+    normal = (normal_edge(alpha / 2) + normal_edge(1 - power)) / effect
     # The t-test needs a little more than the normal one: z**2 / 2 pairs (Guenther 1981).
     pairs = max(2, math.ceil(normal**2))
     if pairs < _LARGE:
@@ -124,9 +126,8 @@ def least_gain(
         The gain; 1 where not even that is shown so often.
     """
     from scipy.optimize import brentq
-    from scipy.stats import norm, t
 
-    edge, sure = t.isf(0.025 / comparisons, pairs + 1), norm.ppf(power)
+    edge, sure = t_edge(0.025 / comparisons, pairs + 1), normal_edge(1 - power)
 
     def reserve(gain: float) -> float:
         share = max(gain, disagreement * (1 + 2 * gain**2))

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ttc_bench.statistics.clusters import Floats, Integers
+from ttc_bench.statistics.distributions import binomial_quantile
 from ttc_bench.statistics.intervals import means_of
 from ttc_bench.statistics.power import design_effect
 
@@ -61,7 +62,5 @@ def quantile_interval(
 @lru_cache(maxsize=4096)
 def _ranks(n: int, share: float, confidence: float) -> tuple[int, int]:
     """Return the ranks, from 1, of the values that bound a quantile; 0 and n + 1 are outside."""
-    from scipy.stats import binom
-
     tail = (1 - confidence) / 2
-    return int(binom.ppf(tail, n, share)), int(binom.ppf(1 - tail, n, share)) + 1
+    return binomial_quantile(tail, n, share), binomial_quantile(1 - tail, n, share) + 1
