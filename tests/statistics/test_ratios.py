@@ -9,7 +9,7 @@ from scipy import stats
 
 from ttc_bench.statistics.decision import cost_word
 from ttc_bench.statistics.intervals import Contrasts, mean_intervals, means_of
-from ttc_bench.statistics.ratios import ratio_of_totals
+from ttc_bench.statistics.ratios import ratio_of_totals, ratios_of_totals
 
 Floats = NDArray[np.float64]
 
@@ -46,10 +46,10 @@ def test_contrasts_are_the_means_of_the_differences(n: int, clustered: bool) -> 
     own, base = drawn(n, n)
     codes = np.arange(n) % 11 if clustered else None
     multiples = np.array([0.0, 0.4, 1.0, 1.5, 30.0])
-    at_once = Contrasts(own, base, codes).of(multiples)
+    at_once = Contrasts(own[:, None], base[:, None], codes).of(multiples[:, None])
     alone = means_of(own[:, None] - multiples * base[:, None], codes)
     for figure in ("mean", "error", "df", "skew"):
-        assert np.allclose(getattr(at_once, figure), getattr(alone, figure), rtol=1e-6)
+        assert np.allclose(np.ravel(getattr(at_once, figure)), getattr(alone, figure), rtol=1e-6)
     ratio = ratio_of_totals(own, base, codes)
     ends = mean_intervals(np.column_stack([own - end * base for end in ratio[1:3]]), codes)
     assert (ends.low[0], ends.high[1]) == pytest.approx((0, 0), abs=1e-5)
@@ -71,6 +71,22 @@ def test_it_covers_where_costs_are_skewed(n: int, spread: float) -> None:
     pairs = (drawn(n, seed, spread) for seed in range(400))
     ratios = [ratio_of_totals(own, base) for own, base in pairs]
     assert np.mean([one.low <= 1.5 <= one.high for one in ratios]) >= 0.93
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_many_at_once_are_each_alone_on_the_jobs_that_it_tells(clustered: bool) -> None:
+    rng, codes = np.random.default_rng(3), np.arange(60) // 5 if clustered else None
+    own, base = (rng.lognormal(0, 1, (60, 9)) for _ in range(2))
+    own[rng.random(own.shape) < 0.2] = np.nan
+    base[rng.random(base.shape) < 0.2] = np.nan
+    base[:, 1], own[:, 2], own[3, 3], base[:, 4], own[:, 4] = 0.0, 0.0, np.inf, 0.0, 0.0
+    own[:, 5], own[4:, 6], base[:, 7] = 2 * base[:, 5], np.nan, np.nan
+    for column, ratio in enumerate(ratios_of_totals(own, base, codes, 0.99)):
+        told = ~np.isnan(own[:, column] + base[:, column])
+        mine = None if codes is None else codes[told]
+        alone = ratio_of_totals(own[told, column], base[told, column], mine, 0.99)
+        assert ratio == pytest.approx(alone, rel=1e-9, nan_ok=True)
+        assert np.isnan(ratio.ratio) == (column in (3, 4, 7))
 
 
 def test_sides_that_pay_in_proportion_have_no_uncertainty() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ttc_bench.reporting.pairing import (
@@ -29,7 +29,7 @@ from ttc_bench.statistics.decision import (
     cost_word,
     quality,
 )
-from ttc_bench.statistics.ratios import ratio_of_totals
+from ttc_bench.statistics.ratios import ratios_of_totals
 from ttc_bench.statistics.speed import Ratio
 from ttc_bench.types import BASELINE, GROUP, DataFrame
 
@@ -129,7 +129,7 @@ def verdicts_of(
     if not pairs:
         return []
     codes, settings = layout.codes, params.comparing()
-    rewards, ratios = layout.values("reward"), _Ratios(layout, params, pairs)
+    rewards, ratios = layout.values("reward"), _ratios(layout, pairs, params)
     answers = layout.answers()
     first, second = (np.column_stack([rewards[pair[side]] for pair in pairs]) for side in (0, 1))
     answered = layout.answered_by_either(pairs)
@@ -148,7 +148,7 @@ def verdicts_of(
             "n_answered": int(answered[:, place].sum()),
             "same_share": same_share(answers, *pair),
         }
-        rows.append({**told, **difference, **ratios.of(*pair)})
+        rows.append({**told, **difference, **ratios[place]})
     return rows
 
 
@@ -173,50 +173,25 @@ def _difference(versus: Comparison, params: AggregateParams) -> dict[str, Any]:
     }
 
 
-class _Ratios:
-    """Ratios of costs between the sides of pairs, over the jobs that both answered.
+def _ratios(
+    layout: Layout, pairs: Sequence[tuple[Name, Name]], params: AggregateParams
+) -> list[dict[str, float]]:
+    """Return ratio and ends by cost for each pair, over the jobs that both sides answered.
 
-    Args:
-        layout: Scores of one model and benchmark.
-        params: How sure to be, of all pairs at once.
-        pairs: The pairs.
+    NaN where the bill of an answer has a gap. Of each cost, the intervals hold at once.
     """
-
-    def __init__(
-        self,
-        layout: Layout,
-        params: AggregateParams,
-        pairs: Sequence[tuple[Name, Name]],
-    ) -> None:
-        self._codes = layout.codes
-        self._spends = {metric: layout.values(metric) for metric in SPENT}
-        self._levels = {
-            metric: level_of_each(params.confidence, _compared(spent, pairs))
-            for metric, spent in self._spends.items()
-        }
-
-    def of(self, name: Name, base_name: Name) -> dict[str, float]:
-        """Return ratio and ends by cost; NaN where the bill of an answer has a gap."""
-        import numpy as np
-
-        ratios: dict[str, float] = {}
-        for metric, spent in self._spends.items():
-            own, base, level = spent[name], spent[base_name], self._levels[metric]
-            both = ~np.isnan(own + base)
-            ratio = Ratio(np.nan, np.nan, np.nan, 0)
-            if both.any():
-                codes = None if self._codes is None else self._codes[both]
-                ratio = ratio_of_totals(own[both], base[both], codes, level)
-            ends = (ratio.ratio, ratio.low, ratio.high)
-            ratios |= {f"{metric}_ratio{end}": v for end, v in zip(ENDS, ends, strict=True)}
-        return ratios
-
-
-def _compared(values: Mapping[Name, Any], pairs: Sequence[tuple[Name, Name]]) -> int:
-    """Return how many pairs can be compared, those whose intervals have to hold at once."""
     import numpy as np
 
-    return sum(bool((~np.isnan(values[one] + values[other])).sum() > 1) for one, other in pairs)
+    rows: list[dict[str, float]] = [{} for _ in pairs]
+    for metric in SPENT:
+        spent = layout.values(metric)
+        own, base = (np.column_stack([spent[pair[side]] for pair in pairs]) for side in (0, 1))
+        compared = int(((~np.isnan(own + base)).sum(axis=0) > 1).sum())
+        level = level_of_each(params.confidence, compared)
+        for row, ratio in zip(rows, ratios_of_totals(own, base, layout.codes, level), strict=True):
+            ends = zip(ENDS, (ratio.ratio, ratio.low, ratio.high), strict=True)
+            row.update({f"{metric}_ratio{end}": value for end, value in ends})
+    return rows
 
 
 def lossless_variants(part: DataFrame) -> set[Name]:

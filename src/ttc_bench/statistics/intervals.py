@@ -183,43 +183,51 @@ def means_of(values: Floats, clusters: Integers | None = None, bounds: Range = U
 
 
 class Contrasts:
-    """Means of one column less a multiple of another, for any multiples at once.
+    """Means of columns less multiples of others, for any multiples at once.
 
     All that intervals need is a polynomial of the multiple, of sums over the two columns.
 
     Args:
-        first: Shape (rows,); no value is missing.
-        second: The same.
+        first: Shape (rows, columns); NaN is missing.
+        second: The same, missing where the first one is.
         clusters: The cluster of each row; ``None`` makes each row its own.
     """
 
     def __init__(self, first: Floats, second: Floats, clusters: Integers | None = None) -> None:
         import numpy as np
 
-        data = by_cluster(np.column_stack([first, second]).astype(float), clusters)
+        sides = [by_cluster(np.asarray(side, float), clusters) for side in (first, second)]
+        sizes = sides[0].sizes
         with np.errstate(all="ignore"):
-            a, b = _scores(data).T
-            self._freedom = float(_freedom(data.sizes)[0])
-        self._total = float(data.sizes[:, 0].sum())
-        self._count = len(a)
-        self._means = data.sums.sum(axis=0) / self._total
-        self._squares = np.array([a @ a, -2 * a @ b, b @ b])
-        self._cubes = np.array([a**2 @ a, -3 * a**2 @ b, 3 * b**2 @ a, -(b**2) @ b])
+            a, b = map(_scores, sides)
+            self._freedom = _freedom(sizes)
+        self._total, self._count = sizes.sum(axis=0), (sizes > 0).sum(axis=0)
+        self._means = [side.sums.sum(axis=0) / self._total for side in sides]
+        squares, cubes = (a * a, -2 * a * b, b * b), (a**3, -3 * a**2 * b, 3 * b**2 * a, -(b**3))
+        self._squares, self._cubes = (
+            np.array([part.sum(axis=0) for part in parts]) for parts in (squares, cubes)
+        )
 
     def of(self, multiples: Floats) -> Means:
         """Return the means of ``first - multiple * second``.
 
-        Of shape (multiples,), and (1,) where a figure is that of all of them.
+        Args:
+            multiples: Shape (multiples, columns), as the figures that are returned; those that no
+                multiple changes are of shape (columns,).
         """
         import numpy as np
 
-        powers = multiples[:, None] ** np.arange(4)
-        squares, cubes = powers[:, :3] @ self._squares, powers @ self._cubes
+        powers = multiples ** np.arange(4)[:, None, None]
+        squares, cubes, spread = (
+            np.einsum("pmc,pc->mc", powers[which], sums[which])
+            for which, sums in (
+                (slice(3), self._squares), (slice(4), self._cubes), ([0, 2], self._squares)
+            )
+        )  # fmt: skip
         # What rounding leaves where the columns are multiples of each other is no spread.
-        spread = powers[:, [0, 2]] @ self._squares[[0, 2]]
         squares = np.where(squares <= _ROUNDING * spread, 0.0, squares)
         mean = self._means[0] - multiples * self._means[1]
-        count, no_end = np.array([self._count]), np.array([np.inf])
+        count, no_end = self._count, np.array([np.inf])
         known = np.where(count > 1, 0.0, np.nan)
         with np.errstate(all="ignore"):
             skew = _skew(squares, cubes, count)
