@@ -86,6 +86,11 @@ def scope(store: Store) -> Scope:
 
 def questions(store: Store) -> DataFrame:
     """Return each model, benchmark, task and difficulty that was measured, once."""
+    return _questions(store, store.place("all_scores"))
+
+
+@lru_cache(maxsize=4)
+def _questions(store: Store, _: Place) -> DataFrame:
     named, names = (*GROUP, "task", "job_id"), ["model", "benchmark", "task", "difficulty"]
     keys = store.table("all_scores", (*named, "difficulty"), distinct=True)
     if keys.empty:

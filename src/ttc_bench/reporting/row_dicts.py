@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from ttc_bench.types import GROUP, DataFrame
 
@@ -11,8 +11,17 @@ Row = Mapping[str, Any]
 
 
 def row_dicts(table: DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a table, each as a dict by column name."""
-    return cast(list[dict[str, Any]], table.to_dict("records"))
+    """Return the rows of a table, each as a dict by column name; ``pd.NA`` is ``None``.
+
+    As pandas' own ``to_dict("records")``, which goes through each column value by value.
+    """
+    import pandas as pd
+
+    names, rows = list(table.columns), table.to_numpy(dtype=object).tolist()
+    return [
+        {name: None if value is pd.NA else value for name, value in zip(names, row, strict=True)}
+        for row in rows
+    ]
 
 
 def group_key(row: Row) -> tuple[Any, ...]:
