@@ -12,7 +12,11 @@ from tests.conftest import ROOT
 from tests.dashboard.conftest import Open, words
 from tests.reporting.support import PARAMS
 
+from ttc_bench.dashboard import parts
 from ttc_bench.dashboard.serving import PASSWORD
+from ttc_bench.dashboard.store import opened
+from ttc_bench.dashboard.views import decide as decide_page
+from ttc_bench.dashboard.views import prepare
 from ttc_bench.reporting.decision import decide, lines
 from ttc_bench.reporting.limits import all_limits, answer
 from ttc_bench.reporting.params import DecideParams
@@ -70,6 +74,19 @@ def test_a_damaged_file_and_an_empty_project_give_a_sentence(
     page = open_page(copied, "decide")
     assert "kedro run" in words(page)
     assert not page.exception
+
+
+def test_what_is_shown_first_is_known_before_anybody_looks(
+    copied: Path, open_page: Open
+) -> None:  # fmt: skip
+    """Neither verdicts nor frontiers are computed by who opens the page; what is wrong is told."""
+    prepare(opened(copied, None))
+    known = [one.cache_info().misses for one in (parts._verdicts, decide_page._frontier_of)]
+    assert told(copied) in words(open_page(copied, "decide"))
+    assert known == [one.cache_info().misses for one in (parts._verdicts, decide_page._frontier_of)]
+    (copied / "data/08_reporting/all_scores.parquet").write_bytes(b"PAR1")
+    prepare(opened(copied, None))
+    assert "is damaged" in words(open_page(copied, "decide"))
 
 
 def test_one_variant_alone_is_told_so(copied: Path, open_page: Open) -> None:

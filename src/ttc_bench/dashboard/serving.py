@@ -56,25 +56,26 @@ def serve(host: str, port: int) -> None:
 
 
 def warm(folder: Path) -> None:
-    """Import what the pages of a project need, so that nobody waits for it before the first one."""
-    import scipy.special  # noqa: F401
+    """Import what the pages of a project need, and compute what they show first.
+
+    So nobody waits for it before the first page. What goes wrong is told there.
+    """
+    import scipy.optimize  # noqa: F401
     import sqlalchemy  # noqa: F401
     import streamlit.web.bootstrap  # noqa: F401
 
     from ttc_bench.dashboard.store import opened
-    from ttc_bench.dashboard.views import pages
+    from ttc_bench.dashboard.views import prepare
     from ttc_bench.metrics.base import METRICS
     from ttc_bench.reporting.drawing import interactive
     from ttc_bench.reporting.plots import PLOTS
 
     for registry in (METRICS, PLOTS):
         list(registry)
-    pages()
     # Plotly imports each part of a figure where one is made first.
     interactive.darkened(interactive.draw(EXAMPLE, ""))
-    store = opened(folder, os.environ.get("KEDRO_ENV"))
-    store.parameters("aggregate")
-    store.place("all_scores")
     # Streamlit looks for garbage after every click; what was imported by now stays for good.
     gc.collect()
     gc.freeze()
+    # DuckDB is imported by this, and tells in the terminal of whatever is never looked at again.
+    prepare(opened(folder, os.environ.get("KEDRO_ENV")))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ttc_bench.dashboard import runs
@@ -35,6 +35,7 @@ class Page:
         show: Fills it.
         rank: Its place among others.
         of_run: Whether it shows a run that was measured, which is chosen at its head.
+        prepare: Computes what it shows first, which is then known to whoever opens it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Page:
     show: Callable[[Store], None]
     rank: int
     of_run: bool = True
+    prepare: Callable[[Store], object] | None = None
 
 
 PAGES: Registry[Page] = Registry("page", "ttc_bench.dashboard.views")
@@ -49,15 +51,27 @@ PAGES: Registry[Page] = Registry("page", "ttc_bench.dashboard.views")
 
 
 def page(
-    name: str, title: str, rank: int, of_run: bool = True
+    name: str,
+    title: str,
+    rank: int,
+    of_run: bool = True,
+    prepare: Callable[[Store], object] | None = None,
 ) -> Callable[[Callable[[Store], None]], Page]:
     """Return a decorator that makes a function the page ``name``; see `Page`."""
-    return lambda show: PAGES.register(name)(Page(name, title, show, rank, of_run))
+    return lambda show: PAGES.register(name)(Page(name, title, show, rank, of_run, prepare))
 
 
 def pages() -> list[Page]:
     """Return the pages in the order of the menu."""
     return sorted(PAGES.values(), key=lambda one: (one.rank, one.name))
+
+
+def prepare(store: Store) -> None:
+    """Compute what pages show first; what goes wrong is told by the page, to who looks at it."""
+    for one in pages():
+        with suppress(Exception):
+            if one.prepare is not None:
+                one.prepare(store)
 
 
 def show(one: Page, store: Store) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from ttc_bench.dashboard import parts
+from ttc_bench.dashboard import parts, runs
 from ttc_bench.dashboard.store import Place, Store
 from ttc_bench.dashboard.views import page
 from ttc_bench.dbt.in_memory import frontier_of
@@ -32,7 +32,15 @@ STEPS = (1, 1.5, 2, 3, 5, 7)
 """Budgets in every decade."""
 
 
-@page("decide", title="Decide", rank=0)
+def prepare(store: Store) -> None:
+    """Compute the decision on all questions of the first model."""
+    runs.last_line(store)
+    whole = Scope(min(parts.questions(store)["model"]))
+    parts.verdicts(store, whole, parts.aggregate_params(store))
+    _frontiers(store, whole)
+
+
+@page("decide", title="Decide", rank=0, prepare=prepare)
 def decide(store: Store) -> None:
     """Show the answer to what is asked for, and what it rests on."""
     import streamlit as st
@@ -126,15 +134,20 @@ def _frontier_of(store: Store, _: Place, part: Scope) -> DataFrame:
     return frontier_of(parts.summed_scores(store, part))
 
 
-def _frontier(store: Store, part: Scope, table: DataFrame) -> None:
-    """Show reward against one cost."""
+def _frontiers(store: Store, part: Scope) -> DataFrame:
+    """Return the frontier of each benchmark of some questions."""
     import pandas as pd
-    import streamlit as st
 
     place = store.place("all_scores")
     own = [_frontier_of(store, place, one) for one in parts.by_benchmark(store, part)]
-    frontier = pd.concat(own, ignore_index=True)
-    plot = PLOTS["quality_vs_cost"]
+    return pd.concat(own, ignore_index=True)
+
+
+def _frontier(store: Store, part: Scope, table: DataFrame) -> None:
+    """Show reward against one cost."""
+    import streamlit as st
+
+    frontier, plot = _frontiers(store, part), PLOTS["quality_vs_cost"]
     st.markdown(f"#### {plot.title}")
     frontier = frontier[frontier["cost_metric"] == parts.cost(frontier)]
     parts.show(plot.describe(frontier, reward_intervals(table)), plot.name)
