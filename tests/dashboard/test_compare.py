@@ -83,6 +83,25 @@ def test_two_runs_stand_side_by_side_with_what_changed(copied: Path, open_page: 
     assert "No setting changed" in words(page)
 
 
+def test_runs_of_two_models_stand_side_by_side(copied: Path, open_page: Open) -> None:
+    """Whether of one run or of two, each side says its model, and what it gained on the other."""
+    large = pd.read_parquet(copied / "data/08_reporting/all_scores.parquet")
+    small = large.assign(model="small", reward=0.0)
+    keep(copied, pd.concat([large, small]), large.assign(run_id="later", model="third"))
+    page = open_page(copied, "compare", view="Two runs")
+    names = page.selectbox(key="before").options
+    for model in (large["model"].iloc[0], "small"):
+        one = next(name for name in names if f", {model}, " in name)
+        page.selectbox(key="before").set_value(one).run()
+        assert not page.exception
+        said, table = words(page), page.dataframe[0].value
+        assert f"model {model}" in said
+        assert "model third" in said
+        reward = table[table["metric"] == "Reward"]
+        gain = large["reward"].sum() if model == "small" else 0.0
+        assert (reward["mean_after"] - reward["mean_before"]).sum() == pytest.approx(gain / 3)
+
+
 def test_an_earlier_run_is_compared_with_one_before_it(copied: Path, open_page: Open) -> None:
     """A run that asks other questions is passed over, and none that is later is chosen."""
     first = pd.read_parquet(copied / "data/08_reporting/all_scores.parquet").assign(run_id="first")
