@@ -12,7 +12,7 @@ from tests.reporting.support import PARAMS
 
 from ttc_bench.reporting.kept_runs import keep_run
 from ttc_bench.reporting.labels import definition
-from ttc_bench.reporting.metric_table import metric_table
+from ttc_bench.reporting.metric_table import metric_table, plotted_intervals
 from ttc_bench.reporting.plots import plots
 
 
@@ -118,4 +118,6 @@ def test_an_earlier_run_is_compared_with_one_before_it(copied: Path, open_page: 
 
 def test_a_table_of_no_row_keeps_its_headings() -> None:
     empty = pd.DataFrame({name: [] for name in ("model", "benchmark", "policy", "variant")})
-    assert list(metric_table(empty, ["reward"], "mean", PARAMS))[-1] == "reward"
+    assert list(metric_table(empty, ["reward"], "mean", PARAMS))[-1] == "reward_high"
+    assert list(metric_table(empty, ["reward"], "p95", PARAMS))[-1] == "reward"
+    assert plotted_intervals(empty, PARAMS).empty

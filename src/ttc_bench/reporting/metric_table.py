@@ -42,7 +42,14 @@ def metric_table(
         for name in variants_of(part):
             row = dict(zip(GROUP, (model, benchmark, *name), strict=True)) | counts[name]
             rows.append({**row, **{k: v for own in figures for k, v in own[name].items()}})
-    return pd.DataFrame(rows, columns=None if rows else [*GROUP, "n", "n_valid", *metrics])
+    columns = [name for metric in metrics for name in _columns(metric, statistic)]
+    return pd.DataFrame(rows, columns=[*GROUP, "n", "n_valid", *columns])
+
+
+def _columns(metric: str, statistic: str) -> tuple[str, ...]:
+    """Return the columns of a metric: of a mean with the ends of its interval."""
+    is_mean = STATISTICS[statistic] is None
+    return (metric, f"{metric}_low", f"{metric}_high") if is_mean else (metric,)
 
 
 def _counts(part: DataFrame) -> dict[Any, dict[str, int]]:
@@ -68,7 +75,7 @@ def _figures(
     ends = mean_intervals(
         np.column_stack(list(by_name.values())), layout.codes, params.confidence, range_of(metric)
     )
-    columns = (metric, f"{metric}_low", f"{metric}_high")
+    columns = _columns(metric, statistic)
     return {
         name: {c: None if np.isnan(v) else float(v) for c, v in zip(columns, own, strict=True)}
         for name, *own in zip(by_name, *ends, strict=True)
