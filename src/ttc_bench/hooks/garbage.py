@@ -40,10 +40,11 @@ class Garbage:
     @hook_impl(trylast=True)
     def before_pipeline_run(self) -> None:
         """Set aside what is there, once: a later run of the process loads few more libraries."""
-        look_rarely()
         if self._is_own and not self._is_aside and "duckdb" not in sys.modules:
             gc.freeze()
             self._is_aside = True
+        # Before that, the next object would have them all looked through.
+        look_rarely()
 
 
 class BeforeDuckDB(MetaPathFinder):
