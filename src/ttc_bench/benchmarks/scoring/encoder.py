@@ -138,6 +138,7 @@ class Embedded:
         self._batches: dict[tuple[int | str, ...], Any] = {}
 
     def __call__(self, texts: list[str]) -> list[NDArray[np.float32]]:
+        """Return the unit-length vector of each text."""
         if len(texts) < _MANY:
             return self._alone(texts)
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
