@@ -135,7 +135,7 @@ class Embedded:
         self._states: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
-        self._batches: dict[tuple[int | str, ...], Any] = {}
+        self._batches: dict[tuple[int, tuple[str, ...]], Any] = {}
 
     def __call__(self, texts: list[str]) -> list[NDArray[np.float32]]:
         """Return the unit-length vector of each text."""
@@ -189,7 +189,7 @@ class Embedded:
 
         The same list comes again, with each that it is compared with.
         """
-        key = (cores(), *texts)
+        key = cores(), tuple(texts)
         if key not in self._batches:
             while len(self._batches) >= _KEEP_BATCHES:
                 self._batches.pop(next(iter(self._batches)), None)
