@@ -17,7 +17,13 @@ from tests.metrics.support import (
     workflow_job,
 )
 
-from ttc_bench.benchmarks.scoring.encoder import EMBEDDED, Encoder, encoder_path, get_encoder
+from ttc_bench.benchmarks.scoring.encoder import (
+    EMBEDDED,
+    Encoder,
+    embedded,
+    encoder_path,
+    get_encoder,
+)
 from ttc_bench.errors import UserError
 from ttc_bench.metrics.base import Null, ScoreParams
 from ttc_bench.metrics.bertscore import bert_scores
@@ -151,6 +157,20 @@ def test_bert_score_equals_the_library() -> None:
     for scores, *official in zip(bert_scores(pairs, EMBEDDED), *columns, strict=True):
         assert list(scores) == pytest.approx([float(x) for x in official], abs=1e-6)
     assert bert_scores(pairs[:1], EMBEDDED) == bert_scores(pairs, EMBEDDED)[:1]
+
+
+def test_a_text_is_encoded_once_for_its_sentence_vector_and_for_bert_score() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("BERTScore is computed on the GPU, sentence vectors are not")
+    pair = ("a text that no other test holds", "and the one that it is beside")
+    passes: list[Any] = []
+    with embedded()._model.register_forward_hook(lambda *call: passes.append(call)):
+        get_encoder(EMBEDDED).embed(pair)
+        assert len(passes) == 2
+        bert_scores([pair], EMBEDDED)
+        assert len(passes) == 2
 
 
 def test_similarity_families_on_odd_texts() -> None:

@@ -9,6 +9,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from ttc_bench.hooks.garbage import look_rarely
+
 BETWEEN_LIBRARIES = re.compile(
     r"Add type hints to the `predict` method"
     r"|One or more dataset names contain '\.' characters"
@@ -70,6 +72,7 @@ def quieten() -> None:
 
     Prompts may be confidential: no library of this project phones home.
     """
+    look_rarely()
     for switch in ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(switch, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -45,6 +45,9 @@ INTERVAL_S = 5
 
 SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 
+BESIDE = "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"
+"""Whether traces are sent by threads, which a run would wait for twice, for a second each time."""
+
 REPEATS = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
@@ -85,6 +88,7 @@ class Tracking:
         opened = mlflow.active_run()
         self._caller_run = opened.info.run_id if opened else None
         os.environ.setdefault(SWITCH, "true")
+        os.environ.setdefault(BESIDE, "false")
         os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(INTERVAL_S))
         os.environ.setdefault(REPEATS, str(RETRIES))
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE_S))

@@ -15,7 +15,13 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from ttc_bench.benchmarks.scoring.encoder import EMBEDDED, encoder_path, quietly, threads
+from ttc_bench.benchmarks.scoring.encoder import (
+    EMBEDDED,
+    embedded,
+    encoder_path,
+    quietly,
+    threads,
+)
 from ttc_bench.errors import UserError
 
 Score = tuple[float, float, float]
@@ -57,17 +63,13 @@ class _Matcher:
 
     def __init__(self, name: str) -> None:
         import torch
-        from bert_score import model2layers
-        from bert_score.utils import get_model, get_tokenizer
-        from transformers import AutoConfig
+        from bert_score.utils import get_tokenizer
 
-        # bert-score knows the best layer of the published models; of any other, take the last.
-        layers = model2layers.get(name)
-        if layers is None:
-            layers = AutoConfig.from_pretrained(encoder_path(name)).num_hidden_layers
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer = get_tokenizer(encoder_path(name))
-        self._model = quietly(get_model, encoder_path(name), layers).to(self._device)
+        # The sentence encoder's, which has read the same texts where that is the embedded one.
+        self._shared = embedded() if (name, self._device) == (EMBEDDED, "cpu") else None
+        self._model = _model(name).to(self._device) if self._shared is None else None
         self._weights = defaultdict(lambda: 1.0)
         for token in (self._tokenizer.sep_token_id, self._tokenizer.cls_token_id):
             self._weights[token] = 0.0
@@ -96,18 +98,34 @@ class _Matcher:
         return precision, recall, f1
 
     def _encode(self, text: str) -> tuple[Any, Any, Any]:
-        from bert_score.utils import get_bert_embedding
+        from bert_score.utils import bert_encode, collate_idf
 
         if text in self._vectors:
             return self._vectors[text]
-        vectors, mask, weights = get_bert_embedding(
-            [text], self._model, self._tokenizer, self._weights, device=self._device
+        tokens, weights, _, mask = collate_idf(
+            [text], self._tokenizer, self._weights, device=self._device
         )
+        if self._shared is None:
+            vectors = bert_encode(self._model, tokens, attention_mask=mask)
+        else:
+            vectors = self._shared.states(tokens[0].tolist())
         entry = self._vectors[text] = (vectors, mask, weights)
         self._bytes += vectors.nbytes
         while self._bytes > _KEEP_BYTES and len(self._vectors) > 2:
             self._bytes -= self._vectors.popitem(last=False)[1][0].nbytes
         return entry
+
+
+def _model(name: str) -> Any:
+    from bert_score import model2layers
+    from bert_score.utils import get_model
+    from transformers import AutoConfig
+
+    # bert-score knows the best layer of the published models; of any other, take the last.
+    layers = model2layers.get(name)
+    if layers is None:
+        layers = AutoConfig.from_pretrained(encoder_path(name)).num_hidden_layers
+    return quietly(get_model, encoder_path(name), layers)
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttc_bench.benchmarks.answers import read_graph
-from ttc_bench.benchmarks.scoring.encoder import EMBEDDED, encoder_path
+from ttc_bench.benchmarks.scoring.encoder import EMBEDDED, embedded, encoder_path
 from ttc_bench.benchmarks.scoring.worfeval import KEYS, worf_scores, worf_scores_batch
 
 GOLD = "Node:\n1: Search the files.\n2: Count the words.\nEdges: (START,1) (1,2) (2,END)"
@@ -88,6 +88,17 @@ def test_ties_between_repeated_nodes_are_decided_as_officially() -> None:
     official = [official_node_f1(pred, gold, model) for pred, gold in pairs]
     assert node_f1 == pytest.approx(official, abs=1e-9)
     assert len({round(f1, 3) for f1 in official}) > 3
+
+
+def test_a_plan_that_is_known_is_not_encoded_again_and_its_scores_are_ones_own() -> None:
+    repeated = "Node:\n1: Count the lines.\n2: Count the lines.\nEdges: (START,1) (1,2) (2,END)"
+    scores = worf_scores(repeated, GOLD)
+    kept = dict(scores)
+    scores.clear()
+    passes: list[Any] = []
+    with embedded()._model.register_forward_hook(lambda *call: passes.append(call)):
+        assert worf_scores(repeated, GOLD) == kept
+    assert not passes
 
 
 def test_edges_are_compared_by_raw_index() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cache, lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ttc_bench.errors import UserError
@@ -33,6 +34,8 @@ PUBLISHED_TOKENS = "roberta-large"
 _MANY = 16  # texts from which a second thread pays
 _WINDOW = 256  # tokens: the window that sentence-transformers gives the embedded model
 _KEEP = 40_000  # embeddings of 384 numbers: 60 MB at most
+_KEEP_BATCHES = 256  # lists of texts that were encoded together
+_KEEP_BYTES = 96 * 2**20  # vectors of tokens
 
 
 class Encoder:
@@ -105,7 +108,7 @@ class Encoder:
     def _encode(self, texts: list[str]) -> Iterable[NDArray[np.float32]]:
         if self._model is None:
             try:
-                self._model = _Embedded(self.path) if self.name == EMBEDDED else _Any(self.path)
+                self._model = embedded() if self.name == EMBEDDED else _Any(self.path)
             except (OSError, ValueError) as error:
                 raise UserError(
                     f"the encoder {self.name!r} cannot be loaded ({error}). Set `score.encoder: "
@@ -115,8 +118,12 @@ class Encoder:
         return rows
 
 
-class _Embedded:
-    """All-MiniLM-L6-v2 without sentence-transformers, whose import alone takes seconds."""
+class Embedded:
+    """All-MiniLM-L6-v2 without sentence-transformers, whose import alone takes seconds.
+
+    The vectors of tokens are kept, within a bound: sentence vectors and BERTScore are of the same
+    texts, and in this model of the same vectors.
+    """
 
     def __init__(self, path: str) -> None:
         import torch
@@ -125,14 +132,22 @@ class _Embedded:
         self._tokenizer = AutoTokenizer.from_pretrained(path)
         self._model = quietly(AutoModel.from_pretrained, path).eval()
         self._torch: Any = torch
+        self._states: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+        self._batches: dict[tuple[int, tuple[str, ...]], Any] = {}
 
     def __call__(self, texts: list[str]) -> list[NDArray[np.float32]]:
+        """Return the unit-length vector of each text."""
         if len(texts) < _MANY:
             return self._alone(texts)
-        cut = len(texts) // 2
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        halves = order[0::2], order[1::2]
         with ThreadPoolExecutor(1) as pool:  # two cores, one text each: no barriers
-            second = pool.submit(self._alone, texts[cut:])
-            return self._alone(texts[:cut]) + second.result()
+            first = pool.submit(self._alone, [texts[place] for place in halves[0]])
+            second = self._alone([texts[place] for place in halves[1]])
+            rows = dict(zip((*halves[0], *halves[1]), first.result() + second, strict=True))
+        return [rows[place] for place in range(len(texts))]
 
     def _alone(self, texts: list[str]) -> list[NDArray[np.float32]]:
         """Encode one text at a time.
@@ -145,14 +160,43 @@ class _Embedded:
             return [self._forward(text) for text in texts]
 
     def _forward(self, text: str) -> NDArray[np.float32]:
-        inputs = self._tokenizer(text, truncation=True, max_length=_WINDOW, return_tensors="pt")
+        tokens = self._tokenizer(text, truncation=True, max_length=_WINDOW)["input_ids"]
         with self._torch.inference_mode():
-            mean = self._model(**inputs).last_hidden_state[0].mean(0)
+            mean = self.states(tokens)[0].mean(0)
         unit: NDArray[np.float32] = (mean / mean.norm()).numpy()
         return unit
 
+    def states(self, tokens: Sequence[int]) -> Any:
+        """Return the vectors of a text's tokens, for reading alone, as a batch of one."""
+        key = tuple(tokens)
+        with self._lock:
+            if key in self._states:
+                self._states.move_to_end(key)
+                return self._states[key]
+        ids = self._torch.tensor([key])
+        with self._torch.inference_mode():
+            mask = self._torch.ones_like(ids)
+            states = self._model(ids, attention_mask=mask).last_hidden_state
+        with self._lock:
+            self._bytes += 0 if key in self._states else states.nbytes
+            self._states[key] = states
+            while self._bytes > _KEEP_BYTES and len(self._states) > 1:
+                self._bytes -= self._states.popitem(last=False)[1].nbytes
+        return states
+
     def batch(self, texts: list[str]) -> Any:
-        """Encode as sentence-transformers does: batches of 32, the longest texts first."""
+        """Encode as sentence-transformers does: batches of 32, the longest texts first.
+
+        The same list comes again, with each that it is compared with.
+        """
+        key = cores(), tuple(texts)
+        if key not in self._batches:
+            while len(self._batches) >= _KEEP_BATCHES:
+                self._batches.pop(next(iter(self._batches)), None)
+            self._batches[key] = self._together(texts)
+        return self._batches[key]
+
+    def _together(self, texts: list[str]) -> Any:
         import numpy as np
 
         order = np.argsort([-len(text) for text in texts])
@@ -172,6 +216,12 @@ class _Embedded:
         return self._torch.cat(units)[np.argsort(order)]
 
 
+@cache
+def embedded() -> Embedded:
+    """Return the encoder that ships as a package, loaded once per process."""
+    return Embedded(encoder_path(EMBEDDED))
+
+
 class _Any:
     """Any model of sentence-transformers."""
 
@@ -189,6 +239,13 @@ class _Any:
     def batch(self, texts: list[str]) -> Any:
         """Encode with the defaults, as published scripts do."""
         return self._model.encode(texts, convert_to_tensor=True, show_progress_bar=False)
+
+
+def cores() -> int:
+    """Return the threads of torch's operations in the current thread."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 @contextmanager

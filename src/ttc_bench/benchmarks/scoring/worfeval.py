@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ttc_bench.benchmarks.answers import Graph, parse_workflow, read_graph
 from ttc_bench.benchmarks.scoring.base import References, reward_rule, share
-from ttc_bench.benchmarks.scoring.encoder import Encoder, get_encoder
+from ttc_bench.benchmarks.scoring.encoder import Encoder, cores, get_encoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,7 @@ THRESHOLD = 0.6
 
 _MANY_NODES = 10  # from here on the official code keeps the gold nodes in their given order
 _MOST_ORDERS = 20
+_MOST_KEPT = 4096  # predictions with their scores
 _MOST_EXACT = 200  # beyond, ties are decided by scipy: networkx would take minutes
 _DEFINITIONS = {
     "node_precision": "Longest run of matched subtasks in order, over predicted subtasks.",
@@ -65,7 +67,8 @@ def worf_scores(prediction: str, gold: str, encoder: str | None = None) -> Score
 def worf_scores_batch(pairs: Sequence[tuple[str, str]], encoder: str | None = None) -> list[Scores]:
     """Return `worf_scores` of many (prediction, gold) pairs.
 
-    Each distinct pair is scored once and each distinct subtask is encoded once.
+    Each distinct pair is scored once in a process, whichever variants give the same prediction,
+    and each distinct subtask is encoded once.
 
     Args:
         pairs: Prediction and gold text of each response.
@@ -79,10 +82,9 @@ def worf_scores_batch(pairs: Sequence[tuple[str, str]], encoder: str | None = No
     distinct = list(dict.fromkeys(pairs))
     for start in range(0, len(distinct), 1024):
         chunk = distinct[start : start + 1024]
-        graphs = [(read_graph(p), read_graph(g)) for p, g in chunk]
-        _warm(model, graphs)
-        for pair, (pred, gold) in zip(chunk, graphs, strict=True):
-            done[pair] = _score(pred, gold, model)
+        if len(chunk) > 1:
+            _warm(model, [(read_graph(p), read_graph(g)) for p, g in chunk])
+        done |= {pair: _scored(*pair, model.name, cores()) for pair in chunk}
     return [dict(done[pair]) for pair in pairs]
 
 
@@ -108,6 +110,12 @@ def _workflow(text: str, references: References, _task: str | None) -> Scores:
 def _warm(model: Encoder, graphs: Iterable[tuple[Graph | None, Graph | None]]) -> None:
     ready = [(p, g) for p, g in graphs if p is not None and g is not None]
     model.embed(sorted({node for pair in ready for graph in pair for node in graph.nodes}))
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _scored(prediction: str, gold: str, encoder: str, _cores: int) -> Scores:
+    """Return the scores of a pair, for reading alone; those of ties hold for so many threads."""
+    return _score(read_graph(prediction), read_graph(gold), get_encoder(encoder))
 
 
 def _score(pred: Graph | None, gold: Graph | None, model: Encoder) -> Scores:
