@@ -8,9 +8,10 @@ import fcntl
 import gc
 import os
 import resource
+import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import hypothesis
 import pytest
 from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
+from tests import forked
 from tests.forked import Forked, Template
 
 # Tests run side by side: threads of one of them would wait for cores that another one has. It is
@@ -98,6 +100,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return next(folders, super()._split_scope(nodeid))
 
     return ByFolder(config, log)
+
+
+TEMPLATE: pytest.StashKey[Template] = pytest.StashKey()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None:
+    """Fork the workers of the whole run: each alone would import the same for ten seconds."""
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        place = config._tmp_path_factory.getbasetemp() / "template"  # type: ignore[attr-defined]
+        config.stash[TEMPLATE] = Template(place)
+        for spec in specs:
+            spec.python = shlex.join([sys.executable, forked.__file__, str(place)])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,8 +1,9 @@
 """Processes that begin with the libraries loaded, which takes longer than most of what they do.
 
-As a script, a process that imports what ``python -m kedro run`` does, once, and then is asked for
-others: each is a fork of it, with a number, a folder, an environment and signals of its own, and
-ends as an interpreter does. Imported, what asks it.
+As a script, ``forked.py PLACE`` is a process that imports what ``python -m kedro run`` does, once,
+and then is asked for others: each is a fork of it, with a number, a folder, an environment and
+signals of its own, and ends as an interpreter does. ``forked.py PLACE -c ...`` is such a fork where
+a program wants to start ``python -c ...``. Imported, this asks it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 LIBRARIES = (
@@ -115,14 +117,33 @@ class Template:
 
     def start(self, *arguments: str, cwd: Path, env: Mapping[str, str]) -> Forked:
         """Start Python in a folder, as ``python -m`` or ``python -c`` does."""
+        come, go = os.pipe()
+        with open(os.devnull, "rb") as nothing, open(go, "wb"):
+            line = self._ask(arguments, cwd, env, (nothing.fileno(), go, go))
+        return Forked(line, come)
+
+    def stand_in(self, *arguments: str) -> int:
+        """Start Python with the input and output of this process, and return how it ended."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        line = self._ask(arguments, Path.cwd(), os.environ, (0, 1, 2))
+        for own in (0, 1):
+            os.close(own)
+        _heard(line)
+        return _heard(line)
+
+    def _ask(
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        files: Sequence[int],
+    ) -> socket.socket:
         line = self._connect()
         assert line is not None, "it has ended"
         request = json.dumps({"arguments": arguments, "cwd": str(cwd), "env": dict(env)})
-        come, go = os.pipe()
-        socket.send_fds(line, [b"\n"], [go])
-        os.close(go)
+        socket.send_fds(line, [b"\n"], files)
         line.sendall(request.encode() + b"\n")
-        return Forked(line, come)
+        return line
 
     def _begin(self) -> socket.socket:
         self._place.unlink(missing_ok=True)
@@ -167,8 +188,8 @@ class _Server:
         self._lines: dict[int, socket.socket] = {}
         self._holders: set[socket.socket] = set()
 
-    def requests(self) -> Iterator[tuple[Message, int]]:
-        """Serve until nobody is left; yield, in a fork of this process, what it shall do."""
+    def requests(self) -> Iterator[tuple[Message, list[int]]]:
+        """Serve until nobody is left; yield, in a fork of this process, what it shall be."""
         while True:
             for key, _ in self._waiting.select():
                 if key.fileobj is self._listener:
@@ -185,20 +206,25 @@ class _Server:
         self._holders.add(line)
         self._waiting.register(line, selectors.EVENT_READ)
 
-    def _read(self, line: Any) -> tuple[Message, int] | None:
-        """Return what a fork shall do and where it prints, in that fork; nothing here."""
-        self._waiting.unregister(line)
-        start, files, _, _ = socket.recv_fds(line, 1, 1)
+    def _read(self, line: Any) -> tuple[Message, list[int]] | None:
+        """Return what a fork shall be, and its input and output, in that fork; nothing here."""
+        start, files = b"", []
+        with contextlib.suppress(ConnectionError):
+            start, files, _, _ = socket.recv_fds(line, 1, 3)
         if not start:
+            self._waiting.unregister(line)
             self._holders.discard(line)
             line.close()
+            for pid in [pid for pid, asker in self._lines.items() if asker is line]:
+                os.kill(pid, signal.SIGKILL)
             return None
         with line.makefile("r", encoding="utf-8") as text:
             request = json.loads(text.readline())
         if (pid := os.fork()) == 0:
             self._leave()
-            return request, files[0]
-        os.close(files[0])
+            return request, files
+        for file in files:
+            os.close(file)
         self._lines[pid] = line
         _say(line, pid)
         return None
@@ -208,9 +234,8 @@ class _Server:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 line = self._lines.pop(ended[0])
-                _say(line, os.waitstatus_to_exitcode(ended[1]))
-                line.close()
-                self._holders.discard(line)
+                if line in self._holders:
+                    _say(line, os.waitstatus_to_exitcode(ended[1]))
 
     def _leave(self) -> None:
         """Give back what is the server's."""
@@ -223,27 +248,31 @@ class _Server:
             line.close()
 
 
-def _become(request: Message, output: int, searched: list[str]) -> None:
+def _become(request: Message, files: list[int], searched: list[str]) -> None:
     """Be what ``python`` is with these arguments, in that folder and environment."""
-    for own in (1, 2):
-        os.dup2(output, own)
-    os.close(output)
+    for own, file in enumerate(files):
+        os.dup2(file, own)
+        os.close(file)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    if "PYTHONUNBUFFERED" in os.environ:
+    flags, (how, what, *arguments) = [], request["arguments"]
+    while how not in ("-m", "-c"):
+        flags, (how, what, *arguments) = [*flags, how], [what, *arguments]
+    if "PYTHONUNBUFFERED" in os.environ or "-u" in flags:
         sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
-    how, what, *arguments = request["arguments"]
     given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = [request["cwd"], *given, *searched]
     sys.argv[:] = [how, *arguments]
     if how == "-m":
         runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:
-        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+        return
+    own_main = sys.modules["__main__"] = ModuleType("__main__")
+    exec(compile(what, "<string>", "exec"), own_main.__dict__)
 
 
 def _serve(place: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # It ends with those who hold it.
     own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     searched = [path for path in sys.path[1:] if path not in own]
     for name in LIBRARIES:
@@ -251,10 +280,13 @@ def _serve(place: str) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen()
-    for request, output in _Server(listener).requests():
-        _become(request, output, searched)
+    for request, files in _Server(listener).requests():
+        _become(request, files, searched)
         return
+    os._exit(0)  # Nothing is left that would have to be taken apart.
 
 
 if __name__ == "__main__":
+    if arguments := sys.argv[2:]:
+        sys.exit(Template(Path(sys.argv[1])).stand_in(*arguments))
     _serve(sys.argv[1])
