@@ -20,7 +20,6 @@ import hypothesis
 import pytest
 from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
-from tests import forked
 from tests.forked import Forked, Template
 
 # Tests run side by side: threads of one of them would wait for cores that another one has. It is
@@ -112,7 +111,7 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None
         place = config._tmp_path_factory.getbasetemp() / "template"  # type: ignore[attr-defined]
         config.stash[TEMPLATE] = Template(place)
         for spec in specs:
-            spec.python = shlex.join([sys.executable, forked.__file__, str(place)])
+            spec.python = shlex.join(config.stash[TEMPLATE].command())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -30,8 +30,10 @@ LIBRARIES = (
     *("mlflow.store.tracking.sqlalchemy_store", "kedro.framework.session", "dbt.cli.main"),
     *("kedro_mlflow.framework.hooks.mlflow_hook", "kedro_viz.integrations.kedro.hooks"),
     *("kedro_datasets.plotly", "sacrebleu.metrics", "git", "IPython"),
+    *("streamlit.components.v2", "aiohttp"),
 )
-"""What a run imports, but for DuckDB: whether it is there tells a run what it may set aside."""
+"""What a run imports, and what all files of tests do; but for DuckDB: whether it is there tells a
+run what it may set aside."""
 
 PATIENCE_S = 300.0
 
@@ -114,6 +116,10 @@ class Template:
     def __init__(self, place: Path) -> None:
         self._place = place
         self._held = self._connect() or self._begin()
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return what a program starts in the place of Python with these arguments."""
+        return [sys.executable, __file__, str(self._place), *arguments]
 
     def start(self, *arguments: str, cwd: Path, env: Mapping[str, str]) -> Forked:
         """Start Python in a folder, as ``python -m`` or ``python -c`` does."""
