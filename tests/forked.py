@@ -9,6 +9,7 @@ a program wants to start ``python -c ...``. Imported, this asks it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -281,8 +282,13 @@ def _serve(place: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # It ends with those who hold it.
     own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     searched = [path for path in sys.path[1:] if path not in own]
+    gc.disable()
     for name in LIBRARIES:
         importlib.import_module(name)
+    # As a run does with its libraries: to look through them at each end takes seconds, too.
+    assert "duckdb" not in sys.modules
+    gc.freeze()
+    gc.enable()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen()
