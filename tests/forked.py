@@ -53,7 +53,7 @@ class Forked:
     """
 
     def __init__(self, line: socket.socket, output: int) -> None:
-        self._line, self._output = line, output
+        self._line, self.output = line, output
         self.pid = _heard(line)
         self.returncode: int | None = None
 
@@ -80,11 +80,11 @@ class Forked:
         """Return what it printed, up to its end."""
         end = time.monotonic() + timeout
         printed = b""
-        with open(self._output, "rb", buffering=0) as output:
-            _wait_for(self._output, timeout)
+        with open(self.output, "rb", buffering=0) as output:
+            _wait_for(self.output, timeout)
             while more := output.read(1 << 16):
                 printed += more
-                _wait_for(self._output, end - time.monotonic())
+                _wait_for(self.output, end - time.monotonic())
         self.wait(max(end - time.monotonic(), 1.0))
         return printed.decode(), None
 
@@ -284,7 +284,8 @@ def _serve(place: str) -> None:
     searched = [path for path in sys.path[1:] if path not in own]
     gc.disable()
     for name in LIBRARIES:
-        importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # Not all of them are everywhere.
+            importlib.import_module(name)
     # As a run does with its libraries: to look through them at each end takes seconds, too.
     assert "duckdb" not in sys.modules
     gc.freeze()
