@@ -8,11 +8,10 @@ import fcntl
 import gc
 import os
 import resource
+import shlex
 import shutil
-import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import hypothesis
 import pytest
 from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
+from tests.forked import Forked, Template
 
 # Tests run side by side: threads of one of them would wait for cores that another one has. It is
 # read as torch is imported, here, in the workers and in the processes that tests start.
@@ -101,6 +101,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByFolder(config, log)
 
 
+TEMPLATE: pytest.StashKey[Template] = pytest.StashKey()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None:
+    """Fork the workers of the whole run: each alone would import the same for ten seconds."""
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        place = config._tmp_path_factory.getbasetemp() / "template"  # type: ignore[attr-defined]
+        config.stash[TEMPLATE] = Template(place)
+        for spec in specs:
+            spec.python = shlex.join(config.stash[TEMPLATE].command())
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switch of the test that takes minutes."""
     parser.addoption("--whole-split", action="store_true", help="check every sample of the split")
@@ -153,18 +166,25 @@ def made_once(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]
 ) -> Path:  # fmt: skip
     """Return a folder that nobody writes: the first worker that needs it makes it for all."""
-    place = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        place = place.parent
-    folder, making = place / name, place / f"{name}.making"
-    with (place / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(factory, name) as folder:
         if not folder.is_dir():
+            making = folder.with_suffix(".making")
             shutil.rmtree(making, ignore_errors=True)
             making.mkdir()
             make(making)
             making.rename(folder)
     return folder
+
+
+@contextlib.contextmanager
+def held(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A path that is the same in all workers, and that one at a time has."""
+    place = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    with (place / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield place / name
 
 
 @pytest.fixture(scope="session")
@@ -200,26 +220,18 @@ def kedro_run(project: Path) -> Iterator[KedroRun]:
     end_runs("FAILED")
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """A process with the libraries loaded, of which all workers have others forked."""
+    with held(tmp_path_factory, "template") as place:
+        return Template(place)
+
+
 @pytest.fixture
-def kedro_process(project: Path) -> Callable[..., subprocess.Popen[str]]:
+def kedro_process(project: Path, template: Template) -> Callable[..., Forked]:
     """Start ``kedro run`` in the test's own project, in a process that can be killed."""
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        # A shell's background job, as the tests may be, passes on that Ctrl-C is ignored.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            return subprocess.Popen(
-                [sys.executable, "-m", "kedro", "run", *arguments],
-                cwd=project,
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    return start
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return partial(template.start, "-m", "kedro", "run", cwd=project, env=environment)
 
 
 def ingested(name: str, limit: int | None, prompting: Any = None, source: Any = None) -> list[Job]:

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import mlflow
 import pandas as pd
 import pytest
 from tests.conftest import ROOT
+from tests.forked import Forked, Template
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README.split("## Adding a policy")[1].split("\n## ")[0]
@@ -334,7 +335,11 @@ def files(project: Path) -> dict[str, str]:
     }
 
 
-def add(project: Path, part: Mapping[str, str | None]) -> list[str]:
+Start = Callable[..., Forked]
+"""Starts Python in a folder of the project."""
+
+
+def add(project: Path, part: Mapping[str, str | None], start: Start) -> list[str]:
     """Add a part and return the files that differ from before."""
     before = files(project)
     for name, content in part.items():
@@ -356,9 +361,10 @@ class Grown:
     Args:
         folder: Where it lies.
         store: An MLflow store without runs, whose tables take seconds to make.
+        start: Starts Python in it.
     """
 
-    def __init__(self, folder: Path, store: Path) -> None:
+    def __init__(self, folder: Path, store: Path, start: Start) -> None:
         self.project, self.other = folder / "project", folder / "other"
         # What is compiled comes along, but for files that are being written by others.
         unwanted = shutil.ignore_patterns(
@@ -369,8 +375,8 @@ class Grown:
         (self.project / "data" / "mlflow").mkdir(parents=True)
         shutil.copy(store, self.project / "data" / "mlflow")
         (self.project / "data" / "06_models").symlink_to(ROOT / "data" / "06_models")
-        self.touched = {name: add(self.project, part) for name, part in PARTS.items()}
-        add(self.project, USER)
+        self.touched = {name: add(self.project, part, start) for name, part in PARTS.items()}
+        add(self.project, USER, start)
         shutil.copytree(self.project, self.other, symlinks=True)
         self.said = ""
         """What its run printed."""
@@ -382,19 +388,11 @@ class Grown:
         return pd.read_parquet(self.project / "data" / f"{name}.parquet")
 
 
-def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start Python in a copy."""
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project / "src")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def environment(project: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(project / "src")}
 
 
-def printed(process: subprocess.Popen[str]) -> str:
+def printed(process: Forked | subprocess.Popen[str]) -> str:
     output, _ = process.communicate()
     assert process.returncode == 0, output
     return output
@@ -404,13 +402,29 @@ pytestmark = pytest.mark.timeout(900)  # two runs side by side, on a machine tha
 
 
 @pytest.fixture(scope="module")
-def grown(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Grown:
-    copy = Grown(tmp_path_factory.mktemp("extending"), empty_store)
+def start(template: Template) -> Start:
+    """Starts Python in a copy, of which it imports the source."""
+
+    def started(project: Path, *arguments: str) -> Forked:
+        return template.start(*arguments, cwd=project, env=environment(project))
+
+    return started
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, start: Start) -> Grown:
+    copy = Grown(tmp_path_factory.mktemp("extending"), empty_store, start)
     settings = (
         "limit=2,benchmarks=[crm_sim,parity],timing.jobs=1,score.families={bert_score: false}"
     )
-    run = start(
-        copy.project, "-m", "kedro", "run", "--pipeline=shortest_of_n", f"--params={settings}"
+    # What a user has: an interpreter that imports everything itself, in the order of a run.
+    run = subprocess.Popen(
+        [sys.executable, "-m", "kedro", "run", "--pipeline=shortest_of_n", f"--params={settings}"],
+        cwd=copy.project,
+        env=environment(copy.project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     others = start(copy.other, "-c", OTHERS)
     copy.said = printed(run)
@@ -525,7 +539,9 @@ def test_the_engine_answers(grown: Grown) -> None:
     assert answered["text"].to_list() == ["Answer: odd?"] * 3
 
 
-def test_what_looks_over_all_parts_passes_in_the_copy_as_it_stands(grown: Grown) -> None:
+def test_what_looks_over_all_parts_passes_in_the_copy_as_it_stands(
+    grown: Grown, start: Start
+) -> None:
     options = ("-q", "-n0", "-p", "no:cacheprovider")
     output = printed(start(grown.project, "-m", "pytest", *options, *LOOK_OVER))
     assert " passed" in output

@@ -6,7 +6,6 @@ import contextlib
 import json
 import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tests.conftest import KedroRun
+from tests.forked import Forked
 
 LIMIT = 12
 ARGUMENTS = (
@@ -24,7 +24,7 @@ ARGUMENTS = (
 
 
 def test_a_killed_run_is_finished_by_the_same_command(
-    kedro_process: Callable[..., subprocess.Popen[str]], kedro_run: KedroRun, project: Path
+    kedro_process: Callable[..., Forked], kedro_run: KedroRun, project: Path
 ) -> None:
     journal = project / "data" / "07_model_output" / "journal.jsonl"
     process = kedro_process(*ARGUMENTS)
@@ -67,7 +67,7 @@ def test_a_killed_run_is_finished_by_the_same_command(
 def test_an_interrupted_run_stops_at_once_and_says_what_is_kept(
     number: signal.Signals,
     word: str,
-    kedro_process: Callable[..., subprocess.Popen[str]],
+    kedro_process: Callable[..., Forked],
     project: Path,
 ) -> None:
     journal = project / "data" / "07_model_output" / "journal.jsonl"
@@ -92,7 +92,7 @@ def _entries(journal: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in whole[: whole.rfind(b"\n") + 1].splitlines()]
 
 
-def _wait_for_lines(path: Path, count: int, process: subprocess.Popen[str]) -> None:
+def _wait_for_lines(path: Path, count: int, process: Forked) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if path.exists() and path.read_bytes().count(b"\n") >= count:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from tests.conftest import ROOT, KedroRun
+from tests.forked import Template
 from tests.reporting.support import scores
 
 NOTEBOOK = ROOT / "notebooks" / "compare_policies.ipynb"
@@ -20,7 +23,19 @@ def shown(notebook: nbformat.NotebookNode) -> str:
     )
 
 
-def test_notebook_runs_on_the_catalog(project: Path, kedro_run: KedroRun) -> None:
+def forking(template: Template) -> type[AsyncKernelManager]:
+    """Return what starts kernels that are forked."""
+
+    class Forking(AsyncKernelManager):
+        def format_kernel_cmd(self, extra_arguments: Any = None) -> list[str]:
+            return template.command(*super().format_kernel_cmd(extra_arguments)[1:])
+
+    return Forking
+
+
+def test_notebook_runs_on_the_catalog(
+    project: Path, kedro_run: KedroRun, template: Template
+) -> None:
     folder = project / "data" / "07_model_output" / "scores"
     folder.mkdir(parents=True)
     rewards = {"baseline.greedy": [0.0, 0.0, 1.0] * 12, "cascade.agreement": [1.0, 0.0, 1.0] * 12}
@@ -33,7 +48,10 @@ def test_notebook_runs_on_the_catalog(project: Path, kedro_run: KedroRun) -> Non
     place = shutil.copy(NOTEBOOK, project / "notebooks")
     notebook = nbformat.read(place, as_version=4)
     NotebookClient(
-        notebook, timeout=120, resources={"metadata": {"path": str(project / "notebooks")}}
+        notebook,
+        timeout=120,
+        kernel_manager_class=forking(template),
+        resources={"metadata": {"path": str(project / "notebooks")}},
     ).execute()
     text = shown(notebook)
     assert "Best at any price: cascade.agreement (+0.333 [" in text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
+import json
 import os
 import re
 import shutil
@@ -16,13 +16,13 @@ import orjson
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import MemoryDataset
 from kedro.pipeline import GroupedNodes, Pipeline
 from kedro_airflow.plugin import create
 from tests.conftest import KedroRun, make_project, run_in
+from tests.forked import Template
 
 from ttc_bench.pipeline_registry import register_pipelines
 from ttc_bench.policies import policies
@@ -94,49 +94,37 @@ TURNS = (
 """Groups by processes: those of a turn begin at the same moment, in a project without a store."""
 
 
-COMMON = (
-    *(
-        "torch",
-        "mlflow.store.tracking.sqlalchemy_store",
-        "pandas",
-        "scipy.stats",
-        "alembic.command",
-    ),
-    *("matplotlib.pyplot", "plotly.graph_objects", "transformers.models.llama.modeling_llama"),
-    *("kedro_mlflow.framework.hooks.mlflow_hook", "kedro_viz.integrations.kedro.hooks"),
-)
-"""What all processes import takes seconds, and is imported once."""
+TASK = """
+import json, sys
+from pathlib import Path
+from kedro.framework.project import configure_project
+from kedro.framework.session import KedroSession
+configure_project("ttc_bench")
+with KedroSession.create(project_path=Path.cwd(), env="local") as session:
+    session.run(pipeline_names=["kv_cache"], **json.loads(sys.argv[1]))
+"""
+"""Runs groups of nodes as a task of kedro-airflow's DAG does."""
 
 
-def run_groups(project: Path, groups: Sequence[GroupedNodes], run_id: str) -> None:
-    """Run groups of nodes as a task of kedro-airflow's DAG does."""
-    os.chdir(project)
-    os.environ["AIRFLOW_CTX_DAG_RUN_ID"] = run_id
-    configure_project("ttc_bench")
-    names = {"node_names": [node for group in groups for node in group.nodes]}
+def chosen(groups: Sequence[GroupedNodes]) -> str:
+    """Return what chooses groups, as such a task does."""
     if all(group.type == "namespace" for group in groups):
-        names = {"namespaces": [group.name for group in groups]}
-    with KedroSession.create(project_path=project, env="local") as session:
-        session.run(pipeline_names=["kv_cache"], **names)
+        return json.dumps({"namespaces": [group.name for group in groups]})
+    return json.dumps({"node_names": [node for group in groups for node in group.nodes]})
 
 
-def run_in_turns(project: Path, run_id: str) -> None:
+def run_in_turns(project: Path, run_id: str, template: Template) -> None:
     """Run all groups of a policy's pipeline in processes of their own."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*COMMON, __name__])
     pipeline = register_pipelines()["kv_cache"]
     groups = {group.name: group for group in pipeline.group_nodes_by("namespace")}
     assert sorted(groups) == sorted(name for turn in TURNS for names in turn for name in names)
+    env = {**os.environ, "AIRFLOW_CTX_DAG_RUN_ID": run_id}
     for turn in TURNS:
-        tasks = [[groups[name] for name in names] for names in turn]
-        processes = [
-            context.Process(target=run_groups, args=(project, task, run_id)) for task in tasks
-        ]
+        tasks = [chosen([groups[name] for name in names]) for names in turn]
+        processes = [template.start("-c", TASK, task, cwd=project, env=env) for task in tasks]
         for process in processes:
-            process.start()
-        for process in processes:
-            process.join(PATIENCE_S)
-        assert [process.exitcode for process in processes] == [0] * len(tasks), turn
+            said, _ = process.communicate(PATIENCE_S)
+            assert process.returncode == 0, said
 
 
 ALIKE = {
@@ -166,11 +154,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
 
 @pytest.mark.timeout(600)
 def test_groups_in_processes_of_their_own_make_the_rows_that_one_process_makes(
-    whole: Path, tmp_path: Path
+    whole: Path, tmp_path: Path, template: Template
 ) -> None:
     parts = make_project(tmp_path / "parts")
     (parts / "conf/local/parameters.yml").write_text(SETTINGS)
-    run_in_turns(parts, RUN_ID)
+    run_in_turns(parts, RUN_ID, template)
     for name, columns in ALIKE.items():
         one, own = (
             pd.read_parquet(folder / f"data/08_reporting/{name}.parquet")[columns]

@@ -1,7 +1,10 @@
 """Training: the forward pass is Hugging Face's, the loss falls, a kill loses little."""
 
 import os
+import pickle
 import random
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from tests.forked import Template
 
 from ttc_bench.errors import TrainingError
 from ttc_bench.reference.batches import IGNORE, PLACES, ROWS, WIDTHS, Batch, batches
@@ -26,6 +30,13 @@ from ttc_bench.reference.network import (
 )
 from ttc_bench.reference.recipe import DataParams, ModelParams, TrainParams
 from ttc_bench.reference.training import Progress, rate, train
+
+TASK = """
+import pickle, sys
+from pathlib import Path
+pickle.loads(Path(sys.argv[1]).read_bytes())()
+"""
+"""What a process does that can be killed."""
 
 SIZE = ModelParams(layers=4, width=32, heads=2, inner=64)
 DATA = DataParams(levels={"easy": 1.0})
@@ -170,14 +181,17 @@ def test_two_workers_do_what_one_does(tiny_tokenizer: Any, tmp_path: Path) -> No
         assert torch.allclose(a, b, atol=2e-3), name
 
 
-def test_a_kill_leaves_no_worker_behind(tiny_tokenizer: Any, tmp_path: Path) -> None:
-    context = torch.multiprocessing.get_context("spawn")
+def test_a_kill_leaves_no_worker_behind(
+    tiny_tokenizer: Any, tmp_path: Path, template: Template
+) -> None:
     work = partial(run, workers=2, checkpoint_minutes=1e-6)
-    trainer = context.Process(target=work, args=(tiny_tokenizer, tmp_path, 9999))
-    trainer.start()
+    task = tmp_path / "task"
+    task.write_bytes(pickle.dumps(partial(work, tiny_tokenizer, tmp_path, 9999)))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    trainer = template.start("-c", TASK, str(task), cwd=tmp_path, env=environment)
     wait_for((tmp_path / "checkpoint-1.pt").exists)
     (worker,) = children(trainer.pid)
-    trainer.kill()
+    trainer.send_signal(signal.SIGKILL)
     try:
         worker.wait(30)
     except psutil.TimeoutExpired:
