@@ -84,12 +84,13 @@ class Replay:
         keys = self._keys(request)
         completions |= self._recalled(keys)
         missing = [i for i in request.indexes if i not in completions]
+        if not missing:
+            return
         is_batched = Capability.BATCHED_SAMPLING in self._engine.capabilities(request.role)
         runs = _consecutive(missing) if is_batched else ([i] for i in missing)
 
-        parts = (_part(request, run) for run in runs)
         # As tasks, so that between calls the loop gets to what watches over them.
-        calls = [self._call(part, keys, completions, broken) for part in parts]
+        calls = [self._call(_part(request, run), keys, completions, broken) for run in runs]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if failures:

@@ -159,7 +159,8 @@ class Session(JobRequests):
                 the variant says it asks for, which were checked before the first call.
         """
         self._check(request)
-        completions, broken = dict[int, Completion](), list[BrokenCall]()
+        completions: dict[int, Completion] = {}
+        broken: list[BrokenCall] = []
         try:
             await self._replay.complete(request, completions, broken)
         finally:
