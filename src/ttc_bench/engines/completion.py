@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import Any, Literal
 
 from ttc_bench.engines.columns import counted, counter, last, peak, reported, slowest
@@ -171,16 +172,21 @@ def _restored(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of this version; one that has added some wrote all of these, too."""
-    names = {each.name for each in fields(cls)}
+    names = _names(cls)
     if (more := data.keys() - names) and (lacking := names - data.keys()):
         raise ValueError(f"{', '.join(sorted(more))} in place of {', '.join(sorted(lacking))}")
     return {name: value for name, value in data.items() if name in names}
 
 
+@cache
+def _names(cls: type[Any]) -> frozenset[str]:
+    return frozenset(each.name for each in fields(cls))
+
+
 def unknown_fields(kind: type[Completion | Reading], record: Mapping[str, Any]) -> set[str]:
     """Return the fields of a record that this version does not have, by name."""
     parts = ((kind, record), (Usage, record["usage"]), (Timing, record["timing"]))
-    return {name for cls, part in parts for name in part.keys() - {f.name for f in fields(cls)}}
+    return {name for cls, part in parts for name in part.keys() - _names(cls)}
 
 
 @dataclass(frozen=True)

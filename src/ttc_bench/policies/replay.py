@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -18,7 +17,7 @@ from ttc_bench.engines.completion import (
     unknown_fields,
 )
 from ttc_bench.errors import UserError
-from ttc_bench.policies.journal import Entry, Journal
+from ttc_bench.policies.journal import Entry, Journal, Underway
 
 R = TypeVar("R", Completion, Reading)
 
@@ -126,7 +125,7 @@ class Replay:
             self._journal.put(key, reading.to_json(), identity)
         return reading
 
-    def underway(self, request: Request) -> AbstractContextManager[None]:
+    def underway(self, request: Request) -> Underway:
         """Return the block in which the call of a request is in flight."""
         first, n = request.first_index, request.n
         samples = f"sample {first}" if n == 1 else f"samples {first} to {first + n - 1}"
