@@ -259,6 +259,8 @@ class Completion:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of its row has to know, each as ``fact: in words``; see `NOTED`."""
+        if NOTED.keys().isdisjoint(self.extra):
+            return ()
         return tuple(f"{name}: {self.extra[name]}" for name in NOTED if name in self.extra)
 
     @property

@@ -53,8 +53,8 @@ class Replay:
 
     def _keys(self, request: Request) -> Keys:
         models = self._models(request)
-        identities = ((i, request.identity(models, i)) for i in request.indexes)
-        return {i: (key_of(identity), identity) for i, identity in identities}
+        identities = {i: request.identity(models, i) for i in request.indexes}
+        return {i: (key_of(identity), identity) for i, identity in identities.items()}
 
     def _recalled(self, keys: Keys) -> dict[int, Completion]:
         records = self._journal.get_many(list(dict.fromkeys(key for key, _ in keys.values())))
@@ -85,15 +85,20 @@ class Replay:
         missing = [i for i in request.indexes if i not in completions]
         if not missing:
             return
-        is_batched = Capability.BATCHED_SAMPLING in self._engine.capabilities(request.role)
-        runs = _consecutive(missing) if is_batched else ([i] for i in missing)
-
+        runs = self._together(request, missing)
         # As tasks, so that between calls the loop gets to what watches over them.
         calls = [self._call(_part(request, run), keys, completions, broken) for run in runs]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if failures:
             raise next(filter(_ends_the_run, failures), failures[0])
+
+    def _together(self, request: Request, indexes: Sequence[int]) -> list[list[int]]:
+        """Return the samples of each call that a request takes."""
+        able = self._engine.capabilities(request.role) if len(indexes) > 1 else ()
+        if Capability.BATCHED_SAMPLING in able:
+            return list(_consecutive(indexes))
+        return [[i] for i in indexes]
 
     async def _call(
         self,

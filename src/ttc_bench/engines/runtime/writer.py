@@ -58,8 +58,10 @@ class Writer:
                     if place:
                         context.out.restart()
                     contexts[place] = self._decode(request, context)
-        indexes = zip(request.indexes, contexts, strict=True)
-        return tuple([self.completion(request, i, context, is_shared) for i, context in indexes])
+        first = request.first_index
+        return tuple(
+            [self.completion(request, first + i, c, is_shared) for i, c in enumerate(contexts)]
+        )
 
     def contexts(self, request: Request) -> list[DecodeContext]:
         """Return one context per sample of a request; its clock starts before the prompt is read.
