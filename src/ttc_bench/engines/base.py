@@ -264,7 +264,7 @@ class ReadRequest:
         }
 
 
-_SORTED = json.JSONEncoder(sort_keys=True)
+_SORTED = json.JSONEncoder(sort_keys=True, check_circular=False)
 """Writes identities; `json.dumps` would make another for each."""
 
 

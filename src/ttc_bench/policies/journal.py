@@ -47,8 +47,9 @@ HEAD = f'{{"version":{KEY_VERSION},"key":'.encode()
 BEHIND_KEY = b',"identity":'
 """What comes behind the key; within a key its quotes would be escaped."""
 
-ENCODER = json.JSONEncoder(separators=(",", ":"))
-"""Writes lines; `json.dumps` would make another for each."""
+ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+"""Writes lines; `json.dumps` would make another for each. Records are made for it: none holds
+itself."""
 
 
 @lru_cache(256)

@@ -153,7 +153,7 @@ class Replay:
     def _models(self, request: Request) -> str:
         """Return the fingerprints of every model that shapes the completion."""
         roles = dict.fromkeys((request.role, *request.decoding.requires))
-        return "+".join(self._engine.fingerprint(role) for role in roles)
+        return "+".join([self._engine.fingerprint(role) for role in roles])
 
 
 def _entry(keys: Keys, completion: Completion) -> Entry:

@@ -165,7 +165,7 @@ class Session(JobRequests):
             await self._replay.complete(request, completions, broken)
         finally:
             self.ledger.bill(request, [completions[i] for i in sorted(completions)], broken)
-        return tuple(completions[i] for i in request.indexes)
+        return tuple([completions[i] for i in request.indexes])
 
     async def verify(
         self, solutions: Sequence[str], messages: Sequence[Message] | None = None
