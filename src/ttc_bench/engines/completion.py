@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
 from typing import Any, Literal
 
 from ttc_bench.engines.columns import counted, counter, last, peak, reported, slowest
@@ -178,9 +177,13 @@ def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name in names}
 
 
-@cache
+_NAMES: dict[type[Any], frozenset[str]] = {}
+
+
 def _names(cls: type[Any]) -> frozenset[str]:
-    return frozenset(each.name for each in fields(cls))
+    if cls not in _NAMES:
+        _NAMES[cls] = frozenset(each.name for each in fields(cls))
+    return _NAMES[cls]
 
 
 def unknown_fields(kind: type[Completion | Reading], record: Mapping[str, Any]) -> set[str]:
