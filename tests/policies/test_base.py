@@ -22,6 +22,7 @@ from ttc_bench.engines.base import (
     ReadRequest,
     Request,
     Requirements,
+    Sampling,
     key_of,
 )
 from ttc_bench.engines.hosted import HostedEngine, HostedModels
@@ -165,6 +166,43 @@ def test_a_reading_has_a_key_of_its_own(job: Job) -> None:
     ]
     keys = {key_of(request.identity("model")) for request in requests}
     assert len(keys) == len(requests)
+
+
+TURNS = (
+    Message(role="system", content="Be brief."),
+    Message(role="user", content='Was ist 17 + 25? "é" \U0001f600'),
+    Message(role="assistant", content="It is\n"),
+)
+KEYS = {
+    "f24d6646694ec5bfe991bcacc8784c0d7ac1a287eeb39b11b479ad3f3df053f7": Request(
+        TURNS[:1], 8, ("x",)
+    ),
+    "29f6c422159c913edb5ff43a5dec3945bb51424fe7f397dbcbf5177c3dacb52c": Request(
+        TURNS[:2], 8, ("x",)
+    ),
+    "22ccc9842be58b1e5a039d8517a0cf734f424384833515f57d96e5553c291101": Request(TURNS, 8, ("x",)),
+    "932d79d57d74065d9de2bf1d15b73a16424f7f4f4f32c444b87ffc2331e9f0a9": Request(
+        TURNS, 8, sampling=Sampling(temperature=0.5, seed=3), role="draft", first_index=2
+    ),
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_keys_are_those_of_earlier_versions(key: str) -> None:
+    """A journal of months is worth money: how a key is made may not change what it is."""
+    assert KEY_VERSION == 2, "keys that have changed are written here anew"
+    request = KEYS[key]
+    identity = request.identity("model", request.first_index)
+    assert key_of(identity) == key
+    written = json.dumps([vars(message) for message in request.messages]).encode()
+    assert identity["messages"] == hashlib.sha256(written).hexdigest()
+
+
+def test_a_key_of_a_reading_is_that_of_earlier_versions() -> None:
+    request = ReadRequest(("a",), "verify", "verifier", TURNS[:2])
+    assert key_of(request.identity("model")) == (
+        "734294097175155af6b30e66f00cd7026086a7950509ec8d7d23f12337c399e8"
+    )
 
 
 def test_a_record_says_what_its_key_is_a_digest_of(

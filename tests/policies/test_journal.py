@@ -305,6 +305,17 @@ def test_any_text_and_any_number_is_kept(
     assert Journal(path).get(key) == record
 
 
+@given(key=ODD, text=ODD, number=st.floats())
+def test_a_line_is_the_json_of_its_entry(
+    key: str, text: str, number: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "j.jsonl"
+    record, identity = {"text": text, "logprobs": (number, None), "extra": {}}, {"stop": (text,)}
+    Journal(path).put(key, record, identity)
+    entry = {"version": KEY_VERSION, "key": key, "identity": identity, **record}
+    assert path.read_bytes() == json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+
+
 DAMAGES = {
     "no JSON": lambda line: line.replace(b'"text":', b'"te\x00t":'),
     "no UTF-8": lambda line: line.replace(b'"text":"', b'"text":"\xff'),

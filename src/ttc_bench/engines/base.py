@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, StrictBool
@@ -164,13 +164,22 @@ class Plain(Decoding):
 
     def run(self, context: DecodeContext) -> None:
         """Decode one sample on a full cache."""
-        from ttc_bench.engines.decoding.plain import decode_on
-
+        decode_on = _plain_loop()
         decode_on(context, context.target.new_cache(context.capacity, [context.meter]))
+
+
+@cache
+def _plain_loop() -> Callable[[DecodeContext, Any], None]:
+    """Return the loop of `Plain`; the module that has it imports this one."""
+    from ttc_bench.engines.decoding.plain import decode_on
+
+    return decode_on
 
 
 GREEDY = Sampling()
 PLAIN = Plain()
+PLAIN_IDENTITY = PLAIN.identity
+"""Made once: nearly all calls are of it."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +231,7 @@ class Request:
             "max_tokens": self.max_tokens,
             "stop": self.stop,
             "sampling": self.sampling.model_dump() if is_drawn else "greedy",
-            "decoding": self.decoding.identity,
+            "decoding": PLAIN_IDENTITY if self.decoding is PLAIN else self.decoding.identity,
             "index": index if is_drawn else 0,
         }
 
@@ -255,7 +264,7 @@ class ReadRequest:
         }
 
 
-_SORTED = json.JSONEncoder(sort_keys=True)
+_SORTED = json.JSONEncoder(sort_keys=True, check_circular=False)
 """Writes identities; `json.dumps` would make another for each."""
 
 
@@ -266,12 +275,20 @@ def key_of(identity: Mapping[str, Any]) -> str:
 
 @lru_cache(64)
 def _identity_of(messages: tuple[Message, ...]) -> Mapping[str, str]:
-    """Return a digest of chat messages, and the end of the last one for people to read."""
-    content = json.dumps([vars(message) for message in messages]).encode()
-    return {
-        "messages": hashlib.sha256(content).hexdigest(),
-        "last_message": messages[-1].content[-80:],
-    }
+    """Return a digest of chat messages, and the end of the last one for people to read.
+
+    The digest is that of their JSON as a list.
+    """
+    digest, last = _begun(messages[:-1]).copy(), messages[-1]
+    digest.update(f"{json.dumps(vars(last))}]".encode())
+    return {"messages": digest.hexdigest(), "last_message": last.content[-80:]}
+
+
+@lru_cache(64)
+def _begun(messages: tuple[Message, ...]) -> hashlib._Hash:
+    """Return a digest of the JSON of a list that goes on: a job's messages, before an answer."""
+    written = (json.dumps(vars(message)) for message in messages)
+    return hashlib.sha256(f"[{''.join(f'{one}, ' for one in written)}".encode())
 
 
 def check_concurrency(name: str, concurrency: Any) -> None:

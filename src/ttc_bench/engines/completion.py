@@ -171,16 +171,25 @@ def _restored(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of this version; one that has added some wrote all of these, too."""
-    names = {each.name for each in fields(cls)}
+    names = _names(cls)
     if (more := data.keys() - names) and (lacking := names - data.keys()):
         raise ValueError(f"{', '.join(sorted(more))} in place of {', '.join(sorted(lacking))}")
     return {name: value for name, value in data.items() if name in names}
 
 
+_NAMES: dict[type[Any], frozenset[str]] = {}
+
+
+def _names(cls: type[Any]) -> frozenset[str]:
+    if cls not in _NAMES:
+        _NAMES[cls] = frozenset(each.name for each in fields(cls))
+    return _NAMES[cls]
+
+
 def unknown_fields(kind: type[Completion | Reading], record: Mapping[str, Any]) -> set[str]:
     """Return the fields of a record that this version does not have, by name."""
     parts = ((kind, record), (Usage, record["usage"]), (Timing, record["timing"]))
-    return {name for cls, part in parts for name in part.keys() - {f.name for f in fields(cls)}}
+    return {name for cls, part in parts for name in part.keys() - _names(cls)}
 
 
 @dataclass(frozen=True)
@@ -253,6 +262,8 @@ class Completion:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of its row has to know, each as ``fact: in words``; see `NOTED`."""
+        if NOTED.keys().isdisjoint(self.extra):
+            return ()
         return tuple(f"{name}: {self.extra[name]}" for name in NOTED if name in self.extra)
 
     @property

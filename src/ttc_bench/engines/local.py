@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field
 
-from ttc_bench.engines.base import PLAIN, Capability, Engine, ModelRole, Request
+from ttc_bench.engines.base import Capability, Engine, ModelRole, Request
 from ttc_bench.engines.completion import CallError, Completion, Reading
 from ttc_bench.engines.selection import ENGINES, EngineParams
 from ttc_bench.errors import CapabilityError, UserError
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
     from ttc_bench.engines.runtime.models import LanguageModel, Placement
     from ttc_bench.engines.runtime.runner import Runner
     from ttc_bench.engines.runtime.source import ModelSource
-
-BORDER_TOKENS = 8
-"""Tokens of a continued text that are decoded with what follows: enough for any character."""
+    from ttc_bench.engines.runtime.writer import Writer
 
 QUESTION = "What is 17 + 25?"
 """What chat templates are tried with."""
@@ -131,9 +128,11 @@ class LocalEngine(Engine):
             if path is not None
         }
         self._loaded: dict[ModelRole, Any] = {}
+        self._writers: dict[ModelRole, Writer] = {}
         self._architectures: dict[ModelRole, Architecture] = {}
         self._fingerprints: dict[ModelRole, str] = {}
         self._capabilities: dict[ModelRole, frozenset[Capability]] = {}
+        self._executable: set[tuple[Any, ...]] = set()
 
     def check(self) -> None:
         """Raise unless every configured path is a model that can play its role.
@@ -265,6 +264,17 @@ class LocalEngine(Engine):
 
         return Prompter(self._source(role).tokenizer, self.models.variables).text(messages)
 
+    def require(self, request: Request) -> None:
+        """Raise unless the models can execute ``request``; see `Engine.require`.
+
+        What they can do never changes, so that it is asked once.
+        """
+        is_continued = bool(request.messages) and request.messages[-1].role == "assistant"
+        kind = (request.role, request.decoding, is_continued, request.n > 1)
+        if kind not in self._executable:
+            super().require(request)
+            self._executable.add(kind)
+
     async def complete(self, request: Request) -> tuple[Completion, ...]:
         """Return ``request.n`` completions; log-probabilities are the model's own, untempered.
 
@@ -274,24 +284,8 @@ class LocalEngine(Engine):
             CallError: ``context_length`` if the prompt does not fit the context window.
             CapabilityError: If the model cannot execute the request's decoding.
         """
-        import torch
-
-        from ttc_bench.engines.decoding.plain import decode_together
-
         self.require(request)
-        contexts = self._contexts(request, self.language_model(request.role))
-        with torch.inference_mode():
-            if self._shares_prompt(request):
-                decode_together(contexts)
-            else:
-                for place, context in enumerate(contexts):
-                    if place:
-                        context.out.restart()
-                    contexts[place] = self._decode(request, context)
-        return tuple(
-            self._completion(request, request.first_index + i, context)
-            for i, context in enumerate(contexts)
-        )
+        return self._writer(request.role).complete(request)
 
     async def complete_many(
         self, requests: Sequence[Request]
@@ -305,18 +299,17 @@ class LocalEngine(Engine):
         """
         import torch
 
-        from ttc_bench.engines.runtime.context import DecodeContext
-
         if not requests:
             return
-        batch = self._batch(requests)
-        model, contexts = self.language_model(requests[0].role), dict[int, DecodeContext]()
+        batch, role = self._batch(requests), requests[0].role
+        writer = self._writer(role)
+        contexts: dict[int, DecodeContext] = {}
         for i, request in enumerate(requests):
             try:
-                (contexts[i],) = self._contexts(request, model)
+                (contexts[i],) = writer.contexts(request)
             except CallError as error:
                 yield i, error
-        steps = batch.steps(model.white_box, contexts)
+        steps = batch.steps(self.language_model(role).white_box, contexts)
         while True:
             try:
                 with torch.inference_mode():
@@ -331,7 +324,7 @@ class LocalEngine(Engine):
             for i in admitted:
                 contexts[i].out.leave_queue()
             for i in finished:
-                yield i, self._completion(requests[i], requests[i].first_index, contexts[i])
+                yield i, writer.completion(requests[i], requests[i].first_index, contexts[i])
 
     async def verify(self, messages: Sequence[Message], solutions: Sequence[str]) -> Reading:
         """Score each (partial) solution; see `runtime.verifier.Verifier`.
@@ -384,14 +377,6 @@ class LocalEngine(Engine):
         assert isinstance(model, LanguageModel)
         return model
 
-    def _shares_prompt(self, request: Request) -> bool:
-        """Return whether the samples run through the prompt together: plain ones alone do.
-
-        A subclass of `Plain` has a loop of its own, and is not equal to it.
-        """
-        budget = self.models.thinking_budget
-        return request.n > 1 and budget is None and request.decoding == PLAIN
-
     def _batch(self, requests: Sequence[Request]) -> ElasticBatch:
         """Return the decoding of requests that can run together.
 
@@ -410,69 +395,15 @@ class LocalEngine(Engine):
         self.require(requests[0])
         return batch
 
-    def _contexts(self, request: Request, model: LanguageModel) -> list[DecodeContext]:
-        """Return one context per sample of a request; its clock starts before the prompt is read.
+    def _writer(self, role: ModelRole) -> Writer:
+        """Return what answers requests to ``role``; made once, with all that it imports."""
+        if role not in self._writers:
+            from ttc_bench.engines.runtime.writer import Writer
 
-        Raises:
-            CallError: ``context_length`` if the prompt does not fit the context window.
-        """
-        from ttc_bench.engines.runtime.context import DecodeContext
-        from ttc_bench.engines.runtime.sampler import Sampler
-        from ttc_bench.engines.runtime.stream import TokenStream
-
-        start_s = time.perf_counter()
-        prompt = model.encode(request.messages)
-        room = min(request.max_tokens, model.runner.max_positions - len(prompt))
-        extra = {} if model.prompter.has_template else {"chat_template": "plain"}
-        prior = model.prompter.prior(request.messages)
-        before = prompt[-BORDER_TOKENS:] if request.messages[-1].role == "assistant" else []
-        kind = (model.tokenizer, model.end_tokens, request.stop, room, start_s, before)
-        return [
-            DecodeContext(
-                prompt=prompt,
-                target=model.runner,
-                sampler=Sampler(request.sampling, index),
-                out=TokenStream(*kind),
-                load_draft=self._draft_runner,
-                extra=dict(extra),
-                prior=prior,
-            )
-            for index in range(request.first_index, request.first_index + request.n)
-        ]
-
-    def _decode(self, request: Request, context: DecodeContext) -> DecodeContext:
-        """Decode one sample; return what it was decoded with."""
-        from ttc_bench.engines.runtime.reasoning import ThinkingBudget
-
-        if (budget := self.models.thinking_budget) is not None:
-            return ThinkingBudget(budget).run(request.decoding, context)
-        request.decoding.run(context)
-        return context
-
-    def _completion(self, request: Request, index: int, context: DecodeContext) -> Completion:
-        from ttc_bench.engines.runtime.reasoning import reasoning_of
-
-        assert context.out.finish_reason is not None
-        reasoning = reasoning_of(context.out, context.prior)
-        # Where the template has opened a thinking block, the text begins with it all the same.
-        opening = "" if request.messages[-1].role == "assistant" else context.prior
-        return Completion(
-            index=index,
-            text=opening + context.out.text(),
-            token_ids=tuple(context.out.tokens),
-            logprobs=tuple(context.out.logprobs),
-            finish_reason=context.out.finish_reason,
-            model=self.model_name(request.role),
-            usage=context.usage(reasoning.tokens),
-            timing=context.out.timing(reasoning.first),
-            shared_prefill=self._shares_prompt(request),
-            extra={
-                **context.extra,
-                **context.read_trace(),
-                **context.near_ties(),
-                "stop_reason": context.out.stop_string,
-            },
-        )
+            name, budget = self.model_name(role), self.models.thinking_budget
+            model = self.language_model(role)
+            self._writers[role] = Writer(model, name, budget, self._draft_runner)
+        return self._writers[role]
 
     def _source(self, role: ModelRole) -> ModelSource:
         if role not in self._sources:

@@ -16,22 +16,24 @@ version, or of none, are of no use to this one; they stay in the file as they ar
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import json
 import logging
 import os
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from ttc_bench.errors import UserError
 from ttc_bench.policies.in_flight import InFlight
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 KEY_VERSION = 2
 """Raised whenever what makes a key changes; lines from before there were versions have none."""
@@ -45,8 +47,16 @@ HEAD = f'{{"version":{KEY_VERSION},"key":'.encode()
 BEHIND_KEY = b',"identity":'
 """What comes behind the key; within a key its quotes would be escaped."""
 
-ENCODER = json.JSONEncoder(separators=(",", ":"))
-"""Writes lines; `json.dumps` would make another for each."""
+ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+"""Writes lines; `json.dumps` would make another for each. Records are made for it: none holds
+itself."""
+
+
+@lru_cache(256)
+def quoted(key: str) -> bytes:
+    """Return a key as it stands in a line: a call looks it up, and enters it."""
+    return ENCODER.encode(key).encode()
+
 
 CHUNK_BYTES = 16_384
 
@@ -70,6 +80,7 @@ class Journal:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = None if path is None else path.absolute()
+        self._name = str(self.path)
         self._records: dict[str, dict[str, Any]] = {}
         """Records that stand in no file."""
         self._places: dict[bytes, int] = {}
@@ -94,7 +105,7 @@ class Journal:
         """Return the record kept under ``key``, or ``None``; so too if it cannot be read."""
         if (record := self._records.get(key)) is not None:
             return record
-        place = self._places.get(json.dumps(key).encode())
+        place = self._places.get(quoted(key))
         if place is None:
             return None
         entry = _parse(self._line(place))
@@ -117,7 +128,7 @@ class Journal:
     def discard(self, key: str) -> None:
         """Count what stands under ``key`` as damaged: it is computed anew; see `tell_damage`."""
         with self._turn:
-            self._places.pop(json.dumps(key).encode(), None)
+            self._places.pop(quoted(key), None)
             self._records.pop(key, None)
             self._damaged += 1
 
@@ -165,10 +176,9 @@ class Journal:
             self._records[key] = dict(record)
             return
         entry = {"version": KEY_VERSION, "key": key, "identity": identity, **record}
-        line = ENCODER.encode(entry) + "\n"
+        line = f"{ENCODER.encode(entry)}\n".encode()
         try:
-            with self._locked() as file:
-                self._append(file, json.dumps(key).encode(), line.encode())
+            self._locked(lambda file: self._append(file, quoted(key), line))
         except OSError as error:
             self._records[key] = dict(record)
             raise self._unwritable(error) from error
@@ -180,9 +190,8 @@ class Journal:
             " the command: it replays what the journal holds."
         )
 
-    @contextlib.contextmanager
-    def underway(self, call: str) -> Iterator[None]:
-        """Note that a call is in flight in the block; a kill within it is told by the next run.
+    def underway(self, call: str) -> Underway:
+        """Return the block in which a call is in flight; a kill within it is told by the next run.
 
         Args:
             call: The call in words: which job, what for, by which model.
@@ -190,13 +199,7 @@ class Journal:
         Raises:
             UserError: If it cannot be written.
         """
-        number = self.begin(call)
-        try:
-            yield
-        except Exception:
-            self.end(number)  # It failed. Of one that was interrupted nobody knows what it did.
-            raise
-        self.end(number)
+        return Underway(self, call)
 
     def begin(self, call: str) -> int:
         """Note that a call begins, and return its number for `end`; see `underway`."""
@@ -226,16 +229,15 @@ class Journal:
             self._file = None
             self._places.clear()
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[int]:
-        """Hold the file's lock, with all lines read that others wrote; a torn one is cut off."""
+    def _locked(self, act: Callable[[int], T]) -> T:
+        """Act on the file under its lock, with all lines read that others wrote."""
         with self._turn:
             assert self._file is not None
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
                 self._follow()
                 self._read_on()
-                yield self._file
+                return act(self._file)
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
@@ -274,7 +276,7 @@ class Journal:
         assert self.path is not None
         assert self._file is not None
         try:
-            if os.path.samestat(os.fstat(self._file), os.stat(self.path)):
+            if os.path.samestat(os.fstat(self._file), os.stat(self._name)):
                 return
         except FileNotFoundError:
             pass
@@ -317,8 +319,7 @@ class Journal:
         try:
             self._file = _opened(path)
             self._read_on()  # Without the lock, as others write: it takes its time.
-            with self._locked() as file:
-                torn = self._mend_tail(file)
+            torn = self._locked(self._mend_tail)
         except OSError as error:
             raise UserError(
                 f"cannot write the journal {path}: {error.strerror}. Make its folder writable or"
@@ -412,6 +413,26 @@ class Anew(Journal):
     def end(self, number: int) -> None:
         """Note it in the journal beneath."""
         self._beneath.end(number)
+
+
+class Underway:
+    """The block in which a call is in flight; see `Journal.underway`.
+
+    Args:
+        journal: Where it is noted.
+        call: The call in words.
+    """
+
+    def __init__(self, journal: Journal, call: str) -> None:
+        self._journal, self._call = journal, call
+
+    def __enter__(self) -> None:
+        self._number = self._journal.begin(self._call)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # One that failed has ended, too. Of one that was interrupted nobody knows what it did.
+        if kind is None or issubclass(kind, Exception):
+            self._journal.end(self._number)
 
 
 def in_words(calls: list[str], when: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -18,7 +17,7 @@ from ttc_bench.engines.completion import (
     unknown_fields,
 )
 from ttc_bench.errors import UserError
-from ttc_bench.policies.journal import Entry, Journal
+from ttc_bench.policies.journal import Entry, Journal, Underway
 
 R = TypeVar("R", Completion, Reading)
 
@@ -54,8 +53,8 @@ class Replay:
 
     def _keys(self, request: Request) -> Keys:
         models = self._models(request)
-        identities = ((i, request.identity(models, i)) for i in request.indexes)
-        return {i: (key_of(identity), identity) for i, identity in identities}
+        identities = {i: request.identity(models, i) for i in request.indexes}
+        return {i: (key_of(identity), identity) for i, identity in identities.items()}
 
     def _recalled(self, keys: Keys) -> dict[int, Completion]:
         records = self._journal.get_many(list(dict.fromkeys(key for key, _ in keys.values())))
@@ -84,16 +83,22 @@ class Replay:
         keys = self._keys(request)
         completions |= self._recalled(keys)
         missing = [i for i in request.indexes if i not in completions]
-        is_batched = Capability.BATCHED_SAMPLING in self._engine.capabilities(request.role)
-        runs = _consecutive(missing) if is_batched else ([i] for i in missing)
-
-        parts = (_part(request, run) for run in runs)
+        if not missing:
+            return
+        runs = self._together(request, missing)
         # As tasks, so that between calls the loop gets to what watches over them.
-        calls = [self._call(part, keys, completions, broken) for part in parts]
+        calls = [self._call(_part(request, run), keys, completions, broken) for run in runs]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if failures:
             raise next(filter(_ends_the_run, failures), failures[0])
+
+    def _together(self, request: Request, indexes: Sequence[int]) -> list[list[int]]:
+        """Return the samples of each call that a request takes."""
+        able = self._engine.capabilities(request.role) if len(indexes) > 1 else ()
+        if Capability.BATCHED_SAMPLING in able:
+            return list(_consecutive(indexes))
+        return [[i] for i in indexes]
 
     async def _call(
         self,
@@ -125,7 +130,7 @@ class Replay:
             self._journal.put(key, reading.to_json(), identity)
         return reading
 
-    def underway(self, request: Request) -> AbstractContextManager[None]:
+    def underway(self, request: Request) -> Underway:
         """Return the block in which the call of a request is in flight."""
         first, n = request.first_index, request.n
         samples = f"sample {first}" if n == 1 else f"samples {first} to {first + n - 1}"
@@ -148,7 +153,7 @@ class Replay:
     def _models(self, request: Request) -> str:
         """Return the fingerprints of every model that shapes the completion."""
         roles = dict.fromkeys((request.role, *request.decoding.requires))
-        return "+".join(self._engine.fingerprint(role) for role in roles)
+        return "+".join([self._engine.fingerprint(role) for role in roles])
 
 
 def _entry(keys: Keys, completion: Completion) -> Entry:

@@ -159,12 +159,13 @@ class Session(JobRequests):
                 the variant says it asks for, which were checked before the first call.
         """
         self._check(request)
-        completions, broken = dict[int, Completion](), list[BrokenCall]()
+        completions: dict[int, Completion] = {}
+        broken: list[BrokenCall] = []
         try:
             await self._replay.complete(request, completions, broken)
         finally:
             self.ledger.bill(request, [completions[i] for i in sorted(completions)], broken)
-        return tuple(completions[i] for i in request.indexes)
+        return tuple([completions[i] for i in request.indexes])
 
     async def verify(
         self, solutions: Sequence[str], messages: Sequence[Message] | None = None

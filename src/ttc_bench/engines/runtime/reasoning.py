@@ -30,6 +30,10 @@ class Reasoning:
     first: int | None = 0
 
 
+NONE = Reasoning()
+"""That of a sample which marks none."""
+
+
 def reasoning_of(out: TokenStream, prior: str) -> Reasoning:
     """Return what of a sample is reasoning.
 
@@ -40,7 +44,7 @@ def reasoning_of(out: TokenStream, prior: str) -> Reasoning:
     text = prior + out.text()
     blocks = thinking_blocks(text)
     if not blocks:
-        return Reasoning()
+        return NONE
     # The blank lines behind a block are no part of an answer.
     ends = (len(text) - len(text[block.end :].lstrip()) for block in blocks)
     places = [

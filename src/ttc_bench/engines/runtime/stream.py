@@ -209,10 +209,7 @@ class StopMatcher:
         self.cut: str | None = None
         self.matched: str | None = None
         self._tokenizer = tokenizer
-        self._stop = tuple(s for s in stop if s)
-        self._longest = max(map(len, self._stop))
-        special = special_texts(tokenizer)
-        self._special = special if any(s in stop for stop in self._stop for s in special) else ()
+        self._stop, self._longest, self._special = _searched(tokenizer, tuple(stop))
         self._tokens: list[int] = list(before)
         self._text = ""
         self._window = 0
@@ -240,6 +237,20 @@ class StopMatcher:
 
     def _decoded_window(self) -> str:
         return decode_part(self._tokenizer, tuple(self._tokens[self._window :]), not self._special)
+
+
+@lru_cache(64)
+def _searched(
+    tokenizer: Any, stop: tuple[str, ...]
+) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
+    """Return the strings that can be found, the length of the longest, and special tokens.
+
+    Those of the tokenizer, if one is within a string: then they are text as any other.
+    """
+    strings = tuple(s for s in stop if s)
+    special = special_texts(tokenizer)
+    is_special = any(one in string for string in strings for one in special)
+    return strings, max(map(len, strings)), special if is_special else ()
 
 
 def decode_behind(tokenizer: Any, before: Sequence[int], tokens: Sequence[int]) -> str:

@@ -71,7 +71,8 @@ class Verifier(ABC):
         """
         start_s = time.perf_counter()
         prompt, tails = self._encode(messages, solutions)
-        meter, scores, tokens = Meter(), list[float](), 0
+        meter, tokens = Meter(), 0
+        scores: list[float] = []
         for start in range(0, len(tails), ROWS):
             rows = tails[start : start + ROWS]
             scores += self._score(prompt, rows, meter)
