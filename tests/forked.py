@@ -36,6 +36,9 @@ LIBRARIES = (
 """What a run imports, and what all files of tests do; but for DuckDB: whether it is there tells a
 run what it may set aside."""
 
+FORKS = sys.platform == "linux"
+"""Elsewhere what libraries load may not survive a fork: each process is then one of its own."""
+
 PATIENCE_S = 300.0
 
 NUMBER = 4
@@ -116,14 +119,23 @@ class Template:
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        self._held = self._connect() or self._begin()
+        self._held = (self._connect() or self._begin()) if FORKS else None
 
     def command(self, *arguments: str) -> list[str]:
         """Return what a program starts in the place of Python with these arguments."""
+        if not FORKS:
+            return [sys.executable, *arguments]
         return [sys.executable, __file__, str(self._place), *arguments]
 
-    def start(self, *arguments: str, cwd: Path, env: Mapping[str, str]) -> Forked:
+    def start(
+        self, *arguments: str, cwd: Path, env: Mapping[str, str]
+    ) -> Forked | subprocess.Popen[str]:
         """Start Python in a folder, as ``python -m`` or ``python -c`` does."""
+        if not FORKS:
+            return subprocess.Popen(
+                [sys.executable, *arguments], cwd=cwd, env=dict(env), text=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
         come, go = os.pipe()
         with open(os.devnull, "rb") as nothing, open(go, "wb"):
             line = self._ask(arguments, cwd, env, (nothing.fileno(), go, go))

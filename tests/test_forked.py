@@ -8,7 +8,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.forked import Template
+from tests.forked import FORKS, Template
+
+pytestmark = pytest.mark.skipif(not FORKS, reason="forks are made on Linux alone")
 
 TOLD = """
 import atexit, json, os, sys
