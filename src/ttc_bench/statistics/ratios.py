@@ -73,7 +73,8 @@ def ratios_of_totals(
             contrasts = Contrasts(own[:, which], base[:, which], clusters)
             figures[:, which] = ends_of(contrasts, paid[which], owed[which], confidence)
     counts = np.where(is_ratio | is_endless, counts, 0)
-    return [Ratio(*one, int(count)) for one, count in zip(figures.T.tolist(), counts, strict=True)]
+    rows = zip(figures.T.tolist(), counts.tolist(), strict=True)
+    return [Ratio(ratio, low, high, count) for (ratio, low, high), count in rows]
 
 
 def _to_something(
