@@ -13,6 +13,7 @@ from tests.dashboard.conftest import Open, words
 from tests.reporting.support import PARAMS
 
 from ttc_bench.dashboard import parts
+from ttc_bench.dashboard.parts import plain
 from ttc_bench.dashboard.serving import PASSWORD
 from ttc_bench.dashboard.store import opened
 from ttc_bench.dashboard.views import decide as decide_page
@@ -55,6 +56,17 @@ def test_the_decision_of_the_report_comes_first(measured: Path, open_page: Open)
 def test_an_address_holds_the_limits_and_the_questions(measured: Path, open_page: Open) -> None:
     page = open_page(measured, "decide", benchmark="worf_sim", reward="0.1")
     assert told(measured, "benchmark == 'worf_sim'", least_reward=0.1) in words(page)
+
+
+def test_what_an_address_asks_for_and_is_not_there_is_told(
+    measured: Path, open_page: Open
+) -> None:  # fmt: skip
+    asked = {"benchmark": "zzz", "difficulty": "odd", "budget_s": "0.123456 s", "by": "Nothing"}
+    page = open_page(measured, "decide", **asked)
+    told_of = [one.value for one in page.info]
+    assert len(told_of) == len(asked)
+    assert all(any(plain(value) in line for line in told_of) for value in asked.values())
+    assert not open_page(measured, "decide", benchmark="crm_sim", by="Task").info
 
 
 def test_parts_are_answered_each_by_its_own_questions(measured: Path, open_page: Open) -> None:

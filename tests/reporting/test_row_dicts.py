@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -22,11 +23,33 @@ TABLE = pd.DataFrame(
         "day": pd.to_datetime(["2026-01-01", None, "2026-01-03"]),
         "list": [[1, 2], None, []],
         "dict": [{"a": 1}, {}, None],
+        "numpy": np.array([np.float64(1), np.int64(2), None], dtype=object),
+        "arrow_list": pd.array([[1.5, None], None, []], pd.ArrowDtype(pa.list_(pa.float64()))),
+        "words": pd.array(["a", None, "b"], "str"),
+        "small": np.array([1, 2, 3], dtype="float32"),
     }
 )
 
 
-@pytest.mark.parametrize("table", [TABLE, TABLE[:0], TABLE[["whole"]], TABLE[["flag", "list"]]])
+PLAIN = [
+    "masked",
+    "real",
+    "flag",
+    "text",
+    "arrow",
+    "arrow_real",
+    "plain",
+    "whole",
+    "yes",
+    "words",
+    "small",
+]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [TABLE, TABLE[:0], *(TABLE[[name]] for name in TABLE), TABLE[PLAIN], TABLE[PLAIN][:0]],
+)
 def test_rows_are_those_of_pandas(table: pd.DataFrame) -> None:
     ours, theirs = row_dicts(table), table.to_dict("records")
     assert list(map(repr, ours)) == list(map(repr, theirs))

@@ -25,6 +25,9 @@ from ttc_bench.types import GROUP, DataFrame
 
 EVERY = "all"
 
+MOST_OPTIONS = 12
+"""Options of a choice that are named where another one is asked for."""
+
 UNCHANGED = ".token.unchanged { color: inherit !important; }"
 
 UNGUARDED = (
@@ -62,8 +65,19 @@ def choice(label: str, options: Sequence[str], key: str, every: bool = True) -> 
     import streamlit as st
 
     names = [EVERY, *options] if every else list(options)
+    tell_unknown(label, names, key)
     chosen = st.selectbox(label, names, key=key, bind="query-params")
     return None if every and chosen == EVERY else chosen
+
+
+def tell_unknown(label: str, options: Sequence[str], key: str) -> None:
+    """Tell of a choice in the address that is not among the options; Streamlit would drop it."""
+    import streamlit as st
+
+    asked = st.query_params.get(key)
+    if asked and asked not in options:
+        there = f"; there are {', '.join(options)}" if len(options) <= MOST_OPTIONS else ""
+        st.info(plain(f"{label}: the address asks for {asked}, which is not here{there}."))
 
 
 def scope(store: Store) -> Scope:
@@ -166,6 +180,7 @@ def switch(label: str, options: Sequence[str], key: str) -> str:
     """Return which of some options is switched on, kept in the address: one always is."""
     import streamlit as st
 
+    tell_unknown(key.capitalize(), options, key)
     chosen = st.segmented_control(
         label,
         options,

@@ -13,6 +13,11 @@ APP = Path(__file__).with_name("app.py")
 PASSWORD = "TTC_BENCH_DASHBOARD_PASSWORD"
 """Variable of the environment that holds the password, if one is asked for."""
 
+MOST_BYTES = 32 * 2**20
+"""Size of the scores up to which what pages show first is computed before there is a server: of a
+hundred thousand responses that takes some seconds, of a million a minute, and not all pages need
+it."""
+
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -58,7 +63,10 @@ def serve(host: str, port: int) -> None:
 def warm(folder: Path) -> None:
     """Import what the pages of a project need, and compute what they show first.
 
-    So nobody waits for it before the first page. What goes wrong is told there.
+    So nobody waits for it before the first page. What goes wrong with the data is told there.
+
+    Raises:
+        UserError: If the configuration cannot be read.
     """
     import scipy.optimize  # noqa: F401
     import sqlalchemy  # noqa: F401
@@ -74,8 +82,13 @@ def warm(folder: Path) -> None:
         list(registry)
     # Plotly imports each part of a figure where one is made first.
     interactive.darkened(interactive.draw(EXAMPLE, ""))
+    store = opened(folder, os.environ.get("KEDRO_ENV"))
+    # A configuration that cannot be read is told now, and not by every page.
+    store.parameters("aggregate")
+    scores = store.place("all_scores")
     # Streamlit looks for garbage after every click; what was imported by now stays for good.
     gc.collect()
     gc.freeze()
-    # DuckDB is imported by this, and tells in the terminal of whatever is never looked at again.
-    prepare(opened(folder, os.environ.get("KEDRO_ENV")))
+    if scores.path.is_file() and scores.path.stat().st_size <= MOST_BYTES:
+        # This imports DuckDB, which tells in the terminal of whatever is never looked at again.
+        prepare(store)

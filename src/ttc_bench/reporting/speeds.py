@@ -36,6 +36,12 @@ TIMED = {"speed": ("latency_s", 1), "ttft_ratio": ("ttft_s", -1)}
 """The time that each ratio of the scores is of, and the power of the ratio that is a speed: how
 many times as fast the variant is as its control."""
 
+DRIFT = (
+    "Variants ran at different times, on a machine that drifts: which one is faster is told by its"
+    " speed beside its own controls, in the verdicts, and not by these means."
+)
+"""What is said where plain means of times stand side by side."""
+
 Times = dict[Name, tuple[Any, Any]]
 """Seconds of each variant and of its own control, by job; NaN where they were not measured."""
 

@@ -30,6 +30,7 @@ from ttc_bench.reporting.run_choice import (
     choose_among,
 )
 from ttc_bench.reporting.scopes import Scope
+from ttc_bench.reporting.speeds import DRIFT
 from ttc_bench.types import GROUP, DataFrame
 
 
@@ -75,6 +76,8 @@ def _table(store: Store) -> None:
     )  # fmt: skip
     table = table[table["policy"].isin(policies)]
     parts.table(table)
+    if {"latency_s", "ttft_s", "speed"} & set(metrics):
+        st.caption(DRIFT)
     parts.downloads(table, "variants")
 
 

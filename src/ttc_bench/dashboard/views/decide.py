@@ -28,7 +28,7 @@ from ttc_bench.types import DataFrame
 
 ANY = "any"
 
-STEPS = (1, 1.5, 2, 3, 5, 7)
+STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)
 """Budgets in every decade."""
 
 
@@ -108,6 +108,7 @@ def _limits(table: DataFrame) -> Limits:
                 st.caption(f"{label}: none are paid here, or they are not known.")
                 continue
             options = [*steps, ANY]
+            parts.tell_unknown(cost.name, options, name)
             picked = st.select_slider(label, options, ANY, key=name, bind="query-params")
             chosen[name] = steps[picked] / cost.factor if picked != ANY else None
     with next(columns):

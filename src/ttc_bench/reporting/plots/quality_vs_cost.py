@@ -23,7 +23,8 @@ from ttc_bench.types import DataFrame
     caption="Each point is a variant by its means; thin bars are intervals of the mean reward. The"
     " stepped line is the frontier: nothing else is as good for less. Up and left is better. Where"
     " not every name stands beside its point, those of the frontier and the baseline do; the legend"
-    " names all.",
+    " names all. Seconds are at one pace: each variant's beside its own controls, in those of the"
+    " baseline, so that they differ from plain means where the machine drifted.",
     tables=("frontier", "intervals"),
     rank=0,
 )

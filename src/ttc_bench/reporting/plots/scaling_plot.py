@@ -16,7 +16,7 @@ class Look(NamedTuple):
     """How a curve is drawn.
 
     Attributes:
-        policy: The policy whose colour it has; ``None`` is a bound that no policy reaches.
+        policy: The policy whose colour it has; ``None`` knows the answer, as no policy does.
         dash: Its line style.
     """
 
@@ -37,8 +37,9 @@ LOOKS = {
 @plot(
     "scaling_plot",
     title="Scaling with the number of samples",
-    caption="Expected reward when only k of the drawn samples were there, over all subsets; bands"
-    " are intervals over questions. Grey curves are bounds: they know the answer.",
+    caption="Expected reward when only k of the drawn samples were there, over all subsets; bars"
+    " are intervals over questions. Grey curves know the answer: pass@k is the chance that one of k"
+    " is wholly right, oracle@k the best reward among k.",
     tables=("scaling",),
     rank=3,
 )

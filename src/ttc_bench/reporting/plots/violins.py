@@ -16,11 +16,12 @@ from ttc_bench.reporting.plots.facets import (
     variants_of,
 )
 from ttc_bench.reporting.row_dicts import full_name, row_dicts
+from ttc_bench.reporting.speeds import DRIFT
 from ttc_bench.types import GROUP, DataFrame
 
 CAPTION = (
-    "Small dots are valid responses; the ringed dot and the number are their mean, the bar"
-    " is its interval. Farther {} is {}."
+    "Small dots are valid responses; the ringed dot is their mean, the bar its interval. Farther {}"
+    " is {}."
 )
 
 
@@ -42,7 +43,7 @@ def quality_violins(scores: DataFrame, intervals: DataFrame) -> Figure:
     "latency_violins",
     in_catalog=True,
     title="Latency by variant",
-    caption=CAPTION.format("left", "faster"),
+    caption=f"{CAPTION.format('left', 'faster')} {DRIFT}",
     tables=("all_scores", "intervals"),
     rank=2,
 )
