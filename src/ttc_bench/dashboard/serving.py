@@ -13,7 +13,7 @@ APP = Path(__file__).with_name("app.py")
 PASSWORD = "TTC_BENCH_DASHBOARD_PASSWORD"
 """Variable of the environment that holds the password, if one is asked for."""
 
-MOST_BYTES = 32 * 2**20
+MOST_BYTES = 128 * 2**20
 """Size of the scores up to which what pages show first is computed before there is a server: of a
 hundred thousand responses that takes some seconds, of a million a minute, and not all pages need
 it."""
