@@ -237,6 +237,16 @@ async def _pick(tab: Tab, label: str, value: str) -> None:
     await tab.press("\r", "Enter")
 
 
+async def _switch(tab: Tab, name: str) -> None:
+    """Press one of the buttons that are one of several; time is taken from the press."""
+    button = (
+        "[...document.querySelectorAll('[data-testid=stButtonGroup] button')]"
+        f".find(one => one.innerText.trim() === {json.dumps(name)})"
+    )
+    now = "window.watched = {start: performance.now(), begun: 0, changed: performance.now()}"
+    await tab.call("Runtime.evaluate", expression=f"{now}; {button}.click()")
+
+
 async def _in_browser(address: str, folder: Path) -> None:
     choices = [("Benchmark", "crm_sim"), ("Task", TASKS[0]), ("Difficulty", "hard")]
     choices += [
@@ -247,6 +257,8 @@ async def _in_browser(address: str, folder: Path) -> None:
     ]
     async with browser(folder) as (tab,):
         await _seen(tab, "first view", partial(_open, tab, address))
+        for name in ("tokens", "Difficulty", "Task", "Benchmark"):
+            await _seen(tab, f"switched to {name}", partial(_switch, tab, name))
         for label, value in choices:
             await _seen(tab, f"{label.lower()} {value}", partial(_pick, tab, label, value))
 

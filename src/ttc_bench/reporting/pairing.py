@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ttc_bench.statistics import clusters_of
 from ttc_bench.types import DataFrame
 
 if TYPE_CHECKING:
-    from pandas import Series
 
     from ttc_bench.metrics.base import MetricSpec
 
@@ -73,21 +73,24 @@ class Layout:
     def values(self, metric: str) -> dict[Name, Any]:
         """Return a metric of each variant as an array over the jobs; NaN where there is none.
 
-        A bill that an answer lacks is NaN for all jobs of the variant, see `BILLS`.
+        A failed response has the reward 0, for who asked got nothing: if it were left out, failing
+        on the hard jobs would raise a mean. What it cost is not known. A bill that an answer lacks
+        is NaN for all jobs of the variant, see `BILLS`.
         """
         import numpy as np
 
-        values = counted(self.part, metric).to_numpy(dtype=float, na_value=np.nan)
+        values = self.part[metric].to_numpy(dtype=float, na_value=np.nan)
+        values = np.where(self._answered, values, 0.0 if metric == "reward" else np.nan)
         by_variant = self._by_variant(values)
         if metric in BILLS:
-            lacking = self._answered() & np.isnan(values)
+            lacking = self._answered & np.isnan(values)
             for row in set(self._rows[lacking]):
                 by_variant[self.names[row]][:] = np.nan
         return by_variant
 
     def answered(self) -> dict[Name, Any]:
         """Return whether each variant has an answer, by job: arrays of shape (jobs,)."""
-        return {name: own == 1.0 for name, own in self._by_variant(self._answered()).items()}
+        return {name: own == 1.0 for name, own in self._by_variant(self._answered).items()}
 
     def answered_by_either(self, pairs: Sequence[tuple[Name, Name]]) -> Any:
         """Return whether a side of each pair has an answer, as flags of shape (jobs, pairs).
@@ -114,8 +117,9 @@ class Layout:
 
     def failed(self) -> dict[Name, Any]:
         """Return whether each response failed, by variant: 1.0 or 0.0, NaN where there is none."""
-        return self._by_variant(~self._answered())
+        return self._by_variant(~self._answered)
 
+    @cached_property
     def _answered(self) -> Any:
         return self.part["status"].eq("ok").to_numpy(dtype=bool, na_value=False)
 
@@ -146,18 +150,6 @@ def range_of(metric: str) -> tuple[float, float]:
     """Return the least and the largest value of a metric, infinite where it has none."""
     low, high = spec_of(metric).range
     return -math.inf if low is None else low, math.inf if high is None else high
-
-
-def counted(part: DataFrame, metric: str) -> Series:
-    """Return a metric of each response as it counts in means and comparisons.
-
-    A failed response has the reward 0, for who asked got nothing: if it were left out, failing on
-    the hard jobs would raise a mean. What it cost is not known.
-    """
-    import pandas as pd
-
-    failure = 0.0 if metric == "reward" else pd.NA
-    return part[metric].astype("Float64").mask(part["status"] != "ok", failure)
 
 
 Answers = Mapping[Name, Any]
