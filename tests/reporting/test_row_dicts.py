@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ttc_bench.reporting.row_dicts import row_dicts
+from ttc_bench.reporting.row_dicts import row_dicts, typed_table
 
 TABLE = pd.DataFrame(
     {
@@ -57,3 +57,15 @@ def test_rows_are_those_of_pandas(table: pd.DataFrame) -> None:
         assert {name: type(v) for name, v in row.items()} == {
             name: type(v) for name, v in other.items()
         }
+
+
+def test_a_typed_table_is_that_of_pandas() -> None:
+    columns = {"text": "string", "n": "Int64", "share": "Float64", "flag": "boolean"}
+    rows = [
+        {"text": "a", "n": 1, "share": 0.5, "flag": True, "more": 1},
+        {"text": None, "n": None, "share": np.nan, "flag": np.bool_(False)},
+        {"n": np.int64(3), "share": np.float64("inf")},
+    ]
+    for some in (rows, rows[1:2], []):
+        theirs = pd.DataFrame(some, columns=list(columns)).astype(columns)
+        pd.testing.assert_frame_equal(typed_table(some, columns), theirs)

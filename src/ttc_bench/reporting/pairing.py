@@ -11,7 +11,6 @@ from ttc_bench.statistics import clusters_of
 from ttc_bench.types import DataFrame
 
 if TYPE_CHECKING:
-
     from ttc_bench.metrics.base import MetricSpec
 
 Name = tuple[str, str]

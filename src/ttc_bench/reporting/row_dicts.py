@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ttc_bench.types import GROUP, DataFrame
@@ -28,6 +28,20 @@ def row_dicts(table: DataFrame) -> list[dict[str, Any]]:
         {name: None if value is pd.NA else value for name, value in zip(names, row, strict=True)}
         for row in rows
     ]
+
+
+def typed_table(rows: Sequence[Row], columns: Mapping[str, str]) -> DataFrame:
+    """Return rows as a table; what a row does not tell is missing.
+
+    Args:
+        rows: The rows.
+        columns: The columns that are kept, with pandas' names of their types.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        {name: pd.array([row.get(name) for row in rows], kind) for name, kind in columns.items()}
+    )
 
 
 def _is_plain(dtype: Any) -> bool:

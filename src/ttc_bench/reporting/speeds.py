@@ -10,7 +10,7 @@ from typing import Any
 from ttc_bench.reporting.comparisons import SIDES
 from ttc_bench.reporting.pairing import Layout, Name
 from ttc_bench.reporting.params import AggregateParams
-from ttc_bench.reporting.row_dicts import Row, row_dicts
+from ttc_bench.reporting.row_dicts import Row, row_dicts, typed_table
 from ttc_bench.statistics import level_of_each
 from ttc_bench.statistics.decision import cost_word
 from ttc_bench.statistics.speed import Ratio, relative_speed, speed
@@ -71,14 +71,12 @@ def baseline_speeds(all_scores: DataFrame, params: AggregateParams) -> DataFrame
 
 
 def _table(all_scores: DataFrame, params: AggregateParams, families: Sequence[Family]) -> DataFrame:
-    import pandas as pd
-
     rows = [
         {"model": model, "benchmark": benchmark, **row}
         for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True)
         for row in _rows(Layout(part, params.min_clusters), params.confidence, families)
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    return typed_table(rows, COLUMNS)
 
 
 def _rows(

@@ -13,7 +13,7 @@ from ttc_bench.reporting.pairing import (
     same_share,
 )
 from ttc_bench.reporting.params import AggregateParams
-from ttc_bench.reporting.row_dicts import Row
+from ttc_bench.reporting.row_dicts import Row, typed_table
 from ttc_bench.reporting.sheet import known
 from ttc_bench.reporting.speeds import ENDS, TIMED, speeds_of
 from ttc_bench.statistics import (
@@ -83,8 +83,6 @@ def verdicts(all_scores: DataFrame, speeds: DataFrame, params: AggregateParams) 
         speeds: See `ttc_bench.reporting.speeds`.
         params: How sure to be.
     """
-    import pandas as pd
-
     ratios, rows = speeds_of(speeds), []
     for (model, benchmark), part in all_scores.groupby(["model", "benchmark"], sort=True):
         for name, row in _of_benchmark(part, params):
@@ -92,7 +90,7 @@ def verdicts(all_scores: DataFrame, speeds: DataFrame, params: AggregateParams) 
             own = ratios.get(key, {})
             timed = {f"{n}{end}": own.get(f"{n}{end}") for n in TIMED for end in ENDS}
             rows.append({**dict(zip(GROUP, key, strict=True)), **row, **timed})
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    return typed_table(rows, COLUMNS)
 
 
 def _of_benchmark(

@@ -28,16 +28,22 @@ from ttc_bench.types import DataFrame
 
 ANY = "any"
 
+PARTS = {"Difficulty": "difficulty", "Task": "task"}
+"""What questions are parted by, and the column that tells it; what is known of a benchmark by
+itself needs no other verdicts."""
+
 STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)
 """Budgets in every decade."""
 
 
 def prepare(store: Store) -> None:
-    """Compute the decision on all questions of the first model."""
+    """Compute the decision on all questions of the first model, and on each part of them."""
     runs.last_line(store)
-    whole = Scope(min(parts.questions(store)["model"]))
-    parts.verdicts(store, whole, parts.aggregate_params(store))
+    whole, params = Scope(min(parts.questions(store)["model"])), parts.aggregate_params(store)
+    parts.verdicts(store, whole, params)
     _frontiers(store, whole)
+    for column in PARTS.values():
+        _rows_by(store, store.place("all_scores"), whole, column, params)
 
 
 @page("decide", title="Decide", rank=0, prepare=prepare)
@@ -169,12 +175,11 @@ def _elsewhere(
     """Show the answer on parts of these questions, whose verdicts are known by benchmark."""
     import streamlit as st
 
-    columns = {"Benchmark": "benchmark", "Difficulty": "difficulty", "Task": "task"}
     st.markdown("#### The same limits by part")
-    by = parts.switch("By", list(columns), "by")
-    if by != "Benchmark":
+    by = parts.switch("By", ["Benchmark", *PARTS], "by")
+    if by in PARTS:
         place, params = store.place("all_scores"), parts.aggregate_params(store)
-        by_name = dict(_rows_by(store, place, part, columns[by], params))
+        by_name = dict(_rows_by(store, place, part, PARTS[by], params))
     for name, rows in by_name.items():
         st.text(f"{name}: {answer(rows, limits)}")
     if not by_name:
