@@ -166,7 +166,8 @@ def test_orders_that_cannot_be_followed_are_told_once_in_a_line(
             ("job", 2): leave('{"max_usd": 3}'),
         },
     )
-    rows = watched.respond("baseline.greedy", engine)
+    # The last order is given while another job is still to be asked.
+    rows = watched.respond("baseline.greedy", engine, jobs=4)
     assert rows["measured"].all()
     lines = [facts["refused"] for kind, facts in watched.told if kind == "steered"]
     assert len(lines) == 3

@@ -86,7 +86,11 @@ class Replay:
         if not missing:
             return
         runs = self._together(request, missing)
-        # As tasks, so that between calls the loop gets to what watches over them.
+        # Between calls the loop gets to what watches over them.
+        await asyncio.sleep(0)
+        if len(runs) == 1:
+            await self._call(_part(request, runs[0]), keys, completions, broken)
+            return
         calls = [self._call(_part(request, run), keys, completions, broken) for run in runs]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
