@@ -109,7 +109,8 @@ class Events:
             message: What it says, if that is this project's own sentence, for whoever watches.
         """
         if self._file is not None:
-            self._emit("end", error=error, **({"message": message} if message else {}))
+            more: dict[str, Any] = {"message": message} if message else {}
+            self._emit("end", error=error, **more)
             atexit.unregister(self._gone)
             os.close(self._file)
             self._file = None
