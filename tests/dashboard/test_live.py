@@ -181,10 +181,12 @@ def test_a_run_that_died_is_told_from_one_at_work_and_one_that_is_done(tmp_path:
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     for name, told in (("dead", "has died"), ("interrupted", "was interrupted")):
         (ended,) = (tmp_path / name).iterdir()
-        assert told in progress(read(ended), time.time()).sentence
+        sentence = progress(read(ended), time.time()).sentence
+        assert told in sentence
+        assert "same command goes on from" in sentence
     events.end("CallError")
     assert "ended" in progress(read(file), time.time()).sentence
-    assert "CallError" in progress(read(file), time.time()).sentence
+    assert "(CallError); its terminal tells more." in progress(read(file), time.time()).sentence
 
 
 def test_a_number_that_another_process_got_is_not_the_run() -> None:
@@ -242,8 +244,94 @@ def test_the_page_shows_a_run_that_goes_on(copied: Path, open_page: Open) -> Non
     assert {metric.label: metric.value for metric in page.metric}["jobs done"] == "0 of 4"
     table = page.dataframe[0].value
     assert "not scored yet" in table["reward"].tolist() or "crm_sim" in table["reward"][0]
+    assert "jobs a minute" in [metric.label for metric in page.metric]
     events.end()
-    assert "is done" in words(open_page(copied, "live"))
+    page = open_page(copied, "live")
+    assert "is done" in words(page)
+    assert not {"jobs a minute", "time left"} & {metric.label for metric in page.metric}
+
+
+def test_a_sentence_of_ours_is_why_a_run_ended_and_reads_as_it_stands(
+    copied: Path, open_page: Open
+) -> None:
+    events = Events(copied / "data/07_model_output/events")
+    events.begin("baseline.greedy", 4)
+    why = "stops before it passes model.max_requests (60); a *higher* limit <b>goes on</b>."
+    events.end("UserError", why)
+    page = open_page(copied, "live")
+    assert why in words(page)
+    assert "fault" not in words(page)
+    heading = next(one.value for one in page.markdown if "max" in one.value)
+    assert r"\*higher\*" in heading
+    assert r"\<b\>" in heading
+
+
+ENDED = {"at": 1005.0, "kind": "end", "error": None}
+
+
+@pytest.mark.parametrize(
+    ("points", "variants", "more", "is_answered"),
+    [
+        (1, ["a.b"], [], True),
+        (None, ["a.b"], [], True),
+        (2, ["a.b"], [], False),
+        (2, ["a.b", "c.d"], [], False),
+        (1, ["a.b"], [{"at": 1001.0, "kind": "begin", "variant": "a.c", "jobs": 1}], False),
+        (1, ["a.b"], [ENDED], False),
+    ],
+    ids=["all", "of an earlier version", "a point to come", "a variant to come", "at work", "over"],
+)
+def test_that_all_answers_are_in_is_told_once_nothing_is_left_to_ask(
+    points: int | None, variants: list[str], more: list[dict[str, object]], is_answered: bool
+) -> None:
+    plan = {"at": 1000.0, "kind": "plan", "variants": variants, "limits": {}}
+    plan |= {} if points is None else {"points": points}
+    begin = {"at": 1000.0, "kind": "begin", "variant": "a.b", "jobs": 2}
+    now = progress([RUN, plan, begin, job(1001.0), job(1002.0), *more], 1010.0)
+    assert now.is_answered == is_answered
+    assert ("All answers are in" in now.sentence) == is_answered
+    if is_answered:
+        assert (now.rate_per_s, now.left_s) == (None, None)
+
+
+def test_a_run_that_only_scores_has_neither_pace_nor_pause(copied: Path, open_page: Open) -> None:
+    folder = copied / "data/07_model_output/events"
+    events = Events(folder)
+    events.plan("baseline", ["a.b"], {}, points=1)
+    events.begin("a.b", 1)
+    assert open_page(copied, "live").button(key="pause").label == "Pause"
+    (file,) = folder.glob("*.jsonl")
+    with file.open("a") as more:
+        more.write(json.dumps(job(time.time())) + "\n")
+    page = open_page(copied, "live")
+    assert "All answers are in; scores and report are being made." in words(page)
+    assert not page.button
+    assert not {"jobs a minute", "time left"} & {metric.label for metric in page.metric}
+    events.end()
+
+
+def test_an_open_page_follows_the_newest_run_unless_another_is_asked_for(
+    copied: Path, open_page: Open
+) -> None:
+    folder = copied / "data/07_model_output/events"
+    open_one = open_page(copied, "live")
+    assert "No run has told of itself yet" in words(open_one)
+    folder.mkdir(parents=True, exist_ok=True)
+    started = [f"2026-01-0{day}T00.00.00-1.jsonl" for day in (1, 2, 3)]
+    names = [f"2026-01-0{day} 00:00:00 UTC, process 1" for day in (1, 2, 3)]
+    for count, file in enumerate(started, start=1):
+        (folder / file).write_text(json.dumps(RUN) + "\n")
+        open_one.run()
+        assert not open_one.exception
+        assert open_one.selectbox(key="watched").value == names[count - 1]
+        assert "newer run has begun" not in words(open_one)
+    open_one.selectbox(key="watched").set_value(names[1]).run()
+    asked = open_page(copied, "live", watched=names[0])
+    (folder / "2026-01-04T00.00.00-1.jsonl").write_text(json.dumps(RUN) + "\n")
+    for page, name in ((open_one, names[1]), (asked, names[0])):
+        page.run()
+        assert page.selectbox(key="watched").value == name
+        assert "newer run has begun" in words(page)
 
 
 def test_old_runs_make_room(tmp_path: Path) -> None:
@@ -268,6 +356,9 @@ def test_a_run_is_paused_and_limited_from_the_page(copied: Path, open_page: Open
     assert not page.exception
     assert orders_in(place) == CallLimits(paused=True)
     assert page.button(key="pause").label == "Resume"
+    fields = {one.key: one.placeholder for one in page.number_input}
+    assert fields["concurrency"] == "as started: 50"
+    assert (fields["max_usd"], fields["tokens_per_minute"]) == ("as started: 5", "as started")
     page.number_input(key="concurrency").set_value(3)
     page.number_input(key="max_usd").set_value(1.5)
     next(one for one in page.button if one.label == "Change").click().run()

@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 
 import mlflow
+import pytest
 
 from ttc_bench.engines.base import CallLimits
-from ttc_bench.hooks.live import to_mlflow
+from ttc_bench.errors import DataError, UserError
+from ttc_bench.hooks.live import sentence_of, to_mlflow
 from ttc_bench.reporting.tracker import Tracker
 
 
@@ -46,3 +48,16 @@ def test_what_was_changed_of_a_run_is_a_tag_and_a_file_of_it(
     finally:
         mlflow.set_tracking_uri(before)
     to_mlflow(Tracker())("steered", {"change": "paused"})
+
+
+def test_only_sentences_of_ours_are_told_and_no_key_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-live-0123456789abcdef")
+    error = UserError("limit (60)\n is reached, with sk-live-0123456789abcdef.")
+    told = sentence_of(error)
+    assert told is not None
+    assert told.startswith("limit (60) is reached, with ")
+    assert "0123456789" not in told
+    assert sentence_of(DataError("a line")) == "a line"
+    assert sentence_of(ValueError("what a prompt said")) is None

@@ -11,6 +11,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from ttc_bench.errors import UserError
 from ttc_bench.hooks.parameters import pipeline_title
 from ttc_bench.hooks.preflight import able_points
 from ttc_bench.policies.events import Events, Watcher
@@ -47,6 +48,19 @@ MOST_SIGNS = 5000
 """No tag of MLflow may be longer."""
 
 
+def sentence_of(error: Exception) -> str | None:
+    """Return what an error says, in a line, if the words are this project's; others may quote.
+
+    Args:
+        error: What ended a run.
+    """
+    from ttc_bench.engines.hosting.secrets import Redactor
+
+    if not isinstance(error, UserError):
+        return None
+    return Redactor()(" ".join(error.message.split()))
+
+
 class Live:
     """Writes the first and the last event of a run that generates responses."""
 
@@ -59,7 +73,8 @@ class Live:
     ) -> None:
         """Tell the plan, once all checks have passed."""
         self._end("the run before it in this process told no end")
-        variants = sorted(able_points(pipeline, catalog))
+        points = able_points(pipeline, catalog)
+        variants = sorted(points)
         if not variants:
             return
         model = catalog.load("params:model")
@@ -69,7 +84,8 @@ class Live:
         limit = catalog.load("run_settings").get("limit")
         self._events = catalog.load("events")
         title = pipeline_title(run_params)
-        self._events.plan(title, variants, limits, run=own, limit=limit)
+        count = sum(map(len, points.values()))
+        self._events.plan(title, variants, limits, run=own, limit=limit, points=count)
         self._telemetry = catalog.load("params:telemetry").build(catalog.load("engine").name)
         if self._telemetry is not None:
             self._events.watch(self._telemetry)
@@ -83,11 +99,11 @@ class Live:
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Tell the end, and what brought it."""
-        self._end(type(error).__name__)
+        self._end(type(error).__name__, sentence_of(error))
 
-    def _end(self, error: str | None) -> None:
+    def _end(self, error: str | None, message: str | None = None) -> None:
         if self._events is not None:
-            self._events.end(error)
+            self._events.end(error, message)
             self._events = None
         if self._telemetry is not None:
             self._telemetry.close()

@@ -69,7 +69,8 @@ class Events:
             pipeline: Names of its pipelines.
             variants: ``{policy}.{variant}`` of all that it generates.
             limits: Its limits by name, such as ``max_usd``.
-            facts: ``run``, its name, and ``limit``, the most questions of a benchmark.
+            facts: ``run``, its name, ``limit``, the most questions of a benchmark, and ``points``,
+                how many sweep points the variants have together.
         """
         plan = {"pipeline": pipeline, "variants": variants, "limits": dict(limits)}
         self._plan = plan | facts
@@ -100,10 +101,16 @@ class Events:
         """Tell that the run goes otherwise from now on, or that orders were refused."""
         self._emit("steered", **facts)
 
-    def end(self, error: str | None = None) -> None:
-        """Tell that the run is over, and what ended it if that was a fault."""
+    def end(self, error: str | None = None, message: str | None = None) -> None:
+        """Tell that the run is over, and what ended it before all was done.
+
+        Args:
+            error: Class of the error.
+            message: What it says, if that is this project's own sentence, for whoever watches.
+        """
         if self._file is not None:
-            self._emit("end", error=error)
+            more: dict[str, Any] = {"message": message} if message else {}
+            self._emit("end", error=error, **more)
             atexit.unregister(self._gone)
             os.close(self._file)
             self._file = None

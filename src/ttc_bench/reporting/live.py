@@ -34,6 +34,10 @@ RATE_LIMIT = "rate_limit"
 """Class of the failure that is an answer of 429."""
 
 
+ANSWERED = "All answers are in; scores and report are being made."
+"""What a run does that has nothing left to ask."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """What is known of a run at a moment.
@@ -41,6 +45,7 @@ class Progress:
     Attributes:
         sentence: How it stands, in words.
         is_over: Whether no more is to come.
+        is_answered: Whether all answers are in, and the run goes on to scores and report.
         pid: Its process where that is on this machine and lives.
         variants: A row per variant: ``variant``, ``jobs``, ``done``, ``failed``, ``left``.
         done: Jobs that are done, failed ones included.
@@ -71,6 +76,7 @@ class Progress:
     latency_s: Mapping[str, float] = field(default_factory=dict)
     minutes: Sequence[Mapping[str, Any]] = ()
     steered: Sequence[str] = ()
+    is_answered: bool = False
 
 
 class Tail:
@@ -214,7 +220,8 @@ _NEEDED: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
 """What is read of every event, by its kind, and what it must be."""
 
 _MORE: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
-    "plan": {"pipeline": _is_text},
+    "plan": {"pipeline": _is_text, "points": _is_count},
+    "end": {"message": _WORDS},
     "steered": {
         "change": _is_text,
         "refused": _WORDS,
@@ -241,7 +248,10 @@ def progress(events: Sequence[Event], now: float) -> Progress:
     left = sum(row["left"] for row in rows)
     last = events[-1]["at"] if is_over else now
     steered = _of(events, "steered")
-    is_still = is_over or _is_paused(events)
+    is_answered = not is_over and _is_answered(plan, rows)
+    is_still = is_over or is_answered or _is_paused(events)
+    if is_answered:
+        sentence = f"{ANSWERED} {sentence}"
     rate = None if is_still else _rate(jobs, now, max((e["at"] for e in steered), default=0.0))
     costs = [event["usd"] for event in calls]
     return Progress(
@@ -259,7 +269,15 @@ def progress(events: Sequence[Event], now: float) -> Progress:
         latency_s=_latencies(calls, last),
         minutes=_minutes(calls, jobs),
         steered=[*map(_steered, steered)][::-1],
+        is_answered=is_answered,
     )
+
+
+def _is_answered(plan: Event | None, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether all that the plan names has begun and is done."""
+    is_begun = [row["jobs"] is not None for row in rows]
+    points = plan.get("points", 1) if plan else math.inf
+    return sum(is_begun) >= points and all(is_begun) and not any(row["left"] for row in rows)
 
 
 def _of(events: Sequence[Event], kind: str) -> list[Event]:
@@ -284,12 +302,7 @@ def _state(events: Sequence[Event], now: float) -> tuple[str, bool, int | None]:
     last, end = events[-1], next((e for e in events if e["kind"] == "end"), None)
     if end is not None:
         took = f"after {duration(end['at'] - events[0]['at'])}"
-        known = {
-            None: f"is done, {took}",
-            INTERRUPTED: f"was interrupted {took}; the same command goes on from there",
-        }
-        how = known.get(end["error"] or None, f"ended {took} by a fault ({end['error']})")
-        return f"The run {how}.", True, None
+        return f"The run {_ended(end, took)}", True, None
     begun = events[0]
     silent = f"its last word was {duration(now - last['at'])} ago, at {clock(last['at'])}"
     if begun["kind"] != "run":
@@ -297,9 +310,22 @@ def _state(events: Sequence[Event], now: float) -> tuple[str, bool, int | None]:
     if begun["host"] != socket.gethostname():
         return f"The run is at work on {begun['host']}; {silent}.", False, None
     if not is_alive(begun["pid"], begun["created"]):
-        return f"The run has died: process {begun['pid']} is gone, {silent}.", True, None
+        died = f"The run has died: process {begun['pid']} is gone, {silent}."
+        return f"{died} The same command goes on from the answers that are kept.", True, None
     stands = "paused" if _is_paused(events) else "at work"
     return f"The run is {stands}, process {begun['pid']}; {silent}.", False, begun["pid"]
+
+
+def _ended(end: Event, took: str) -> str:
+    """Return how a run ended, in words: a limit that its user set is no fault."""
+    error, message = end["error"], end.get("message")
+    if not error:
+        return f"is done, {took}."
+    if error == INTERRUPTED:
+        return f"was interrupted {took}; the same command goes on from there."
+    if message:
+        return f"ended {took}: {message.rstrip('.')}."
+    return f"ended {took} by a fault ({error}); its terminal tells more."
 
 
 def _is_paused(events: Sequence[Event]) -> bool:

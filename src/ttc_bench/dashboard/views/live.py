@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from ttc_bench.types import GROUP
 
 REFRESH_S = 2.0
 
+WATCHED, NEWEST = "watched", "newest_run"
+"""Which run is chosen, also in the address, and which was the newest as the page was made."""
+
 
 @page("live", title="Live", rank=3, of_run=False)
 def live(store: Store) -> None:
@@ -33,15 +37,43 @@ def live(store: Store) -> None:
 
     runs = store.files("events", ".jsonl")
     if not runs:
-        raise DataError("No run has told of itself yet: start one, e.g. by `kedro run`.")
+        st.fragment(_wait, run_every=REFRESH_S)(store)
+        return
     by_title = titles(store.place("events").path, runs[::-1])
-    title = parts.choice("Run, by its start", list(by_title), "watched", every=False)
-    st.fragment(_show, run_every=REFRESH_S)(store, by_title[str(title)])
+    _follow(list(by_title))
+    title = parts.choice("Run, by its start", list(by_title), WATCHED, every=False)
+    st.fragment(_show, run_every=REFRESH_S)(store, by_title[str(title)], runs[-1])
 
 
-def _show(store: Store, name: str) -> None:
+def _follow(names: list[str]) -> None:
+    """Choose the newest run where the one before it was watched, and the address names none."""
+    import streamlit as st
+
+    state = st.session_state
+    if WATCHED not in st.query_params and state.get(WATCHED) == state.get(NEWEST):
+        state[WATCHED] = names[0]
+    state[NEWEST] = names[0]
+
+
+def _wait(store: Store) -> None:
+    """Say that there is no run, until there is one."""
+    import streamlit as st
+
+    with told("live"):
+        if store.files("events", ".jsonl"):
+            st.rerun()
+        raise DataError("No run has told of itself yet: start one, e.g. by `kedro run`.")
+
+
+def _show(store: Store, name: str, newest: str) -> None:
+    import streamlit as st
+
     # Between two views of the page nobody else catches what goes wrong here.
     with told("live"):
+        if store.files("events", ".jsonl")[-1:] not in ([], [newest]):
+            st.rerun()
+        if name != newest:
+            st.info("A newer run has begun; it is the first of those to choose from above.")
         _run(store, store.place("events", name).path)
 
 
@@ -58,7 +90,8 @@ def _run(store: Store, path: Path) -> None:
     _numbers(now)
     if now.pid is not None:
         _machine(now.pid)
-        _steering(path, now)
+        if not now.is_answered:
+            _steering(path, now)
     if now.steered:
         st.caption("How it was steered, the last first")
         st.text("\n".join(now.steered))
@@ -90,11 +123,9 @@ def _numbers(now: Progress) -> None:
 
     most = now.limits
     latencies = " | ".join(f"{value:.3g}" for value in now.latency_s.values())
-    rate = now.rate_per_s
     shown = {
         "jobs done": f"{now.done} of {now.done + now.left}",
-        "jobs a minute": number(60 * rate if rate else None, "{:.3g}"),
-        "time left": "-" if now.left_s is None else duration(now.left_s),
+        **_pace(now),
         "calls": _of(f"{now.calls}", most.get("max_requests")),
         "US$": _paid(now),
         "seconds a call, p50 | p95 | p99": latencies or "-",
@@ -102,6 +133,17 @@ def _numbers(now: Progress) -> None:
     with st.container(horizontal=True):
         for label, value in shown.items():
             st.metric(label, value, width="content")
+
+
+def _pace(now: Progress) -> dict[str, str]:
+    """Return how fast a run goes that still asks; of any other nothing."""
+    if now.is_over or now.is_answered:
+        return {}
+    rate = now.rate_per_s
+    return {
+        "jobs a minute": number(60 * rate if rate else None, "{:.3g}"),
+        "time left": "-" if now.left_s is None else duration(now.left_s),
+    }
 
 
 def _paid(now: Progress) -> str:
@@ -154,12 +196,12 @@ def _steering(events: Path, now: Progress) -> None:
         st.caption(why_not)
         return
     try:
-        _orders(events, orders_in(place_of(events)), bool(now.limits))
+        _orders(events, orders_in(place_of(events)), now.limits)
     except UserError as error:
         st.info(parts.plain(error.message))
 
 
-def _orders(events: Path, asked: CallLimits, has_limits: bool) -> None:
+def _orders(events: Path, asked: CallLimits, limits: Mapping[str, Any]) -> None:
     import streamlit as st
 
     with st.container(horizontal=True):
@@ -167,11 +209,13 @@ def _orders(events: Path, asked: CallLimits, has_limits: bool) -> None:
             order(events, asked.model_copy(update={"paused": not asked.paused}))
             st.rerun()
         st.caption("It takes effect between two calls; jobs at work then have no times.")
-    if has_limits:
-        _limits(events, asked)
+    if limits:
+        _limits(events, asked, limits)
+    else:
+        st.caption("It has no limits to change, as no run of local models has: it calls nobody.")
 
 
-def _limits(events: Path, asked: CallLimits) -> None:
+def _limits(events: Path, asked: CallLimits, limits: Mapping[str, Any]) -> None:
     import streamlit as st
 
     with st.expander("Change its limits"), st.form("limits", border=False):
@@ -181,7 +225,7 @@ def _limits(events: Path, asked: CallLimits) -> None:
                     label,
                     value=getattr(asked, name),
                     min_value=0.0 if name == "max_usd" else 1,
-                    placeholder="as started",
+                    placeholder=_as_started(limits, name),
                     key=name,
                 )
                 for name, label in LIMITS.items()
@@ -190,6 +234,14 @@ def _limits(events: Path, asked: CallLimits) -> None:
             settings = {name: value for name, value in chosen.items() if value is not None}
             order(events, parse_params(CallLimits, {**settings, "paused": asked.paused}, "limits"))
             st.rerun()
+
+
+def _as_started(limits: Mapping[str, Any], name: str) -> str:
+    """Return what stands in an empty field: that nothing is changed, and what holds now."""
+    if name not in limits:
+        return "as started"
+    limit = limits[name]
+    return "as started: none" if limit is None else f"as started: {limit:g}"
 
 
 def _unsteerable(now: Progress) -> str:
