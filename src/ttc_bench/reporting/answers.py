@@ -133,7 +133,7 @@ def unmeasured(score: Row, metric: str) -> str:
     kept = score.get("null_reasons")
     with suppress(ValueError, AttributeError, TypeError):
         told = json.loads(kept) if isinstance(kept, str) else {}
-        if reason := next((why for why, names in told.items() if metric in names), ""):
+        if reason := next((one for one, names in told.items() if metric in names), ""):
             return str(reason)
     return REPLAYED.reason if known(flag := score.get("replayed")) and flag else ""
 

@@ -13,8 +13,16 @@ from ttc_bench.errors import DataError
 from ttc_bench.reporting import answers, stored_response
 from ttc_bench.reporting.row_dicts import Row, row_dicts
 from ttc_bench.reporting.scopes import Scope
-from ttc_bench.reporting.sheet import counted_as, number
+from ttc_bench.reporting.sheet import counted_as, known, number
 from ttc_bench.types import BASELINE, DataFrame, Job
+
+
+LATER = (
+    "This is what the run shown answered, letter by letter. How it came about (calls, candidates,"
+    " steps) is kept of the latest run that gave the same answer, and may have been otherwise in"
+    " the run shown."
+)
+"""What is told of a response of an earlier run."""
 
 
 @page("answers", title="Answers", rank=2)
@@ -58,9 +66,10 @@ def _question(store: Store, table: DataFrame) -> str:
 
     ids = table["job_id"].tolist()
     shown = table.assign(asked=table["job_id"].map(_beginnings(store)).astype("string"))
-    # The text is as wide as all others: what stands behind it is seen on a wide screen alone.
-    columns = ["reward_first", "reward_second", "asked", "task", "difficulty", "latency_s_first",
-               "latency_s_second", "total_tokens_first", "total_tokens_second"]  # fmt: skip
+    # The text is as wide as all numbers: behind it they are out of sight.
+    columns = ["reward_first", "reward_second", "latency_s_first", "latency_s_second",
+               "total_tokens_first", "total_tokens_second", "asked", "task",
+               "difficulty"]  # fmt: skip
     with st.expander(f"{counted_as(len(ids), 'question')}: click one to read it", expanded=True):
         parts.table(
             shown[["job_id", *(name for name in columns if shown[name].notna().any())]],
@@ -153,14 +162,20 @@ def _side(store: Store, scope: Scope, question: str, job: Job | None, name: str,
         st.text("What it answered then is not stored any more: a later run answered otherwise.")
         return
     if store.run is not None:
-        st.caption("This is what the run shown answered, letter by letter. How it came about (calls,"
-                   " candidates, steps) is kept of the latest run that gave the same answer, and"
-                   " may have been otherwise in the run shown.")  # fmt: skip
+        st.caption(LATER)
     _response(store, where, response, score, job)
     # What is wrong with one column costs no other.
     with told("answers"):
         _candidates(response, job, side)
-    has_notes = str(response.get("info")).strip() not in ("{}", "None", "nan", "<NA>")
+    _bill(response)
+
+
+def _bill(response: Row) -> None:
+    """Show the calls, and what the policy noted, if anything."""
+    import streamlit as st
+
+    # Read by its sign first: what is damaged is told within.
+    has_notes = known(response.get("info")) and response["info"] != "{}"
     with st.expander("Calls, and what the policy noted" if has_notes else "Calls"):
         with told("answers"):
             parts.table(answers.calls(response))

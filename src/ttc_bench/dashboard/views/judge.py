@@ -48,6 +48,8 @@ KEYS: dict[Preference, tuple[str, str]] = {
 
 DONE = "You have judged all that there is. Thank you."
 
+COME_BACK = "they come back by `kedro sheet read`."
+
 NOT_DONE = "not done"
 """Where the session keeps what the next page is to tell: a button acts before its page is made."""
 
@@ -106,18 +108,14 @@ def _pairs(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
                 st.button(label, key=preference, shortcut=key, on_click=rate)
     _undo(ratings, rater, "pairs", rated, count_left(questions, counted, rater, handed))
     if n_waiting := len(waiting(on_sheets, rated, rater)):
-        st.caption(
-            f"{counted_as(n_waiting, 'pair')} on your sheets, not shown here: they come back by"
-            " `kedro sheet read`."
-        )
+        st.caption(f"{counted_as(n_waiting, 'pair')} on your sheets, not shown here: {COME_BACK}")
 
 
 def _gradings(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
     import streamlit as st
 
     questions, digests = _questions(store)
-    graded = ratings.rows("gradings")
-    counted = standing(graded, digests).counted
+    counted = standing(graded := ratings.rows("gradings"), digests).counted
     answer = next_answer(questions, counted, rater, seed)
     own = int((graded["rater"] == rater).sum())
     if answer is None:
