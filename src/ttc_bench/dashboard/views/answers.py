@@ -16,7 +16,6 @@ from ttc_bench.reporting.scopes import Scope
 from ttc_bench.reporting.sheet import counted_as, known, number
 from ttc_bench.types import BASELINE, DataFrame, Job
 
-
 LATER = (
     "This is what the run shown answered, letter by letter. How it came about (calls, candidates,"
     " steps) is kept of the latest run that gave the same answer, and may have been otherwise in"
