@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,20 @@ import pyarrow as pa
 import pytest
 from tests.dashboard.conftest import Open, holding, response, rewritten, words
 
-from ttc_bench.metrics.base import answer_digest
-from ttc_bench.reporting.answers import FILTERS, SCORED, difference, side_by_side, why
+from ttc_bench.benchmarks import benchmark_of
+from ttc_bench.dashboard.store import opened
+from ttc_bench.metrics.base import REPLAYED, answer_digest
+from ttc_bench.policies.voting import vote
+from ttc_bench.reporting.answers import (
+    FILTERS,
+    SCORED,
+    candidates,
+    chosen,
+    difference,
+    side_by_side,
+    unmeasured,
+    why,
+)
 from ttc_bench.types import Job, Message, Reading
 
 
@@ -145,3 +159,115 @@ def test_a_column_of_lists_of_another_kind_is_told_by_its_file(
 
 def test_lines_that_a_revision_changed_are_marked() -> None:
     assert difference("a\nb", "a\nc") == "  a\n- b\n+ c"
+
+
+def of_another_run(project: Path) -> None:
+    """Store other questions, as a run does that fails right after it began."""
+    jobs = project / "data/05_model_input/jobs.jsonl"
+    lines = [json.loads(line) for line in jobs.read_text().splitlines()]
+    others = [{**line, "id": f"mine/{place}", "benchmark": "mine"}
+              for place, line in enumerate(lines)]  # fmt: skip
+    jobs.write_text("\n".join(map(json.dumps, others)) + "\n")
+
+
+def with_another_question(project: Path) -> None:
+    """Store other questions under the ids of those that were asked, as another seed does."""
+    jobs = project / "data/05_model_input/jobs.jsonl"
+    lines = [json.loads(line) for line in jobs.read_text().splitlines()]
+    for place, line in enumerate(lines):
+        line |= {"question": f"{place}:another"}
+        line["messages"] = [{"role": "user", "content": "Another?"}]
+    jobs.write_text("\n".join(map(json.dumps, lines)) + "\n")
+
+
+@pytest.mark.parametrize("change", [of_another_run, with_another_question])
+def test_questions_of_another_run_take_nothing_away_that_was_measured(
+    change: Any, copied: Path, open_page: Open
+) -> None:
+    first, second = "self_consistency.majority", "tree_search.beam"
+    job = of(copied, first)["job_id"].iloc[2]
+    whole = open_page(copied, "answers", first=first, second=second, question=job)
+    change(copied)
+    page = open_page(copied, "answers", first=first, second=second, question=job)
+    assert not page.exception
+    assert "could not be made" not in words(page)
+    assert [one.value for one in page.metric] == [one.value for one in whole.metric]
+    shown = [str(code.value) for code in page.code]
+    for name in (first, second):
+        assert response(copied, name, job)["text"] in shown
+    assert set(response(copied, first, job)["samples"]) <= set(shown)
+    asked = [str(code.value) for code in whole.code[:3]]
+    assert [code.value for code in whole.code if code.value not in asked] == [
+        code for code in shown if code not in asked
+    ], "steps and candidates are all there"
+    assert page.selectbox(key="question").options == whole.selectbox(key="question").options
+    (told,) = (one.value.replace("\\", "") for one in page.info)
+    assert job in told
+    assert "the run that was begun last (" in told
+    assert "The command of the earlier run, given again, brings its own back" in told
+
+
+def test_rewards_stand_before_texts_of_any_length(measured: Path, open_page: Open) -> None:
+    page = open_page(measured, "answers", second="self_consistency.majority")
+    columns = list(page.dataframe[0].value.columns)
+    assert columns[:3] == ["job_id", "reward_first", "reward_second"]
+    numbers = [columns.index(name) for name in columns if name.endswith(("_first", "_second"))]
+    assert max(numbers) < columns.index("asked")
+
+
+MINE = Job(id="mine/2", benchmark="mine", task="t", references=["42"], max_tokens=8,
+           messages=[Message(role="user", content="6 times 7?")],
+           reward_metric="normalised", reading=Reading(is_marked=True))  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_candidate_that_won_is_told_with_how_a_tie_was_settled(seed: int) -> None:
+    dice = random.Random(seed)
+    texts = [dice.choice(["Answer: 1", "Answer: 2", "Answer: 3", "no idea"])
+             for _ in range(dice.randint(1, 8))]  # fmt: skip
+    result = vote([benchmark_of(MINE).parse(text, MINE) for text in texts])
+    row = {"text": texts[result.index], "samples": texts, "info": json.dumps({"votes": 1})}
+    told = chosen(row, MINE)
+    assert told[0] == f"Candidate {result.index + 1} is the response."
+    is_tie = result.votes > 0 and result.votes == result.runner_up
+    assert ("in a tie the answer that came first wins" in told[1]) == is_tie
+    assert (f"{result.votes} of {len(texts)} vote" in told[1]) == (result.votes > 0)
+    assert chosen({**row, "info": "{}"}, MINE) == told[:1], "no vote decided it"
+    assert chosen(row, None) == told[:1]
+    assert chosen({**row, "text": "of the large model"}, MINE)[0].startswith("None of them is")
+
+
+def test_answers_of_several_parts_are_told_to_be_in_alphabetical_order(
+    measured: Path, open_page: Open
+) -> None:
+    (job,) = (one for one in opened(measured).jobs() if one.task == "case_routing")
+    text = "Answer: Gina, Adam, Gina"
+    row = {"text": text, "samples": [text], "info": "{}"}
+    assert candidates(row, job)["answer"].tolist() == ["Adam, Gina, Gina"]
+    assert any("in alphabetical order" in told for told in chosen(row, job))
+    assert not any("order" in told for told in chosen({**row, "samples": ["Answer: Gina"]}, job))
+
+
+def test_a_time_that_is_not_known_has_its_reason(copied: Path, open_page: Open) -> None:
+    file = copied / "data/08_reporting/all_scores.parquet"
+    table = pd.read_parquet(file)
+    assert "No seconds" not in words(open_page(copied, "answers"))
+    replayed = json.dumps({REPLAYED.reason: ["latency_s"]})
+    table.assign(latency_s=pd.Series(dtype="Float64"), null_reasons=replayed).to_parquet(file)
+    assert f"No seconds: {REPLAYED.reason}." in words(open_page(copied, "answers"))
+
+
+@pytest.mark.parametrize("kept", [None, pd.NA, "[", "[1]", "7", '{"x": 3}', "{}"])
+def test_without_a_reason_a_response_from_the_journal_has_no_time_all_the_same(kept: Any) -> None:
+    score = {"latency_s": None, "null_reasons": kept}
+    assert unmeasured({**score, "replayed": True}, "latency_s") == REPLAYED.reason
+    assert unmeasured({**score, "replayed": pd.NA}, "latency_s") == ""
+    assert unmeasured({**score, "replayed": True, "latency_s": 0.5}, "latency_s") == ""
+
+
+def test_what_no_policy_noted_is_left_out(measured: Path, open_page: Open) -> None:
+    page = open_page(measured, "answers", second="self_consistency.majority")
+    titles = [one.label for one in page.expander]
+    assert (titles.count("Calls"), titles.count("Calls, and what the policy noted")) == (1, 1)
+    (noted,) = page.json
+    assert json.loads(noted.value)["samples"] == 4

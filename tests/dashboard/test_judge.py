@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -194,3 +196,51 @@ def test_answers_to_what_is_not_stored_as_it_was_asked_are_judged_by_nobody(
     page = open_page(copied, "judge", rater="ann")
     assert "There is nothing to judge" in words(page)
     assert not page.exception
+
+
+def test_what_is_left_is_told_until_nothing_is(copied: Path, open_page: Open) -> None:
+    page = open_page(copied, "judge", rater="ann")
+
+    def left() -> int:
+        found = re.search(r"(\d+) left to judge here", words(page))
+        assert found
+        return int(found[1])
+
+    first = left()
+    for count in range(first):
+        assert left() == first - count
+        assert f"{count} judged by you." in words(page)
+        page.button(key="left").click().run()
+    assert left() == 0
+    assert "You have judged all that there is" in words(page)
+
+
+def test_questions_of_another_run_are_told_as_why_nothing_is_judged(
+    copied: Path, open_page: Open
+) -> None:
+    page = open_page(copied, "judge", rater="ann")
+    page.button(key="left").click().run()
+    jobs = copied / "data/05_model_input/jobs.jsonl"
+    line = json.loads(jobs.read_text().splitlines()[0])
+    jobs.write_text(json.dumps({**line, "id": "mine/1", "benchmark": "mine"}) + "\n")
+    page = open_page(copied, "judge", rater="ann")
+    assert "the questions that they were asked are not stored any more" in words(page)
+    assert "(1 of mine)" in words(page)
+    page.toggle[0].set_value(True).run()
+    assert "1 comparison by 1 rater" in words(page), "what was judged before is told"
+
+
+@pytest.mark.parametrize("mode", ["pairs", "single answers"])
+@pytest.mark.parametrize("is_measured", [False, True])
+def test_where_there_is_nothing_to_judge_no_database_is_made(
+    mode: str, is_measured: bool, copied: Path, open_page: Open
+) -> None:
+    (copied / "data/05_model_input/jobs.jsonl").write_text("")
+    if not is_measured:
+        shutil.rmtree(copied / "data/07_model_output")
+    page = open_page(copied, "judge", rater="ann", mode=mode)
+    assert not page.exception
+    assert len(page.info) == 1
+    if not is_measured:
+        page.toggle[0].set_value(True).run()
+    assert not list(copied.rglob("ratings.db"))

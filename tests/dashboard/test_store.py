@@ -240,3 +240,14 @@ def test_who_can_be_reached_by_others_is_warned_unless_they_need_a_password(
 def test_ones_own_machine_needs_no_password(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(PASSWORD, raising=False)
     assert not warning_of(address)
+
+
+def test_which_questions_are_stored_now_is_told(folder: Path, measured: Path) -> None:
+    (folder / JOBS).parent.mkdir(parents=True, exist_ok=True)
+    (folder / JOBS).write_bytes((measured / JOBS).read_bytes())
+    store = Store(folder)
+    assert "(3 of crm_sim, 3 of worf_sim)" in store.stored_questions()
+    with pytest.raises(DataError, match=r"3 of crm_sim, 3 of worf_sim"):
+        store.job("crm_sim/gone")
+    (folder / JOBS).write_text("")
+    assert "(none)" in store.stored_questions()

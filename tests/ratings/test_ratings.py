@@ -22,7 +22,14 @@ from tests.reporting.support import scores
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import answer_digest
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
-from ttc_bench.ratings.pairs import Question, next_pair, questions_of
+from ttc_bench.ratings.pairs import (
+    Question,
+    answers_left,
+    count_left,
+    next_answer,
+    next_pair,
+    questions_of,
+)
 from ttc_bench.ratings.sheet import hand_out, read, read_back, waiting, write
 from ttc_bench.ratings.standing import NO_ANSWER, digests_of, standing
 from ttc_bench.ratings.store import Grading, PairRating, Ratings, rater_of
@@ -502,3 +509,28 @@ def test_the_pipeline_sums_up_what_is_there(kedro_run: KedroRun, project: Path) 
     agreed = pd.read_parquet(folder / "human/agreement.parquet").set_index("measure")
     name = "human/target/with/reward/value"
     assert logged[name] == agreed.loc["with", "value"] == 1.0
+
+
+@pytest.mark.parametrize("n_handed", [0, 3])
+def test_what_is_left_counts_down_to_nothing(n_handed: int, questions: list[Question]) -> None:
+    columns = list(PairRating.__annotations__)
+    pairs, graded = pd.DataFrame(columns=columns), pd.DataFrame(columns=[*Grading.__annotations__])
+    handed = pd.DataFrame([vars(rating("ann", number + 1)) for number in range(n_handed)],
+                          columns=columns)  # fmt: skip
+    n_pairs = len(questions) * math.comb(len(VARIANTS), 2)
+    assert count_left(questions, pairs, "ann") == n_pairs
+    for left in range(n_pairs - n_handed, -1, -1):
+        assert count_left(questions, pairs, "ann", handed) == left
+        pair = next_pair(questions, pairs, "ann", 1, handed)
+        assert (pair is None) == (left == 0)
+        if pair is not None:
+            one = PairRating("ann", *pair.question.place, pair.left, pair.right, "tie", 1.0, 1)
+            pairs = pd.DataFrame([*pairs.to_dict("records"), vars(one)])
+    assert count_left(questions, pairs, "bo", handed) == n_pairs, "each rater has an own"
+    for left in range(len(questions) * len(VARIANTS), -1, -1):
+        assert len(answers_left(questions, graded, "ann")) == left
+        answer = next_answer(questions, graded, "ann", 1)
+        assert (answer is None) == (left == 0)
+        if answer is not None:
+            grade = Grading("ann", *answer[0].place, answer[1], 3, None, None, None, 1.0)
+            graded = pd.DataFrame([*graded.to_dict("records"), vars(grade)])

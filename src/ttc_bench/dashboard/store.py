@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import copy
@@ -289,8 +290,24 @@ class Store:
         if name in jobs:
             return jobs[name]
         raise DataError(
-            f"{name} is not among the jobs that are stored now: they are of another run, or the"
-            f" line is damaged. {' '.join(faults[:1])}".rstrip()
+            f"{name} is not among the questions that are stored now. {self.stored_questions()}"
+            f" {' '.join(faults[:1])}".rstrip()
+        )
+
+    def stored_questions(self) -> str:
+        """Return which questions are stored now, and how those of another run come back.
+
+        Every run writes its own as it begins, one that comes to nothing, too.
+
+        Raises:
+            DataError: If they cannot be read.
+        """
+        names = Counter(job.benchmark for job in self.jobs())
+        now = ", ".join(f"{n} of {name}" for name, n in sorted(names.items())) or "none"
+        return (
+            f"Stored are the questions of the run that was begun last ({now}), even if it failed."
+            " The command of the earlier run, given again, brings its own back, and replays what"
+            " is computed."
         )
 
     def jobs(self) -> list[Job]:

@@ -119,20 +119,12 @@ def next_pair(
             there, and not here.
     """
     variants = sorted({name for question in questions for name in question.answers})
-    worth = _worth(rated, variants)
-    met = [table for table in (rated, handed) if table is not None]
-    seen = {
-        (row["benchmark"], row["job_id"], row["model"], frozenset((row["left"], row["right"])))
-        for table in met
-        for row in row_dicts(table[table["rater"] == rater])
-    }
+    worth, seen = _worth(rated, variants), _seen(rated, rater, handed)
     dice, best, most = random.Random(f"{seed}/{rater}/{len(seen)}"), None, -math.inf
     for question in dice.sample(list(questions), len(questions)):
         for one, other in _differing(question.answers):
-            pair = frozenset((one, other))
-            value = worth[pair]
-            shown = (question.benchmark, question.job_id, question.model, pair)
-            if value > most and shown not in seen:
+            value = worth[frozenset((one, other))]
+            if value > most and _showing(question, one, other) not in seen:
                 best, most = (question, one, other), value
     if best is None:
         return None
@@ -140,6 +132,36 @@ def next_pair(
     question, one, other = best
     left, right = (one, other) if random.Random(order).random() < 0.5 else (other, one)
     return Pair(question, left, right, order)
+
+
+def count_left(
+    questions: Sequence[Question], rated: DataFrame, rater: str, handed: DataFrame | None = None
+) -> int:
+    """Return how many pairs `next_pair` has left for a rater."""
+    seen = _seen(rated, rater, handed)
+    return sum(
+        _showing(question, one, other) not in seen
+        for question in questions
+        for one, other in _differing(question.answers)
+    )
+
+
+Showing = tuple[str, str, str, frozenset[str]]
+"""A pair in whatever order its sides stand: benchmark, job, model and the two variants."""
+
+
+def _showing(question: Question, one: str, other: str) -> Showing:
+    return question.benchmark, question.job_id, question.model, frozenset((one, other))
+
+
+def _seen(rated: DataFrame, rater: str, handed: DataFrame | None) -> set[Showing]:
+    """Return the pairs that a rater judged, or was handed in a sheet."""
+    return {
+        (row["benchmark"], row["job_id"], row["model"], frozenset((row["left"], row["right"])))
+        for table in (rated, handed)
+        if table is not None
+        for row in row_dicts(table[table["rater"] == rater])
+    }
 
 
 def next_answer(
@@ -156,16 +178,27 @@ def next_answer(
         seed: Seed of chance: which of equals.
     """
     counts = graded["variant"].value_counts().to_dict()
-    own = graded[graded["rater"] == rater]
-    seen = set(zip(own["model"], own["benchmark"], own["job_id"], own["variant"], strict=True))
-    open_ones = [
+    seen, open_ones = _graded(graded, rater), answers_left(questions, graded, rater)
+    random.Random(f"{seed}/{rater}/{len(seen)}").shuffle(open_ones)
+    return min(open_ones, key=lambda one: counts.get(one[1], 0), default=None)
+
+
+def answers_left(
+    questions: Sequence[Question], graded: DataFrame, rater: str
+) -> list[tuple[Question, str]]:
+    """Return the answers that a rater has not graded: each a question and a variant."""
+    seen = _graded(graded, rater)
+    return [
         (question, name)
         for question in questions
         for name in sorted(question.answers)
-        if (question.model, question.benchmark, question.job_id, name) not in seen
+        if (*question.place, name) not in seen
     ]
-    random.Random(f"{seed}/{rater}/{len(seen)}").shuffle(open_ones)
-    return min(open_ones, key=lambda one: counts.get(one[1], 0), default=None)
+
+
+def _graded(graded: DataFrame, rater: str) -> set[tuple[str, ...]]:
+    own = graded[graded["rater"] == rater]
+    return set(zip(own["model"], own["benchmark"], own["job_id"], own["variant"], strict=True))
 
 
 def _differing(answers: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from html import escape
 from typing import Any
 
 from ttc_bench.benchmarks import benchmark_of
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
-from ttc_bench.metrics.base import answer_digest
+from ttc_bench.metrics.base import REPLAYED, answer_digest
 from ttc_bench.reporting.labels import label, natural
 from ttc_bench.reporting.row_dicts import Row
 from ttc_bench.reporting.sheet import counted_as, known, number
-from ttc_bench.reporting.stored_response import bill, samples, scores
+from ttc_bench.reporting.stored_response import bill, noted, samples, scores
 from ttc_bench.types import DataFrame, Job
 
 QUESTION = ("job_id", "benchmark", "task", "difficulty")
@@ -77,17 +79,21 @@ def is_of(response: Row, score: Row) -> bool:
     return digest == (score["answer"] if known(score["answer"]) else None)
 
 
-def why(job: Job, score: Row, text: str | None) -> list[str]:
+def why(job: Job | None, score: Row, text: str | None) -> list[str]:
     """Return how a response came to its reward, a line each.
 
     Args:
-        job: The question.
+        job: The question; ``None`` where it is not stored any more.
         score: The row of its scores.
         text: The response; ``None`` where it failed.
     """
     if text is None:
         reason = f"{score['error_type']}: {score['error_message']}"
         return [f"The response failed, which counts as the reward 0. {reason}"]
+    if job is None:
+        by = f" by {label(score['reward_rule'])}" if known(score.get("reward_rule")) else ""
+        return [f"Reward {number(score['reward'], '{:.3f}')}{by}. What was read as its answer, and"
+                " what was expected, is told where the question is stored."]  # fmt: skip
     rule = REWARD_RULES[job.reward_metric]
     figure = "" if rule.figure == rule.name else f" ({label(rule.figure)})"
     lines = [f"Reward {number(score['reward'], '{:.3f}')} by {rule.name}{figure}."]
@@ -120,20 +126,32 @@ def gold(job: Job) -> str:
     return "\n".join("None (there is no such record)" if r is None else r for r in job.references)
 
 
-def candidates(response: Row, job: Job) -> DataFrame:
+def unmeasured(score: Row, metric: str) -> str:
+    """Return why a metric of a response is not known, as its scores tell; else nothing."""
+    if known(score[metric]):
+        return ""
+    kept = score.get("null_reasons")
+    with suppress(ValueError, AttributeError, TypeError):
+        told = json.loads(kept) if isinstance(kept, str) else {}
+        if reason := next((one for one, names in told.items() if metric in names), ""):
+            return str(reason)
+    return REPLAYED.reason if known(flag := score.get("replayed")) and flag else ""
+
+
+def candidates(response: Row, job: Job | None) -> DataFrame:
     """Return the texts that a policy chose from, in the order in which they came.
 
     Columns: ``sample`` from 1, ``answer`` as the benchmark reads it, ``votes`` for that answer
     (null where it cannot be read), ``score`` that the policy noted (null without one), ``reward``
-    and ``text``.
+    and ``text``. Without the question ``answer``, ``votes`` and ``reward`` are null.
 
     Raises:
         DataError: If the column ``samples`` is damaged, or the scores in ``info``.
     """
     import pandas as pd
 
-    benchmark, texts = benchmark_of(job), samples(response)
-    answers = [benchmark.parse(text, job) for text in texts]
+    texts = samples(response)
+    answers = _read(texts, job)
     votes = Counter(answer for answer in answers if answer is not None)
     rows = [
         {
@@ -141,7 +159,7 @@ def candidates(response: Row, job: Job) -> DataFrame:
             "answer": None if answer is None else _short(answer),
             "votes": votes.get(answer),
             "score": score,
-            "reward": benchmark.score(text, job)["reward"],
+            "reward": None if job is None else benchmark_of(job).score(text, job)["reward"],
             "text": text,
         }
         for place, (text, answer, score) in enumerate(
@@ -151,6 +169,49 @@ def candidates(response: Row, job: Job) -> DataFrame:
     types = {"sample": "Int64", "answer": "string", "votes": "Int64", "score": "Float64",
              "reward": "Float64", "text": "string"}  # fmt: skip
     return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+
+def _read(texts: Sequence[str], job: Job | None) -> list[Any]:
+    """Return the answers in texts as votes compare them; ``None`` is unreadable, or unknown."""
+    return [None if job is None else benchmark_of(job).parse(text, job) for text in texts]
+
+
+def chosen(response: Row, job: Job | None) -> list[str]:
+    """Return which candidate became the response, and by what, a sentence each.
+
+    Args:
+        response: The response.
+        job: The question; ``None`` where it is not stored any more.
+
+    Raises:
+        DataError: If the column ``samples`` is damaged, or what the policy noted.
+    """
+    texts = samples(response)
+    if response["text"] not in texts:
+        return ["None of them is the response itself: the policy made it otherwise."]
+    place = texts.index(response["text"])
+    told, answers = [f"Candidate {place + 1} is the response."], _read(texts, job)
+    # No other policy notes votes: elsewhere equal answers decide nothing.
+    if job is not None and "votes" in noted(response):
+        told.append(_voted(place, answers))
+    if any(isinstance(one, tuple) and len(one) > 1 for one in answers):
+        told.append("An answer of several parts is listed as votes compare it: in alphabetical"
+                    " order, whatever order the response has.")  # fmt: skip
+    return told
+
+
+def _voted(place: int, answers: Sequence[Any]) -> str:
+    """Return how a vote was decided, as `ttc_bench.policies.voting.vote` decides it."""
+    votes = Counter(answer for answer in answers if answer is not None)
+    most = votes.get(answers[place], 0)
+    if not votes:
+        return "No answer could be read, so nothing was voted on, and the first one is taken."
+    of = f"Its answer has {most} of {counted_as(len(answers), 'vote')}"
+    equals = [answer for answer, n in votes.items() if n == most and answer != answers[place]]
+    if not equals:
+        return f"{of}, the most; of those that gave it the first is taken."
+    others = " and ".join(map(_short, equals))
+    return f"{of}, as many as {others}: in a tie the answer that came first wins."
 
 
 def _short(answer: Any) -> str:

@@ -13,8 +13,15 @@ from ttc_bench.errors import DataError
 from ttc_bench.reporting import answers, stored_response
 from ttc_bench.reporting.row_dicts import Row, row_dicts
 from ttc_bench.reporting.scopes import Scope
-from ttc_bench.reporting.sheet import counted_as, number
+from ttc_bench.reporting.sheet import counted_as, known, number
 from ttc_bench.types import BASELINE, DataFrame, Job
+
+LATER = (
+    "This is what the run shown answered, letter by letter. How it came about (calls, candidates,"
+    " steps) is kept of the latest run that gave the same answer, and may have been otherwise in"
+    " the run shown."
+)
+"""What is told of a response of an earlier run."""
 
 
 @page("answers", title="Answers", rank=2)
@@ -35,12 +42,15 @@ def show_answers(store: Store) -> None:
     if table.empty:
         raise DataError(f"There is no question with: {kept}.")
     question = _question(store, table)
-    job = _job(store, question)
-    _asked(job)
+    job: Job | None = None
+    # What was measured is shown without its question, too.
+    with told("answers"):
+        job = _job(store, question)
+        _asked(job)
     sides = {"first": str(first), "second": str(second)}
     for (side, name), column in zip(sides.items(), st.columns(2), strict=True):
         with column, told("answers"):
-            _side(store, scope, job, name, side)
+            _side(store, scope, question, job, name, side)
 
 
 def _scores(store: Store, scope: Scope, name: str) -> DataFrame:
@@ -55,8 +65,10 @@ def _question(store: Store, table: DataFrame) -> str:
 
     ids = table["job_id"].tolist()
     shown = table.assign(asked=table["job_id"].map(_beginnings(store)).astype("string"))
-    columns = ["asked", "task", "difficulty", "reward_first", "reward_second", "latency_s_first",
-               "latency_s_second", "total_tokens_first", "total_tokens_second"]  # fmt: skip
+    # The text is as wide as all numbers: behind it they are out of sight.
+    columns = ["reward_first", "reward_second", "latency_s_first", "latency_s_second",
+               "total_tokens_first", "total_tokens_second", "asked", "task",
+               "difficulty"]  # fmt: skip
     with st.expander(f"{counted_as(len(ids), 'question')}: click one to read it", expanded=True):
         parts.table(
             shown[["job_id", *(name for name in columns if shown[name].notna().any())]],
@@ -107,8 +119,8 @@ def _job(store: Store, name: str) -> Job:
         asked = store.table("all_scores", ("question",), {"job_id": name}, distinct=True)
         if question_of(job) not in set(asked["question"]):
             raise DataError(
-                f"The question {name} of this run is not stored any more: jobs are those of the"
-                " last run, which asks another one under this id."
+                f"The question {name} of this run is not stored any more: another one has its id"
+                f" now. {store.stored_questions()}"
             )
     return job
 
@@ -131,12 +143,12 @@ def _text(text: str) -> None:
     st.code(text, language=None, wrap_lines=True)
 
 
-def _side(store: Store, scope: Scope, job: Job, name: str, side: str) -> None:
+def _side(store: Store, scope: Scope, question: str, job: Job | None, name: str, side: str) -> None:
     """Show the response of one variant, which may be that of the other side, too."""
     import streamlit as st
 
     policy, _, variant = name.partition(".")
-    where = {"model": scope.model, "policy": policy, "variant": variant, "job_id": job.id}
+    where = {"model": scope.model, "policy": policy, "variant": variant, "job_id": question}
     st.markdown(f"#### {parts.plain(name)}")
     responses = row_dicts(store.table("stored_responses", where=where))
     scores = row_dicts(store.table("all_scores", where=where))
@@ -144,14 +156,40 @@ def _side(store: Store, scope: Scope, job: Job, name: str, side: str) -> None:
         st.text("It was not asked this question, or its response is not stored here.")
         return
     response, score = responses[-1], scores[-1]
-    text = response["text"] if isinstance(response["text"], str) else None
     _figures(score)
     if not answers.is_of(response, score):
         st.text("What it answered then is not stored any more: a later run answered otherwise.")
         return
     if store.run is not None:
-        st.caption("The text is that of the run; what stands below it is of the last run that"
-                   " answered so.")  # fmt: skip
+        st.caption(LATER)
+    _response(store, where, response, score, job)
+    # What is wrong with one column costs no other.
+    with told("answers"):
+        _candidates(response, job, side)
+    _bill(response)
+
+
+def _bill(response: Row) -> None:
+    """Show the calls, and what the policy noted, if anything."""
+    import streamlit as st
+
+    # Read by its sign first: what is damaged is told within.
+    has_notes = known(response.get("info")) and response["info"] != "{}"
+    with st.expander("Calls, and what the policy noted" if has_notes else "Calls"):
+        with told("answers"):
+            parts.table(answers.calls(response))
+        with told("answers"):
+            if has_notes:
+                st.json(stored_response.noted(response), expanded=False)
+
+
+def _response(
+    store: Store, where: dict[str, str], response: Row, score: Row, job: Job | None
+) -> None:
+    """Show what was answered, why it has its score, and what became of its parts."""
+    import streamlit as st
+
+    text = response["text"] if isinstance(response["text"], str) else None
     if isinstance(reasoning := response.get("reasoning"), str):
         st.caption("Hidden reasoning")
         _text(reasoning)
@@ -159,16 +197,8 @@ def _side(store: Store, scope: Scope, job: Job, name: str, side: str) -> None:
     _text("(none)" if text is None else text)
     st.caption("Why it has its score")
     st.text("\n".join(answers.why(job, score, text)))
-    # What is wrong with one column costs no other.
     with told("answers"):
         _trace(store, where)
-    with told("answers"):
-        _candidates(response, job, side)
-    with st.expander("Calls, and what the policy noted"):
-        with told("answers"):
-            parts.table(answers.calls(response))
-        with told("answers"):
-            st.json(stored_response.noted(response), expanded=False)
 
 
 def _traced(store: Store, where: dict[str, str]) -> DataFrame:
@@ -211,9 +241,11 @@ def _figures(score: Row) -> None:
     with st.container(horizontal=True):
         for label, value in shown.items():
             st.metric(label, value, width="content")
+    if reason := answers.unmeasured(score, "latency_s"):
+        st.caption(parts.plain(f"No seconds: {reason}."))
 
 
-def _candidates(response: Row, job: Job, side: str) -> None:
+def _candidates(response: Row, job: Job | None, side: str) -> None:
     """Show what the policy chose from, with votes and scores."""
     import streamlit as st
 
@@ -221,7 +253,9 @@ def _candidates(response: Row, job: Job, side: str) -> None:
     if table.empty:
         return
     st.caption(counted_as(len(table), "candidate"))
-    parts.table(table.drop(columns="text"))
+    st.text("\n".join(answers.chosen(response, job)))
+    unknown = ("answer", "votes", "reward") if job is None else ()
+    parts.table(table.drop(columns=["text", *unknown]))
     with st.expander("Their texts"):
         as_difference = st.toggle("as differences to the one before", key=f"difference_{side}")
         before: str | None = None

@@ -16,6 +16,8 @@ from ttc_bench.ratings.pairs import (
     ANSWERED,
     Pair,
     Question,
+    answers_left,
+    count_left,
     next_answer,
     next_pair,
     questions_of,
@@ -45,6 +47,8 @@ KEYS: dict[Preference, tuple[str, str]] = {
 """What the buttons say, and the keys that press them."""
 
 DONE = "You have judged all that there is. Thank you."
+
+COME_BACK = "they come back by `kedro sheet read`."
 
 NOT_DONE = "not done"
 """Where the session keeps what the next page is to tell: a button acts before its page is made."""
@@ -83,10 +87,11 @@ def _database(address: str) -> Ratings:
 def _pairs(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
     import streamlit as st
 
-    rated, on_sheets = ratings.rows(), ratings.rows("handed")
+    # First, for to read ratings makes their database: where there is nothing to judge it is none.
     questions, digests = _questions(store)
-    met = (standing(table, digests).counted for table in (rated, on_sheets))
-    pair = next_pair(questions, next(met), rater, seed, next(met))
+    rated, on_sheets = ratings.rows(), ratings.rows("handed")
+    counted, handed = (standing(table, digests).counted for table in (rated, on_sheets))
+    pair = next_pair(questions, counted, rater, seed, handed)
     own = int((rated["rater"] == rater).sum())
     if pair is None:
         st.success(DONE)
@@ -101,20 +106,17 @@ def _pairs(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
             for preference, (label, key) in KEYS.items():
                 rate = partial(_rate, ratings, rater, pair, preference, begun)
                 st.button(label, key=preference, shortcut=key, on_click=rate)
-    _undo(ratings, rater, "pairs", rated)
+    _undo(ratings, rater, "pairs", rated, count_left(questions, counted, rater, handed))
     if n_waiting := len(waiting(on_sheets, rated, rater)):
-        st.caption(
-            f"{counted_as(n_waiting, 'pair')} on your sheets, not shown here: they come back by"
-            " `kedro sheet read`."
-        )
+        st.caption(f"{counted_as(n_waiting, 'pair')} on your sheets, not shown here: {COME_BACK}")
 
 
 def _gradings(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
     import streamlit as st
 
-    graded = ratings.rows("gradings")
     questions, digests = _questions(store)
-    answer = next_answer(questions, standing(graded, digests).counted, rater, seed)
+    counted = standing(graded := ratings.rows("gradings"), digests).counted
+    answer = next_answer(questions, counted, rater, seed)
     own = int((graded["rater"] == rater).sum())
     if answer is None:
         st.success(DONE)
@@ -133,17 +135,18 @@ def _gradings(store: Store, ratings: Ratings, rater: str, seed: int) -> None:
                 st.radio(criterion, grades, first, horizontal=True, key=key)
             keep = partial(_grade, ratings, rater, question, name, begun, keys)
             st.form_submit_button("Keep", on_click=keep)
-    _undo(ratings, rater, "gradings", graded)
+    _undo(ratings, rater, "gradings", graded, len(answers_left(questions, counted, rater)))
 
 
-def _undo(ratings: Ratings, rater: str, kind: str, rated: DataFrame) -> None:
+def _undo(ratings: Ratings, rater: str, kind: str, rated: DataFrame, left: int) -> None:
+    """Offer to take back the last one, and tell how many are judged and how many are left."""
     import streamlit as st
 
     own = rated.loc[rated["rater"] == rater, "id"].tolist()
     with st.container(horizontal=True):
         take_back = partial(_take_back, ratings, rater, kind, max(own, default=0))
         st.button("Take the last one back", shortcut="u", disabled=not own, on_click=take_back)
-        st.caption(f"{len(own)} judged by you.")
+        st.caption(f"{len(own)} judged by you. {left} left to judge here.")
 
 
 def _rate(ratings: Ratings, rater: str, pair: Pair, preference: Preference, begun: float) -> None:
@@ -230,19 +233,24 @@ def _questions(store: Store) -> tuple[list[Question], Digests]:
 @lru_cache(maxsize=4)
 def _read_questions(store: Store, *_: Place) -> tuple[list[Question], Digests]:
     questions = questions_of(store.answers())
-    if not questions:
+    responses = store.table("stored_responses", ANSWERED)
+    if not questions and questions_of(responses):
         raise DataError(
-            "There is nothing to judge: no two variants answered a question differently that is"
-            " stored as it was asked."
+            "There is nothing to judge now: two variants answered differently, but the questions"
+            f" that they were asked are not stored any more. {store.stored_questions()}"
         )
-    return questions, digests_of(store.table("stored_responses", ANSWERED))
+    if not questions:
+        raise DataError("There is nothing to judge: no two variants answered a question"
+                        " differently.")  # fmt: skip
+    return questions, digests_of(responses)
 
 
 def _summary(store: Store, ratings: Ratings, seed: int) -> None:
     import streamlit as st
 
-    rated, confidence = ratings.rows(), parts.aggregate_params(store).confidence
-    _, digests = _questions(store)
+    confidence = parts.aggregate_params(store).confidence
+    digests = digests_of(store.table("stored_responses", ANSWERED))
+    rated = ratings.rows()
     counts = standing(rated, digests)
     strong = strengths(counts.counted, seed, confidence)
     agreed = agreement(counts.counted, store.table("all_scores"))
