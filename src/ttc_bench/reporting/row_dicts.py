@@ -30,7 +30,7 @@ def row_dicts(table: DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def typed_table(rows: Sequence[Row], columns: Mapping[str, str]) -> DataFrame:
+def typed_table(rows: Sequence[Row], columns: Mapping[str, Any]) -> DataFrame:
     """Return rows as a table; what a row does not tell is missing.
 
     Args:
