@@ -105,7 +105,7 @@ def test_answers_of_an_earlier_run_are_shown_where_they_are_still_stored(
     assert text in [code.value for code in page.code]
     assert words(page).count("a later run answered otherwise") == 1, "the baseline's is another"
     page = open_page(folder, "answers", **{**address, "benchmark": "worf_sim"})
-    assert "asks another one under this id" in words(page)
+    assert "another one has its id now" in words(page)
     assert not page.exception
 
 
