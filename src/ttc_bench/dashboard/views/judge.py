@@ -242,14 +242,20 @@ def _read_questions(store: Store, *_: Place) -> tuple[list[Question], Digests]:
     if not questions:
         raise DataError("There is nothing to judge: no two variants answered a question"
                         " differently.")  # fmt: skip
-    return questions, digests_of(responses)
+    return questions, _digests(store, store.place("stored_responses"))
+
+
+@lru_cache(maxsize=4)
+def _digests(store: Store, _: Place) -> Digests:
+    """Return which answers are stored; where there is nothing to judge, too."""
+    return digests_of(store.table("stored_responses", ANSWERED))
 
 
 def _summary(store: Store, ratings: Ratings, seed: int) -> None:
     import streamlit as st
 
     confidence = parts.aggregate_params(store).confidence
-    digests = digests_of(store.table("stored_responses", ANSWERED))
+    digests = _digests(store, store.place("stored_responses"))
     rated = ratings.rows()
     counts = standing(rated, digests)
     strong = strengths(counts.counted, seed, confidence)
