@@ -8,18 +8,17 @@ import fcntl
 import gc
 import os
 import resource
-import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 from click.testing import CliRunner, Result
-from kedro.framework.startup import bootstrap_project
+from kedro.framework.project import configure_project
 from tests.forked import Forked, Template
 
 # Tests run side by side: threads of one of them would wait for cores that another one has. It is
@@ -101,19 +100,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByFolder(config, log)
 
 
-TEMPLATE: pytest.StashKey[Template] = pytest.StashKey()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None:
-    """Fork the workers of the whole run: each alone would import the same for ten seconds."""
-    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-        place = config._tmp_path_factory.getbasetemp() / "template"  # type: ignore[attr-defined]
-        config.stash[TEMPLATE] = Template(place)
-        for spec in specs:
-            spec.python = shlex.join(config.stash[TEMPLATE].command())
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switch of the test that takes minutes."""
     parser.addoption("--whole-split", action="store_true", help="check every sample of the split")
@@ -154,9 +140,19 @@ def shared() -> Path:
     return folder
 
 
-def run_in(folder: Path, *arguments: str) -> Result:
-    """Run ``kedro run`` in a project that is the working folder, in this process."""
-    bootstrap_project(folder)
+@cache
+def configured() -> None:
+    """Tell Kedro of the package, as the first thing that a process does.
+
+    Once is enough, for all projects here are of the same package; each time takes a second, in
+    which Dynaconf looks for its caller among all modules of a process that holds six thousand.
+    """
+    configure_project("ttc_bench")
+
+
+def run_here(*arguments: str) -> Result:
+    """Run ``kedro run`` in the project that is the working folder, in this process."""
+    configured()
     from ttc_bench.cli import cli
 
     return CliRunner().invoke(cli, ["run", *arguments])
@@ -213,7 +209,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) 
 @pytest.fixture
 def kedro_run(project: Path) -> Iterator[KedroRun]:
     """``kedro run`` in the test's own project, in this process."""
-    yield partial(run_in, project)
+    yield run_here
     # A run that fails in a process of its own ends with it; here it would go on into other tests.
     from ttc_bench.hooks.tracking import end_runs
 

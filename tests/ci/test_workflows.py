@@ -18,8 +18,7 @@ import pytest
 import yaml
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import pipelines
-from kedro.framework.startup import bootstrap_project
-from tests.conftest import PAGES, ROOT
+from tests.conftest import PAGES, ROOT, configured
 
 from ttc_bench.benchmarks import BENCHMARKS
 from ttc_bench.cli import parse_params_option
@@ -111,7 +110,7 @@ def parameter_names(environment: str) -> set[str]:
 
 @functools.cache
 def pipeline_names() -> set[str]:
-    bootstrap_project(ROOT)
+    configured()
     return set(pipelines)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from tests.conftest import KedroRun, run_in
+from tests.conftest import KedroRun, run_here
 
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.mlflow_store import settle_store
@@ -40,7 +40,7 @@ def test_a_copied_project_keeps_its_artifacts_and_leaves_the_old_folder_alone(
     before = files(project)
 
     monkeypatch.chdir(copied)
-    result = run_in(copied, *TRACKED)
+    result = run_here(*TRACKED)
     assert result.exit_code == 0, result.output
     client = mlflow.MlflowClient(f"sqlite:///{copied}/data/mlflow/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("ttc-bench").experiment_id])

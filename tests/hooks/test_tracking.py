@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import make_url
-from tests.conftest import KedroRun, make_project, run_in
+from tests.conftest import KedroRun, make_project, run_here
 
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.mlflow_store import check_server
@@ -69,7 +69,7 @@ def test_two_projects_in_one_process_keep_runs_of_their_own(
         stores.append(shutil.copy(empty_store, project / "data/mlflow"))
         monkeypatch.chdir(project)
         arguments = ("--tags=ingest_benchmarks", "--params=limit=1,benchmarks=[crm_sim]")
-        result = run_in(project, "--pipeline=baseline", *arguments)
+        result = run_here("--pipeline=baseline", *arguments)
         assert result.exit_code == 0, result.output
     for store in stores:
         with contextlib.closing(sqlite3.connect(store)) as runs:

@@ -23,7 +23,6 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ import pandas as pd
 import pytest
 from mlflow.entities import Run
 from sqlalchemy import create_engine, text
-from tests.conftest import KedroRun, make_project, run_in
+from tests.conftest import KedroRun, make_project, run_here
 from tests.ratings.test_ratings import EARLIER
 
 from ttc_bench.ratings.store import PairRating, Ratings
@@ -205,7 +204,7 @@ def tracked(line: Line, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 @pytest.fixture(scope="module")
 def run(tracked: Path) -> KedroRun:
-    return partial(run_in, tracked)
+    return run_here
 
 
 def runs_of(line: Line, name: str) -> tuple[Run, list[Run]]:

@@ -21,7 +21,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import MemoryDataset
 from kedro.pipeline import GroupedNodes, Pipeline
 from kedro_airflow.plugin import create
-from tests.conftest import KedroRun, make_project, run_in
+from tests.conftest import KedroRun, configured, make_project, run_here
 from tests.forked import Template
 
 from ttc_bench.pipeline_registry import register_pipelines
@@ -147,7 +147,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
     (folder / "data/mlflow").mkdir()
     shutil.copy(empty_store, folder / "data/mlflow")
     with contextlib.chdir(folder):
-        result = run_in(folder, "--pipelines=kv_cache,early_exit", PARAMS)
+        result = run_here("--pipelines=kv_cache,early_exit", PARAMS)
     assert result.exit_code == 0, result.output
     return folder
 
@@ -195,7 +195,7 @@ def test_the_dag_of_kedro_airflow_has_a_task_for_each_group(project: Path) -> No
 
 
 def test_nothing_in_memory_crosses_from_one_group_to_another(project: Path) -> None:
-    bootstrap_project(project)
+    configured()
     whole = register_pipelines()["__default__"]
     with KedroSession.create(project) as session:
         catalog = session.load_context().catalog
@@ -242,7 +242,7 @@ def test_two_policies_at_once_make_one_table(whole: Path, monkeypatch: pytest.Mo
 
     kept = {path: path.stat().st_mtime_ns for path in (whole / "data/07_model_output").rglob("*")}
     (whole / "data/08_reporting/report.html").unlink()
-    again = run_in(whole, "--pipelines=kv_cache,early_exit", "--only-missing-outputs", PARAMS)
+    again = run_here("--pipelines=kv_cache,early_exit", "--only-missing-outputs", PARAMS)
     assert again.exit_code == 0, again.output
     assert (whole / "data/08_reporting/report.html").exists()
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())

@@ -82,9 +82,11 @@ class Store:
 
     @cached_property
     def _config(self) -> Any:
-        from kedro.framework.project import configure_project, settings
+        from kedro.framework import project
 
-        configure_project("ttc_bench")
+        if project.PACKAGE_NAME is None:  # Looking for settings takes longer than most pages.
+            project.configure_project("ttc_bench")
+        settings = project.settings
         source = str(self.folder / settings.CONF_SOURCE)
         arguments = {**settings.CONFIG_LOADER_ARGS, "env": self._env}
         return settings.CONFIG_LOADER_CLASS(conf_source=source, **arguments)

@@ -48,8 +48,9 @@ def _stay_where_told() -> None:
         client.send = obeying(client.send)  # type: ignore[method-assign]
 
 
+@functools.cache
 def litellm() -> Any:
-    """Return the LiteLLM module.
+    """Return the LiteLLM module, which is set up once: it is asked for at each call.
 
     Its price map is the one that it was released with, unless the environment variable
     ``LITELLM_LOCAL_MODEL_COST_MAP`` says otherwise: a run talks to no address that the user did
