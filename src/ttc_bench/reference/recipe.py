@@ -224,7 +224,7 @@ def smoke_recipe() -> RecipeParams:
             },
             "verifier": {"stages": [{"train": train}]},
             "evaluation": {
-                "samples": {"crm_sim": 3, "worf_sim": 3},
+                "samples": {"crm_sim": 2, "worf_sim": 2},
                 "votes": 2,
                 "exits": [2],
             },

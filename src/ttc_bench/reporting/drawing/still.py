@@ -66,7 +66,8 @@ def draw(figure: Figure) -> Any:
         if figure.colour_title:
             image = next(axes.images[0] for _, axes in placed if axes.images)
             drawn.colorbar(image, ax=grid, label=figure.colour_title, shrink=0.6, pad=0.02)
-        drawn.draw_without_rendering()  # Where labels find room is known once all has its place.
+        drawn.draw_without_rendering()  # Where labels find room is known once all has its place,
+        drawn.set_layout_engine("none")  # and all stays there: each drawing would lay it out anew.
         for panel, axes in placed:
             guides = [mark for mark in panel.marks if isinstance(mark, Line) and not mark.name]
             for mark in panel.marks:
