@@ -26,19 +26,17 @@ def storable(value: Any, depth: int = 0) -> Any:
     """
     if isinstance(value, str):
         return _text(value)
-    # Numbers before what holds others: half a million of them in a run, and Mapping asks longest.
-    if value is None or isinstance(value, int):
-        return value if value is None or -_MOST_INT <= value < _MOST_INT else None
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if not isinstance(value, Mapping | list | tuple):
-        return value
-    if depth >= _MOST_DEPTH:
-        return None
-    if isinstance(value, Mapping):
-        return {_text(str(k)): storable(part, depth + 1) for k, part in value.items()}
-    parts = [storable(part, depth + 1) for part in value]
-    return tuple(parts) if isinstance(value, tuple) else parts
+    if isinstance(value, Mapping | list | tuple):
+        if depth >= _MOST_DEPTH:
+            return None
+        if isinstance(value, Mapping):
+            return {_text(str(k)): storable(part, depth + 1) for k, part in value.items()}
+        parts = [storable(part, depth + 1) for part in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    if isinstance(value, int):
+        return value if -_MOST_INT <= value < _MOST_INT else None
+    is_beyond = isinstance(value, float) and not math.isfinite(value)
+    return None if is_beyond else value
 
 
 def is_changed(value: Any) -> bool:
