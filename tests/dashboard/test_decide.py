@@ -53,6 +53,23 @@ def test_the_decision_of_the_report_comes_first(measured: Path, open_page: Open)
         assert all(line in said for line in told_first)
 
 
+def test_on_what_no_speed_rests_is_told(copied: Path, open_page: Open) -> None:
+    file = copied / "data/08_reporting/all_scores.parquet"
+    table = pd.read_parquet(file, dtype_backend="pyarrow")
+    own = table["benchmark"] == "crm_sim"
+    of_others = own & (table["policy"] == "self_consistency")
+    whole = own & (table["policy"] == "baseline")
+    table.loc[of_others, "spent_calls"] = table.loc[of_others, "calls"] - 1
+    table["replayed"] = whole
+    table.loc[~(of_others | whole), "spent_calls"] = table["calls"]
+    table.to_parquet(file)
+    for page in ("decide", "compare"):
+        said = words(open_page(copied, page, benchmark="crm_sim"))
+        taken = (of_others | whole).sum()
+        assert f"Of {own.sum()} responses, {taken} took calls from the journal" in said
+        assert "the journal" not in words(open_page(copied, page, benchmark="worf_sim"))
+
+
 def test_an_address_holds_the_limits_and_the_questions(measured: Path, open_page: Open) -> None:
     page = open_page(measured, "decide", benchmark="worf_sim", reward="0.1")
     assert told(measured, "benchmark == 'worf_sim'", least_reward=0.1) in words(page)

@@ -20,7 +20,7 @@ from ttc_bench.reporting.labels import definition, label, rounding
 from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.plots.facets import variants_of
 from ttc_bench.reporting.scopes import COLUMNS, Scope, verdicts_on
-from ttc_bench.reporting.sheet import csv_text
+from ttc_bench.reporting.sheet import counted_as, csv_text
 from ttc_bench.types import GROUP, DataFrame
 
 EVERY = "all"
@@ -144,6 +144,30 @@ def summed_scores(store: Store, part: Scope | None = None) -> DataFrame:
     where = None if part is None else asdict(part)
     table = store.table("all_scores", [name for name in names if name in there], where)
     return table.reindex(columns=names)
+
+
+def tell_replayed(store: Store, part: Scope) -> None:
+    """Say on how many of these responses no speed rests, where calls of an earlier run are used."""
+    import streamlit as st
+
+    answered, replayed = _replayed(store, store.place("all_scores"), part)
+    if replayed:
+        st.caption(
+            f"Of {counted_as(answered, 'response')}, {replayed} took calls from the journal, made"
+            " by an earlier run or for another variant, which have no time of their own: times and"
+            " speeds are those of the others."
+        )
+
+
+@lru_cache(maxsize=64)
+def _replayed(store: Store, _: Place, part: Scope) -> tuple[int, int]:
+    names, there = ["replayed", "spent_calls", "calls"], store.columns("all_scores")
+    table = store.table("all_scores", [n for n in ("job_id", *names) if n in there], asdict(part))
+    kinds = {"replayed": "boolean", "spent_calls": "Float64", "calls": "Float64"}
+    own = table.reindex(columns=names).astype(kinds)
+    # As the summary counts them: what was called and not paid for was called before.
+    taken = own["replayed"] | (own["spent_calls"] < own["calls"])
+    return len(table), int(taken.fillna(False).sum())
 
 
 def verdicts(store: Store, part: Scope, params: AggregateParams) -> DataFrame:

@@ -78,6 +78,7 @@ def _table(store: Store) -> None:
     parts.table(table)
     if {"latency_s", "ttft_s", "speed"} & set(metrics):
         st.caption(DRIFT)
+        parts.tell_replayed(store, scope)
     parts.downloads(table, "variants")
 
 

@@ -62,6 +62,7 @@ def decide(store: Store) -> None:
         "Brackets are intervals; those against the baseline hold for all variants at once."
         " A variant is named only where an interval shows it."
     )
+    parts.tell_replayed(store, part)
     _frontier(store, part, table)
     whole = [one for one in parts_by_benchmark(told) if one[0] in set(table["benchmark"])]
     _elsewhere(store, part, {name: verdict_rows(own) for name, own in whole}, limits)
