@@ -84,7 +84,8 @@ class Store:
     def _config(self) -> Any:
         from kedro.framework import project
 
-        if project.PACKAGE_NAME is None:  # Looking for settings takes longer than most pages.
+        known = project.PACKAGE_NAME
+        if known != "ttc_bench":  # To look for settings takes longer than most pages.
             project.configure_project("ttc_bench")
         settings = project.settings
         source = str(self.folder / settings.CONF_SOURCE)
