@@ -31,10 +31,8 @@ LIBRARIES = (
     *("mlflow.store.tracking.sqlalchemy_store", "kedro.framework.session", "dbt.cli.main"),
     *("kedro_mlflow.framework.hooks.mlflow_hook", "kedro_viz.integrations.kedro.hooks"),
     *("kedro_datasets.plotly", "sacrebleu.metrics", "git", "IPython"),
-    *("streamlit.components.v2", "aiohttp"),
 )
-"""What a run imports, and what all files of tests do; but for DuckDB: whether it is there tells a
-run what it may set aside."""
+"""What a run imports, but for DuckDB: whether it is there tells a run what it may set aside."""
 
 FORKS = sys.platform == "linux"
 """Elsewhere what libraries load may not survive a fork: each process is then one of its own."""
