@@ -19,6 +19,7 @@ from ttc_bench.reporting.drawing.figure import Figure
 from ttc_bench.reporting.labels import definition, label, rounding
 from ttc_bench.reporting.params import AggregateParams, DecideParams
 from ttc_bench.reporting.plots.facets import variants_of
+from ttc_bench.reporting.run_changes import CALLED, from_journal
 from ttc_bench.reporting.scopes import COLUMNS, Scope, verdicts_on
 from ttc_bench.reporting.sheet import counted_as, csv_text
 from ttc_bench.types import GROUP, DataFrame
@@ -161,13 +162,10 @@ def tell_replayed(store: Store, part: Scope) -> None:
 
 @lru_cache(maxsize=64)
 def _replayed(store: Store, _: Place, part: Scope) -> tuple[int, int]:
-    names, there = ["replayed", "spent_calls", "calls"], store.columns("all_scores")
-    table = store.table("all_scores", [n for n in ("job_id", *names) if n in there], asdict(part))
-    kinds = {"replayed": "boolean", "spent_calls": "Float64", "calls": "Float64"}
-    own = table.reindex(columns=names).astype(kinds)
-    # As the summary counts them: what was called and not paid for was called before.
-    taken = own["replayed"] | (own["spent_calls"] < own["calls"])
-    return len(table), int(taken.fillna(False).sum())
+    # A reward is in all scores, what was called in those of later versions.
+    names = ["reward", *(name for name in CALLED if name in store.columns("all_scores"))]
+    table = store.table("all_scores", names, asdict(part))
+    return len(table), int(from_journal(table).sum())
 
 
 def verdicts(store: Store, part: Scope, params: AggregateParams) -> DataFrame:

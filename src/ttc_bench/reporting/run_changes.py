@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ttc_bench.benchmarks.base import QUESTION_VERSION
 from ttc_bench.params import flat
@@ -14,6 +14,9 @@ from ttc_bench.reporting.run_choice import ComparedRuns, KeptRun, asked_in
 from ttc_bench.reporting.speeds import ENDS
 from ttc_bench.reporting.verdicts import SPENT, ratio_word, verdicts_of
 from ttc_bench.types import BASELINE, DataFrame
+
+if TYPE_CHECKING:
+    from pandas import Series
 
 TIMES = ("latency_s", "ttft_s")
 """Of them only the means are told: two runs were not timed beside each other."""
@@ -49,6 +52,9 @@ is ``cheaper``, ``dearer`` or ``undecided`` by it; a time is ``not comparable``.
 has a call from the journal, which may be the very call of the other side."""
 
 ANSWERS = (*KEY, "job_id", "task", "status_before", "status_after", "reward_before", "reward_after")
+
+CALLED = {"replayed": "boolean", "spent_calls": "Float64", "calls": "Float64"}
+"""What tells whether a response has calls from the journal."""
 
 SETTINGS = ("model_before", "model_after", "setting", "before", "after")
 
@@ -165,11 +171,19 @@ def _changes(part: DataFrame, params: AggregateParams) -> Iterator[dict[str, Any
             yield {**named, **means, **_said(metric, row, means)}
 
 
+def from_journal(scores: DataFrame) -> Series:
+    """Return whether each response has a call from the journal, as ``bench_summary`` counts them.
+
+    Args:
+        scores: Responses with `CALLED`; a column that is not there tells of none.
+    """
+    own = scores.reindex(columns=list(CALLED)).astype(CALLED)
+    return (own["replayed"] | (own["spent_calls"] < own["calls"])).fillna(value=False)
+
+
 def _replayed(part: DataFrame) -> dict[Name, int]:
     """Return the questions of each variant of which a side has a call from the journal."""
-    whole = part["replayed"].astype("boolean").fillna(value=False)
-    in_part = (part["spent_calls"] < part["calls"]).astype("boolean").fillna(value=False)
-    flags = part.assign(from_journal=whole | in_part)
+    flags = part.assign(from_journal=from_journal(part))
     by_question = flags.groupby(["policy", "variant", "job_id"])["from_journal"].any()
     counts = by_question.groupby(level=[0, 1]).sum()
     return {
