@@ -148,6 +148,7 @@ def configured() -> None:
     which Dynaconf looks for its caller among all modules of a process that holds six thousand.
     """
     configure_project("ttc_bench")
+    import dbt.cli.main  # noqa: F401  (else each run here loads it in a process of its own)
 
 
 def run_here(*arguments: str) -> Result:

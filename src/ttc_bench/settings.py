@@ -3,6 +3,7 @@
 import kedro_mlflow  # noqa: F401  (raises its log level on import; quieten lowers it)
 
 from ttc_bench.hooks.credentials import Credentials
+from ttc_bench.hooks.dbt_ahead import DbtAhead
 from ttc_bench.hooks.garbage import GARBAGE
 from ttc_bench.hooks.live import Live
 from ttc_bench.hooks.next_steps import NextSteps
@@ -31,6 +32,7 @@ HOOKS = (
     SampleSize(),
     Tracking(),
     Workers(),
+    DbtAhead(),
     PROGRESS,
 )
 

@@ -21,6 +21,9 @@ from ttc_bench.pipelines.aggregate.nodes import name_run
 from ttc_bench.reporting.pairing import BILLS
 from ttc_bench.reporting.scaling import scaling
 
+NULL_ENGINE = r"not_null_stg_scores.*'null_column': 'engine', 'n_rows': 1"
+"""What is told of scores with a row that names no engine."""
+
 
 @pytest.fixture(scope="module")
 def docs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -78,9 +81,8 @@ def test_a_null_where_none_may_be_is_told_by_its_column(tmp_path: Path) -> None:
     named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", "digest", PARAMS)
     curves = scaling(named.assign(samples=None), PARAMS)
     sources = {"scores": named.assign(engine=["local", None]), "scaling_curves": curves}
-    expected = r"not_null_stg_scores.*'null_column': 'engine', 'n_rows': 1"
-    with pytest.raises(DataError, match=expected):
-        build(sources, tmp_path / "warehouse.duckdb")
+    with pytest.raises(DataError, match=NULL_ENGINE):
+        build(sources, tmp_path / "warehouse.duckdb", invoke)
 
 
 def test_descriptions_are_those_of_the_catalogue_of_metrics() -> None:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from functools import cache
 from importlib.metadata import version
@@ -43,13 +43,16 @@ def marts() -> list[str]:
     return sorted(path.stem for path in (PROJECT / "models" / "marts").glob("*.sql"))
 
 
-def build(tables: Mapping[str, DataFrame], warehouse: Path) -> dict[str, DataFrame]:
+def build(
+    tables: Mapping[str, DataFrame], warehouse: Path, run: Callable[[str, Path, Path], None]
+) -> dict[str, DataFrame]:
     """Run and test the dbt project and return its marts by name.
 
     Args:
         tables: The sources by name: ``scores`` and ``scaling_curves``.
         warehouse: The DuckDB file of the sources and models. All but ``history`` is made anew;
             dbt's own files go to a temporary folder.
+        run: Runs a command: `invoke`, or that of `ttc_bench.dbt.ahead`.
 
     Raises:
         DataError: If a model or a test fails; the message names it.
@@ -60,7 +63,7 @@ def build(tables: Mapping[str, DataFrame], warehouse: Path) -> dict[str, DataFra
     write_sources(tables, warehouse)
     with tempfile.TemporaryDirectory() as folder:
         # Nobody reads the manifest and results that dbt would write there, half a second long.
-        invoke("build --no-write-json", warehouse, Path(folder))
+        run("build --no-write-json", warehouse, Path(folder))
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         return {name: connection.table(name).df() for name in marts()}
 
@@ -136,6 +139,21 @@ def _fault(warehouse: Path, said: str) -> UserError:
         " DuckDB. Move it away, and a new one begins with `kedro run --pipeline=aggregate`; the"
         " scores are stored."
     )
+
+
+def load(database: str) -> None:
+    """Load what every command needs: modules, the parsed project, and the schemas of settings.
+
+    Args:
+        database: Name of the database.
+
+    Raises:
+        DataError: If the project cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        # Reads the settings as any command does, and has nothing left to parse.
+        _dbt("parse --no-write-json", work / f"{database}.duckdb", work, _manifest(database))
 
 
 def invoke(command: str, warehouse: Path, work: Path) -> None:

@@ -75,6 +75,15 @@ class ConfigLoader(OmegaConfigLoader):
                 raise UserError(f"{path} holds no names with values, each as `name: value`.")
         super()._check_duplicates(key, config)
 
+    def _merge_configs(
+        self, config: dict[str, Any], env_config: dict[str, Any], *others: Any
+    ) -> dict[str, Any]:
+        """Merge an environment, if it sets anything: else all would only be made once more."""
+        if not env_config:
+            return config
+        merged: dict[str, Any] = super()._merge_configs(config, env_config, *others)
+        return merged
+
     def _resolve_from_raw_config(
         self, key: str, base_configs: Files, env_configs: Files, *others: Any
     ) -> dict[str, Any]:

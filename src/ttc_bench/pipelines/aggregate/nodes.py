@@ -93,9 +93,10 @@ def build_marts(
     Raises:
         DataError: If a dbt test fails; the message names it.
     """
-    from ttc_bench.dbt import build
+    from ttc_bench.dbt import ahead, build
 
-    return build({"scores": all_scores, "scaling_curves": scaling_curves}, warehouse)
+    sources = {"scores": all_scores, "scaling_curves": scaling_curves}
+    return build(sources, warehouse, ahead.invoke)
 
 
 def confidence(all_scores: DataFrame, params: AggregateParams) -> DataFrame:

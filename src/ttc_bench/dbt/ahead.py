@@ -1,0 +1,154 @@
+"""dbt in a process of its own, which loads it while a run does other things.
+
+A run needs dbt near its end, and what dbt loads then takes longer than what it does: its modules,
+the parsed project, and the schemas of its settings. A run has one such process, or none: then
+`invoke` is that of `ttc_bench.dbt`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import ttc_bench.dbt
+from ttc_bench.errors import DataError
+
+
+class Ahead:
+    """A process that loads dbt, and then runs its commands.
+
+    Should this process end without a word, that one has nobody to listen to, and ends as well.
+
+    Args:
+        database: Name of the database, which is part of the parsed project.
+
+    Raises:
+        OSError: If it cannot be started.
+    """
+
+    def __init__(self, database: str) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        self._is_loaded = False
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", __name__, database],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            # The modules of this process, however it came by them.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            start_new_session=True,  # Ctrl-C is for the run, which ends this one.
+            text=True,
+        )
+
+    def wait(self) -> None:
+        """Wait until dbt is loaded, or the process has ended."""
+        if not self._is_loaded:
+            self._line()
+            self._is_loaded = True
+
+    def invoke(self, command: str, warehouse: Path, work: Path) -> None:
+        """Run a dbt command, as `ttc_bench.dbt.invoke` does.
+
+        Raises:
+            DataError: If it fails, or the process has ended.
+        """
+        self.wait()
+        asked = json.dumps([command, str(warehouse.resolve()), str(work.resolve())])
+        with contextlib.suppress(BrokenPipeError):  # Then there is no answer either.
+            print(asked, file=self._process.stdin, flush=True)
+        answer = self._line()
+        if not answer:
+            raise DataError(self._last_words())
+        if fault := json.loads(answer):
+            raise DataError(fault)
+
+    def end(self) -> None:
+        """End it, whatever it is at: to DuckDB a statement is done, or it was never begun."""
+        self._process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
+        self._said.close()
+
+    def _line(self) -> str:
+        """Return what it says next; nothing if it has ended."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def _last_words(self) -> str:
+        code = self._process.wait()
+        self._said.seek(0)
+        said = self._said.read().decode(errors="replace").strip().splitlines()
+        # Of one that was killed, others say what it left behind.
+        why = f": {said[-1]}" if code > 0 and said else ""
+        return (
+            f"the process of dbt has ended (exit code {code}{why}); the scores are stored:"
+            " `kedro run --pipeline=aggregate` goes on from there."
+        )
+
+
+_own: Ahead | None = None
+
+
+def begin(database: str) -> None:
+    """Begin to load dbt for a database, unless this process has it loaded by now.
+
+    Where no process can be started, dbt is loaded here when it is needed.
+    """
+    global _own  # noqa: PLW0603
+    end()
+    if "dbt.cli.main" not in sys.modules:
+        with contextlib.suppress(OSError):
+            _own = Ahead(database)
+
+
+def wait() -> None:
+    """Wait for what was begun: what is timed next has the machine for itself."""
+    if _own is not None:
+        _own.wait()
+
+
+def invoke(command: str, warehouse: Path, work: Path) -> None:
+    """Run a dbt command where dbt is loaded; see `ttc_bench.dbt.invoke`.
+
+    Raises:
+        DataError: If it fails.
+    """
+    (ttc_bench.dbt.invoke if _own is None else _own.invoke)(command, warehouse, work)
+
+
+@atexit.register
+def end() -> None:
+    """End what was begun."""
+    global _own  # noqa: PLW0603
+    if _own is not None:
+        _own.end()
+        _own = None
+
+
+def main(database: str) -> None:
+    """Load dbt, say so, and run what standard input asks for, a line each, until it ends."""
+    gc.disable()  # It ends with its run: there is no use in looking through all of dbt.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What dbt prints is no answer.
+    with contextlib.suppress(DataError):  # The first command meets it again, and tells it.
+        ttc_bench.dbt.load(database)
+    print("loaded", file=answers)
+    for asked in sys.stdin:
+        command, *places = json.loads(asked)
+        try:
+            ttc_bench.dbt.invoke(command, *map(Path, places))
+        except DataError as error:
+            print(json.dumps(error.message), file=answers)
+        else:
+            print(json.dumps(""), file=answers)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
