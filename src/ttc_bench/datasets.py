@@ -23,6 +23,7 @@ from kedro_datasets.text import TextDataset
 from kedro_datasets.yaml import YAMLDataset
 from pydantic import ValidationError
 
+from ttc_bench.benchmarks.scoring.kept import Kept
 from ttc_bench.engines import EngineParams
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import DataError, UserError
@@ -337,6 +338,25 @@ class JournalDataset(HandleDataset[Journal]):
 
     def _open(self) -> Journal:
         return Journal(self._filepath)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class EncodedDataset(HandleDataset[Kept]):
+    """What the embedded encoder made of texts, kept over runs; it may be removed at any time.
+
+    Args:
+        filepath: The SQLite file; made if missing.
+        metadata: Anything for tools such as kedro-viz.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(metadata)
+        self._filepath = Path(filepath)
+
+    def _open(self) -> Kept:
+        return Kept(self._filepath)
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from ttc_bench.benchmarks.scoring import encoder
 from ttc_bench.benchmarks.scoring.encoder import (
     EMBEDDED,
     embedded,
@@ -22,6 +23,7 @@ from ttc_bench.benchmarks.scoring.encoder import (
     quietly,
     threads,
 )
+from ttc_bench.benchmarks.scoring.kept import Kind, Vector, made_once
 from ttc_bench.errors import UserError
 
 Score = tuple[float, float, float]
@@ -30,6 +32,9 @@ Score = tuple[float, float, float]
 _KEEP_BYTES = 96 * 2**20
 _KEEP_PAIRS = 65_536
 _MANY = 16  # pairs from which a second thread pays
+
+PAIRS = Kind("pairs", _KEEP_PAIRS, (__file__, encoder.__file__))
+"""Scores by the embedded model."""
 
 
 def bert_scores(pairs: Sequence[tuple[str, str]], name: str) -> list[Score]:
@@ -47,35 +52,72 @@ def bert_scores(pairs: Sequence[tuple[str, str]], name: str) -> list[Score]:
     matcher = _matcher(name)
     keys = [blake2b("\0".join(p).encode("utf-8", "surrogatepass")).digest() for p in pairs]
     fresh_pairs = {k: p for k, p in zip(keys, pairs, strict=True) if k not in matcher.done}
-    order = sorted(fresh_pairs, key=lambda key: (len(fresh_pairs[key][1]), fresh_pairs[key][1]))
-    cut = len(order) // 2 if len(order) >= _MANY else 0
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(matcher.match, [fresh_pairs[key] for key in order[:cut]])
-        second = matcher.match([fresh_pairs[key] for key in order[cut:]])
-        fresh = dict(zip(order, first.result() + second, strict=True))
+    made = matcher.made(list(dict.fromkeys(fresh_pairs.values())))
+    fresh = {key: made[pair] for key, pair in fresh_pairs.items()}
     scores = [fresh[key] if key in fresh else matcher.done[key] for key in keys]
     matcher.keep(fresh)
     return scores
 
 
 class _Matcher:
-    """A loaded model with its caches."""
+    """A model with its caches, loaded as soon as it is needed."""
 
     def __init__(self, name: str) -> None:
         import torch
-        from bert_score.utils import get_tokenizer
 
+        self._name = name
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._tokenizer = get_tokenizer(encoder_path(name))
-        # The sentence encoder's, which has read the same texts where that is the embedded one.
-        self._shared = embedded() if (name, self._device) == (EMBEDDED, "cpu") else None
-        self._model = _model(name).to(self._device) if self._shared is None else None
-        self._weights = defaultdict(lambda: 1.0)
-        for token in (self._tokenizer.sep_token_id, self._tokenizer.cls_token_id):
-            self._weights[token] = 0.0
+        # Where its vectors are those of the sentence encoder, which has read the same texts.
+        self._is_shared = (name, self._device) == (EMBEDDED, "cpu")
+        self._weights: defaultdict[int, float] = defaultdict(lambda: 1.0)
         self._vectors: OrderedDict[str, tuple[Any, Any, Any]] = OrderedDict()
         self._bytes = 0
         self.done: OrderedDict[bytes, Score] = OrderedDict()
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from bert_score.utils import get_tokenizer
+
+        tokenizer = get_tokenizer(encoder_path(self._name))
+        for token in (tokenizer.sep_token_id, tokenizer.cls_token_id):
+            self._weights[token] = 0.0
+        return tokenizer
+
+    @cached_property
+    def _model(self) -> Any:
+        return embedded() if self._is_shared else _model(self._name).to(self._device)
+
+    def made(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Score]:
+        """Return the score of each pair; what earlier runs made of it is not made again.
+
+        Raises:
+            UserError: If the model cannot be loaded.
+        """
+        made = made_once(PAIRS if self._is_shared else None, pairs, self._matched)
+        return {pair: _score_of(numbers) for pair, numbers in made.items()}
+
+    def _matched(self, pairs: list[tuple[str, str]]) -> list[Vector]:
+        import numpy as np
+
+        self._load()
+        order = sorted(range(len(pairs)), key=lambda at: (len(pairs[at][1]), pairs[at][1]))
+        cut = len(order) // 2 if len(order) >= _MANY else 0
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(self._match, [pairs[place] for place in order[:cut]])
+            second = self._match([pairs[place] for place in order[cut:]])
+            scores = dict(zip(order, first.result() + second, strict=True))
+        # As torch gave them: nothing is rounded.
+        return [np.array(scores[place], np.float32) for place in range(len(pairs))]
+
+    def _load(self) -> None:
+        """Load the model before threads ask for it."""
+        try:
+            self._tokenizer, self._model  # noqa: B018
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"the BERTScore model {self._name!r} cannot be loaded ({error}). Set "
+                f"`score.bert_score_model: {EMBEDDED}` to use the one that is installed."
+            ) from error
 
     def keep(self, scores: dict[bytes, Score]) -> None:
         """Remember scores; the oldest go first."""
@@ -83,7 +125,7 @@ class _Matcher:
         while len(self.done) > _KEEP_PAIRS:
             self.done.popitem(last=False)
 
-    def match(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
+    def _match(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
         """Return the scores of the pairs, one after the other."""
         with threads(1):
             return [self._score(prediction, reference) for prediction, reference in pairs]
@@ -105,10 +147,10 @@ class _Matcher:
         tokens, weights, _, mask = collate_idf(
             [text], self._tokenizer, self._weights, device=self._device
         )
-        if self._shared is None:
-            vectors = bert_encode(self._model, tokens, attention_mask=mask)
+        if self._is_shared:
+            vectors = self._model.states(tokens[0].tolist())
         else:
-            vectors = self._shared.states(tokens[0].tolist())
+            vectors = bert_encode(self._model, tokens, attention_mask=mask)
         entry = self._vectors[text] = (vectors, mask, weights)
         self._bytes += vectors.nbytes
         while self._bytes > _KEEP_BYTES and len(self._vectors) > 2:
@@ -128,12 +170,11 @@ def _model(name: str) -> Any:
     return quietly(get_model, encoder_path(name), layers)
 
 
+def _score_of(numbers: Vector) -> Score:
+    precision, recall, f1 = numbers.tolist()
+    return precision, recall, f1
+
+
 @lru_cache(maxsize=1)
 def _matcher(name: str) -> _Matcher:
-    try:
-        return _Matcher(name)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"the BERTScore model {name!r} cannot be loaded ({error}). Set "
-            f"`score.bert_score_model: {EMBEDDED}` to use the one that is installed."
-        ) from error
+    return _Matcher(name)

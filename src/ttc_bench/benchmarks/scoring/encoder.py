@@ -11,6 +11,7 @@ from functools import cache, lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ttc_bench.benchmarks.scoring.kept import Kind, Vector, made_once
 from ttc_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,8 +35,14 @@ PUBLISHED_TOKENS = "roberta-large"
 _MANY = 16  # texts from which a second thread pays
 _WINDOW = 256  # tokens: the window that sentence-transformers gives the embedded model
 _KEEP = 40_000  # embeddings of 384 numbers: 60 MB at most
-_KEEP_BATCHES = 256  # lists of texts that were encoded together
+_KEEP_LISTS = 256  # of texts that were encoded together
 _KEEP_BYTES = 96 * 2**20  # vectors of tokens
+
+SENTENCES = Kind("sentences", _KEEP, (__file__,))
+"""Vectors of texts, each encoded alone."""
+
+LISTS = Kind("lists", _KEEP_LISTS, (__file__,))
+"""Vectors of texts that are encoded together, by the number of threads and the texts."""
 
 
 class Encoder:
@@ -52,7 +59,8 @@ class Encoder:
         self.name = name
         self.path = encoder_path(name)
         self._model: Any = None
-        self._cache: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._cache: OrderedDict[str, Vector] = OrderedDict()
+        self._lists: OrderedDict[tuple[str, ...], Vector] = OrderedDict()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit-length embeddings, one row per text; each distinct text is encoded once.
@@ -84,28 +92,47 @@ class Encoder:
         Returns:
             Array of shape ``(len(left), len(right))``.
         """
-        self.embed(left[:1])  # loads the model
         import torch
 
         with torch.inference_mode():
             a, b = (
-                torch.nn.functional.normalize(torch.as_tensor(self._model.batch(list(texts))))
+                torch.nn.functional.normalize(torch.tensor(self._together(texts)))
                 for texts in (left, right)
             )
             cosines: NDArray[np.float32] = torch.mm(a, b.T).numpy()
         return cosines
 
+    def _together(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vectors of a list that is encoded as one call; it comes again with others."""
+        key = (str(cores()), *texts)
+        if key not in self._lists:
+            made = made_once(
+                self._kept_as(LISTS), [key], lambda _: [self._load().batch(list(texts)).ravel()]
+            )
+            self._lists[key] = made[key].reshape(len(texts), -1)
+            while len(self._lists) > _KEEP_LISTS:
+                self._lists.popitem(last=False)
+        return self._lists[key]
+
     def _rows(self, texts: Iterable[str]) -> dict[str, NDArray[np.float32]]:
         distinct = dict.fromkeys(texts)
         missing = [t for t in distinct if t not in self._cache]
-        fresh = dict(zip(missing, self._encode(missing), strict=True)) if missing else {}
+        fresh = made_once(self._kept_as(SENTENCES), missing, self._encode) if missing else {}
         rows = {t: fresh[t] if t in fresh else self._cache[t] for t in distinct}
         self._cache.update(fresh)
         while len(self._cache) > _KEEP:
             self._cache.popitem(last=False)
         return rows
 
-    def _encode(self, texts: list[str]) -> Iterable[NDArray[np.float32]]:
+    def _encode(self, texts: list[str]) -> Iterable[Vector]:
+        rows: Iterable[Vector] = self._load()(texts)
+        return rows
+
+    def _kept_as(self, kind: Kind) -> Kind | None:
+        """Return under what vectors are kept: of other models it is not known what decides them."""
+        return kind if self.name == EMBEDDED else None
+
+    def _load(self) -> Any:
         if self._model is None:
             try:
                 self._model = embedded() if self.name == EMBEDDED else _Any(self.path)
@@ -114,8 +141,7 @@ class Encoder:
                     f"the encoder {self.name!r} cannot be loaded ({error}). Set `score.encoder: "
                     f"{EMBEDDED}` to use the one that is installed, or give a local folder."
                 ) from error
-        rows: Iterable[NDArray[np.float32]] = self._model(texts)
-        return rows
+        return self._model
 
 
 class Embedded:
@@ -135,7 +161,6 @@ class Embedded:
         self._states: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
-        self._batches: dict[tuple[int, tuple[str, ...]], Any] = {}
 
     def __call__(self, texts: list[str]) -> list[NDArray[np.float32]]:
         """Return the unit-length vector of each text."""
@@ -184,19 +209,8 @@ class Embedded:
                 self._bytes -= self._states.popitem(last=False)[1].nbytes
         return states
 
-    def batch(self, texts: list[str]) -> Any:
-        """Encode as sentence-transformers does: batches of 32, the longest texts first.
-
-        The same list comes again, with each that it is compared with.
-        """
-        key = cores(), tuple(texts)
-        if key not in self._batches:
-            while len(self._batches) >= _KEEP_BATCHES:
-                self._batches.pop(next(iter(self._batches)), None)
-            self._batches[key] = self._together(texts)
-        return self._batches[key]
-
-    def _together(self, texts: list[str]) -> Any:
+    def batch(self, texts: list[str]) -> NDArray[np.float32]:
+        """Encode as sentence-transformers does: batches of 32, the longest texts first."""
         import numpy as np
 
         order = np.argsort([-len(text) for text in texts])
@@ -213,7 +227,8 @@ class Embedded:
             mask = inputs["attention_mask"].unsqueeze(-1).expand(states.size()).to(states.dtype)
             mean = (states * mask).sum(1) / self._torch.clamp(mask.sum(1), min=1e-9)
             units.append(self._torch.nn.functional.normalize(mean))
-        return self._torch.cat(units)[np.argsort(order)]
+        together: NDArray[np.float32] = self._torch.cat(units)[np.argsort(order)].numpy()
+        return together
 
 
 @cache
@@ -236,9 +251,10 @@ class _Any:
         )
         return rows
 
-    def batch(self, texts: list[str]) -> Any:
+    def batch(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode with the defaults, as published scripts do."""
-        return self._model.encode(texts, convert_to_tensor=True, show_progress_bar=False)
+        together: NDArray[np.float32] = self._model.encode(texts, show_progress_bar=False)
+        return together
 
 
 def cores() -> int:

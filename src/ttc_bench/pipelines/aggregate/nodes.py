@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ttc_bench.benchmarks.scoring.kept import Kept, keeping
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.metrics.base import score_columns
 from ttc_bench.metrics.stored import as_of_now
@@ -160,12 +161,15 @@ def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def find_floors(known_jobs: list[Job], all_scores: DataFrame) -> DataFrame:
+def find_floors(
+    known_jobs: list[Job], all_scores: DataFrame, encoded: Kept | None = None
+) -> DataFrame:
     """Return what answering without looking scores on the jobs of the run that are known."""
     from ttc_bench.reporting.floors import floors
 
     names = dict(zip(all_scores["job_id"], all_scores["benchmark"], strict=True))
-    return floors([job for job in known_jobs if job.id in names], names)
+    with keeping(encoded):
+        return floors([job for job in known_jobs if job.id in names], names)
 
 
 def show(

@@ -94,7 +94,12 @@ def _figures() -> list[Node]:
             node(function, ["all_scores", "params:aggregate"], output, name=function.__name__)
             for output, function in of_scores.items()
         ),
-        node(find_floors, inputs=["known_jobs", "all_scores"], outputs="floors", name="floors"),
+        node(
+            find_floors,
+            inputs=["known_jobs", "all_scores", "encoded"],
+            outputs="floors",
+            name="floors",
+        ),
         node(
             verdicts,
             inputs=["all_scores", "speeds", "params:aggregate"],

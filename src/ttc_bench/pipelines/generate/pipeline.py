@@ -8,7 +8,7 @@ from ttc_bench.pipelines.generate.nodes import generate_node
 from ttc_bench.pipelines.score.nodes import score_responses
 from ttc_bench.policies import policies, variants_of
 
-SHARED_INPUTS = ("jobs", "engine", "journal", "events", "workers")
+SHARED_INPUTS = ("jobs", "engine", "journal", "events", "workers", "encoded")
 
 
 def policy_pipeline(policy: str) -> Pipeline:
@@ -47,7 +47,7 @@ def _variant_pipeline(policy: str, variant: str) -> Pipeline:
             ),
             node(
                 score_responses,
-                inputs=["responses", "jobs", "params:score", "workers"],
+                inputs=["responses", "jobs", "params:score", "workers", "encoded"],
                 outputs="scores",
                 name="score",
                 tags="score",

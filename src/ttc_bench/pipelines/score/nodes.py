@@ -12,6 +12,7 @@ from typing import Any
 
 from ttc_bench.benchmarks.base import question_of
 from ttc_bench.benchmarks.scoring.encoder import threads, using_encoder
+from ttc_bench.benchmarks.scoring.kept import Kept, keeping
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import DataError
 from ttc_bench.metrics.base import (
@@ -43,7 +44,11 @@ FIRST = "benchmark"
 
 
 def score_responses(
-    responses: DataFrame, jobs: Sequence[Job], params: ScoreParams, workers: Pool | None = None
+    responses: DataFrame,
+    jobs: Sequence[Job],
+    params: ScoreParams,
+    workers: Pool | None = None,
+    encoded: Kept | None = None,
 ) -> DataFrame:
     """Return one row of metrics per response, in the order of the responses.
 
@@ -59,6 +64,7 @@ def score_responses(
         jobs: The jobs that were answered, in any order; more of them do no harm.
         params: Settings of the stage.
         workers: Compute the families that encode, with models of their own.
+        encoded: What the embedded encoder made of texts in earlier runs, and in this one.
 
     Raises:
         DataError: If a response belongs to none of the jobs.
@@ -68,7 +74,7 @@ def score_responses(
     valid = [row for row, status in enumerate(responses["status"]) if status == "ok"]
     batch = ScoringBatch.of(responses.iloc[valid], [answered[row] for row in valid], params)
     table = _Table(len(answered), valid, params)
-    with TURN:
+    with TURN, keeping(encoded):
         for columns in compute(batch, workers):
             table.add(columns)
     table.fail(responses, valid)
@@ -111,6 +117,7 @@ def rescore(
     jobs: Sequence[Job],
     params: ScoreParams,
     workers: Pool | None = None,
+    encoded: Kept | None = None,
 ) -> dict[str, DataFrame]:
     """Return the scores of every stored responses table, by ``{policy}.{variant}``.
 
@@ -119,6 +126,7 @@ def rescore(
         jobs: The jobs that were answered.
         params: Settings of the stage.
         workers: See `score_responses`.
+        encoded: See `score_responses`.
 
     Raises:
         DataError: If no responses are stored, or a response belongs to none of the jobs.
@@ -128,7 +136,7 @@ def rescore(
     names = sorted(stored)
     tables = responses_of_now([stored[name]() for name in names])
     return {
-        name: score_responses(table, jobs, params, workers)
+        name: score_responses(table, jobs, params, workers, encoded)
         for name, table in zip(names, tables, strict=True)
     }
 

