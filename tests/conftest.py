@@ -217,6 +217,16 @@ def kedro_run(project: Path) -> Iterator[KedroRun]:
     end_runs("FAILED")
 
 
+@pytest.fixture
+def no_dbt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Make this process one that has not loaded dbt, as that of a run that begins."""
+    from ttc_bench.dbt import ahead
+
+    configured()
+    yield lambda: monkeypatch.delitem(sys.modules, "dbt.cli.main")
+    ahead.end()
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """A process with the libraries loaded, of which all workers have others forked."""

@@ -7,15 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import psutil
 import pytest
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline, node
-from tests.conftest import KedroRun, configured
 from tests.dbt.test_project import NULL_ENGINE
 from tests.reporting.support import PARAMS, scores
 
@@ -37,21 +35,11 @@ input()
 """
 
 
-@pytest.fixture
-def loads_dbt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Make this process one that has not loaded dbt, as that of a run that begins."""
-    configured()
-    yield lambda: monkeypatch.delitem(sys.modules, "dbt.cli.main", raising=False)
-    ahead.end()
-
-
-def test_a_fault_is_told_as_from_this_process(
-    tmp_path: Path, loads_dbt: Callable[[], None]
-) -> None:
+def test_a_fault_is_told_as_from_this_process(tmp_path: Path, no_dbt: Callable[[], None]) -> None:
     named = name_run(BASE, "run", "digest", PARAMS)
     curves = scaling(named.assign(samples=None), PARAMS)
     sources = {"scores": named.assign(engine=["local", None]), "scaling_curves": curves}
-    loads_dbt()
+    no_dbt()
     ahead.begin("warehouse")
     with pytest.raises(DataError, match=NULL_ENGINE):
         build(sources, tmp_path / "warehouse.duckdb", ahead.invoke)
@@ -59,9 +47,9 @@ def test_a_fault_is_told_as_from_this_process(
 
 
 def test_what_it_says_as_it_breaks_is_told(
-    tmp_path: Path, loads_dbt: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, no_dbt: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loads_dbt()
+    no_dbt()
     (tmp_path / "dbt").mkdir()
     (tmp_path / "dbt" / "__init__.py").write_text("raise ImportError('no dbt in here')")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -84,13 +72,13 @@ def test_it_ends_with_a_process_that_is_killed() -> None:
 
 
 def test_dbt_is_loaded_before_calls_begin_and_only_where_a_run_has_marts(
-    tmp_path: Path, loads_dbt: Callable[[], None]
+    tmp_path: Path, no_dbt: Callable[[], None]
 ) -> None:
     hook, warehouse = DbtAhead(), tmp_path / "warehouse.duckdb"
     catalog = DataCatalog({"warehouse": StoreDataset(str(warehouse))})
     calls = node(lambda: 0, None, "responses", name="generate", tags="generate")
     marts = node(lambda _, __: 0, ["responses", "warehouse"], "marts", name="build_marts")
-    loads_dbt()
+    no_dbt()
     hook.before_pipeline_run(Pipeline([calls]), catalog)
     assert ahead._own is None
     hook.before_pipeline_run(Pipeline([calls, marts]), catalog)
@@ -106,17 +94,3 @@ def test_dbt_is_loaded_before_calls_begin_and_only_where_a_run_has_marts(
         ahead.invoke("build", warehouse, tmp_path)
     hook.on_pipeline_error()
     assert ahead._own is None
-
-
-def test_a_run_has_its_marts_from_there(
-    project: Path, kedro_run: KedroRun, loads_dbt: Callable[[], None]
-) -> None:
-    folder = project / "data" / "07_model_output" / "scores"
-    folder.mkdir(parents=True)
-    BASE.to_parquet(folder / "baseline.greedy.parquet")
-    loads_dbt()
-    run = kedro_run("--pipeline=aggregate", "--to-outputs=history")
-    assert run.exit_code == 0, run.output
-    assert "dbt.cli.main" not in sys.modules
-    assert ahead._own is None, "it is gone"
-    assert len(pd.read_parquet(project / "data" / "08_reporting" / "history.parquet")) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from tests.conftest import KedroRun
 from tests.reporting.support import marts_of, scores
 
+from ttc_bench.dbt import ahead
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.hooks.parameters import digest
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run
@@ -68,7 +70,10 @@ def test_a_run_is_named_by_its_parameter_else_by_its_session() -> None:
     assert set(name_run(BASE, "now", "d", nightly)["run_id"]) == {"nightly"}
 
 
-def test_history_grows_over_kedro_runs(project: Path, kedro_run: KedroRun) -> None:
+def test_history_grows_over_kedro_runs(
+    project: Path, kedro_run: KedroRun, no_dbt: Callable[[], None]
+) -> None:
+    """Be dbt loaded by the process of the run or by one of its own."""
     folder = project / "data" / "07_model_output" / "scores"
     folder.mkdir(parents=True)
     BASE.to_parquet(folder / "baseline.greedy.parquet")
@@ -77,6 +82,10 @@ def test_history_grows_over_kedro_runs(project: Path, kedro_run: KedroRun) -> No
         run = kedro_run(*arguments)
         assert run.exit_code == 0, run.output
         assert mlflow.active_run() is None, "the next run of a process gets a run of its own"
+        if arguments is wanted:
+            no_dbt()
+    assert "dbt.cli.main" not in sys.modules, "it was loaded elsewhere"
+    assert ahead._own is None, "where nothing is left of it"
     history = pd.read_parquet(project / "data" / "08_reporting" / "history.parquet")
     runs = history.groupby("run_id").size()
     assert len(runs) == 2
