@@ -2,7 +2,7 @@
 
 ``python tests/performance/bench_aggregate.py`` makes a million score rows (all metrics, 20
 variants, 4 benchmarks), and runs and tests the whole dbt project on them. It prints the seconds
-of SQL by model and of the tests (dbt's execution times; it runs one at a time), wall seconds,
+of SQL by model and of the tests (dbt's execution times; two run at a time), wall seconds,
 and the peak resident memory of the process. ``--rows`` takes another number.
 """
 

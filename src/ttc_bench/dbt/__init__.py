@@ -175,7 +175,7 @@ def invoke(command: str, warehouse: Path, work: Path) -> None:
         bad = [r for r in outcomes if str(r.status) not in ("success", "pass", "skipped")]
         raise DataError(
             "the scores do not pass the dbt project: "
-            + "; ".join(f"{r.node.name}: {_reason(r, warehouse)}" for r in bad)
+            + "; ".join(sorted(f"{r.node.name}: {_reason(r, warehouse)}" for r in bad))
         )
 
 
