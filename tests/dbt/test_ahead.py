@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,9 +51,10 @@ def test_what_it_says_as_it_breaks_is_told(
     tmp_path: Path, no_dbt: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_dbt()
-    (tmp_path / "dbt").mkdir()
-    (tmp_path / "dbt" / "__init__.py").write_text("raise ImportError('no dbt in here')")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    folder = tmp_path / "two:parts"
+    (folder / "dbt").mkdir(parents=True)
+    (folder / "dbt" / "__init__.py").write_text("raise ImportError('no dbt in here')")
+    monkeypatch.setattr(sys, "path", [str(folder), tmp_path, *sys.path])
     ahead.begin("warehouse")
     with pytest.raises(DataError, match=r"exit code 1: ImportError: no dbt in here\); the scores"):
         ahead.invoke("build", tmp_path / "warehouse.duckdb", tmp_path)
@@ -85,7 +87,14 @@ def test_dbt_is_loaded_before_calls_begin_and_only_where_a_run_has_marts(
     assert ahead._own is not None
     hook.before_node_run(marts)
     assert not ahead._own._is_loaded
-    hook.before_node_run(calls)
+    nodes = [
+        threading.Thread(target=hook.before_node_run, args=(calls,), daemon=True) for _ in range(4)
+    ]
+    for thread in nodes:
+        thread.start()
+    for thread in nodes:
+        thread.join(120)
+    assert not any(thread.is_alive() for thread in nodes)
     assert ahead._own._is_loaded
     os.kill(ahead._own._process.pid, signal.SIGKILL)
     hook.before_node_run(calls)

@@ -15,10 +15,19 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import ttc_bench.dbt
 from ttc_bench.errors import DataError
+
+START = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from ttc_bench.dbt.ahead import main
+main(sys.argv[2])
+"""
+"""What the process begins with: the modules of the one that starts it, however it came by them."""
 
 
 class Ahead:
@@ -35,23 +44,24 @@ class Ahead:
 
     def __init__(self, database: str) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        self._turn = threading.RLock()  # Nodes may run in threads.
         self._is_loaded = False
+        searched = json.dumps([path for path in sys.path if isinstance(path, str)])
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, database],
+            [sys.executable, "-P", "-c", START, searched, database],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
-            # The modules of this process, however it came by them.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             start_new_session=True,  # Ctrl-C is for the run, which ends this one.
-            text=True,
+            encoding="utf-8",
         )
 
     def wait(self) -> None:
         """Wait until dbt is loaded, or the process has ended."""
-        if not self._is_loaded:
-            self._line()
-            self._is_loaded = True
+        with self._turn:
+            if not self._is_loaded:
+                self._line()
+                self._is_loaded = True
 
     def invoke(self, command: str, warehouse: Path, work: Path) -> None:
         """Run a dbt command, as `ttc_bench.dbt.invoke` does.
@@ -59,11 +69,12 @@ class Ahead:
         Raises:
             DataError: If it fails, or the process has ended.
         """
-        self.wait()
         asked = json.dumps([command, str(warehouse.resolve()), str(work.resolve())])
-        with contextlib.suppress(BrokenPipeError):  # Then there is no answer either.
-            print(asked, file=self._process.stdin, flush=True)
-        answer = self._line()
+        with self._turn:
+            self.wait()
+            with contextlib.suppress(BrokenPipeError):  # Then there is no answer either.
+                print(asked, file=self._process.stdin, flush=True)
+            answer = self._line()
         if not answer:
             raise DataError(self._last_words())
         if fault := json.loads(answer):
@@ -135,12 +146,13 @@ def end() -> None:
 def main(database: str) -> None:
     """Load dbt, say so, and run what standard input asks for, a line each, until it ends."""
     gc.disable()  # It ends with its run: there is no use in looking through all of dbt.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    asking = open(sys.stdin.fileno(), encoding="utf-8")  # noqa: SIM115
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What dbt prints is no answer.
     with contextlib.suppress(DataError):  # The first command meets it again, and tells it.
         ttc_bench.dbt.load(database)
     print("loaded", file=answers)
-    for asked in sys.stdin:
+    for asked in asking:
         command, *places = json.loads(asked)
         try:
             ttc_bench.dbt.invoke(command, *map(Path, places))
@@ -148,7 +160,3 @@ def main(database: str) -> None:
             print(json.dumps(error.message), file=answers)
         else:
             print(json.dumps(""), file=answers)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
