@@ -96,6 +96,9 @@ def test_dbt_is_loaded_before_calls_begin_and_only_where_a_run_has_marts(
         thread.join(120)
     assert not any(thread.is_alive() for thread in nodes)
     assert ahead._own._is_loaded
+    if (fork := os.fork()) == 0:
+        os._exit(ahead._own is not None)
+    assert os.waitpid(fork, 0)[1] == 0, "it is the run's, not that of its forks"
     os.kill(ahead._own._process.pid, signal.SIGKILL)
     hook.before_node_run(calls)
     expected = r"dbt has ended \(exit code -9\); the scores are stored: `kedro run"

@@ -143,6 +143,15 @@ def end() -> None:
         _own = None
 
 
+def _forget() -> None:
+    """Leave it to the process that began it."""
+    global _own  # noqa: PLW0603
+    _own = None
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 def main(database: str) -> None:
     """Load dbt, say so, and run what standard input asks for, a line each, until it ends."""
     gc.disable()  # It ends with its run: there is no use in looking through all of dbt.
