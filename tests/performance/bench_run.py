@@ -50,6 +50,7 @@ FUNCTIONS = {
     "ttc_bench.engines.local:LocalEngine.language_model": "loading models",
     "ttc_bench.engines.runtime.verifier:load_verifier": "loading models",
     "ttc_bench.dbt:_manifest": "dbt parse",
+    "ttc_bench.dbt.ahead:Ahead.wait": "waiting for dbt, which loads and parses beside",
     "ttc_bench.hooks.tracking:Tracking.before_pipeline_run": "MLflow",
     "ttc_bench.hooks.tracking:Tracking.after_pipeline_run": "MLflow",
     "kedro_mlflow.framework.hooks.mlflow_hook:MlflowHook.after_context_created": "MLflow",
@@ -220,10 +221,10 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
             "first word after": first,
             "longest silence": silence,
         }
-    print(f"{'seconds':36}{'fresh':>10}{'replayed':>10}")
+    print(f"{'seconds':52}{'fresh':>10}{'replayed':>10}")
     for part in columns["fresh"]:
         values = (columns[name].get(part, 0.0) for name in columns)
-        print(f"{part:36}" + "".join(f"{value:10.2f}" for value in values))
+        print(f"{part:52}" + "".join(f"{value:10.2f}" for value in values))
 
 
 if __name__ == "__main__":

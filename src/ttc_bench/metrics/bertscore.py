@@ -50,7 +50,7 @@ def bert_scores(pairs: Sequence[tuple[str, str]], name: str) -> list[Score]:
     if not pairs:
         return []
     matcher = _matcher(name)
-    keys = [blake2b("\0".join(p).encode("utf-8", "surrogatepass")).digest() for p in pairs]
+    keys = [blake2b(repr(pair).encode()).digest() for pair in pairs]
     fresh_pairs = {k: p for k, p in zip(keys, pairs, strict=True) if k not in matcher.done}
     made = matcher.made(list(dict.fromkeys(fresh_pairs.values())))
     fresh = {key: made[pair] for key, pair in fresh_pairs.items()}

@@ -11,7 +11,7 @@ import pytest
 
 from ttc_bench.benchmarks.scoring.encoder import EMBEDDED, LISTS, SENTENCES, Encoder
 from ttc_bench.benchmarks.scoring.kept import Kept, Kind, keeping
-from ttc_bench.metrics.bertscore import PAIRS, _Matcher
+from ttc_bench.metrics.bertscore import PAIRS, _Matcher, bert_scores
 
 TEXTS = ["Close the case.", "close the case.", "", "Käse \0", "Look up the account " * 40]
 PLANS = [("ask the owner", "ask the owner", "wait"), ("wait", "ask the owner")]
@@ -34,6 +34,7 @@ def test_a_later_process_gets_the_same_bits_and_loads_no_model(kept: Kept) -> No
             vectors = encoder.embed(TEXTS)
             ties = encoder.official_similarity(*PLANS)
             scores = matcher.made(ANSWERS)
+        assert list(scores.values()) == bert_scores(ANSWERS, EMBEDDED)
         is_loaded = encoder._model is not None or "_model" in vars(matcher)
         return [vectors.tobytes(), ties.tobytes(), repr(scores).encode()], is_loaded
 
