@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from ttc_bench.benchmarks.scoring.encoder import EMBEDDED, LISTS, SENTENCES, Encoder
-from ttc_bench.benchmarks.scoring.kept import Kept, Kind, keeping
+from ttc_bench.benchmarks.scoring.kept import Kept, Kind, _machine, keeping
 from ttc_bench.metrics.bertscore import PAIRS, _Matcher, bert_scores
 
 TEXTS = ["Close the case.", "close the case.", "", "Käse \0", "Look up the account " * 40]
@@ -21,6 +22,9 @@ ANSWERS = [("Close the case.", "Keep the case."), ("a\0b", "c"), ("a", "b\0c")]
 @pytest.fixture
 def kept(tmp_path: Path) -> Kept:
     return Kept(tmp_path / "folder" / "encoded.sqlite")
+
+
+KIND = Kind("rows", 99, ())
 
 
 def ones(kind: Kind, *texts: str) -> dict[str, np.ndarray]:
@@ -49,14 +53,32 @@ def test_another_model_keeps_nothing(kept: Kept, tmp_path: Path) -> None:
     assert {kind.name for kind in (SENTENCES, LISTS, PAIRS)} == {"sentences", "lists", "pairs"}
 
 
-def test_other_code_finds_nothing_of_it(kept: Kept, tmp_path: Path) -> None:
+def test_other_code_finds_nothing_of_it_and_code_is_what_was_loaded(
+    kept: Kept, tmp_path: Path
+) -> None:
     code = tmp_path / "code.py"
     code.write_text("one")
-    kept.put(Kind("rows", 9, (str(code),)), {"text": np.ones(3, np.float32)})
+    loaded = Kind("rows", 9, (str(code),))
+    code.write_text("two")
+    kept.put(loaded, {"text": np.ones(3, np.float32)})
+    assert not kept.get(Kind("rows", 9, (str(code),)), ["text"])
+    code.write_text("one")
     assert kept.get(Kind("rows", 9, (str(code),)), ["text", "other"]).keys() == {"text"}
-    other = tmp_path / "other.py"
-    other.write_text("two")
-    assert not kept.get(Kind("rows", 9, (str(other),)), ["text"])
+
+
+def test_another_way_of_rounding_finds_nothing_of_it(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.put(KIND, ones(KIND, "text"))
+    try:
+        for name in ("ATEN_CPU_CAPABILITY", "MKL_CBWR"):
+            with monkeypatch.context() as environment:
+                environment.setenv(name, "other")
+                _machine.cache_clear()
+                assert not kept.get(KIND, ["text"])
+    finally:
+        _machine.cache_clear()
+    assert kept.get(KIND, ["text"])
 
 
 def test_the_oldest_go_first(kept: Kept) -> None:
@@ -72,6 +94,12 @@ def changed(path: Path) -> None:
         file.execute("update rows set value = cast(value || x'00' as blob)")
 
 
+def nulls(path: Path) -> None:
+    with sqlite3.connect(path) as file:
+        file.executescript("drop table rows; create table rows (key blob primary key, value)")
+        file.executemany("insert into rows values (?, ?)", [(KIND.key("new"), 1), (b"", None)])
+
+
 def swapped(path: Path) -> None:
     """A value stands under the key of another text."""
     with sqlite3.connect(path) as file:
@@ -81,6 +109,10 @@ def swapped(path: Path) -> None:
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a value changed": changed,
     "values swapped": swapped,
+    "numbers for bytes": nulls,
+    "a name that is no text": lambda path: path.write_bytes(
+        path.read_bytes().replace(b"CREATE TABLE rows", b"CREATE TABLE \xf0ows")
+    ),
     "no database": lambda path: path.write_bytes(b"text" * 999),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:5000]),
     "empty": lambda path: path.write_bytes(b""),
@@ -93,7 +125,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_is_damaged_is_not_taken_and_can_be_kept_anew(damage: str, kept: Kept) -> None:
-    kind = Kind("rows", 99, ())
+    kind = KIND
     texts = {f"\ud800{number}": float(number) for number in range(50)}
     kept.put(kind, {text: np.full(3, number, np.float32) for text, number in texts.items()})
     DAMAGE[damage](kept._path)
@@ -112,9 +144,12 @@ def test_a_file_that_is_locked_or_cannot_be_costs_nothing_but_time(
     kept.put(kind, ones(kind, "text"))
     with sqlite3.connect(kept._path) as other:
         other.execute("begin exclusive")
+        begun = time.monotonic()
         assert not kept.get(kind, ["text"])
-        kept.put(kind, ones(kind, "new"))
-    assert kept.get(kind, ["text", "new"]).keys() == {"text"}
+        for _ in range(20):
+            kept.put(kind, ones(kind, "new"))
+        assert time.monotonic() - begun < 15, "it is waited for once"
+    assert Kept(kept._path).get(kind, ["text", "new"]).keys() == {"text"}
     (tmp_path / "file").write_text("")
     nowhere = Kept(tmp_path / "file" / "encoded.sqlite")
     nowhere.put(kind, ones(kind, "text"))

@@ -41,7 +41,7 @@ _KEEP_BYTES = 96 * 2**20  # vectors of tokens
 SENTENCES = Kind("sentences", _KEEP, (__file__,))
 """Vectors of texts, each encoded alone."""
 
-LISTS = Kind("lists", _KEEP_LISTS, (__file__,))
+LISTS = Kind("lists", 8 * _KEEP_LISTS, (__file__,))
 """Vectors of texts that are encoded together, by the number of threads and the texts."""
 
 

