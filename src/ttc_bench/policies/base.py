@@ -28,6 +28,7 @@ from ttc_bench.engines.base import (
 )
 from ttc_bench.engines.completion import Completion
 from ttc_bench.engines.trace import TraceRecord
+from ttc_bench.errors import UserError
 from ttc_bench.params import Params
 from ttc_bench.policies.session import Session
 from ttc_bench.registry import Registry
@@ -74,6 +75,9 @@ class Places:
     Args:
         engine: The engine.
 
+    Attributes:
+        ended: What ends the run: no job begins any more, however many are looked at before it.
+
     Raises:
         TypeError: If it takes none, for which all would wait for ever.
     """
@@ -83,6 +87,7 @@ class Places:
         self._engine = engine
         self._inside = 0
         self._left = asyncio.Condition()
+        self.ended: UserError | None = None
 
     async def __aenter__(self) -> None:
         """Wait for a place."""
@@ -179,10 +184,14 @@ class Variant(Params):
         self, session: Session, places: Places | None = None
     ) -> tuple[Session, Outcome | Exception]:
         async with places or contextlib.nullcontext():
+            if places is not None and places.ended is not None:
+                return session, places.ended
             try:
                 async with session.beside_control():
                     return session, await self.answer(session)
             except Exception as error:
+                if places is not None and isinstance(error, UserError):
+                    places.ended = error
                 return session, error
 
 

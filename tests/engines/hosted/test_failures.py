@@ -80,7 +80,7 @@ def test_a_full_disk_ends_the_run_in_a_line_and_costs_no_answer(
     with full_after(path, 20), pytest.raises(UserError, match="cannot write the journal"):
         generated("baseline.greedy", jobs(300), engine, Journal(path), {}, seed=0)
     made = len(server.log())
-    assert made < 60 + 50, "no call is paid that cannot be kept"
+    assert made <= 60 + 2 * 5, "no call is paid that cannot be kept, but for those on their way"
     journal = Journal(path)
     assert len(journal) >= 60
     frame = generated("baseline.greedy", jobs(100), engine, journal, {}, seed=0)
