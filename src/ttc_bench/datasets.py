@@ -324,7 +324,23 @@ class HandleDataset(AbstractDataset[Any, T]):
         return True
 
 
-class JournalDataset(HandleDataset[Journal]):
+class FileHandleDataset(HandleDataset[T]):
+    """A handle of one file or folder.
+
+    Args:
+        filepath: Where it lies; it need not exist yet.
+        metadata: Anything for tools such as kedro-viz.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(metadata)
+        self._filepath = Path(filepath)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class JournalDataset(FileHandleDataset[Journal]):
     """The journal of completions, open for appending.
 
     Args:
@@ -332,18 +348,11 @@ class JournalDataset(HandleDataset[Journal]):
         metadata: Anything for tools such as kedro-viz.
     """
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        super().__init__(metadata)
-        self._filepath = Path(filepath)
-
     def _open(self) -> Journal:
         return Journal(self._filepath)
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
-
-class EncodedDataset(HandleDataset[Kept]):
+class EncodedDataset(FileHandleDataset[Kept]):
     """What the embedded encoder made of texts, kept over runs; it may be removed at any time.
 
     Args:
@@ -351,15 +360,8 @@ class EncodedDataset(HandleDataset[Kept]):
         metadata: Anything for tools such as kedro-viz.
     """
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        super().__init__(metadata)
-        self._filepath = Path(filepath)
-
     def _open(self) -> Kept:
         return Kept(self._filepath)
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 class EventsDataset(HandleDataset[Events]):
@@ -381,17 +383,13 @@ class EventsDataset(HandleDataset[Events]):
         return {"path": str(self._path)}
 
 
-class StoreDataset(HandleDataset[Path]):
+class StoreDataset(FileHandleDataset[Path]):
     """The path of what is kept over runs: the warehouse of dbt, the checkpoints of a training.
 
     Args:
         filepath: The file or folder; it need not exist yet.
         metadata: Anything for tools such as kedro-viz.
     """
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        super().__init__(metadata)
-        self._filepath = Path(filepath)
 
     def _open(self) -> Path:
         """Return the path, in a folder that exists.
@@ -407,9 +405,6 @@ class StoreDataset(HandleDataset[Path]):
                 " Make the folder above it writable or change its path in the catalog."
             ) from error
         return self._filepath
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 class EngineDataset(HandleDataset[Engine]):

@@ -15,17 +15,12 @@ import psutil
 import pytest
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline, node
-from tests.dbt.test_project import NULL_ENGINE
-from tests.reporting.support import PARAMS, scores
+from tests.dbt.test_project import NULL_ENGINE, without_an_engine
 
 from ttc_bench.datasets import StoreDataset
 from ttc_bench.dbt import ahead, build
 from ttc_bench.errors import DataError
 from ttc_bench.hooks.dbt_ahead import DbtAhead
-from ttc_bench.pipelines.aggregate.nodes import name_run
-from ttc_bench.reporting.scaling import scaling
-
-BASE = scores("baseline", "greedy", [1.0, 0.0])
 
 BEGIN = """
 from ttc_bench.dbt import ahead
@@ -37,13 +32,10 @@ input()
 
 
 def test_a_fault_is_told_as_from_this_process(tmp_path: Path, no_dbt: Callable[[], None]) -> None:
-    named = name_run(BASE, "run", "digest", PARAMS)
-    curves = scaling(named.assign(samples=None), PARAMS)
-    sources = {"scores": named.assign(engine=["local", None]), "scaling_curves": curves}
     no_dbt()
     ahead.begin("warehouse")
     with pytest.raises(DataError, match=NULL_ENGINE):
-        build(sources, tmp_path / "warehouse.duckdb", ahead.invoke)
+        build(without_an_engine(), tmp_path / "warehouse.duckdb", ahead.invoke)
     assert "dbt.cli.main" not in sys.modules
 
 

@@ -20,9 +20,17 @@ from ttc_bench.errors import DataError
 from ttc_bench.pipelines.aggregate.nodes import name_run
 from ttc_bench.reporting.pairing import BILLS
 from ttc_bench.reporting.scaling import scaling
+from ttc_bench.types import DataFrame
 
 NULL_ENGINE = r"not_null_stg_scores.*'null_column': 'engine', 'n_rows': 1"
 """What is told of scores with a row that names no engine."""
+
+
+def without_an_engine() -> dict[str, DataFrame]:
+    """Sources of which one row names none."""
+    named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", "digest", PARAMS)
+    curves = scaling(named.assign(samples=None), PARAMS)
+    return {"scores": named.assign(engine=["local", None]), "scaling_curves": curves}
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +86,8 @@ def test_sources_are_found_whatever_the_folder_is_called(tmp_path: Path) -> None
 
 def test_a_null_where_none_may_be_is_told_by_its_column(tmp_path: Path) -> None:
     """One query tests all columns of a model; it says which one has a null."""
-    named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", "digest", PARAMS)
-    curves = scaling(named.assign(samples=None), PARAMS)
-    sources = {"scores": named.assign(engine=["local", None]), "scaling_curves": curves}
     with pytest.raises(DataError, match=NULL_ENGINE):
-        build(sources, tmp_path / "warehouse.duckdb", invoke)
+        build(without_an_engine(), tmp_path / "warehouse.duckdb", invoke)
 
 
 def test_descriptions_are_those_of_the_catalogue_of_metrics() -> None:
@@ -124,6 +129,7 @@ def test_a_kept_manifest_is_read_again_and_a_changed_model_is_seen(
             ttc_bench.dbt._kept(place.name)
         place.write_bytes(written.replace(b"select 1 as", b"select 7 as"))
         assert built("select 1 as number")[0] == [(1,)], "what is not as it was written is no more"
+        assert ttc_bench.dbt._kept(place.name), "and is made anew"
         changed, both = built("select 2 as number")
         assert (changed, len(both)) == ([(2,)], 2)
         checked = "models: [{name: one, columns: [{name: number, data_tests: [not_null]}]}]"

@@ -147,13 +147,18 @@ def made_once(
         texts: Distinct ones.
         make: Makes it, of each text in order.
     """
-    kept = None if kind is None else _CURRENT.get()
-    known = {} if kept is None or kind is None else kept.get(kind, texts)
-    new = [text for text in texts if text not in known]
-    made = dict(zip(new, make(new), strict=True)) if new else {}
-    if made and kept is not None and kind is not None:
+    kept = _CURRENT.get()
+    if kind is None or kept is None:
+        return _made(texts, make)
+    known = kept.get(kind, texts)
+    made = _made([text for text in texts if text not in known], make)
+    if made:
         kept.put(kind, made)
     return {**known, **made}
+
+
+def _made(texts: list[Text], make: Callable[[list[Text]], Iterable[Vector]]) -> dict[Text, Vector]:
+    return dict(zip(texts, make(texts), strict=True)) if texts else {}
 
 
 def _check(key: bytes, numbers: bytes) -> bytes:
