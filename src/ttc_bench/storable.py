@@ -11,6 +11,7 @@ REPLACEMENT = "\ufffd"
 
 _MOST_INT = 2**63
 _MOST_DEPTH = 20
+_NESTED = (dict, list, tuple, Mapping)  # In this order: to ask for a mapping takes longest.
 
 
 def storable(value: Any, depth: int = 0) -> Any:
@@ -26,17 +27,20 @@ def storable(value: Any, depth: int = 0) -> Any:
     """
     if isinstance(value, str):
         return _text(value)
-    if isinstance(value, Mapping | list | tuple):
-        if depth >= _MOST_DEPTH:
-            return None
-        if isinstance(value, Mapping):
-            return {_text(str(k)): storable(part, depth + 1) for k, part in value.items()}
-        parts = [storable(part, depth + 1) for part in value]
-        return tuple(parts) if isinstance(value, tuple) else parts
     if isinstance(value, int):
         return value if -_MOST_INT <= value < _MOST_INT else None
-    is_beyond = isinstance(value, float) and not math.isfinite(value)
-    return None if is_beyond else value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return _parts(value, depth) if isinstance(value, _NESTED) else value
+
+
+def _parts(value: Any, depth: int) -> Any:
+    if depth >= _MOST_DEPTH:
+        return None
+    if isinstance(value, Mapping):
+        return {_text(str(k)): storable(part, depth + 1) for k, part in value.items()}
+    parts = [storable(part, depth + 1) for part in value]
+    return tuple(parts) if isinstance(value, tuple) else parts
 
 
 def is_changed(value: Any) -> bool:
@@ -45,14 +49,16 @@ def is_changed(value: Any) -> bool:
     Args:
         value: Text, number, list, tuple or mapping; anything else stays as it is.
     """
+    if isinstance(value, str | int | float):
+        return not isinstance(value, float) and storable(value) != value
     if isinstance(value, Mapping):
         return any(map(is_changed, value)) or any(map(is_changed, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(is_changed, value))
-    return not isinstance(value, float) and storable(value) != value
+    return isinstance(value, list | tuple) and any(map(is_changed, value))
 
 
 def _text(text: str) -> str:
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -18,7 +18,7 @@ from kedro.pipeline import Pipeline, node
 from tests.dbt.test_project import NULL_ENGINE, without_an_engine
 
 from ttc_bench.datasets import StoreDataset
-from ttc_bench.dbt import ahead, build
+from ttc_bench.dbt import ahead
 from ttc_bench.errors import DataError
 from ttc_bench.hooks.dbt_ahead import DbtAhead
 
@@ -31,12 +31,28 @@ input()
 """
 
 
-def test_a_fault_is_told_as_from_this_process(tmp_path: Path, no_dbt: Callable[[], None]) -> None:
+def test_it_builds_beside_and_a_fault_is_told_as_from_this_process(
+    tmp_path: Path, no_dbt: Callable[[], None]
+) -> None:
     no_dbt()
+    warehouse, hook = without_an_engine(tmp_path), DbtAhead()
     ahead.begin("warehouse")
-    with pytest.raises(DataError, match=NULL_ENGINE):
-        build(without_an_engine(), tmp_path / "warehouse.duckdb", ahead.invoke)
+    assert ahead._own is not None
+    sources = node(lambda _: 0, "warehouse", "warehouse_sources", name="dbt_sources")
+    hook.after_node_run(sources, {"warehouse": warehouse})
+    own, deadline = psutil.Process(ahead._own._process.pid), time.monotonic() + 60
+    while str(warehouse) not in {file.path for file in own.open_files()}:
+        assert time.monotonic() < deadline, "it builds, though nobody waits for it"
+        time.sleep(0.02)
+    for _ in ("what was begun", "once more"):
+        with pytest.raises(DataError, match=NULL_ENGINE):
+            ahead.run_build(warehouse)
+        assert ahead._own._underway is None
     assert "dbt.cli.main" not in sys.modules
+    folder = Path(ahead._own._folder)
+    assert folder.is_dir()
+    ahead.end()
+    assert not folder.exists(), "what it wrote is gone with it"
 
 
 def test_what_it_says_as_it_breaks_is_told(
@@ -49,7 +65,7 @@ def test_what_it_says_as_it_breaks_is_told(
     monkeypatch.setattr(sys, "path", [str(folder), tmp_path, *sys.path])
     ahead.begin("warehouse")
     with pytest.raises(DataError, match=r"exit code 1: ImportError: no dbt in here\); the scores"):
-        ahead.invoke("build", tmp_path / "warehouse.duckdb", tmp_path)
+        ahead.run_build(tmp_path / "warehouse.duckdb")
 
 
 def test_it_ends_with_a_process_that_is_killed() -> None:
@@ -71,11 +87,12 @@ def test_dbt_is_loaded_before_calls_begin_and_only_where_a_run_has_marts(
     hook, warehouse = DbtAhead(), tmp_path / "warehouse.duckdb"
     catalog = DataCatalog({"warehouse": StoreDataset(str(warehouse))})
     calls = node(lambda: 0, None, "responses", name="generate", tags="generate")
-    marts = node(lambda _, __: 0, ["responses", "warehouse"], "marts", name="build_marts")
+    sources = node(lambda _, __: 0, ["responses", "warehouse"], "warehouse_sources", name="sources")
+    marts = node(lambda _, __: 0, ["warehouse_sources", "warehouse"], "marts", name="marts")
     no_dbt()
-    hook.before_pipeline_run(Pipeline([calls]), catalog)
+    hook.before_pipeline_run(Pipeline([calls, sources]), catalog)
     assert ahead._own is None
-    hook.before_pipeline_run(Pipeline([calls, marts]), catalog)
+    hook.before_pipeline_run(Pipeline([calls, sources, marts]), catalog)
     assert ahead._own is not None
     hook.before_node_run(marts)
     assert not ahead._own._is_loaded
@@ -95,6 +112,6 @@ def test_dbt_is_loaded_before_calls_begin_and_only_where_a_run_has_marts(
     hook.before_node_run(calls)
     expected = r"dbt has ended \(exit code -9\); the scores are stored: `kedro run"
     with pytest.raises(DataError, match=expected):
-        ahead.invoke("build", warehouse, tmp_path)
+        ahead.run_build(warehouse)
     hook.on_pipeline_error()
     assert ahead._own is None

@@ -14,23 +14,25 @@ from dbt.cli.main import dbtRunnerResult
 from tests.reporting.support import PARAMS, scores
 
 import ttc_bench.dbt
-from ttc_bench.dbt import PROJECT, build, invoke, marts, write_sources
+from ttc_bench.dbt import PROJECT, invoke, marts, run_build, write_sources
 from ttc_bench.dbt.describe import FILE, document
 from ttc_bench.errors import DataError
 from ttc_bench.pipelines.aggregate.nodes import name_run
 from ttc_bench.reporting.pairing import BILLS
 from ttc_bench.reporting.scaling import scaling
-from ttc_bench.types import DataFrame
 
 NULL_ENGINE = r"not_null_stg_scores.*'null_column': 'engine', 'n_rows': 1"
 """What is told of scores with a row that names no engine."""
 
 
-def without_an_engine() -> dict[str, DataFrame]:
-    """Sources of which one row names none."""
+def without_an_engine(folder: Path) -> Path:
+    """A warehouse with sources of which one row names none."""
+    warehouse = folder / "warehouse.duckdb"
     named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", "digest", PARAMS)
     curves = scaling(named.assign(samples=None), PARAMS)
-    return {"scores": named.assign(engine=["local", None]), "scaling_curves": curves}
+    tables = {"scores": named.assign(engine=["local", None]), "scaling_curves": curves}
+    write_sources(tables, warehouse)
+    return warehouse
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,7 @@ def test_sources_are_found_whatever_the_folder_is_called(tmp_path: Path) -> None
 def test_a_null_where_none_may_be_is_told_by_its_column(tmp_path: Path) -> None:
     """One query tests all columns of a model; it says which one has a null."""
     with pytest.raises(DataError, match=NULL_ENGINE):
-        build(without_an_engine(), tmp_path / "warehouse.duckdb", invoke)
+        run_build(without_an_engine(tmp_path))
 
 
 def test_descriptions_are_those_of_the_catalogue_of_metrics() -> None:

@@ -40,7 +40,7 @@ NODES = {
     "figures": ("draw_",),
     "MLflow": ("log_",),
     "report": ("write_report",),
-    "dbt run": ("build_marts",),
+    "dbt run": ("dbt_sources", "marts"),
 }
 """Parts by what the last segment of a node's name begins with; all others are statistics."""
 

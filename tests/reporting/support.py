@@ -17,11 +17,11 @@ from ttc_bench.pipelines.aggregate.nodes import (
     confidence,
     name_run,
     show,
+    write_sources,
 )
 from ttc_bench.reporting.decision import decide
 from ttc_bench.reporting.floors import floors
 from ttc_bench.reporting.params import AggregateParams, DecideParams
-from ttc_bench.reporting.scaling import scaling
 from ttc_bench.reporting.speeds import speeds
 from ttc_bench.reporting.verdicts import verdicts
 
@@ -70,9 +70,10 @@ def marts_of(
 ) -> Marts:
     """Build all marts of a table of scores, in a warehouse of its own unless one is given."""
     named = name_run(table, run_id, "digest", params)
-    curves = scaling(named.assign(samples=None), PARAMS)
     with TemporaryDirectory() as folder:
-        return build_marts(named, curves, warehouse or Path(folder) / "warehouse.duckdb")
+        warehouse = warehouse or Path(folder) / "warehouse.duckdb"
+        _, rows = write_sources(named.assign(samples=None), PARAMS, warehouse)
+        return build_marts(rows, warehouse)
 
 
 def as_models(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -43,29 +43,33 @@ def marts() -> list[str]:
     return sorted(path.stem for path in (PROJECT / "models" / "marts").glob("*.sql"))
 
 
-def build(
-    tables: Mapping[str, DataFrame], warehouse: Path, run: Callable[[str, Path, Path], None]
-) -> dict[str, DataFrame]:
+def build(warehouse: Path, run: Callable[[Path], None]) -> dict[str, DataFrame]:
     """Run and test the dbt project and return its marts by name.
 
     Args:
-        tables: The sources by name: ``scores`` and ``scaling_curves``.
-        warehouse: The DuckDB file of the sources and models. All but ``history`` is made anew;
-            dbt's own files go to a temporary folder.
-        run: Runs a command: `invoke`, or that of `ttc_bench.dbt.ahead`.
+        warehouse: The DuckDB file, with its sources written. All models but ``history`` are made
+            anew; dbt's own files go to a temporary folder.
+        run: Runs dbt on it: `run_build`, or that of `ttc_bench.dbt.ahead`.
 
     Raises:
         DataError: If a model or a test fails; the message names it.
-        UserError: If another process has the warehouse open.
     """
     import duckdb
 
-    write_sources(tables, warehouse)
-    with tempfile.TemporaryDirectory() as folder:
-        # Nobody reads the manifest and results that dbt would write there, half a second long.
-        run("build --no-write-json", warehouse, Path(folder))
+    run(warehouse)
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         return {name: connection.table(name).df() for name in marts()}
+
+
+def run_build(warehouse: Path) -> None:
+    """Run and test the dbt project on the sources in the warehouse.
+
+    Raises:
+        DataError: If a model or a test fails; the message names it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # Nobody reads the manifest and results that dbt would write there, half a second long.
+        invoke("build --no-write-json", warehouse, Path(folder))
 
 
 def name_fault(warehouse: Path) -> str:

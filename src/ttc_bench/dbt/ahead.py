@@ -1,8 +1,8 @@
-"""dbt in a process of its own, which loads it while a run does other things.
+"""dbt in a process of its own, which works while a run does other things.
 
 A run needs dbt near its end, and what dbt loads then takes longer than what it does: its modules,
-the parsed project, and the schemas of its settings. A run has one such process, or none: then
-`invoke` is that of `ttc_bench.dbt`.
+the parsed project, and the schemas of its settings. It builds, too, while the run draws what needs
+no mart. A run has one such process, or none: then `run_build` is that of `ttc_bench.dbt`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ main(sys.argv[2])
 
 
 class Ahead:
-    """A process that loads dbt, and then runs its commands.
+    """A process that loads dbt, and then runs it on each warehouse that it is told of.
 
     Should this process end without a word, that one has nobody to listen to, and ends as well.
 
@@ -46,6 +47,9 @@ class Ahead:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         self._turn = threading.RLock()  # Nodes may run in threads.
         self._is_loaded = False
+        self._underway: Path | None = None
+        # What it would remove at its end, it could not: it is killed.
+        self._folder = tempfile.mkdtemp(prefix="ttc_bench_dbt_")
         searched = json.dumps([path for path in sys.path if isinstance(path, str)])
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", START, searched, database],
@@ -54,6 +58,7 @@ class Ahead:
             stderr=self._said,
             start_new_session=True,  # Ctrl-C is for the run, which ends this one.
             encoding="utf-8",
+            env={**os.environ, "TMPDIR": self._folder},
         )
 
     def wait(self) -> None:
@@ -63,18 +68,24 @@ class Ahead:
                 self._line()
                 self._is_loaded = True
 
-    def invoke(self, command: str, warehouse: Path, work: Path) -> None:
-        """Run a dbt command, as `ttc_bench.dbt.invoke` does.
+    def begin_build(self, warehouse: Path) -> None:
+        """Let it run dbt on a warehouse, and do not wait for it; one at a time."""
+        with self._turn:
+            self._underway = warehouse.resolve()
+            with contextlib.suppress(BrokenPipeError):  # Then there is no answer either.
+                print(json.dumps(str(self._underway)), file=self._process.stdin, flush=True)
+
+    def run_build(self, warehouse: Path) -> None:
+        """Run dbt on a warehouse, as `ttc_bench.dbt.run_build` does, or wait for what was begun.
 
         Raises:
             DataError: If it fails, or the process has ended.
         """
-        asked = json.dumps([command, str(warehouse.resolve()), str(work.resolve())])
         with self._turn:
+            if self._underway != warehouse.resolve():
+                self.begin_build(warehouse)
             self.wait()
-            with contextlib.suppress(BrokenPipeError):  # Then there is no answer either.
-                print(asked, file=self._process.stdin, flush=True)
-            answer = self._line()
+            answer, self._underway = self._line(), None
         if not answer:
             raise DataError(self._last_words())
         if fault := json.loads(answer):
@@ -86,6 +97,7 @@ class Ahead:
         with contextlib.suppress(BrokenPipeError):
             self._process.communicate()
         self._said.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _line(self) -> str:
         """Return what it says next; nothing if it has ended."""
@@ -125,13 +137,19 @@ def wait() -> None:
         _own.wait()
 
 
-def invoke(command: str, warehouse: Path, work: Path) -> None:
-    """Run a dbt command where dbt is loaded; see `ttc_bench.dbt.invoke`.
+def begin_build(warehouse: Path) -> None:
+    """Let dbt run on a warehouse whose sources are written, where it has a process for that."""
+    if _own is not None:
+        _own.begin_build(warehouse)
+
+
+def run_build(warehouse: Path) -> None:
+    """Run dbt on a warehouse where dbt is loaded; see `ttc_bench.dbt.run_build`.
 
     Raises:
         DataError: If it fails.
     """
-    (ttc_bench.dbt.invoke if _own is None else _own.invoke)(command, warehouse, work)
+    (ttc_bench.dbt.run_build if _own is None else _own.run_build)(warehouse)
 
 
 @atexit.register
@@ -153,7 +171,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def main(database: str) -> None:
-    """Load dbt, say so, and run what standard input asks for, a line each, until it ends."""
+    """Load dbt, say so, and run it on what standard input names, a line each, until it ends."""
     gc.disable()  # It ends with its run: there is no use in looking through all of dbt.
     asking = open(sys.stdin.fileno(), encoding="utf-8")  # noqa: SIM115
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
@@ -162,9 +180,8 @@ def main(database: str) -> None:
         ttc_bench.dbt.load(database)
     print("loaded", file=answers)
     for asked in asking:
-        command, *places = json.loads(asked)
         try:
-            ttc_bench.dbt.invoke(command, *map(Path, places))
+            ttc_bench.dbt.run_build(Path(json.loads(asked)))
         except DataError as error:
             print(json.dumps(error.message), file=answers)
         else:

@@ -18,6 +18,7 @@ from ttc_bench.reporting.hosts import of_one_host
 from ttc_bench.reporting.pairing import Layout, range_of
 from ttc_bench.reporting.params import AggregateParams
 from ttc_bench.reporting.privacy import apart
+from ttc_bench.reporting.scaling import scaling
 from ttc_bench.reporting.sheet import NO_TERMINAL, counted_as
 from ttc_bench.reporting.tracker import Tracker
 from ttc_bench.statistics import compare, mean_intervals, quantile_interval
@@ -81,23 +82,48 @@ def name_run(
     return named.assign(run_id=params.run_id or session_id, config=config_digest)
 
 
+def write_sources(
+    all_scores: DataFrame, params: AggregateParams, warehouse: Path
+) -> tuple[DataFrame, dict[str, int]]:
+    """Write what the dbt project reads into the warehouse.
+
+    The scaling curves are a part of that, and are found here: dbt can then begin as early as the
+    figures do, which it needs none of.
+
+    Args:
+        all_scores: Scores of the run, with ``run_id`` and ``config``.
+        params: Settings of the stage.
+        warehouse: DuckDB file that holds the history of earlier runs, or will.
+
+    Returns:
+        The curves, see `ttc_bench.reporting.scaling.scaling`, and the rows of each table.
+
+    Raises:
+        UserError: If the warehouse cannot be opened.
+    """
+    from ttc_bench import dbt
+
+    tables = {"scores": all_scores, "scaling_curves": scaling(all_scores, params)}
+    dbt.write_sources(tables, warehouse)
+    return tables["scaling_curves"], {name: len(table) for name, table in tables.items()}
+
+
 def build_marts(
-    all_scores: DataFrame, scaling_curves: DataFrame, warehouse: Path
+    warehouse_sources: dict[str, int],  # noqa: ARG001
+    warehouse: Path,
 ) -> dict[str, DataFrame]:
     """Return the marts of the dbt project by name, and keep them in the warehouse.
 
     Args:
-        all_scores: Scores of the run, with ``run_id`` and ``config``.
-        scaling_curves: What `ttc_bench.reporting.scaling.scaling` returns.
-        warehouse: DuckDB file that holds the history of earlier runs, or will.
+        warehouse_sources: Taken only to come after `write_sources`.
+        warehouse: DuckDB file that holds the sources.
 
     Raises:
         DataError: If a dbt test fails; the message names it.
     """
     from ttc_bench.dbt import ahead, build
 
-    sources = {"scores": all_scores, "scaling_curves": scaling_curves}
-    return build(sources, warehouse, ahead.invoke)
+    return build(warehouse, ahead.run_build)
 
 
 def confidence(all_scores: DataFrame, params: AggregateParams) -> DataFrame:
