@@ -21,7 +21,7 @@ from ttc_bench.pipelines.aggregate.nodes import name_run
 from ttc_bench.reporting.pairing import BILLS
 from ttc_bench.reporting.scaling import scaling
 
-NULL_ENGINE = r"not_null_stg_scores.*'null_column': 'engine', 'n_rows': 1"
+NULL_ENGINE = r"stg_scores_is_well_formed.*'fault': 'engine is null', 'n_rows': 1"
 """What is told of scores with a row that names no engine."""
 
 
@@ -70,11 +70,50 @@ def test_every_column_of_every_model_is_described(docs: Any) -> None:
 def test_every_model_is_tested(docs: Any) -> None:
     manifest, _ = docs
     tests = [n for n in manifest["nodes"].values() if n["resource_type"] == "test"]
-    kinds = {n["test_metadata"]["name"] for n in tests if n.get("test_metadata")}
-    assert kinds >= {"unique", "not_null", "accepted_values", "relationships"}
     tested = {model for n in tests for model in n["depends_on"]["nodes"]}
     models = {k for k, n in manifest["nodes"].items() if n["resource_type"] == "model"}
     assert models <= tested
+
+
+POINT = ("m", "b", "all", "flops", "p", "v", 0.5, 1.0, 1, True)
+BROKEN = [
+    POINT,
+    ("m", "b", "easy", "flops", "p", "v", None, 1.0, 1, True),
+    ("m", "b", None, "flops", "p", "v", 0.5, 1.0, 1, True),
+    ("m", "b", "all", "steps", "p", "v", 0.5, 1.0, 1, True),
+    ("m", "b", "all", "flops", "p", "lost", 0.5, 1.0, 1, True),
+]
+"""Rows of `frontier`, each of which breaks a rule beside `POINT`."""
+
+
+def test_each_rule_tells_what_breaks_it(docs: Any) -> None:
+    manifest, _ = docs
+    rules = {node["name"]: node.get("compiled_code") for node in manifest["nodes"].values()}
+    with duckdb.connect() as connection:
+        connection.execute(
+            """
+            attach ':memory:' as warehouse;
+            use warehouse;
+            create table bench_summary as
+                select 'm' as model, 'b' as benchmark, 'p' as policy, 'v' as variant;
+            create table frontier (
+                model text, benchmark text, level text, cost_metric text, policy text,
+                variant text, quality double, cost double, n bigint, on_frontier boolean
+            );
+            """
+        )
+        told = []
+        for rows in ([POINT], BROKEN):
+            connection.executemany("insert into frontier values (?,?,?,?,?,?,?,?,?,?)", rows)
+            told.append(sorted(connection.sql(rules["frontier_is_well_formed"]).fetchall()))
+    assert told[0] == []
+    assert told[1] == [
+        ("cost_metric is steps", 1),
+        ("level is null", 1),
+        ("not in bench_summary: m/b/p/lost", 1),
+        ("not unique: m/b/all/flops/p/v", 2),
+        ("quality is null", 1),
+    ]
 
 
 def test_sources_are_found_whatever_the_folder_is_called(tmp_path: Path) -> None:
@@ -87,7 +126,7 @@ def test_sources_are_found_whatever_the_folder_is_called(tmp_path: Path) -> None
 
 
 def test_a_null_where_none_may_be_is_told_by_its_column(tmp_path: Path) -> None:
-    """One query tests all columns of a model; it says which one has a null."""
+    """One query tests all that holds for the rows of a model; it says what does not."""
     with pytest.raises(DataError, match=NULL_ENGINE):
         run_build(without_an_engine(tmp_path))
 

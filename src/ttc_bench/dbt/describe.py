@@ -15,8 +15,6 @@ FILE = PROJECT / "models" / "metrics.yml"
 
 STATISTICS = {"mean": "Mean", "p50": "Median", "p95": "95th percentile", "p99": "99th percentile"}
 
-GROUP = "concat_ws('/', model, benchmark, policy, variant)"
-
 RUN = {
     "run_id": "Name of the run: its start, or the parameter aggregate.run_id.",
     "config": "Digest of the parameters that what was measured depends on.",
@@ -52,7 +50,7 @@ def document() -> str:
     """Return ``models/metrics.yml`` as text."""
     import yaml
 
-    models = [_with_nulls_tested(m) for m in (_scores(), _pairs(), _summary(), _history())]
+    models = [_scores(), _pairs(), _summary(), _history()]
     text = yaml.safe_dump({"version": 2, "models": models}, sort_keys=False, width=100)
     return f"# Written by python -m ttc_bench.dbt.describe: change that, not this.\n{text}"
 
@@ -67,14 +65,15 @@ def metrics() -> list[str]:
 
 def _scores() -> dict[str, Any]:
     known = {**RUN, **VARIANT, **RESPONSE}
-    columns = [_column(name, text, name not in MAY_BE_NULL) for name, text in known.items()]
-    status = next(column for column in columns if column["name"] == "status")
-    status["data_tests"].append({"accepted_values": {"arguments": {"values": ["ok", "failed"]}}})
+    present = [name for name in known if name not in MAY_BE_NULL]
     return {
         "name": "stg_scores",
         "description": "One row per response, with the metrics that are compared. "
         "Metrics are null for a failed response and where a metric does not apply.",
-        "columns": columns + [_column(name, text) for name, text in _definitions()],
+        "data_tests": [
+            _well_formed("stg_scores", present=present, values={"status": ["ok", "failed"]})
+        ],
+        "columns": [_column(*each) for each in (*known.items(), *_definitions())],
     }
 
 
@@ -84,7 +83,8 @@ def _pairs() -> dict[str, Any]:
         "name": "int_pairs",
         "description": "One row per response of a variant to a job that baseline.greedy was asked "
         "too. A metric that one side lacks is null on both; the reward of a failed one is 0.",
-        "columns": [_column(name, text, True) for name, text in VARIANT.items()]
+        "data_tests": [_well_formed("int_pairs", present=[*VARIANT])],
+        "columns": [_column(*each) for each in VARIANT.items()]
         + [
             _column(f"{side}_{name}", f"{title}. {text}")
             for name, text in _definitions()
@@ -94,25 +94,25 @@ def _pairs() -> dict[str, Any]:
 
 
 def _summary() -> dict[str, Any]:
-    known = {**VARIANT, **COUNTS}
     return {
         "name": "bench_summary",
         "description": "One row per model, benchmark, policy and variant. For every metric its "
         "mean and quantiles over the valid responses that have it; null where none does. A bill "
         "that one of them lacks has neither. The reward is over all responses, 0 for a failed one.",
-        "data_tests": [_unique(GROUP)],
-        "columns": [_column(name, text, True) for name, text in known.items()] + _figures(),
+        "data_tests": [_well_formed("bench_summary", key=[*VARIANT], present=[*COUNTS])],
+        "columns": [_column(*each) for each in {**VARIANT, **COUNTS}.items()] + _figures(),
     }
 
 
 def _history() -> dict[str, Any]:
-    known = {**RUN, "recorded_at": "When the rows were written, in UTC.", **VARIANT, **COUNTS}
+    written = {"recorded_at": "When the rows were written, in UTC."}
+    known = {**RUN, **written, **VARIANT, **COUNTS}
     return {
         "name": "history",
         "description": "The rows of bench_summary of all runs. Building again under the same "
         "run_id, model and config replaces the rows of these; all others stay.",
-        "data_tests": [_unique(f"concat_ws('/', run_id, config, {GROUP})")],
-        "columns": [_column(name, text, True) for name, text in known.items()] + _figures(),
+        "data_tests": [_well_formed("history", key=[*RUN, *VARIANT], present=[*written, *COUNTS])],
+        "columns": [_column(*each) for each in known.items()] + _figures(),
     }
 
 
@@ -136,27 +136,13 @@ def _definitions() -> Iterator[tuple[str, str]]:
         yield name, f"{specs[name].definition} Unit: {specs[name].unit}."
 
 
-def _column(name: str, text: str, required: bool = False) -> dict[str, Any]:
-    column: dict[str, Any] = {"name": name, "description": text}
-    return {**column, "data_tests": ["not_null"]} if required else column
+def _column(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "description": text}
 
 
-def _with_nulls_tested(model: dict[str, Any]) -> dict[str, Any]:
-    """Return a model whose columns are tested for nulls by one query, not by one each."""
-    names, columns = [], []
-    for column in model["columns"]:
-        tests = list(column.get("data_tests", ()))
-        if "not_null" in tests:
-            tests.remove("not_null")
-            names.append(column["name"])
-        rest = {name: value for name, value in column.items() if name != "data_tests"}
-        columns.append({**rest, "data_tests": tests} if tests else rest)
-    every = {"not_null": {"arguments": {"columns": names}}}
-    return {**model, "data_tests": [*model.get("data_tests", ()), every], "columns": columns}
-
-
-def _unique(expression: str) -> dict[str, Any]:
-    return {"unique": {"arguments": {"column_name": expression}}}
+def _well_formed(model: str, **rules: Any) -> dict[str, Any]:
+    """Return the test of that name, see ``tests/generic/well_formed.sql``."""
+    return {"well_formed": {"name": f"{model}_is_well_formed", "arguments": rules}}
 
 
 if __name__ == "__main__":
