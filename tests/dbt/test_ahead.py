@@ -26,7 +26,7 @@ BEGIN = """
 from ttc_bench.dbt import ahead
 ahead.begin("warehouse")
 ahead.wait()
-print(ahead._own._process.pid, flush=True)
+print(ahead._own._process.pid, ahead._own._folder, flush=True)
 input()
 """
 
@@ -73,12 +73,15 @@ def test_it_ends_with_a_process_that_is_killed() -> None:
         [sys.executable, "-c", BEGIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        own = psutil.Process(int(process.stdout.readline()))
+        pid, _, folder = process.stdout.readline().strip().partition(" ")
+        own = psutil.Process(int(pid))
+        assert Path(folder).is_dir()
         process.kill()
     deadline = time.monotonic() + 60
     while own.is_running() and own.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    assert not Path(folder).exists(), "nobody else would remove it"
 
 
 def test_dbt_is_loaded_before_calls_begin_and_only_where_a_run_has_marts(

@@ -26,7 +26,7 @@ START = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from ttc_bench.dbt.ahead import main
-main(sys.argv[2])
+main(*sys.argv[2:])
 """
 """What the process begins with: the modules of the one that starts it, however it came by them."""
 
@@ -48,18 +48,21 @@ class Ahead:
         self._turn = threading.RLock()  # Nodes may run in threads.
         self._is_loaded = False
         self._underway: Path | None = None
-        # What it would remove at its end, it could not: it is killed.
+        # Of both, for either may be killed, and then the other one removes it.
         self._folder = tempfile.mkdtemp(prefix="ttc_bench_dbt_")
         searched = json.dumps([path for path in sys.path if isinstance(path, str)])
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", START, searched, database],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            start_new_session=True,  # Ctrl-C is for the run, which ends this one.
-            encoding="utf-8",
-            env={**os.environ, "TMPDIR": self._folder},
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", START, searched, database, self._folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                start_new_session=True,  # Ctrl-C is for the run, which ends this one.
+                encoding="utf-8",
+            )
+        except OSError:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
 
     def wait(self) -> None:
         """Wait until dbt is loaded, or the process has ended."""
@@ -170,9 +173,22 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
-def main(database: str) -> None:
-    """Load dbt, say so, and run it on what standard input names, a line each, until it ends."""
+def main(database: str, folder: str) -> None:
+    """Load dbt, say so, and run it on what standard input names, a line each, until it ends.
+
+    Args:
+        database: Name of the database.
+        folder: For temporary files; it ends with this process.
+    """
     gc.disable()  # It ends with its run: there is no use in looking through all of dbt.
+    tempfile.tempdir = folder
+    try:
+        _serve(database)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve(database: str) -> None:
     asking = open(sys.stdin.fileno(), encoding="utf-8")  # noqa: SIM115
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What dbt prints is no answer.
