@@ -49,15 +49,14 @@ def is_changed(value: Any) -> bool:
     Args:
         value: Text, number, list, tuple or mapping; anything else stays as it is.
     """
-    if isinstance(value, str | int | float):
-        return not isinstance(value, float) and storable(value) != value
-    if isinstance(value, Mapping):
-        return any(map(is_changed, value)) or any(map(is_changed, value.values()))
-    return isinstance(value, list | tuple) and any(map(is_changed, value))
+    if isinstance(value, _NESTED):
+        within = any(map(is_changed, value))
+        return within or (isinstance(value, Mapping) and any(map(is_changed, value.values())))
+    return not isinstance(value, float) and storable(value) != value
 
 
 def _text(text: str) -> str:
-    if text.isascii():
+    if str.isascii(text):
         return text
     try:
         text.encode()

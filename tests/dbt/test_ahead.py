@@ -48,6 +48,9 @@ def test_it_builds_beside_and_a_fault_is_told_as_from_this_process(
         with pytest.raises(DataError, match=NULL_ENGINE):
             ahead.run_build(warehouse)
         assert ahead._own._underway is None
+    ahead.begin_build(tmp_path / "none.duckdb")
+    with pytest.raises(DataError, match=NULL_ENGINE):
+        ahead.run_build(warehouse)
     assert "dbt.cli.main" not in sys.modules
     folder = Path(ahead._own._folder)
     assert folder.is_dir()

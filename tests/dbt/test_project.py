@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,9 @@ from dbt.cli.main import dbtRunnerResult
 from tests.reporting.support import PARAMS, scores
 
 import ttc_bench.dbt
-from ttc_bench.dbt import PROJECT, invoke, marts, run_build, write_sources
+from ttc_bench.dbt import PROJECT, build, invoke, marts, run_build, write_sources
 from ttc_bench.dbt.describe import FILE, document
-from ttc_bench.errors import DataError
+from ttc_bench.errors import DataError, UserError
 from ttc_bench.pipelines.aggregate.nodes import name_run
 from ttc_bench.reporting.pairing import BILLS
 from ttc_bench.reporting.scaling import scaling
@@ -129,6 +131,42 @@ def test_a_null_where_none_may_be_is_told_by_its_column(tmp_path: Path) -> None:
     """One query tests all that holds for the rows of a model; it says what does not."""
     with pytest.raises(DataError, match=NULL_ENGINE):
         run_build(without_an_engine(tmp_path))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage" * 99, "nothing in it"])
+def test_a_warehouse_without_sources_is_told_before_dbt_begins(
+    tmp_path: Path, content: bytes | str | None
+) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    if isinstance(content, bytes):
+        warehouse.write_bytes(content)
+    elif content is not None:
+        duckdb.connect(str(warehouse)).close()
+    with pytest.raises(DataError, match="`kedro run --pipeline=aggregate`"):
+        run_build(warehouse)
+    assert warehouse.exists() is (content is not None)
+
+
+def test_a_warehouse_that_is_taken_after_its_sources_were_written_is_told_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = without_an_engine(tmp_path)
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(warehouse)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        for run in (lambda _: None, run_build):  # As its marts are read, and before dbt begins.
+            with pytest.raises(UserError, match="in use by another process"):
+                build(warehouse, run)
+        monkeypatch.setattr(ttc_bench.dbt, "_check_sources", lambda _: None)
+        with pytest.raises(UserError, match="in use by another process"):
+            run_build(warehouse)
+        other.communicate("\n")
 
 
 def test_descriptions_are_those_of_the_catalogue_of_metrics() -> None:

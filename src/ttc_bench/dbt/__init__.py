@@ -34,6 +34,12 @@ TAKEN = frozenset({"main", "temp", "system", "information_schema", "pg_catalog",
 MOST_MANIFESTS = 8
 """Parsed projects that are kept: each is a megabyte, and a change of any file makes another."""
 
+MOST_ROWS = 3
+"""Rows that are told of those that do not pass a test."""
+
+IN_USE = "set lock"
+"""What DuckDB says of a file that another process has open."""
+
 DIGEST_BYTES = 32
 """Of a SHA-256, which stands before a kept project."""
 
@@ -53,11 +59,10 @@ def build(warehouse: Path, run: Callable[[Path], None]) -> dict[str, DataFrame]:
 
     Raises:
         DataError: If a model or a test fails; the message names it.
+        UserError: If another process has the warehouse open.
     """
-    import duckdb
-
     run(warehouse)
-    with duckdb.connect(str(warehouse), read_only=True) as connection:
+    with _opened(warehouse, read_only=True) as connection:
         return {name: connection.table(name).df() for name in marts()}
 
 
@@ -65,8 +70,10 @@ def run_build(warehouse: Path) -> None:
     """Run and test the dbt project on the sources in the warehouse.
 
     Raises:
-        DataError: If a model or a test fails; the message names it.
+        DataError: If there are none, or if a model or a test fails; the message names it.
+        UserError: If another process has the warehouse open.
     """
+    _check_sources(warehouse)
     with tempfile.TemporaryDirectory() as folder:
         # Nobody reads the manifest and results that dbt would write there, half a second long.
         invoke("build --no-write-json", warehouse, Path(folder))
@@ -106,6 +113,19 @@ def write_sources(tables: Mapping[str, DataFrame], warehouse: Path) -> None:
         _read_history(connection)
 
 
+def _check_sources(warehouse: Path) -> None:
+    """Raise unless the warehouse is one, and the sources are in it."""
+    query = f"select count(*) from information_schema.tables where table_schema = '{SOURCES}'"
+    if warehouse.exists():
+        with _opened(warehouse, read_only=True) as connection:
+            if connection.sql(query).fetchall() != [(0,)]:
+                return
+    raise DataError(
+        f"the warehouse {warehouse} holds nothing that dbt could read: the scores are stored, and"
+        " `kedro run --pipeline=aggregate` writes them there."
+    )
+
+
 def _read_history(connection: DuckDBPyConnection) -> None:
     """Read every block of what is kept over runs: dbt would tell of a damaged one in its words."""
     query = "select 1 from information_schema.tables where table_name = 'history'"
@@ -114,14 +134,14 @@ def _read_history(connection: DuckDBPyConnection) -> None:
 
 
 @contextlib.contextmanager
-def _opened(warehouse: Path) -> Iterator[DuckDBPyConnection]:
+def _opened(warehouse: Path, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
     """Open the warehouse; what is wrong with its file is told, now or when a block is read."""
     import duckdb
 
     of_files = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException,
                 duckdb.SerializationException)  # fmt: skip
     try:
-        with duckdb.connect(str(warehouse)) as connection:
+        with duckdb.connect(str(warehouse), read_only) as connection:
             yield connection
     except duckdb.Error as error:
         # Damage that a checksum shows has no class of its own.
@@ -131,7 +151,7 @@ def _opened(warehouse: Path) -> Iterator[DuckDBPyConnection]:
 
 
 def _fault(warehouse: Path, said: str) -> UserError:
-    if "set lock" in said:
+    if IN_USE in said:
         return UserError(
             f"the warehouse {warehouse} is in use by another process, and DuckDB lets only one"
             " write: end that one (a second run, or a DuckDB shell), then run"
@@ -170,9 +190,12 @@ def invoke(command: str, warehouse: Path, work: Path) -> None:
 
     Raises:
         DataError: If it fails; the message names each model and test that did.
+        UserError: If another process has the warehouse open.
     """
     result = _dbt(command, warehouse, work, _manifest(warehouse.stem))
     if result.exception is not None:
+        if IN_USE in str(result.exception):
+            raise _fault(warehouse, IN_USE) from result.exception
         raise DataError(f"dbt could not run: {result.exception}") from result.exception
     if not result.success:
         outcomes: Any = result.result
@@ -184,15 +207,15 @@ def invoke(command: str, warehouse: Path, work: Path) -> None:
 
 
 def _reason(outcome: Any, warehouse: Path) -> str:
-    """Return what dbt says of a failure, and for a test the first row that did not pass."""
+    """Return what dbt says of a failure, and for a test the first rows that did not pass."""
     import duckdb
 
     text = " ".join(str(outcome.message).split())
     if str(outcome.status) != "fail":
         return text
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        row = connection.sql(outcome.node.compiled_code).limit(1).df().to_dict("records")
-    return f"{text}, such as {row[0]}" if row else text
+        rows = connection.sql(outcome.node.compiled_code).limit(MOST_ROWS).df().to_dict("records")
+    return f"{text}, such as {' and '.join(map(str, rows))}" if rows else text
 
 
 @cache

@@ -20,7 +20,7 @@ import threading
 from pathlib import Path
 
 import ttc_bench.dbt
-from ttc_bench.errors import DataError
+from ttc_bench.errors import DataError, UserError
 
 START = """
 import json, sys
@@ -72,8 +72,10 @@ class Ahead:
                 self._is_loaded = True
 
     def begin_build(self, warehouse: Path) -> None:
-        """Let it run dbt on a warehouse, and do not wait for it; one at a time."""
+        """Let it run dbt on a warehouse, and do not wait for it; only for what was begun before."""
         with self._turn:
+            if self._underway is not None:
+                self._answer()
             self._underway = warehouse.resolve()
             with contextlib.suppress(BrokenPipeError):  # Then there is no answer either.
                 print(json.dumps(str(self._underway)), file=self._process.stdin, flush=True)
@@ -87,8 +89,7 @@ class Ahead:
         with self._turn:
             if self._underway != warehouse.resolve():
                 self.begin_build(warehouse)
-            self.wait()
-            answer, self._underway = self._line(), None
+            answer = self._answer()
         if not answer:
             raise DataError(self._last_words())
         if fault := json.loads(answer):
@@ -101,6 +102,12 @@ class Ahead:
             self._process.communicate()
         self._said.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _answer(self) -> str:
+        """Return what it says of what is under way, as JSON; nothing if it has ended."""
+        self.wait()
+        self._underway = None
+        return self._line()
 
     def _line(self) -> str:
         """Return what it says next; nothing if it has ended."""
@@ -198,7 +205,7 @@ def _serve(database: str) -> None:
     for asked in asking:
         try:
             ttc_bench.dbt.run_build(Path(json.loads(asked)))
-        except DataError as error:
+        except UserError as error:
             print(json.dumps(error.message), file=answers)
         else:
             print(json.dumps(""), file=answers)
