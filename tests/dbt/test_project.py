@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import duckdb
 import pytest
 import yaml
 from dbt.cli.main import dbtRunnerResult
-from tests.reporting.support import PARAMS, scores
+from tests.reporting.support import PARAMS, in_use, scores
 
 import ttc_bench.dbt
 from ttc_bench.dbt import PROJECT, build, invoke, marts, run_build, write_sources
@@ -27,24 +26,25 @@ NULL_ENGINE = r"stg_scores_is_well_formed.*'fault': 'engine is null', 'n_rows': 
 """What is told of scores with a row that names no engine."""
 
 
-def without_an_engine(folder: Path) -> Path:
-    """A warehouse with sources of which one row names none."""
+def with_sources(folder: Path, **changed: Any) -> Path:
+    """A warehouse with sources of two responses, with some columns changed."""
     warehouse = folder / "warehouse.duckdb"
     named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", "digest", PARAMS)
     curves = scaling(named.assign(samples=None), PARAMS)
-    tables = {"scores": named.assign(engine=["local", None]), "scaling_curves": curves}
-    write_sources(tables, warehouse)
+    write_sources({"scores": named.assign(**changed), "scaling_curves": curves}, warehouse)
     return warehouse
+
+
+def without_an_engine(folder: Path) -> Path:
+    """A warehouse with sources of which one row names none."""
+    return with_sources(folder, engine=["local", None])
 
 
 @pytest.fixture(scope="module")
 def docs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
     """Manifest and catalog, as ``dbt docs generate`` writes them after a build."""
     work = tmp_path_factory.mktemp("dbt")
-    named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", "digest", PARAMS)
-    curves = scaling(named.assign(samples=None), PARAMS)
-    warehouse = work / "warehouse.duckdb"
-    write_sources({"scores": named, "scaling_curves": curves}, warehouse)
+    warehouse = with_sources(work)
     for command in ("build", "docs generate"):
         invoke(command, warehouse, work)
     assert (work / "target" / "index.html").exists()
@@ -72,6 +72,11 @@ def test_every_column_of_every_model_is_described(docs: Any) -> None:
 def test_every_model_is_tested(docs: Any) -> None:
     manifest, _ = docs
     tests = [n for n in manifest["nodes"].values() if n["resource_type"] == "test"]
+    rules = [n["test_metadata"] for n in tests if n.get("test_metadata")]
+    used = {
+        argument for rule in rules if rule["name"] == "well_formed" for argument in rule["kwargs"]
+    }
+    assert used >= {"key", "present", "values", "within"}
     tested = {model for n in tests for model in n["depends_on"]["nodes"]}
     models = {k for k, n in manifest["nodes"].items() if n["resource_type"] == "model"}
     assert models <= tested
@@ -148,25 +153,18 @@ def test_a_warehouse_without_sources_is_told_before_dbt_begins(
 
 
 def test_a_warehouse_that_is_taken_after_its_sources_were_written_is_told_as_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     warehouse = without_an_engine(tmp_path)
-    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(warehouse)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        for run in (lambda _: None, run_build):  # As its marts are read, and before dbt begins.
+    steps: list[Callable[[], Any]] = [
+        lambda: run_build(warehouse),
+        lambda: invoke("build --no-write-json", warehouse, tmp_path),
+        lambda: build(warehouse, lambda _: None),
+    ]
+    with in_use(warehouse):
+        for step in steps:
             with pytest.raises(UserError, match="in use by another process"):
-                build(warehouse, run)
-        monkeypatch.setattr(ttc_bench.dbt, "_check_sources", lambda _: None)
-        with pytest.raises(UserError, match="in use by another process"):
-            run_build(warehouse)
-        other.communicate("\n")
+                step()
 
 
 def test_descriptions_are_those_of_the_catalogue_of_metrics() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -74,6 +77,22 @@ def marts_of(
         warehouse = warehouse or Path(folder) / "warehouse.duckdb"
         _, rows = write_sources(named.assign(samples=None), PARAMS, warehouse)
         return build_marts(rows, warehouse)
+
+
+@contextmanager
+def in_use(warehouse: Path) -> Iterator[None]:
+    """Let another process have a warehouse open."""
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(warehouse)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        yield
+        other.communicate("\n")
 
 
 def as_models(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

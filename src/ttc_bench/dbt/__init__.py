@@ -115,10 +115,9 @@ def write_sources(tables: Mapping[str, DataFrame], warehouse: Path) -> None:
 
 def _check_sources(warehouse: Path) -> None:
     """Raise unless the warehouse is one, and the sources are in it."""
-    query = f"select count(*) from information_schema.tables where table_schema = '{SOURCES}'"
     if warehouse.exists():
         with _opened(warehouse, read_only=True) as connection:
-            if connection.sql(query).fetchall() != [(0,)]:
+            if _tables(connection, SOURCES):
                 return
     raise DataError(
         f"the warehouse {warehouse} holds nothing that dbt could read: the scores are stored, and"
@@ -128,9 +127,14 @@ def _check_sources(warehouse: Path) -> None:
 
 def _read_history(connection: DuckDBPyConnection) -> None:
     """Read every block of what is kept over runs: dbt would tell of a damaged one in its words."""
-    query = "select 1 from information_schema.tables where table_name = 'history'"
-    if connection.execute(f"{query} and table_schema = 'main'").fetchone():
+    if "history" in _tables(connection, "main"):
         connection.execute("select sum(hash(history)) from main.history").fetchone()
+
+
+def _tables(connection: DuckDBPyConnection, schema: str) -> set[str]:
+    """Return the names of the tables of a schema."""
+    query = "select table_name from information_schema.tables where table_schema = ?"
+    return {name for (name,) in connection.execute(query, [schema]).fetchall()}
 
 
 @contextlib.contextmanager
@@ -208,12 +212,10 @@ def invoke(command: str, warehouse: Path, work: Path) -> None:
 
 def _reason(outcome: Any, warehouse: Path) -> str:
     """Return what dbt says of a failure, and for a test the first rows that did not pass."""
-    import duckdb
-
     text = " ".join(str(outcome.message).split())
     if str(outcome.status) != "fail":
         return text
-    with duckdb.connect(str(warehouse), read_only=True) as connection:
+    with _opened(warehouse, read_only=True) as connection:
         rows = connection.sql(outcome.node.compiled_code).limit(MOST_ROWS).df().to_dict("records")
     return f"{text}, such as {' and '.join(map(str, rows))}" if rows else text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import mlflow
 import pandas as pd
 import pytest
 from tests.conftest import KedroRun
-from tests.reporting.support import marts_of, scores
+from tests.reporting.support import in_use, marts_of, scores
 
 from ttc_bench.dbt import ahead
 from ttc_bench.errors import DataError, UserError
@@ -96,16 +95,6 @@ def test_history_grows_over_kedro_runs(
 
 def test_a_warehouse_in_use_is_told_in_a_line(tmp_path: Path) -> None:
     warehouse = tmp_path / "warehouse.duckdb"
-    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(warehouse)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        with pytest.raises(UserError, match="in use by another process") as error:
-            marts_of(BASE, warehouse, "run")
-        other.communicate("\n")
+    with in_use(warehouse), pytest.raises(UserError, match="in use by another process") as error:
+        marts_of(BASE, warehouse, "run")
     assert len(str(error.value).splitlines()) == 1
