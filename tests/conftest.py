@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import inspect
 import os
 import resource
+import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -56,6 +59,9 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "data" / "06_models" / "reference"
 PAGES = [ROOT / "README.md", *sorted((ROOT / ".github" / "docs").glob("*.md"))]
 """The README, and the pages that it leads to."""
+
+TEMPLATE = pytest.StashKey[Template]()
+TEMPLATE_PLACE = "TTC_BENCH_TESTS_TEMPLATE"
 
 KedroRun = Callable[..., Result]
 Answer = Callable[..., tuple[Outcome, Session]]
@@ -105,6 +111,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--whole-split", action="store_true", help="check every sample of the split")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Fork all workers but the first: that one loads the libraries beside the template."""
+    place = Path(tempfile.mkdtemp(prefix="ttc_bench_tests_"), "template")
+    config.add_cleanup(partial(shutil.rmtree, place.parent, ignore_errors=True))
+    config.stash[TEMPLATE] = Template(place)
+    os.environ[TEMPLATE_PLACE] = str(place)
+    for spec in specs[1:]:
+        spec.python = shlex.join(config.stash[TEMPLATE].command())
+
+
 @contextlib.contextmanager
 def full_after(path: Path, more: int) -> Iterator[None]:
     """A disk on which the file can only grow by so many bytes."""
@@ -148,6 +165,9 @@ def configured() -> None:
     which Dynaconf looks for its caller among all modules of a process that holds six thousand.
     """
     configure_project("ttc_bench")
+    # dbt asks for its callers with their source, for which all modules are looked through: there
+    # are nine thousand, and an eighth of what a run here takes goes there.
+    inspect.stack = partial(inspect.stack, context=0)
     import dbt.cli.main  # noqa: F401  (else each run here loads it in a process of its own)
 
 
@@ -230,6 +250,8 @@ def no_dbt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """A process with the libraries loaded, of which all workers have others forked."""
+    if place := os.environ.get(TEMPLATE_PLACE):
+        return Template(Path(place))
     with held(tmp_path_factory, "template") as place:
         return Template(place)
 

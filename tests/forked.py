@@ -1,9 +1,10 @@
 """Processes that begin with the libraries loaded, which takes longer than most of what they do.
 
-As a script, ``forked.py PLACE`` is a process that imports what ``python -m kedro run`` does, once,
-and then is asked for others: each is a fork of it, with a number, a folder, an environment and
-signals of its own, and ends as an interpreter does. ``forked.py PLACE -c ...`` is such a fork where
-a program wants to start ``python -c ...``. Imported, this asks it.
+As a script, ``forked.py FILE`` is a process that imports what ``python -m kedro run`` does, once,
+and then is asked for others, at the socket that it was started with: each is a fork of it, with a
+number, a folder, an environment and signals of its own, and ends as an interpreter does.
+``forked.py PLACE -c ...`` is such a fork where a program wants to start ``python -c ...``.
+Imported, this asks it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import inspect
 import json
 import os
 import runpy
@@ -111,12 +113,14 @@ def _say(line: socket.socket, number: int) -> None:
 class Template:
     """The process that is forked; it ends with the last of those who ask.
 
+    It is not waited for: what it is asked for meanwhile it makes once its libraries are loaded.
+
     Args:
         place: A socket.
     """
 
     def __init__(self, place: Path) -> None:
-        self._place = place
+        self._place, self._log = place, place.with_suffix(".log")
         self._held = (self._connect() or self._begin()) if FORKS else None
 
     def command(self, *arguments: str) -> list[str]:
@@ -156,7 +160,7 @@ class Template:
         files: Sequence[int],
     ) -> socket.socket:
         line = self._connect()
-        assert line is not None, "it has ended"
+        assert line is not None, self._log.read_text()
         request = json.dumps({"arguments": arguments, "cwd": str(cwd), "env": dict(env)})
         socket.send_fds(line, [b"\n"], files)
         line.sendall(request.encode() + b"\n")
@@ -164,19 +168,19 @@ class Template:
 
     def _begin(self) -> socket.socket:
         self._place.unlink(missing_ok=True)
-        with self._place.with_suffix(".log").open("w") as log:
-            process = subprocess.Popen(
-                [sys.executable, __file__, str(self._place)],
+        with socket.socket(socket.AF_UNIX) as listener, self._log.open("w") as log:
+            listener.bind(str(self._place))
+            listener.listen()
+            subprocess.Popen(
+                [sys.executable, __file__, str(listener.fileno())],
                 cwd=Path(__file__).parents[1],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=[listener.fileno()],
             )
-        deadline = time.monotonic() + PATIENCE_S
-        while (line := self._connect()) is None:
-            assert process.poll() is None, self._place.with_suffix(".log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        line = self._connect()
+        assert line is not None, self._log.read_text()
         return line
 
     def _connect(self) -> socket.socket | None:
@@ -288,7 +292,7 @@ def _become(request: Message, files: list[int], searched: list[str]) -> None:
     exec(compile(what, "<string>", "exec"), own_main.__dict__)
 
 
-def _serve(place: str) -> None:
+def _serve(listener: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # It ends with those who hold it.
     own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     searched = [path for path in sys.path[1:] if path not in own]
@@ -296,13 +300,11 @@ def _serve(place: str) -> None:
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):  # Not all of them are everywhere.
             importlib.import_module(name)
+    inspect.getmodule(None, "")  # Looks through all of them for their files, at the first call.
     # As a run does with its libraries: to look through them at each end takes seconds, too.
     assert "duckdb" not in sys.modules
     gc.freeze()
     gc.enable()
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(place)
-    listener.listen()
     for request, files in _Server(listener).requests():
         _become(request, files, searched)
         return
@@ -312,4 +314,4 @@ def _serve(place: str) -> None:
 if __name__ == "__main__":
     if arguments := sys.argv[2:]:
         sys.exit(Template(Path(sys.argv[1])).stand_in(*arguments))
-    _serve(sys.argv[1])
+    _serve(socket.socket(fileno=int(sys.argv[1])))
