@@ -39,7 +39,7 @@ def counted(engine: LocalEngine, prompt: list[int], answer: list[int]) -> tuple[
 
 @pytest.mark.parametrize("text", [CORPUS[0], " ".join(CORPUS)])
 def test_the_bill_agrees_with_pytorchs_counter(engine: LocalEngine, text: str) -> None:
-    request = ask(text, max_tokens=40)
+    request = ask(text, max_tokens=12)
     completion = run(engine, request)[0]
     prompt = engine.language_model().encode(request.messages)
     prefill, decode = counted(engine, prompt, list(completion.token_ids))

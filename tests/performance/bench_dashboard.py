@@ -27,6 +27,7 @@ from streamlit.testing.v1 import AppTest
 from tests.conftest import make_project
 from tests.dashboard.conftest import SCRIPT
 from tests.dashboard.test_browser import Tab, browser, served_at
+from tests.forked import Template
 from tests.reporting.support import PARAMS, marts_of
 
 from ttc_bench.datasets import JobsDataset
@@ -277,7 +278,8 @@ def main() -> None:
             generate(folder, options.variants, options.samples)
         measure(folder)
         if options.browser:
-            with served_at(folder) as address:
+            template = Template(Path(temporary) / "template")
+            with served_at(folder, template) as address:
                 asyncio.run(_in_browser(address, Path(temporary) / "browser"))
 
 

@@ -319,7 +319,7 @@ def test_a_batch_gives_the_tokens_of_each_alone(foreign: LocalEngine) -> None:
 
 
 def test_the_bill_is_what_pytorchs_counter_and_the_cache_say(foreign: LocalEngine) -> None:
-    request = ask(TEXTS[0], max_tokens=12)
+    request = ask(TEXTS[0], max_tokens=6)
     completion = plain(foreign, request)
     flops, cache = counted(foreign, request, completion)
     assert [completion.usage.prefill_flops, completion.usage.decode_flops] == flops
@@ -474,10 +474,11 @@ def test_an_architecture_whose_first_pass_fails_is_told_in_a_line(tmp_path: Path
     assert "\n" not in str(told.value)
 
 
+SHORT = 32
 LONGROPE: dict[str, Any] = {
-    "original_max_position_embeddings": 48,
+    "original_max_position_embeddings": SHORT,
     "rope_parameters": {
-        "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 48,
+        "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": SHORT,
         "short_factor": [1.0] * 4, "long_factor": [2.0, 3.0, 5.0, 9.0],
     },
 }  # fmt: skip
@@ -501,12 +502,12 @@ def test_where_longrope_changes_its_factors_each_sequence_goes_by_its_own_length
         for seed, role in ((4, "target"), (5, "draft"))
     }
     engine = LocalModels(**paths).build()
-    asked = ((CORPUS[1], 40), ("Hi", 60), (TEXTS[1], 30))
+    asked = ((CORPUS[1], 22), ("Hi", 38), (TEXTS[1], 8))
     requests = [ask(text, max_tokens=tokens) for text, tokens in asked]
     alone = [plain(engine, request) for request in requests]
     lengths = [(c.usage.prompt_tokens, len(c.token_ids)) for c in alone]
-    assert [prompt <= 48 for prompt, _ in lengths] == [True, True, False]
-    assert all(prompt + answer > 48 + 6 for prompt, answer in lengths)
+    assert [prompt <= SHORT for prompt, _ in lengths] == [True, True, False]
+    assert all(prompt + answer > SHORT + 6 for prompt, answer in lengths)
     assert [list(c.token_ids) for c in alone] == generated(engine, requests)
     for decoding in LOSSLESS:
         for request, completion in zip(requests, alone, strict=True):
@@ -516,7 +517,7 @@ def test_where_longrope_changes_its_factors_each_sequence_goes_by_its_own_length
     assert [cast(Completion, together[i]).token_ids for i in range(3)] == [
         completion.token_ids for completion in alone
     ]
-    check_samples(engine, max_tokens=40)
+    check_samples(engine, max_tokens=20)
     budgeted = run(engine, replace(requests[0], decoding=StaticKV(budget=BUDGET)))[0]
     assert budgeted.usage.forward_passes - len(budgeted.token_ids) == (kind == "phi3")
 
@@ -570,12 +571,12 @@ def test_what_is_not_opened_is_billed_whole(kind: str, tmp_path: Path) -> None:
     """LongCat's tokens choose experts that compute and others that do nothing (2509.01322)."""
     engine = LocalModels(target=build(tmp_path, kind, 4, **CLOSED[kind])).build()
     for text in TEXTS:
-        request = ask(text, max_tokens=8)
+        request = ask(text, max_tokens=4)
         completion = plain(engine, request)
         assert [list(completion.token_ids)] == generated(engine, [request])
         flops, _ = counted(engine, request, completion)
         assert [completion.usage.prefill_flops, completion.usage.decode_flops] == flops
-    request = ask(CORPUS[1], max_tokens=6, sampling=Sampling(temperature=0.8, seed=3), n=3)
+    request = ask(CORPUS[1], max_tokens=4, sampling=Sampling(temperature=0.8, seed=3), n=3)
     alone = [run(engine, replace(request, n=1, first_index=i))[0] for i in range(3)]
     for together, single in zip(run(engine, request), alone, strict=True):
         assert together.token_ids == single.token_ids
