@@ -85,7 +85,7 @@ def measured(
 
 def _measure(folder: Path, engine: Engine, journal: Journal) -> None:
     make_project(folder)
-    jobs = [job for name in ("crm_sim", "worf_sim") for job in ingested(name, 3)]
+    jobs = [job for name in ("crm_sim", "worf_sim") for job in ingested(name, 2)]
     JobsDataset(str(folder / "data/05_model_input/jobs.jsonl")).save(jobs)
     own = []
     for name, settings in RUN.items():

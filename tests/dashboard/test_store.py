@@ -246,8 +246,8 @@ def test_which_questions_are_stored_now_is_told(folder: Path, measured: Path) ->
     (folder / JOBS).parent.mkdir(parents=True, exist_ok=True)
     (folder / JOBS).write_bytes((measured / JOBS).read_bytes())
     store = Store(folder)
-    assert "(3 of crm_sim, 3 of worf_sim)" in store.stored_questions()
-    with pytest.raises(DataError, match=r"3 of crm_sim, 3 of worf_sim"):
+    assert "(2 of crm_sim, 2 of worf_sim)" in store.stored_questions()
+    with pytest.raises(DataError, match=r"2 of crm_sim, 2 of worf_sim"):
         store.job("crm_sim/gone")
     (folder / JOBS).write_text("")
     assert "(none)" in store.stored_questions()

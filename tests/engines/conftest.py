@@ -53,7 +53,7 @@ def engine(request: pytest.FixtureRequest) -> LocalEngine:
 def requests(engine: LocalEngine) -> list[Request]:
     """Greedy requests: short texts for random weights, benchmark jobs for the trained ones."""
     if engine.models.target == str(REFERENCE / "target"):
-        return job_requests(3)
+        return job_requests(2)
     texts = [*CORPUS, *(" ".join(CORPUS[i:] + CORPUS[:i]) for i in range(len(CORPUS)))]
     return [ask(text, max_tokens=32) for text in texts]
 

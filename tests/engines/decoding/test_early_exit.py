@@ -96,7 +96,7 @@ def test_the_threshold_trades_layers_for_certainty(
     depths = []
     for threshold in (0.0, 0.5, 0.99, 1.0):
         decoding = ConfidenceExit(threshold=threshold, min_layers=1, check_every=1)
-        completions = [run(engine, replace(r, decoding=decoding))[0] for r in requests[:3]]
+        completions = [run(engine, replace(r, decoding=decoding))[0] for r in requests[:4]]
         exits: Counter[str] = sum((Counter(c.extra["exit_layers"]) for c in completions), Counter())
         depths.append(sum(int(k) * v for k, v in exits.items()) / exits.total())
     assert depths == sorted(depths)
