@@ -89,10 +89,16 @@ Answer = Callable[..., tuple[Outcome, Session]]
 TOGETHER = ("tests/engines/hosted/", "tests/engines/", "tests/dashboard/", "tests/policies/")
 """Folders whose tests share what one process loads, answers or measures once."""
 
+WAITING = (
+    *("tests/engines/hosted/", "tests/hooks/test_tracking_server.py", "tests/test_extending.py"),
+    *("tests/pipelines/test_slices.py", "tests/reference/test_training.py", "tests/test_resume.py"),
+    *("tests/notebooks/", "tests/dbt/test_ahead.py", "tests/hooks/test_progress.py"),
+)
+"""Where tests wait for servers and other processes for a large part of their time."""
+
 LONGEST = (
-    *(*TOGETHER, "tests/workers/", "tests/test_extending.py", "tests/pipelines/test_slices.py"),
-    *("tests/reference/test_training.py", "tests/test_cli.py", "tests/test_resume.py"),
-    *("tests/hooks/", "tests/pipelines/", "tests/reporting/"),
+    *(*TOGETHER, *WAITING, "tests/workers/", "tests/test_cli.py", "tests/hooks/"),
+    *("tests/pipelines/", "tests/reporting/"),
     *("tests/reference/", "tests/notebooks/", "tests/ratings/", "tests/dbt/"),
 )
 """Where the long tests are, the longest first."""
@@ -114,13 +120,26 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand the tests out to workers file by file, but a folder of `TOGETHER` to one."""
+    """Hand the tests out to workers file by file, but a folder of `TOGETHER` to one.
+
+    Beside two others the third worker has only what is `WAITING`: two cores are busy with two, and
+    three that compute at once take a tenth longer for it.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class ByFolder(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             folders = (folder for folder in TOGETHER if nodeid.startswith(folder))
             return next(folders, super()._split_scope(nodeid))
+
+        def _assign_work_unit(self, node: Any) -> None:
+            waits = len(self.nodes) > 2 and node is self.nodes[2]
+            own = (unit for unit in self.workqueue if unit.startswith(WAITING) == waits)
+            if (unit := next(own, None)) is not None:
+                self.workqueue.move_to_end(unit, last=False)
+            elif waits:
+                return node.shutdown()
+            return super()._assign_work_unit(node)
 
     return ByFolder(config, log)
 
