@@ -79,7 +79,7 @@ REFERENCE = ROOT / "data" / "06_models" / "reference"
 PAGES = [ROOT / "README.md", *sorted((ROOT / ".github" / "docs").glob("*.md"))]
 """The README, and the pages that it leads to."""
 
-TEMPLATE = pytest.StashKey[Template]()
+TEMPLATE = pytest.StashKey[tuple[tempfile.TemporaryDirectory[str], Template]]()
 TEMPLATE_PLACE = "TTC_BENCH_TESTS_TEMPLATE"
 
 KedroRun = Callable[..., Result]
@@ -152,12 +152,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
     """Fork all workers but the first: that one loads the libraries beside the template."""
-    place = Path(tempfile.mkdtemp(prefix="ttc_bench_tests_"), "template")
-    config.add_cleanup(partial(shutil.rmtree, place.parent, ignore_errors=True))
-    config.stash[TEMPLATE] = Template(place)
-    os.environ[TEMPLATE_PLACE] = str(place)
+    folder = tempfile.TemporaryDirectory(prefix="ttc_bench_tests_")
+    config.add_cleanup(folder.cleanup)
+    os.environ[TEMPLATE_PLACE] = str(Path(folder.name) / "template")
+    template = Template(Path(os.environ[TEMPLATE_PLACE]))
+    config.stash[TEMPLATE] = (folder, template)
     for spec in specs[1:]:
-        spec.python = shlex.join(config.stash[TEMPLATE].command())
+        spec.python = shlex.join(template.command())
 
 
 @contextlib.contextmanager
