@@ -205,7 +205,7 @@ def configured() -> None:
     """
     configure_project("ttc_bench")
     # dbt asks for its callers with their source, for which all modules are looked through: there
-    # are nine thousand, and an eighth of what a run here takes goes there.
+    # are nine thousand, and a tenth of what a run here takes goes there.
     inspect.stack = partial(inspect.stack, context=0)
     import dbt.cli.main  # noqa: F401  (else each run here loads it in a process of its own)
 
