@@ -44,7 +44,7 @@ from ttc_bench.policies.journal import Journal
 from ttc_bench.types import DataFrame, Job
 
 # How long an example takes says how busy the machine is, and the same examples are everybody's; new
-# ones are looked for by `pytest --hypothesis-profile=explore`.
+# ones, and twice as many, are looked for by `pytest --hypothesis-profile=explore`.
 TIMELESS = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("suite", derandomize=True, max_examples=50, **TIMELESS)
 hypothesis.settings.register_profile("explore", **TIMELESS)
@@ -99,7 +99,7 @@ WAITING = (
 LONGEST = (
     *(*TOGETHER, *WAITING, "tests/workers/", "tests/test_cli.py", "tests/hooks/"),
     *("tests/pipelines/", "tests/reporting/"),
-    *("tests/reference/", "tests/notebooks/", "tests/ratings/", "tests/dbt/"),
+    *("tests/reference/", "tests/ratings/", "tests/dbt/"),
 )
 """Where the long tests are, the longest first."""
 
@@ -122,8 +122,8 @@ def pytest_collection_finish() -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Hand the tests out to workers file by file, but a folder of `TOGETHER` to one.
 
-    Beside two others the third worker has only what is `WAITING`: two cores are busy with two, and
-    three that compute at once take a tenth longer for it.
+    Of three, the third has only what is `WAITING`: two cores are busy with two, and three that
+    compute at once take a tenth longer for it. One in its place after a crash has anything.
     """
     from xdist.scheduler import LoadFileScheduling
 
@@ -133,9 +133,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return next(folders, super()._split_scope(nodeid))
 
         def _assign_work_unit(self, node: Any) -> None:
-            waits = len(self.nodes) > 2 and node is self.nodes[2]
+            waits = self.numnodes == 3 and node.gateway.id == "gw2"
             own = (unit for unit in self.workqueue if unit.startswith(WAITING) == waits)
-            if (unit := next(own, None)) is not None:
+            if self.numnodes == 3 and (unit := next(own, None)) is not None:
                 self.workqueue.move_to_end(unit, last=False)
             elif waits:
                 return node.shutdown()
@@ -152,12 +152,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
     """Fork all workers but the first: that one loads the libraries beside the template."""
+    forked = [spec for spec in specs[1:] if spec.popen and not spec.python]
+    if not forked:
+        return
     folder = tempfile.TemporaryDirectory(prefix="ttc_bench_tests_")
     config.add_cleanup(folder.cleanup)
     os.environ[TEMPLATE_PLACE] = str(Path(folder.name) / "template")
     template = Template(Path(os.environ[TEMPLATE_PLACE]))
     config.stash[TEMPLATE] = (folder, template)
-    for spec in specs[1:]:
+    for spec in forked:
         spec.python = shlex.join(template.command())
 
 
@@ -289,10 +292,8 @@ def no_dbt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """A process with the libraries loaded, of which all workers have others forked."""
-    if place := os.environ.get(TEMPLATE_PLACE):
-        return Template(Path(place))
     with held(tmp_path_factory, "template") as place:
-        return Template(place)
+        return Template(Path(os.environ.get(TEMPLATE_PLACE, place)))
 
 
 @pytest.fixture

@@ -171,6 +171,7 @@ class Template:
         with socket.socket(socket.AF_UNIX) as listener, self._log.open("w") as log:
             listener.bind(str(self._place))
             listener.listen()
+            line = self._connect()  # It ends with the last of those who ask, so one does before.
             subprocess.Popen(
                 [sys.executable, __file__, str(listener.fileno())],
                 cwd=Path(__file__).parents[1],
@@ -179,7 +180,6 @@ class Template:
                 stderr=log,
                 pass_fds=[listener.fileno()],
             )
-        line = self._connect()
         assert line is not None, self._log.read_text()
         return line
 

@@ -39,7 +39,7 @@ def test_two_responses_stand_side_by_side_with_their_scores(
     measured: Path, open_page: Open
 ) -> None:
     first, second = "baseline.greedy", "self_consistency.majority"
-    job = of(measured, first)["job_id"].iloc[2]
+    job = of(measured, first)["job_id"].iloc[1]
     page = open_page(measured, "answers", first=first, second=second, question=job)
     shown = [str(code.value) for code in page.code]
     for name in (first, second):
@@ -185,7 +185,7 @@ def test_questions_of_another_run_take_nothing_away_that_was_measured(
     change: Any, copied: Path, open_page: Open
 ) -> None:
     first, second = "self_consistency.majority", "tree_search.beam"
-    job = of(copied, first)["job_id"].iloc[2]
+    job = of(copied, first)["job_id"].iloc[1]
     whole = open_page(copied, "answers", first=first, second=second, question=job)
     change(copied)
     page = open_page(copied, "answers", first=first, second=second, question=job)

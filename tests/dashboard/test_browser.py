@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -22,7 +23,6 @@ from urllib.request import Request, urlopen
 import aiohttp
 import pytest
 from tests.conftest import ROOT
-from tests.forked import Template
 
 from ttc_bench.ratings.store import Ratings
 
@@ -34,27 +34,27 @@ PATIENCE_S = 120.0
 
 
 @pytest.fixture
-def served(copied: Path, template: Template) -> Iterator[tuple[str, Path]]:
+def served(copied: Path) -> Iterator[tuple[str, Path]]:
     """The dashboard of a project that a test may change."""
-    with served_at(copied, template) as address:
+    with served_at(copied) as address:
         yield address, copied
 
 
 @contextlib.contextmanager
-def served_at(project: Path, template: Template) -> Iterator[str]:
-    """Serve the dashboard of a project by the command of a user; gives its address."""
+def served_at(project: Path) -> Iterator[str]:
+    """Serve the dashboard of a project, started as a user does; gives its address."""
     shutil.copytree(ROOT / ".streamlit", project / ".streamlit", dirs_exist_ok=True)
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = ("-m", "kedro", "dashboard", f"--port={port}")
-    server = template.start(*command, cwd=project, env=os.environ)
+    command = [sys.executable, "-m", "kedro", "dashboard", f"--port={port}"]
+    server = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL)
     address = f"http://localhost:{port}"
     try:
         _wait_for(lambda: urlopen(f"{address}/_stcore/health").status == 200)
         yield address
     finally:
-        server.send_signal(signal.SIGTERM)
+        server.terminate()
         server.wait(30)
 
 

@@ -27,7 +27,6 @@ from streamlit.testing.v1 import AppTest
 from tests.conftest import make_project
 from tests.dashboard.conftest import SCRIPT
 from tests.dashboard.test_browser import Tab, browser, served_at
-from tests.forked import Template
 from tests.reporting.support import PARAMS, marts_of
 
 from ttc_bench.datasets import JobsDataset
@@ -278,8 +277,7 @@ def main() -> None:
             generate(folder, options.variants, options.samples)
         measure(folder)
         if options.browser:
-            template = Template(Path(temporary) / "template")
-            with served_at(folder, template) as address:
+            with served_at(folder) as address:
                 asyncio.run(_in_browser(address, Path(temporary) / "browser"))
 
 

@@ -69,7 +69,7 @@ def test_accepted_drafts_save_passes(
 
 def test_the_trained_pair_needs_fewer_passes_than_tokens(reference: LocalEngine) -> None:
     for decoding in (DraftModel(), PromptLookup()):
-        requests = [replace(request, decoding=decoding) for request in job_requests(3)]
+        requests = [replace(request, decoding=decoding) for request in job_requests(2)]
         runs = [once(reference, request).usage for request in requests]
         assert sum(u.forward_passes or 0 for u in runs) < sum(u.completion_tokens for u in runs)
         assert sum(u.accepted_tokens for u in runs) > 0
