@@ -79,7 +79,7 @@ REFERENCE = ROOT / "data" / "06_models" / "reference"
 PAGES = [ROOT / "README.md", *sorted((ROOT / ".github" / "docs").glob("*.md"))]
 """The README, and the pages that it leads to."""
 
-TEMPLATE = pytest.StashKey[tuple[tempfile.TemporaryDirectory[str], Template]]()
+TEMPLATE = pytest.StashKey[Template]()
 TEMPLATE_PLACE = "TTC_BENCH_TESTS_TEMPLATE"
 
 KedroRun = Callable[..., Result]
@@ -98,8 +98,7 @@ WAITING = (
 
 LONGEST = (
     *(*TOGETHER, *WAITING, "tests/workers/", "tests/test_cli.py", "tests/hooks/"),
-    *("tests/pipelines/", "tests/reporting/"),
-    *("tests/reference/", "tests/ratings/", "tests/dbt/"),
+    *("tests/pipelines/", "tests/reporting/", "tests/reference/", "tests/ratings/", "tests/dbt/"),
 )
 """Where the long tests are, the longest first."""
 
@@ -133,12 +132,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return next(folders, super()._split_scope(nodeid))
 
         def _assign_work_unit(self, node: Any) -> None:
-            waits = self.numnodes == 3 and node.gateway.id == "gw2"
-            own = (unit for unit in self.workqueue if unit.startswith(WAITING) == waits)
-            if self.numnodes == 3 and (unit := next(own, None)) is not None:
-                self.workqueue.move_to_end(unit, last=False)
-            elif waits:
-                return node.shutdown()
+            if self.numnodes == 3:
+                waits = node.gateway.id == "gw2"
+                own = (unit for unit in self.workqueue if unit.startswith(WAITING) == waits)
+                if (unit := next(own, None)) is not None:
+                    self.workqueue.move_to_end(unit, last=False)
+                elif waits:
+                    return node.shutdown()
             return super()._assign_work_unit(node)
 
     return ByFolder(config, log)
@@ -157,9 +157,9 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
         return
     folder = tempfile.TemporaryDirectory(prefix="ttc_bench_tests_")
     config.add_cleanup(folder.cleanup)
-    os.environ[TEMPLATE_PLACE] = str(Path(folder.name) / "template")
-    template = Template(Path(os.environ[TEMPLATE_PLACE]))
-    config.stash[TEMPLATE] = (folder, template)
+    place = Path(folder.name) / "template"
+    os.environ[TEMPLATE_PLACE] = str(place)
+    template = config.stash[TEMPLATE] = Template(place)
     for spec in forked:
         spec.python = shlex.join(template.command())
 
@@ -203,13 +203,12 @@ def shared() -> Path:
 def configured() -> None:
     """Tell Kedro of the package, as the first thing that a process does.
 
-    Once is enough, for all projects here are of the same package; each time takes a second, in
-    which Dynaconf looks for its caller among all modules of a process that holds six thousand.
+    Once is enough, for all projects here are of the same package.
     """
-    configure_project("ttc_bench")
-    # dbt asks for its callers with their source, for which all modules are looked through: there
-    # are nine thousand, and a tenth of what a run here takes goes there.
+    # Dynaconf and dbt ask for their callers with the source of each, for which all modules are
+    # looked through: there are nine thousand, and a tenth of what a run here takes goes there.
     inspect.stack = partial(inspect.stack, context=0)
+    configure_project("ttc_bench")
     import dbt.cli.main  # noqa: F401  (else each run here loads it in a process of its own)
 
 

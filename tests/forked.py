@@ -1,10 +1,10 @@
 """Processes that begin with the libraries loaded, which takes longer than most of what they do.
 
-As a script, ``forked.py FILE`` is a process that imports what ``python -m kedro run`` does, once,
-and then is asked for others, at the socket that it was started with: each is a fork of it, with a
-number, a folder, an environment and signals of its own, and ends as an interpreter does.
-``forked.py PLACE -c ...`` is such a fork where a program wants to start ``python -c ...``.
-Imported, this asks it.
+As a script, ``forked.py SOCKET`` is a process that imports what ``python -m kedro run`` does, once,
+and then is asked for others, at the listening socket that it inherits under this number: each is a
+fork of it, with a number, a folder, an environment and signals of its own, and ends as an
+interpreter does. ``forked.py PLACE -c ...`` is such a fork where a program wants to start
+``python -c ...``. Imported, this asks it.
 """
 
 from __future__ import annotations
@@ -172,6 +172,7 @@ class Template:
             listener.bind(str(self._place))
             listener.listen()
             line = self._connect()  # It ends with the last of those who ask, so one does before.
+            assert line is not None
             subprocess.Popen(
                 [sys.executable, __file__, str(listener.fileno())],
                 cwd=Path(__file__).parents[1],
@@ -180,7 +181,6 @@ class Template:
                 stderr=log,
                 pass_fds=[listener.fileno()],
             )
-        assert line is not None, self._log.read_text()
         return line
 
     def _connect(self) -> socket.socket | None:
