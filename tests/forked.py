@@ -100,8 +100,16 @@ def _wait_for(file: int, timeout: float | None) -> None:
 
 
 def _heard(line: socket.socket) -> int:
-    number = line.recv(NUMBER, socket.MSG_WAITALL)
-    assert len(number) == NUMBER, "whom it was forked from has ended"
+    """Return a number that is told.
+
+    Raises:
+        EOFError: If who would tell it has ended.
+    """
+    number = b""
+    with contextlib.suppress(ConnectionError):
+        number = line.recv(NUMBER, socket.MSG_WAITALL)
+    if len(number) < NUMBER:
+        raise EOFError("whom it was forked from has ended")
     return int.from_bytes(number, "little", signed=True)
 
 
@@ -132,7 +140,11 @@ class Template:
     def start(
         self, *arguments: str, cwd: Path, env: Mapping[str, str]
     ) -> Forked | subprocess.Popen[str]:
-        """Start Python in a folder, as ``python -m`` or ``python -c`` does."""
+        """Start Python in a folder, as ``python -m`` or ``python -c`` does.
+
+        Raises:
+            EOFError: If the process that is forked has ended; with what it said.
+        """
         if not FORKS:
             return subprocess.Popen(
                 [sys.executable, *arguments], cwd=cwd, env=dict(env), text=True,
@@ -141,7 +153,10 @@ class Template:
         come, go = os.pipe()
         with open(os.devnull, "rb") as nothing, open(go, "wb"):
             line = self._ask(arguments, cwd, env, (nothing.fileno(), go, go))
-        return Forked(line, come)
+        try:
+            return Forked(line, come)
+        except EOFError as error:
+            raise EOFError(f"{error}: {self._log.read_text()}") from error
 
     def stand_in(self, *arguments: str) -> int:
         """Start Python with the input and output of this process, and return how it ended."""
@@ -159,11 +174,12 @@ class Template:
         env: Mapping[str, str],
         files: Sequence[int],
     ) -> socket.socket:
-        line = self._connect()
-        assert line is not None, self._log.read_text()
+        if (line := self._connect()) is None:
+            raise EOFError(f"whom to fork from has ended: {self._log.read_text()}")
         request = json.dumps({"arguments": arguments, "cwd": str(cwd), "env": dict(env)})
-        socket.send_fds(line, [b"\n"], files)
-        line.sendall(request.encode() + b"\n")
+        with contextlib.suppress(ConnectionError):  # Who listens next hears that it has ended.
+            socket.send_fds(line, [b"\n"], files)
+            line.sendall(request.encode() + b"\n")
         return line
 
     def _begin(self) -> socket.socket:

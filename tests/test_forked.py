@@ -56,3 +56,13 @@ def test_what_it_raises_is_told_where_it_prints(template: Template, tmp_path: Pa
     said, _ = process.communicate()
     assert process.returncode == 1
     assert "No module named no_such_module" in said
+
+
+def test_a_library_that_breaks_is_told_to_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("raise RuntimeError('built for another machine')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    broken = Template(tmp_path / "template")
+    with pytest.raises(EOFError, match="built for another machine"):
+        broken.start("-c", "print(1)", cwd=tmp_path, env=os.environ)
