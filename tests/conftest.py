@@ -8,6 +8,7 @@ import fcntl
 import gc
 import inspect
 import io
+import logging
 import os
 import pickle
 import resource
@@ -113,7 +114,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Set aside what is loaded by now: libraries, half a million objects, live to the end."""
+    """Set aside what is loaded by now: libraries, half a million objects, live to the end.
+
+    Their loggers tell the root's: pytest hands a handler to each that does not, six times a test.
+    """
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger) and logger.name.startswith(("torch", "streamlit")):
+            logger.propagate = True
     gc.freeze()
 
 
@@ -199,6 +206,16 @@ def shared() -> Path:
     return folder
 
 
+def callers(_context: int = 0) -> list[inspect.FrameInfo]:
+    """Return what `inspect.stack` does, without any source."""
+    frames, frame = list[inspect.FrameInfo](), sys._getframe(1)
+    while frame is not None:
+        where = (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        frames.append(inspect.FrameInfo(frame, *where, None, None))
+        frame = frame.f_back
+    return frames
+
+
 @cache
 def configured() -> None:
     """Tell Kedro of the package, as the first thing that a process does.
@@ -207,7 +224,9 @@ def configured() -> None:
     """
     # Dynaconf and dbt ask for their callers with the source of each, for which all modules are
     # looked through: there are nine thousand, and a tenth of what a run here takes goes there.
-    inspect.stack = partial(inspect.stack, context=0)
+    inspect.stack = callers
+    # Kedro looks for it at each of the hundreds of parameters of a run.
+    sys.modules.setdefault("ibis", None)  # type: ignore[arg-type]
     configure_project("ttc_bench")
     import dbt.cli.main  # noqa: F401  (else each run here loads it in a process of its own)
 

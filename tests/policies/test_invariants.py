@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import pytest
@@ -28,9 +29,17 @@ from ttc_bench.policies.journal import Journal
 from ttc_bench.policies.token_pruning import TopP
 from ttc_bench.types import Job
 
-JOBS = [job for name in ("crm_sim", "worf_sim") for job in ingested(name, 6)]
-job = st.sampled_from(JOBS)
-reasoned = st.sampled_from([job for job in JOBS if job.benchmark == "crm_sim"])
+
+@cache
+def questions() -> list[Job]:
+    """Six of each benchmark: made as they are first drawn, which few workers do."""
+    return [job for name in ("crm_sim", "worf_sim") for job in ingested(name, 6)]
+
+
+job = st.deferred(lambda: st.sampled_from(questions()))
+reasoned = st.deferred(
+    lambda: st.sampled_from([job for job in questions() if job.benchmark == "crm_sim"])
+)
 
 
 def drawn(examples: int) -> Callable[[Any], Any]:
@@ -70,7 +79,7 @@ NEUTRAL: list[tuple[str, dict[str, Any]]] = [
 def test_the_neutral_setting_is_the_baseline(
     name: str, chosen: dict[str, Any], answer: Any
 ) -> None:
-    assert all(same_tokens(answer, name, job, **chosen) for job in JOBS[::6])
+    assert all(same_tokens(answer, name, job, **chosen) for job in questions()[::6])
 
 
 @pytest.mark.parametrize("name", [name for name, cls in VARIANTS.items() if cls.lossless])
@@ -78,7 +87,7 @@ def test_what_declares_itself_lossless_is_the_baseline_at_its_defaults(
     name: str, answer: Any, engine: Engine
 ) -> None:
     assert Capability.FLOAT32 in engine.capabilities()
-    assert all(same_tokens(answer, name, job) for job in JOBS[::6])
+    assert all(same_tokens(answer, name, job) for job in questions()[::6])
 
 
 # speculative: the target's own output, in fewer passes of the target (that samples keep the
@@ -239,11 +248,11 @@ def test_batched_answers_are_the_unbatched_ones(
     variant = VARIANTS[name](max_rows=max_rows, token_budget=token_budget)
 
     async def collect() -> list[Any]:
-        sessions = [Session(engine, Journal(), job) for job in JOBS[::3]]
+        sessions = [Session(engine, Journal(), job) for job in questions()[::3]]
         return [pair async for pair in variant.outcomes(sessions)]
 
     found = asyncio.run(collect())
-    assert sorted(s.job.id for s, _ in found) == sorted(job.id for job in JOBS[::3])
+    assert sorted(s.job.id for s, _ in found) == sorted(job.id for job in questions()[::3])
     for session, outcome in found:
         plain = answer("baseline.greedy", session.job)[0]
         assert outcome.source.token_ids == plain.source.token_ids
@@ -306,7 +315,7 @@ def test_a_search_keeps_its_budget_of_steps(
 
 @pytest.mark.parametrize("name", ["tree_search.beam", "tree_search.dvts"])
 def test_one_branch_of_one_step_is_best_of_one(name: str, answer: Any) -> None:
-    for job in JOBS[::3]:
+    for job in questions()[::3]:
         single = answer("best_of_n.likelihood", job, n=1, temperature=0.8)[0]
         assert answer(name, job, beams=1, width=1, depth=1)[0].text == single.text.rstrip("\n")
 
@@ -372,12 +381,12 @@ DRAWING = (
 
 @pytest.mark.parametrize("name", DRAWING)
 def test_no_billed_call_of_a_job_is_a_replay_of_another_one(name: str, answer: Any) -> None:
-    calls = answer(name, JOBS[0], Journal())[1].ledger.calls
+    calls = answer(name, questions()[0], Journal())[1].ledger.calls
     assert not any(call.replayed for call in calls)
 
 
 @pytest.mark.parametrize("name", ["tree_search.beam", "tree_search.dvts"])
 def test_branches_of_equal_text_go_on_with_draws_of_their_own(name: str, answer: Any) -> None:
     hot = {"beams": 3, "width": 1, "depth": 3, "temperature": 3.0}
-    finalists = answer(name, JOBS[0], Journal(), **hot)[0].samples
+    finalists = answer(name, questions()[0], Journal(), **hot)[0].samples
     assert len(set(finalists)) == len(finalists)

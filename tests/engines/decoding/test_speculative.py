@@ -101,7 +101,7 @@ def related(tmp_path_factory: pytest.TempPathFactory) -> LocalEngine:
     return LocalModels(target=target, draft=save(model, folder / "draft")).build()
 
 
-DRAWS = 2000
+DRAWS = 1000
 TOP_K = 4
 SHORT = ask("1 1 1 1", max_tokens=3, sampling=Sampling(temperature=1.0, top_k=TOP_K, seed=3))
 
@@ -119,7 +119,7 @@ def test_sampled_output_has_the_targets_distribution(related: LocalEngine, decod
 
 def test_the_chi_square_would_notice_another_distribution(related: LocalEngine) -> None:
     """The test above has teeth: the draft model's own samples fail it."""
-    drawn = run(related, replace(SHORT, role="draft", n=1000))
+    drawn = run(related, replace(SHORT, role="draft", n=DRAWS))
     exact = exact_distribution(related, SHORT)
     assert p_value(Counter(c.token_ids for c in drawn), exact) < 1e-6
 
