@@ -9,7 +9,14 @@ from tests.reporting.support import PARAMS, scores
 
 from ttc_bench.pipelines.aggregate.nodes import collect_scores
 from ttc_bench.reporting.candidates import cost_words
-from ttc_bench.reporting.decision import decide, everywhere, lines, sentences
+from ttc_bench.reporting.decision import (
+    UNSHOWN_FASTER,
+    UNTIMED,
+    decide,
+    everywhere,
+    lines,
+    sentences,
+)
 from ttc_bench.reporting.limits import all_limits, answer
 from ttc_bench.reporting.pairing import spec_of
 from ttc_bench.reporting.params import AggregateParams, DecideParams
@@ -140,6 +147,19 @@ def test_the_answer_without_limits_names_who_is_as_good_for_less() -> None:
         assert ("; but cascade.confidence is as good at 0.33 times" in said) == is_named
 
 
+def test_where_nothing_was_timed_that_is_why_no_variant_is_the_fastest() -> None:
+    table = verdicts_on(
+        scores("baseline", "greedy", REWARDS).assign(answer="x"),
+        scores("cascade", "confidence", REWARDS).assign(answer="x"),
+    )
+    assert table["speed"].isna().all()
+    timed = table.assign(speed=1.0, speed_low=0.9, speed_high=1.1)
+    for own, why in ((table, UNTIMED), (timed, UNSHOWN_FASTER)):
+        assert lines(decide(own, DecideParams()), "target")[0] == (
+            f"Fastest at equal quality: nothing yet ({why})."
+        )
+
+
 def test_of_several_benchmarks_the_one_that_was_not_answered_is_named() -> None:
     sides = (("baseline", "greedy"), ("cascade", "confidence"))
     table = verdicts_on(
@@ -148,7 +168,8 @@ def test_of_several_benchmarks_the_one_that_was_not_answered_is_named() -> None:
     )
     decided = lines(decide(table, DecideParams()), "target")
     assert len(decided) == 3, "the cost is that of the benchmark that was answered"
-    assert "nothing yet (worf_sim: neither side answered" in decided[0]
+    assert f"nothing yet (crm_sim: {UNTIMED}; worf_sim: neither side answered" in decided[0]
+    assert "nothing yet (worf_sim: neither side answered" in decided[1]
 
 
 def test_each_benchmark_has_its_own_lack_and_a_dearer_variant_leaves_the_baseline() -> None:

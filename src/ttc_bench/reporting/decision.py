@@ -52,6 +52,9 @@ UNSHOWN = (
 )
 """Why an aim has no variant where some verdicts are known, and none of them is what it asks for."""
 
+UNTIMED = "no variant was timed: see timing.jobs"
+"""Why nothing is named as the fastest where no variant has a speed at all."""
+
 LEAKING = "shown to be worse on privacy tasks"
 """Why nothing is named where what would be is worse on the privacy tasks of its benchmark."""
 
@@ -82,6 +85,7 @@ class Aim:
         unshown: What is said where no variant is what the aim asks for.
         kept: What is said where the figure of every variant is shown to be on the baseline's side,
             the figure's column, and which end of its interval says so at 1.
+        unmeasured: What is said where no variant has the figure, and the figure's column.
         is_of_equals: Whether it asks for a variant that is as good, which more questions may show.
     """
 
@@ -90,18 +94,22 @@ class Aim:
     reason: Callable[[Row], str]
     unshown: str = ""
     kept: tuple[str, str, Callable[[float], bool]] | None = None
+    unmeasured: tuple[str, str] | None = None
     is_of_equals: bool = False
 
     def lack(self, rows: Sequence[Row]) -> str:
         """Return why nothing is named, from the verdicts of all variants."""
-        rivals = [row for row in rows if full_name(row) != ".".join(BASELINE)]
+        rivals = others = [row for row in rows if full_name(row) != ".".join(BASELINE)]
         if self.kept is not None:
             words, column, stays = self.kept
             # More questions make none of the others what the aim asks for.
-            rivals = [row for row in rivals if not (known(row[column]) and stays(row[column]))]
+            rivals = [row for row in others if not (known(row[column]) and stays(row[column]))]
             if not rivals:
                 return words
-        return _lack(rows, rivals, self.is_of_equals) or _leaks(rows) or self.unshown
+        if lack := _lack(rows, rivals, self.is_of_equals) or _leaks(rows):
+            return lack
+        words, column = self.unmeasured or (self.unshown, "")
+        return self.unshown if any(known(row.get(column)) for row in others) else words
 
 
 def decide(verdicts: DataFrame, params: DecideParams) -> DataFrame:
@@ -256,6 +264,7 @@ def aims(baselines: Sequence[Row], params: DecideParams) -> Iterator[Aim]:
         _faster,
         UNSHOWN_FASTER,
         slower,
+        (UNTIMED, "speed"),
         is_of_equals=True,
     )
     yield Aim(
