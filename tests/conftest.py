@@ -206,8 +206,8 @@ def shared() -> Path:
     return folder
 
 
-def callers(_context: int = 0) -> list[inspect.FrameInfo]:
-    """Return what `inspect.stack` does, without any source."""
+def callers(context: int = 0) -> list[inspect.FrameInfo]:
+    """Return what `inspect.stack` does, without any source whatever is asked for."""
     frames, frame = list[inspect.FrameInfo](), sys._getframe(1)
     while frame is not None:
         where = (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
