@@ -98,7 +98,7 @@ def _measure(folder: Path, engine: Engine, journal: Journal) -> None:
         _write(table, folder / f"data/07_model_output/responses/{name}.parquet")
         _write(marks, folder / f"data/07_model_output/scores/{name}.parquet")
         own.append(marks)
-    scores = name_run(collect_scores(*own), "run 1", "digest", PARAMS)
+    scores = name_run(collect_scores(*own), "run 1", "{}", PARAMS)
     for name, part in _tables(scores).items():
         _write(part, folder / f"data/08_reporting/{name}.parquet")
 

@@ -69,7 +69,15 @@ def test_the_group_of_a_policy_needs_only_what_is_stored_and_parameters(policy: 
     groups = {group.name: group for group in pipeline.group_nodes_by("namespace")}
     own = pipeline.only_nodes(*groups[policy].nodes)
     needed = {name for name in own.inputs() if not name.startswith("params:")}
-    assert needed == {"jobs", "engine", "journal", "events", "workers", "encoded"}
+    assert needed == {
+        "jobs",
+        "engine",
+        "journal",
+        "events",
+        "workers",
+        "encoded",
+        "measured_settings",
+    }
     assert {node.namespace.split(".")[0] for node in own.nodes if node.namespace} == {policy}
     assert all(
         output.endswith((".responses", ".traces", ".scores")) for output in own.all_outputs()
@@ -242,9 +250,15 @@ def test_two_policies_at_once_make_one_table(whole: Path, monkeypatch: pytest.Mo
 
     kept = {path: path.stat().st_mtime_ns for path in (whole / "data/07_model_output").rglob("*")}
     (whole / "data/08_reporting/report.html").unlink()
-    again = run_here("--pipelines=kv_cache,early_exit", "--only-missing-outputs", PARAMS)
+    again = run_here("--pipelines=kv_cache,early_exit", "--only-missing-outputs", "--params=seed=7")
     assert again.exit_code == 0, again.output
-    assert (whole / "data/08_reporting/report.html").exists()
+    report = (whole / "data/08_reporting/report.html").read_text()
+    assert "\nseed: 0\n" in report, "the scores were made with that"
+    assert "\nseed: 7\n" not in report
+    client = mlflow.MlflowClient()
+    runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    parents = [run.data.params for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert [(params["limit"], params["seed"]) for params in parents] == [("1", "0")] * 2
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +19,7 @@ from yaml import YAMLError
 
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.shared_run import outside_id
+from ttc_bench.measured import as_text
 from ttc_bench.params import RunParams, parse_params, unknown, yaml_faults
 
 logger = logging.getLogger(__name__)
@@ -34,12 +33,6 @@ _YAML = (".yml", ".yaml")
 
 _NAME = re.compile(r"[A-Za-z]\w*(?:-\w+)*")
 """What a source of one's own may be called: its name is part of ids and of paths."""
-
-NOT_MEASURED = (
-    "aggregate", "decide", "report", "compare", "gate", "human_evaluation", "judge", "estimate",
-    "train_reference", "preview", "min_valid_share",
-)  # fmt: skip
-"""Parameters that change no response and no score."""
 
 
 class ConfigLoader(OmegaConfigLoader):
@@ -190,7 +183,7 @@ class Parameters:
         models, ``workers`` the processes beyond this one; ``session_id`` is the start of the
         session, or the id that an orchestrator gives all processes of a run (no parameter, as
         MLflow would log it and refuse a second session in the same run); ``run_settings`` all
-        parameters as they were set, ``config_digest`` a digest of those that are measured with.
+        parameters as they were set, ``measured_settings`` those that are measured with, as text.
         """
         from kedro.io.core import generate_timestamp
 
@@ -206,7 +199,7 @@ class Parameters:
         catalog["gate_policy"] = RulesDataset(filepath=parameters["params:gate"].policy)
         catalog["session_id"] = outside_id() or save_version or generate_timestamp()
         catalog["run_settings"] = dict(self._settings)
-        catalog["config_digest"] = digest(self._settings)
+        catalog["measured_settings"] = as_text(self._settings)
 
     @hook_impl
     def before_pipeline_run(
@@ -226,13 +219,6 @@ def _named(settings: Any) -> Any:
     if isinstance(settings, Mapping):
         return {str(name): _named(value) for name, value in settings.items()}
     return [_named(value) for value in settings] if isinstance(settings, list) else settings
-
-
-def digest(settings: Mapping[str, Any]) -> str:
-    """Return what tells configurations apart that measure different things."""
-    measured = {k: value for k, value in settings.items() if k not in NOT_MEASURED}
-    text = json.dumps(measured, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def with_sources(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -21,7 +21,8 @@ from ttc_bench.errors import UserError
 from ttc_bench.hooks.mlflow_store import begin_experiment, check_server, settle_store, turn
 from ttc_bench.hooks.open_runs import OpenRun, end_killed
 from ttc_bench.hooks.shared_run import outside_id
-from ttc_bench.pipelines.track.nodes import loggable
+from ttc_bench.measured import NOT_MEASURED
+from ttc_bench.reporting.mlflow_runs import loggable
 from ttc_bench.reporting.tracker import (
     EMBEDDED,
     RUN,
@@ -121,21 +122,25 @@ class Tracking:
 
     @hook_impl(trylast=True)
     def before_pipeline_run(
-        self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Name the run and log all settings; turn the switch off once its monitor runs."""
+        """Name the run and log its settings; turn the switch off once its monitor runs.
+
+        Of scores that are stored, the settings they were made with are logged with what they allow
+        one to say.
+        """
         import mlflow
         from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
 
         if run := mlflow.active_run():
             self._tracker.run = run.info.run_id
-            given = catalog.load("run_settings")
+            given = _settings_of(pipeline, run_params, catalog.load("run_settings"))
             if run.info.run_id != self._caller_run and outside_id() is None:
                 self._open.enter(self._project / RUNS, run.info.run_id)
             own = catalog.load("params:aggregate").run_id or catalog.load("session_id")
             mlflow.set_tag(RUN, tag_of(own))
             if run.info.run_id != self._caller_run and not self._is_named:
-                name = run_name(run_params.get("pipeline_names") or (), given.get("limit"))
+                name = run_name(run_params.get("pipeline_names") or (), given)
                 mlflow.set_tag("mlflow.runName", outside_id() or name)
             log_settings(run, loggable(given), own)
         mlflow_hook._is_mlflow_enabled, mlflow_hook.run_id = False, None
@@ -217,16 +222,33 @@ def _agreed(
     return {key: settings[key] for key in settings if key not in logged}
 
 
-def run_name(pipelines: Sequence[str], limit: int | None) -> str:
-    """Return the name of a run in MLflow: what ran, on how much, and when.
+def _settings_of(
+    pipeline: Pipeline, run_params: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the settings that hold for a pipeline: of scores that it finds, only the other ones.
+
+    Parts of one run have the same settings, and each logs all of them.
+    """
+    finds_scores = run_params.get("only_missing_outputs") or any(
+        name.endswith("scores") for name in pipeline.inputs()
+    )
+    if outside_id() is not None or not finds_scores:
+        return dict(settings)
+    return {name: value for name, value in settings.items() if name in NOT_MEASURED}
+
+
+def run_name(pipelines: Sequence[str], settings: Mapping[str, Any]) -> str:
+    """Return the name of a run in MLflow: what ran, on how much if it says so, and when.
 
     Args:
         pipelines: Names of the pipelines; none is the full suite.
-        limit: Most jobs of a benchmark.
+        settings: Its settings; ``limit`` are the most jobs of a benchmark.
     """
-    what = "+".join(pipelines or ["all policies"])
-    much = "no limit" if limit is None else f"limit {limit}"
-    return f"{what}, {much}, {datetime.now():%Y-%m-%d %H:%M}"
+    parts = ["+".join(pipelines or ["all policies"])]
+    if "limit" in settings:
+        limit = settings["limit"]
+        parts.append("no limit" if limit is None else f"limit {limit}")
+    return ", ".join([*parts, f"{datetime.now():%Y-%m-%d %H:%M}"])
 
 
 def end_runs(status: str, but: str | None = None, tracker: Tracker | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ttc_bench.commit import commit
+from ttc_bench.measured import settings_of
 from ttc_bench.metrics.base import LONG_COLUMNS
 from ttc_bench.types import DataFrame
 
@@ -26,8 +27,9 @@ def keep_run(
     A run of the same name, configuration and model replaces the one that was kept.
 
     Args:
-        all_scores: Scores of the run, with ``run_id`` and ``config``.
-        run_settings: All parameters of the run.
+        all_scores: Scores of the run, with ``run_id`` and ``config``; they say what they were made
+            with.
+        run_settings: All parameters of this command.
         run_pipeline: Names of its pipelines.
     """
     from datetime import UTC, datetime
@@ -37,6 +39,7 @@ def keep_run(
     slim = all_scores.drop(columns=[name for name in LONG_COLUMNS if name in all_scores])
     now = datetime.now(UTC).isoformat()
     (host, device), scores, settings = machine(), {}, {}
+    parameters = settings_of(all_scores, run_settings)
     for (run, config, model), part in slim.groupby(["run_id", "config", "model"], sort=True):
         key = key_of(str(run), str(config), str(model))
         scores[key] = part.reset_index(drop=True)
@@ -50,7 +53,7 @@ def keep_run(
             "device": device if set(part["engine"]) == {"local"} else REMOTE.format(device),
             "commit": commit(),
             "versions": versions(),
-            "parameters": run_settings,
+            "parameters": parameters,
         }
     return scores, settings
 

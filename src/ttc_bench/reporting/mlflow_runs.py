@@ -98,8 +98,20 @@ class Figures:
         return _where(self.scores, group)
 
 
+def loggable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as MLflow takes them, each under its own name.
+
+    The recipe of the reference models is no setting of a run, and its stages are too long.
+    """
+    return {name_in_mlflow(k): v for k, v in flat(settings).items() if "train_reference" not in k}
+
+
 def log_children(
-    figures: Figures, parameters: Mapping[str, Any], table: str, run: str | None = None
+    figures: Figures,
+    parameters: Mapping[str, Any],
+    table: str,
+    run: str | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Write or refresh a nested run per group of the summary; return run ids by key.
 
@@ -109,11 +121,14 @@ def log_children(
             of a sweep.
         table: The printed table.
         run: Id of the run they are nested in; ``None`` is the open one, or one of its own.
+        settings: All parameters as they were set: the run they are nested in gets those that it
+            does not have.
     """
     import mlflow
 
     ids = {}
     with _parent_run(run) as parent:
+        _log_missing(parent, settings)
         mlflow.log_text(table, "summary.txt")
         key_figures = {
             name_in_mlflow(f"{name}/{row['benchmark']}/{full_name(row)}"): value
@@ -145,6 +160,7 @@ def log_parent(
     interactive: Mapping[str, Any],
     report: str,
     run: str | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Log what speaks of all variants to the run of the pipeline; return its id.
 
@@ -156,10 +172,12 @@ def log_parent(
         interactive: Plotly figures by the name of the plot.
         report: The report as HTML.
         run: See `log_children`.
+        settings: See `log_children`.
     """
     import mlflow
 
     with _parent_run(run) as parent, tempfile.TemporaryDirectory() as folder:
+        _log_missing(parent, settings)
         place = Path(folder)
         (place / "plots").mkdir()
         (place / "tables").mkdir()
@@ -231,6 +249,19 @@ def _parent_run(run: str | None) -> Iterator[str]:
         run_id=run, run_name=name, nested=active is not None, log_system_metrics=False
     ) as opened:
         yield opened.info.run_id
+
+
+def _log_missing(run: str, settings: Mapping[str, Any]) -> None:
+    """Log the settings that a run does not have: a command that measures nothing logs none of now.
+
+    What was measured before it was measured with settings of its own, see `ttc_bench.measured`.
+    """
+    import mlflow
+
+    logged = mlflow.MlflowClient().get_run(run).data.params
+    missing = {name: value for name, value in loggable(settings).items() if name not in logged}
+    if missing:
+        mlflow.log_params(missing, run_id=run)
 
 
 def _existing(parent: str) -> dict[str, str]:

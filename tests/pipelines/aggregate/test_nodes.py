@@ -20,6 +20,7 @@ from tests.reporting.support import (
 )
 
 from ttc_bench.errors import DataError, UserError
+from ttc_bench.measured import as_text, stamp
 from ttc_bench.pipelines.aggregate.nodes import (
     check_valid_share,
     collect_scores,
@@ -199,33 +200,43 @@ def assert_speeds_are_told_apart(found: pd.DataFrame, edited: str) -> None:
     assert all("`key/speed`" in note and "`summary/speed_mean`" in note for note in notes)
 
 
-def test_runs_are_nested_and_writing_twice_changes_nothing(
-    run: pd.DataFrame,
-    marts: Marts,
-    tmp_path: Path,
-    empty_store: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def assert_settings_are_the_scores_own(logged: dict[str, str]) -> None:
+    """Those of now are of what is said of the scores alone."""
+    assert logged == {"limit": "4", "speculative.draft_model.k": "4", "report.width": "3"}
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store of MLflow of the test's own."""
     import mlflow
 
     monkeypatch.chdir(tmp_path)
     shutil.copy(empty_store, tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     mlflow.set_experiment("test")
+
+
+@pytest.mark.usefixtures("store")
+def test_runs_are_nested_and_writing_twice_changes_nothing(run: pd.DataFrame, marts: Marts) -> None:
+    import mlflow
+
     own = (marts["bench_summary"], marts["policy_vs_baseline"])
     # Four questions have no interval of a ratio, so that no cost had a word.
     ends = {"flops_ratio_low": 0.4, "flops_ratio_high": 0.6}
     words = verdicts(run, speeds(run, PARAMS), PARAMS).assign(flops_ratio=0.5, **ends)
     named = decide(words, DecideParams(budget_flops=1e12))
-    tables = (run, *own, confidence(run, PARAMS), words, named, "the table")
     parameters = {"limit": 4, "speculative": {"draft_model": {"k": 4}}}
+    made = stamp(run.copy(), as_text(parameters))
+    tables = (made, *own, confidence(run, PARAMS), words, named, "the table")
+    now = {"limit": 5, "seed": 1, "report": {"width": 3}}
     files = {"jobs": "jobs.jsonl", "all_scores": "all_scores.parquet"}
     with mlflow.start_run() as parent:
-        first = log_runs(*tables, parameters, files, Tracker())
+        first = log_runs(*tables, now, files, Tracker())
         edited = next(iter(first.values()))
         mlflow.MlflowClient().set_tag(edited, NOTE, "my own words")
-        again = log_runs(*tables, parameters, files, Tracker())
+        again = log_runs(*tables, now, files, Tracker())
     assert first == again
+    assert_settings_are_the_scores_own(mlflow.get_run(parent.info.run_id).data.params)
     found = mlflow.search_runs(filter_string=f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
     assert len(first) == len(found) == 2
     assert_speeds_are_told_apart(found, edited)

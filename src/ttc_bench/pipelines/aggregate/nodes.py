@@ -12,8 +12,10 @@ import click
 
 from ttc_bench.benchmarks.scoring.kept import Kept, keeping
 from ttc_bench.errors import DataError, UserError
+from ttc_bench.measured import digest, settings_of, stamp, stamp_of
 from ttc_bench.metrics.base import score_columns
 from ttc_bench.metrics.stored import as_of_now
+from ttc_bench.pipelines.aggregate.settings import united
 from ttc_bench.reporting.hosts import of_one_host
 from ttc_bench.reporting.pairing import Layout, range_of
 from ttc_bench.reporting.params import AggregateParams
@@ -47,10 +49,13 @@ def collect_scores(*scores: DataFrame) -> DataFrame:
 def collect_known(*scores: DataFrame) -> DataFrame:
     """Return several tables of scores as one, those of another version as far as they go.
 
+    It says what all of them were made with, see `united`.
+
     Raises:
         DataError: If one lacks what all scores have.
     """
-    return collect_scores(*as_of_now(scores, score_columns(), NEEDED, "scores", RESCORE))
+    known = collect_scores(*as_of_now(scores, score_columns(), NEEDED, "scores", RESCORE))
+    return stamp(known, united(scores))
 
 
 def collect_stored(stored: dict[str, Callable[[], DataFrame]]) -> DataFrame:
@@ -65,7 +70,7 @@ def collect_stored(stored: dict[str, Callable[[], DataFrame]]) -> DataFrame:
 
 
 def name_run(
-    collected: DataFrame, session_id: str, config_digest: str, params: AggregateParams
+    collected: DataFrame, session_id: str, measured_settings: str, params: AggregateParams
 ) -> DataFrame:
     """Return scores with ``run_id`` and ``config``, which tell this run from others.
 
@@ -75,11 +80,14 @@ def name_run(
     Args:
         collected: Scores of all variants.
         session_id: Start of the Kedro session, the name of a run that has no other.
-        config_digest: Digest of the parameters that are measured with.
+        measured_settings: Those of this command, see `ttc_bench.measured`, for scores that do not
+            say what they were made with.
         params: Settings of the stage.
     """
+    made_with = stamp_of(collected) or measured_settings
     named = of_one_host(apart(collected, params.pool_privacy))
-    return named.assign(run_id=params.run_id or session_id, config=config_digest)
+    table = named.assign(run_id=params.run_id or session_id, config=digest(made_with))
+    return stamp(table, made_with)
 
 
 def write_sources(
@@ -237,10 +245,10 @@ def log_runs(
     figures = Figures(
         all_scores, bench_summary, policy_vs_baseline, intervals, verdicts, decision, logged_files
     )
-    points = at_points(run_settings)
+    settings = settings_of(all_scores, run_settings)
 
     def send() -> dict[str, str]:
-        return log_children(figures, points, summary_table, tracker.run)
+        return log_children(figures, at_points(settings), summary_table, tracker.run, settings)
 
     return tracker.log("figures of the variants", send, {})
 

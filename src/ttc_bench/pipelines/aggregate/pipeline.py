@@ -62,7 +62,7 @@ def _history() -> list[Node]:
     return [
         node(
             name_run,
-            inputs=["collected_scores", "session_id", "config_digest", "params:aggregate"],
+            inputs=["collected_scores", "session_id", "measured_settings", "params:aggregate"],
             outputs="all_scores",
             name="name_run",
         ),

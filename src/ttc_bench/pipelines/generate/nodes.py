@@ -26,6 +26,7 @@ from ttc_bench.engines.base import Capability, Engine, ModelRole
 from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.trace import of_completion
 from ttc_bench.errors import CapabilityError, DataError, UserError
+from ttc_bench.measured import stamp
 from ttc_bench.metrics.resources import TURN, Monitor, Reading
 from ttc_bench.pipelines.generate.params import Points, TimingParams
 from ttc_bench.policies import (
@@ -138,6 +139,8 @@ def generate_node(
 ) -> Callable[..., tuple[DataFrame, DataFrame]]:
     """Return the node function of one policy variant; see `generate`.
 
+    The table says what it was made with, see `ttc_bench.measured`.
+
     A variant that the model cannot execute leaves its table empty, and preflight says so. It stops
     the run before the first node only if that leaves nothing of a policy asked for by name, or of
     the baseline.
@@ -152,11 +155,12 @@ def generate_node(
         timing: TimingParams,
         events: Events,
         workers: Pool | None,
+        measured_settings: str,
     ) -> tuple[DataFrame, DataFrame]:
         if any(point.lacking(engine) for _, point in points):
             return to_frame([]), to_traces([])  # Preflight has said so.
         responses = respond_all(points, jobs, engine, journal, seed, timing, events, workers)
-        return to_frame(responses), to_traces(responses)
+        return stamp(to_frame(responses), measured_settings), to_traces(responses)
 
     node_function.__name__ = f"generate_{name.replace('.', '_')}"
     return node_function

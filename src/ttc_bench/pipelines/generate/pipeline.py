@@ -5,10 +5,10 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node
 
 from ttc_bench.pipelines.generate.nodes import generate_node
-from ttc_bench.pipelines.score.nodes import score_responses
+from ttc_bench.pipelines.score.nodes import score_variant
 from ttc_bench.policies import policies, variants_of
 
-SHARED_INPUTS = ("jobs", "engine", "journal", "events", "workers", "encoded")
+SHARED_INPUTS = ("jobs", "engine", "journal", "events", "workers", "encoded", "measured_settings")
 
 
 def policy_pipeline(policy: str) -> Pipeline:
@@ -40,14 +40,22 @@ def _variant_pipeline(policy: str, variant: str) -> Pipeline:
                     "params:timing",
                     "events",
                     "workers",
+                    "measured_settings",
                 ],
                 outputs=["responses", "traces"],
                 name="generate",
                 tags="generate",
             ),
             node(
-                score_responses,
-                inputs=["responses", "jobs", "params:score", "workers", "encoded"],
+                score_variant,
+                inputs=[
+                    "responses",
+                    "jobs",
+                    "params:score",
+                    "measured_settings",
+                    "workers",
+                    "encoded",
+                ],
                 outputs="scores",
                 name="score",
                 tags="score",

@@ -15,6 +15,7 @@ from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.engines.base import Engine
 from ttc_bench.engines.completion import CallError
 from ttc_bench.errors import DataError, UserError
+from ttc_bench.measured import scored_anew, stamp
 from ttc_bench.metrics.base import ScoreParams
 from ttc_bench.metrics.judge import (
     SAME_TEXT,
@@ -111,6 +112,7 @@ def score_judged(
     judgements: Mapping[str, Callable[[], DataFrame]],
     jobs: Sequence[Job],
     params: ScoreParams,
+    measured_settings: str,
 ) -> dict[str, DataFrame]:
     """Return the scores of every stored table of responses, the family ``judge`` included.
 
@@ -119,15 +121,18 @@ def score_judged(
         judgements: Loads its judgements.
         jobs: The jobs that were answered.
         params: Settings of the score stage.
+        measured_settings: See `ttc_bench.pipelines.score.nodes.rescore`.
     """
     judging = params.model_copy(update={"families": {**params.families, "judge": True}})
     scores = {}
     for name, load in sorted(stored.items()):
         judged = judgements[name]().drop(columns=["benchmark"])
-        responses = responses_of_now([load()])[0].merge(
+        table = load()
+        responses = responses_of_now([table])[0].merge(
             judged, how="left", on=["job_id", "model", "policy", "variant"], validate="one_to_one"
         )
-        scores[name] = score_responses(responses, jobs, judging)
+        own = score_responses(responses, jobs, judging)
+        scores[name] = stamp(own, scored_anew(table, measured_settings))
     return scores
 
 

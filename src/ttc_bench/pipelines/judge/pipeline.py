@@ -23,7 +23,13 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 score_judged,
-                inputs=["stored_responses", "judgements", "jobs", "params:score"],
+                inputs=[
+                    "stored_responses",
+                    "judgements",
+                    "jobs",
+                    "params:score",
+                    "measured_settings",
+                ],
                 outputs="rescored",
                 name="score_judged",
             ),

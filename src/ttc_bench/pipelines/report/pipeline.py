@@ -34,6 +34,7 @@ def create_pipeline(**_: object) -> Pipeline:
 
 def tracked() -> Node:
     """Return what goes to MLflow of plots, tables and report."""
+    asked = ("report_html", "tracker", "run_settings", "all_scores")
     both = (name for plot in plots() for name in plot.outputs)
-    inputs = {name: name for name in ("report_html", "tracker", *TRACKED, *both)}
+    inputs = {name: name for name in (*asked, *TRACKED, *both)}
     return node(log_report, inputs=inputs, outputs="mlflow_report", name="log_report")

@@ -15,6 +15,7 @@ from ttc_bench.benchmarks.scoring.encoder import threads, using_encoder
 from ttc_bench.benchmarks.scoring.kept import Kept, keeping
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import DataError
+from ttc_bench.measured import scored_anew, stamp
 from ttc_bench.metrics.base import (
     FLAGS,
     IDENTITY,
@@ -81,6 +82,22 @@ def score_responses(
     return _frame(_beside_metrics(responses, answered, params), table)
 
 
+def score_variant(
+    responses: DataFrame,
+    jobs: Sequence[Job],
+    params: ScoreParams,
+    measured_settings: str,
+    workers: Pool | None = None,
+    encoded: Kept | None = None,
+) -> DataFrame:
+    """Return the scores of a variant, which say what they were made with.
+
+    See `score_responses` and `ttc_bench.measured`.
+    """
+    scores = score_responses(responses, jobs, params, workers, encoded)
+    return stamp(scores, scored_anew(responses, measured_settings))
+
+
 def _beside_metrics(
     responses: DataFrame, answered: Sequence[Job], params: ScoreParams
 ) -> dict[str, list[Any]]:
@@ -116,6 +133,7 @@ def rescore(
     stored: Mapping[str, Callable[[], DataFrame]],
     jobs: Sequence[Job],
     params: ScoreParams,
+    measured_settings: str,
     workers: Pool | None = None,
     encoded: Kept | None = None,
 ) -> dict[str, DataFrame]:
@@ -125,6 +143,8 @@ def rescore(
         stored: Loads each table, by its name.
         jobs: The jobs that were answered.
         params: Settings of the stage.
+        measured_settings: Those of this command, see `ttc_bench.measured`; its own for scoring
+            are those of the scores.
         workers: See `score_responses`.
         encoded: See `score_responses`.
 
@@ -133,12 +153,13 @@ def rescore(
     """
     if not stored:
         raise DataError("no responses are stored: generate some, e.g. by `kedro run`.")
-    names = sorted(stored)
-    tables = responses_of_now([stored[name]() for name in names])
-    return {
-        name: score_responses(table, jobs, params, workers, encoded)
-        for name, table in zip(names, tables, strict=True)
-    }
+    tables = {name: load() for name, load in sorted(stored.items())}
+    made_with = [scored_anew(table, measured_settings) for table in tables.values()]
+    scores = (
+        score_responses(table, jobs, params, workers, encoded)
+        for table in responses_of_now(list(tables.values()))
+    )
+    return dict(zip(tables, map(stamp, scores, made_with), strict=True))
 
 
 def compute(batch: ScoringBatch, workers: Pool | None = None) -> Iterator[Columns]:

@@ -17,7 +17,14 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             node(
                 rescore,
-                inputs=["stored_responses", "jobs", "params:score", "workers", "encoded"],
+                inputs=[
+                    "stored_responses",
+                    "jobs",
+                    "params:score",
+                    "measured_settings",
+                    "workers",
+                    "encoded",
+                ],
                 outputs="rescored",
                 name="rescore",
                 tags="score",

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ttc_bench.errors import DataError
-from ttc_bench.params import flat
 from ttc_bench.reporting.kept_runs import key_of
-from ttc_bench.reporting.tracker import RUN, Tracker, name_in_mlflow, run_named, tag_of
+from ttc_bench.reporting.mlflow_runs import loggable
+from ttc_bench.reporting.tracker import RUN, Tracker, run_named, tag_of
 from ttc_bench.types import DataFrame
 
 
@@ -39,11 +39,3 @@ def open_run(all_scores: DataFrame, settings: Mapping[str, Any]) -> Tracker:
             mlflow.log_params(loggable(settings))
         run = opened.info.run_id
     return Tracker(run)
-
-
-def loggable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as MLflow takes them, each under its own name.
-
-    The recipe of the reference models is no setting of a run, and its stages are too long.
-    """
-    return {name_in_mlflow(k): v for k, v in flat(settings).items() if "train_reference" not in k}
