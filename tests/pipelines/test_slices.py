@@ -258,7 +258,7 @@ def test_two_policies_at_once_make_one_table(whole: Path, monkeypatch: pytest.Mo
     client = mlflow.MlflowClient()
     runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
     parents = [run.data.params for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    assert [(params["limit"], params["seed"]) for params in parents] == [("1", "0")] * 2
+    assert [params.get("seed") for params in parents] == [None, "0"], "it measured nothing with 7"
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
 
 
