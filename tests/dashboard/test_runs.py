@@ -60,7 +60,7 @@ def test_a_page_tells_its_run_and_the_last_one_comes_first(
 
 def test_an_earlier_run_is_decided_by_its_own_scores(folder: Path, open_page: Open) -> None:
     page = open_page(folder, "decide", run=EARLIER)
-    scores = next((folder / "data/08_reporting/runs").rglob("run 0*/digest/target.parquet"))
+    scores = next((folder / "data/08_reporting/runs").rglob("run 0*/*/target.parquet"))
     assert told(folder, scores=scores) in words(page)
     assert told(folder) not in words(page)
     assert told(folder) in words(open_page(folder, "decide"))

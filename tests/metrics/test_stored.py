@@ -9,6 +9,7 @@ import pytest
 from tests.reporting.support import marts_of, scores, shown
 
 from ttc_bench.errors import DataError
+from ttc_bench.measured import stamp
 from ttc_bench.metrics.base import score_columns
 from ttc_bench.pipelines.aggregate.nodes import collect_known, collect_stored
 from ttc_bench.policies.responses import response_schema, responses_of_now, to_frame
@@ -33,7 +34,7 @@ def test_scores_of_another_version_are_summed_up_with_what_they_have(
 
 
 def test_tables_of_this_version_are_taken_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
-    whole = collect_known(scores("baseline", "greedy", [1.0]))
+    whole = collect_known(stamp(scores("baseline", "greedy", [1.0]), "{}"))
     caplog.clear()
     pd.testing.assert_frame_equal(collect_known(whole), whole)
     assert not caplog.records
