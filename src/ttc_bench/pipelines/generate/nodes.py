@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import logging
 import platform
-import shutil
-import sys
 import threading
 from collections.abc import (
     AsyncGenerator,
@@ -22,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+from ttc_bench.bars import progress_bar
 from ttc_bench.engines.base import Capability, Engine, ModelRole
 from ttc_bench.engines.completion import CallError, Completion
 from ttc_bench.engines.trace import of_completion
@@ -249,7 +248,7 @@ def _by_workers(
     done: dict[str, Response] = {}
     readings: list[BlockReading] = []
     events.begin(name, len(jobs))
-    with TURN, _bar(name, len(jobs)) as bar:
+    with TURN, progress_bar(name, len(jobs), "job") as bar:
         for _, item in workers.answer(work, jobs, homes):
             if _ENDED.is_set():
                 raise KeyboardInterrupt
@@ -312,22 +311,21 @@ async def _run(
     """Run one sweep point, with a progress bar, keeping the order of the jobs."""
     done: dict[str, Response] = {}
     engine, name = sessions[0].engine, f"{variant.policy}.{label}"
-    bar = _bar(name, len(sessions))
     events.begin(name, len(sessions))
     for session in sessions:
         session.ledger.on_call = partial(events.call, name)
         session.go_by(Passage(events.steering, engine))
     outcomes_of = contextlib.aclosing(_ended(_outcomes(name, variant, sessions)))
     try:
-        async with events.steering.watched(engine), outcomes_of as outcomes:
-            async for session, outcome in outcomes:
-                response = done[session.job.id] = respond(label, variant, session, outcome)
-                _tell_done(events, name, response)
-                bar.update()
-                # A local engine never yields by itself, and Ctrl-C would wait for the last job.
-                await asyncio.sleep(0)
+        with progress_bar(name, len(sessions), "job") as bar:
+            async with events.steering.watched(engine), outcomes_of as outcomes:
+                async for session, outcome in outcomes:
+                    response = done[session.job.id] = respond(label, variant, session, outcome)
+                    _tell_done(events, name, response)
+                    bar.update()
+                    # A local engine never yields by itself, and Ctrl-C would wait for the last job.
+                    await asyncio.sleep(0)
     finally:
-        bar.close()
         await engine.close()
     report(name, done.values())
     return [done[session.job.id] for session in sessions]
@@ -350,17 +348,6 @@ async def _ended(
                 yield session, outcome
     if stop is not None:
         raise UserError(str(stop)) from stop
-
-
-def _bar(name: str, jobs: int) -> Any:
-    """Return a progress bar: a log file gets a line now and then, a terminal a bar that moves."""
-    from tqdm import tqdm
-
-    is_terminal = sys.stderr.isatty()
-    interval = 0.5 if is_terminal else 10.0
-    # Some terminals say that they have no columns, and a bar of none would be silent.
-    width = shutil.get_terminal_size().columns if is_terminal else None
-    return tqdm(total=jobs, desc=name, unit="job", mininterval=interval, ncols=width)
 
 
 def _tell_done(events: Events, name: str, response: Response) -> None:

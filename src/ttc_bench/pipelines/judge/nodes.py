@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ttc_bench.bars import progress_bar
 from ttc_bench.benchmarks.answers import answer_text
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.engines.base import Engine
@@ -179,22 +180,21 @@ def _shown(text: str, params: JudgeParams) -> str:
 async def _judge_all(
     items: Sequence[Item], engine: Engine, journal: Journal, params: JudgeParams
 ) -> list[Judgement]:
-    from tqdm import tqdm
-
     places = Places(engine)
     # Equal responses get one call: the second one waits, and finds it in the journal.
     turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
-    bar = tqdm(total=len(items), desc="judge", unit="response", mininterval=0.5)
 
-    async def one(item: Item) -> Judgement:
+    async def one(item: Item, bar: Any) -> Judgement:
         async with turns[item.job.id, item.text], places:
             judgement = await _judge(item, Session(engine, journal, item.job), params)
         bar.update()
         return judgement
 
-    tasks = [asyncio.ensure_future(one(item)) for item in items]
+    tasks: list[asyncio.Future[Judgement]] = []
     try:
-        return list(await asyncio.gather(*tasks))
+        with progress_bar("judge", len(items), "response") as bar:
+            tasks += [asyncio.ensure_future(one(item, bar)) for item in items]
+            return list(await asyncio.gather(*tasks))
     except UserError as error:
         if isinstance(error.__cause__, CallError) and error.__cause__.lets_end:
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -202,7 +202,6 @@ async def _judge_all(
     finally:
         for task in tasks:
             task.cancel()
-        bar.close()
         await engine.close()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ttc_bench.bars import progress_bar
 from ttc_bench.benchmarks.base import question_of
 from ttc_bench.benchmarks.scoring.encoder import threads, using_encoder
 from ttc_bench.benchmarks.scoring.kept import Kept, keeping
@@ -164,19 +165,17 @@ def rescore(
 
 def compute(batch: ScoringBatch, workers: Pool | None = None) -> Iterator[Columns]:
     """Yield the columns of each family that is on, as soon as it is done."""
-    from tqdm import tqdm
-
     order = _families(batch.params)
     theirs = _by_workers(batch, workers) if workers is not None and len(batch) else {}
-    with using_encoder(batch.params.sentence_encoder()):
-        for name in tqdm(
-            order, desc="score", unit=" groups of metrics", mininterval=0.5, leave=False
-        ):
+    shown = progress_bar("score", len(order), "group of metrics", stays=False)
+    with using_encoder(batch.params.sentence_encoder()), shown as bar:
+        for name in order:
             columns = theirs.get(name) or _checked(METRICS[name], batch)
             if name == FIRST:
                 first = {key: [_number(v) for v in values] for key, values in columns.items()}
                 batch = ScoringBatch(batch.jobs, batch.columns, batch.params, first)
             yield columns
+            bar.update()
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,6 @@ class Part:
 def _by_workers(batch: ScoringBatch, workers: Pool) -> dict[str, dict[str, list[Value | str]]]:
     """Return the columns of the families that encode, by family."""
     import torch
-    from tqdm import tqdm
 
     rows: dict[str, list[int]] = {}
     for row, job in enumerate(batch.jobs):
@@ -207,13 +205,14 @@ def _by_workers(batch: ScoringBatch, workers: Pool) -> dict[str, dict[str, list[
     work = partial(score_parts, torch.get_num_threads())
     tables: dict[str, dict[str, list[Value | str]]] = {}
     pieces = workers.answer(work, parts, workers.homes_of(parts))
-    bar = tqdm(pieces, "score", len(parts), unit="job", mininterval=0.5, leave=False)
-    for _, (own, by_family) in bar:
-        for name, columns in by_family.items():
-            for column, values in columns.items():
-                table = tables.setdefault(name, {}).setdefault(column, [None] * len(batch))
-                for row, value in zip(own, values, strict=True):
-                    table[row] = value
+    with progress_bar("score", len(parts), "job", stays=False) as bar:
+        for _, (own, by_family) in pieces:
+            for name, columns in by_family.items():
+                for column, values in columns.items():
+                    table = tables.setdefault(name, {}).setdefault(column, [None] * len(batch))
+                    for row, value in zip(own, values, strict=True):
+                        table[row] = value
+            bar.update()
     return tables
 
 
