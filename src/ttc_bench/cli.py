@@ -24,6 +24,7 @@ from ttc_bench.errors import UserError, told
 from ttc_bench.hooks.garbage import GARBAGE
 from ttc_bench.hooks.progress import PROGRESS
 from ttc_bench.hooks.tracking import end_runs
+from ttc_bench.hooks.two_runs import TWO_RUNS
 from ttc_bench.params import unknown
 from ttc_bench.reporting.sheet import counted_as
 
@@ -118,6 +119,7 @@ class Run(Told):
             word = "terminated" if isinstance(end, Terminated) else "interrupted"
             with contextlib.suppress(OSError):  # A terminal that is closed takes no words.
                 click.echo(f"{word}: the same command replays what is computed and does the rest.")
+                TWO_RUNS.broke_off()
             ctx.exit(SIGNALLED + (end.number if isinstance(end, Terminated) else signal.SIGINT))
         finally:
             PROGRESS.end()

@@ -15,6 +15,7 @@ from ttc_bench.hooks.quiet import quieten
 from ttc_bench.hooks.sample_size import SampleSize
 from ttc_bench.hooks.shared_run import SharedRun
 from ttc_bench.hooks.tracking import Tracking
+from ttc_bench.hooks.two_runs import TWO_RUNS
 from ttc_bench.hooks.workers import Workers
 
 quieten()
@@ -31,6 +32,7 @@ HOOKS = (
     Preflight(),
     SampleSize(),
     Tracking(),
+    TWO_RUNS,
     Workers(),
     DbtAhead(),
     PROGRESS,

@@ -1,0 +1,93 @@
+"""Where files of two runs lie side by side, the run that left them so says it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline, node
+from kedro_datasets.text import TextDataset
+
+from ttc_bench.hooks.two_runs import TwoRuns
+
+FILES = ("all_scores", "bench_summary", "report_html")
+
+
+def _made() -> str:
+    return "made"
+
+
+def _pipeline(*outputs: str) -> Pipeline:
+    nodes = [node(_made, None, name, name=f"make_{name}") for name in (*outputs, "in_memory")]
+    nodes.append(node(_made, None, "elsewhere", name="elsewhere", namespace="cascade"))
+    return Pipeline(nodes, namespace="reporting", prefix_datasets_with_namespace=False)
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Callable[..., TwoRuns]:
+    """Begin a run that is to make some files, after one that has left others."""
+
+    def begin(there: tuple[str, ...], outputs: tuple[str, ...], saved: tuple[str, ...]) -> TwoRuns:
+        files = {name: str(tmp_path / f"08_reporting/{name}") for name in FILES}
+        catalog = DataCatalog({name: TextDataset(filepath=path) for name, path in files.items()})
+        catalog["in_memory"] = MemoryDataset()
+        for name in there:
+            catalog.save(name, "of an earlier run")
+        own = TwoRuns()
+        own.before_pipeline_run(_pipeline(*outputs), catalog)
+        for name in (*saved, "in_memory"):
+            catalog.save(name, "made")
+            own.after_dataset_saved(name)
+        return own
+
+    return begin
+
+
+@pytest.mark.parametrize("way", ["on_pipeline_error", "broke_off"])
+@pytest.mark.parametrize(
+    ("there", "saved", "told"),
+    [
+        (
+            FILES,
+            ("all_scores",),
+            "holds files of two runs now, 1 of this one and 2 of an",
+        ),
+        (FILES, FILES[:2], "08_reporting holds files of two runs now, 2 of this one"),
+        (FILES, (), ""),
+        (FILES, FILES, ""),
+        ((), ("all_scores",), ""),
+        (("all_scores",), ("all_scores",), ""),
+    ],
+)
+def test_a_run_that_breaks_off_tells_what_is_of_another(
+    begun: Callable[..., TwoRuns],
+    capsys: pytest.CaptureFixture[str],
+    way: str,
+    there: tuple[str, ...],
+    saved: tuple[str, ...],
+    told: str,
+) -> None:
+    own = begun(there, FILES, saved)
+    getattr(own, way)()
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert len(shown.splitlines()) == bool(told)
+    own.broke_off()
+    assert not capsys.readouterr().err, "it is told once"
+
+
+def test_tables_beside_an_older_report_are_told(
+    begun: Callable[..., TwoRuns], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for there, outputs, is_told in (
+        (FILES[:2], FILES[:2], False),
+        (FILES, FILES[:2], True),
+        (FILES, FILES, False),
+        (FILES, FILES[1:2], False),
+    ):
+        begun(there, outputs, outputs).after_pipeline_run()
+        shown = capsys.readouterr().err
+        assert ("report_html and its plots are of an earlier run" in shown) is is_told
+        assert ("--pipeline=report" in shown) is is_told
