@@ -83,9 +83,8 @@ class JudgeServer:
         return found
 
     def stop(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=120)
+        self._process.kill()
+        self._process.communicate()
 
 
 @pytest.fixture(scope="module")
