@@ -36,7 +36,7 @@ def progress_bar(name: str, total: int, unit: str, stays: bool = True) -> Iterat
     """
     from tqdm import tqdm
 
-    is_terminal = sys.stderr.isatty()
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
     # Some terminals say that they have no columns or lines, and a bar of none would be silent.
     width, height = shutil.get_terminal_size()
     seen: dict[str, Any] = (

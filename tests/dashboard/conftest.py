@@ -20,7 +20,6 @@ from tests.reporting.support import PARAMS, marts_of
 
 from ttc_bench.datasets import JobsDataset
 from ttc_bench.engines.base import Engine
-from ttc_bench.measured import as_text
 from ttc_bench.metrics.base import ScoreParams
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, confidence, name_run
 from ttc_bench.pipelines.generate.nodes import respond_all
@@ -99,7 +98,7 @@ def _measure(folder: Path, engine: Engine, journal: Journal) -> None:
         _write(table, folder / f"data/07_model_output/responses/{name}.parquet")
         _write(marks, folder / f"data/07_model_output/scores/{name}.parquet")
         own.append(marks)
-    scores = name_run(collect_scores(*own), "run 1", as_text({"limit": 3}), PARAMS)
+    scores = name_run(collect_scores(*own), "run 1", {"limit": 3}, PARAMS)
     for name, part in _tables(scores).items():
         _write(part, folder / f"data/08_reporting/{name}.parquet")
 

@@ -29,7 +29,7 @@ NULL_ENGINE = r"stg_scores_is_well_formed.*'fault': 'engine is null', 'n_rows': 
 def with_sources(folder: Path, **changed: Any) -> Path:
     """A warehouse with sources of two responses, with some columns changed."""
     warehouse = folder / "warehouse.duckdb"
-    named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", "{}", PARAMS)
+    named = name_run(scores("baseline", "greedy", [1.0, 0.0]), "run", {}, PARAMS)
     curves = scaling(named.assign(samples=None), PARAMS)
     write_sources({"scores": named.assign(**changed), "scaling_curves": curves}, warehouse)
     return warehouse

@@ -116,7 +116,7 @@ def generate(folder: Path, count: int, samples: int) -> None:
     for table in own:
         name = f"{table['policy'][0]}.{table['variant'][0]}"
         responses_of(table).to_parquet(folder / f"data/07_model_output/responses/{name}.parquet")
-    scores = name_run(pd.concat(own, ignore_index=True), "large", "{}", PARAMS)
+    scores = name_run(pd.concat(own, ignore_index=True), "large", {}, PARAMS)
     tables = {
         **marts_of(scores),
         "all_scores": scores,

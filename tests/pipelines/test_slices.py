@@ -69,15 +69,8 @@ def test_the_group_of_a_policy_needs_only_what_is_stored_and_parameters(policy: 
     groups = {group.name: group for group in pipeline.group_nodes_by("namespace")}
     own = pipeline.only_nodes(*groups[policy].nodes)
     needed = {name for name in own.inputs() if not name.startswith("params:")}
-    assert needed == {
-        "jobs",
-        "engine",
-        "journal",
-        "events",
-        "workers",
-        "encoded",
-        "measured_settings",
-    }
+    known = {"measured_settings", "run_name"}
+    assert needed == {"jobs", "engine", "journal", "events", "workers", "encoded", *known}
     assert {node.namespace.split(".")[0] for node in own.nodes if node.namespace} == {policy}
     assert all(
         output.endswith((".responses", ".traces", ".scores")) for output in own.all_outputs()

@@ -72,7 +72,7 @@ def marts_of(
     params: AggregateParams = PARAMS,
 ) -> Marts:
     """Build all marts of a table of scores, in a warehouse of its own unless one is given."""
-    named = name_run(table, run_id, "{}", params)
+    named = name_run(table, run_id, {}, params)
     with TemporaryDirectory() as folder:
         warehouse = warehouse or Path(folder) / "warehouse.duckdb"
         _, rows = write_sources(named.assign(samples=None), PARAMS, warehouse)

@@ -38,7 +38,7 @@ def on_two_machines(policy: str, variant: str, ratio: float) -> pd.DataFrame:
 @pytest.fixture
 def named(caplog: pytest.LogCaptureFixture) -> pd.DataFrame:
     both = (on_two_machines("baseline", "greedy", 1.0), on_two_machines("kv_cache", "static", 2.0))
-    table = name_run(collect_scores(*both), "run", "{}", PARAMS)
+    table = name_run(collect_scores(*both), "run", {}, PARAMS)
     assert "2 machines" in caplog.text
     assert f"{2 * (JOBS - FEW)} of {2 * JOBS}" in caplog.text
     return table
@@ -64,12 +64,12 @@ def test_a_speed_is_of_one_machine_wherever_it_was_measured(named: pd.DataFrame)
 
 def test_times_of_two_devices_of_a_machine_are_not_pooled() -> None:
     table = on_two_machines("kv_cache", "static", 2.0)
-    named = name_run(table.assign(host="one", device=table["host"]), "run", "{}", PARAMS)
+    named = name_run(table.assign(host="one", device=table["host"]), "run", {}, PARAMS)
     assert (named["latency_s"].notna() == (table["host"] == "fast")).all()
 
 
 def test_times_of_one_machine_stay_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
     table = on_two_machines("kv_cache", "static", 2.0).assign(host="one")
-    named = name_run(table, "run", "{}", PARAMS)
+    named = name_run(table, "run", {}, PARAMS)
     pd.testing.assert_frame_equal(named[list(table)], table)
     assert not caplog.records

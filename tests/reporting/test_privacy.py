@@ -57,7 +57,7 @@ def marts(built: dict[str, Marts]) -> Marts:
 
 
 def test_the_reward_of_a_benchmark_is_without_its_privacy_tasks(marts: Marts) -> None:
-    table = name_run(both(), "run", "{}", PARAMS)
+    table = name_run(both(), "run", {}, PARAMS)
     assert table.groupby("benchmark").size().to_dict() == {"crm_sim": 80, "crm_sim.privacy": 20}
     summary = marts["bench_summary"].set_index(["benchmark", "policy"])
     assert summary["reward_mean"].to_dict() == {
@@ -72,7 +72,7 @@ def test_the_reward_of_a_benchmark_is_without_its_privacy_tasks(marts: Marts) ->
 
 
 def test_they_are_pooled_where_it_is_asked_for() -> None:
-    table = name_run(both(), "run", "{}", POOLED)
+    table = name_run(both(), "run", {}, POOLED)
     assert set(table["benchmark"]) == {"crm_sim"}
     again = apart(apart(table, pool=False), pool=True)
     assert again["benchmark"].to_list() == table["benchmark"].to_list()
@@ -82,7 +82,7 @@ def test_they_are_pooled_where_it_is_asked_for() -> None:
 def test_the_table_says_who_tells_refusals_and_how_well(
     params: AggregateParams, marts: Marts
 ) -> None:
-    table = name_run(both(), "run", "{}", params)
+    table = name_run(both(), "run", {}, params)
     built = marts if params is PARAMS else marts_of(both(), params=params)
     text = " ".join(shown(table, built).split())
     assert ("crm_sim.privacy, model target" in text) == (params is PARAMS)
@@ -94,7 +94,7 @@ def test_the_table_says_who_tells_refusals_and_how_well(
 
 
 def test_a_table_without_privacy_tasks_has_no_word_on_them(built: dict[str, Marts]) -> None:
-    table = name_run(PLAIN.assign(model="plain"), "run", "{}", PARAMS)
+    table = name_run(PLAIN.assign(model="plain"), "run", {}, PARAMS)
     assert "refuses" not in shown(table, built["plain"])
 
 
@@ -103,7 +103,7 @@ def test_what_leaks_is_named_neither_on_its_benchmark_nor_over_all(
     private: float, named: str | None
 ) -> None:
     second = both(1.0).query("reward_rule == 'exact_match'").assign(benchmark="other")
-    table = name_run(collect_scores(both(private), second), "run", "{}", PARAMS)
+    table = name_run(collect_scores(both(private), second), "run", {}, PARAMS)
     told = decide(verdicts(table, speeds(table, PARAMS), PARAMS), DecideParams())
     best = told[told["aim"] == "best at any price"].set_index("benchmark")["policy"]
     assert set(best.index) == {"crm_sim", "crm_sim.privacy", "other", EVERYWHERE}
@@ -132,7 +132,7 @@ def test_each_of_two_speeds_stands_beside_its_questions() -> None:
 
 
 def test_where_nothing_is_named_for_leaking_that_is_said(marts: Marts) -> None:
-    table = name_run(both(), "run", "{}", PARAMS)
+    table = name_run(both(), "run", {}, PARAMS)
     rows = verdicts(table, speeds(table, PARAMS), PARAMS)
     told = decide(rows, DecideParams())
     text = " ".join(lines(told, "target"))
@@ -151,7 +151,7 @@ def test_what_leaks_is_named_on_no_part_of_its_benchmark(private: float) -> None
     number = table.groupby("policy").cumcount()
     table["task"] = np.where(number < 40, np.where(number % 2, "odd", "even"), "privacy")
     table["difficulty"] = np.where(number % 2, "hard", "easy")
-    table = name_run(table, "run", "{}", PARAMS)
+    table = name_run(table, "run", {}, PARAMS)
     whole = verdicts(table, speeds(table, PARAMS), PARAMS)
     for column, parts in (("task", {"odd", "even"}), ("difficulty", {"hard", "easy"})):
         by_value = rows_by(table, column, PARAMS, whole)

@@ -13,13 +13,14 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.shared_run import outside_id
-from ttc_bench.measured import as_text
+from ttc_bench.measured import NOT_MEASURED, as_text
 from ttc_bench.params import RunParams, parse_params, unknown, yaml_faults
 
 logger = logging.getLogger(__name__)
@@ -182,7 +183,8 @@ class Parameters:
         ``engine``, ``judge_engine`` and, for what makes no call, ``unasked_engine`` hold the
         models, ``workers`` the processes beyond this one; ``session_id`` is the start of the
         session, or the id that an orchestrator gives all processes of a run (no parameter, as
-        MLflow would log it and refuse a second session in the same run); ``run_settings`` all
+        MLflow would log it and refuse a second session in the same run); ``run_name`` what the run
+        is called, by its parameter or by that; ``run_settings`` all
         parameters as they were set, ``measured_settings`` those that are measured with, as text.
         """
         from kedro.io.core import generate_timestamp
@@ -197,21 +199,46 @@ class Parameters:
         journal = getattr(catalog.get("journal"), "_filepath", None)
         catalog["workers"] = WorkersDataset(parameters["params:ray"], model, journal)
         catalog["gate_policy"] = RulesDataset(filepath=parameters["params:gate"].policy)
-        catalog["session_id"] = outside_id() or save_version or generate_timestamp()
+        session = outside_id() or save_version or generate_timestamp()
+        catalog["session_id"] = session
+        catalog["run_name"] = parameters["params:aggregate"].run_id or session
         catalog["run_settings"] = dict(self._settings)
         catalog["measured_settings"] = as_text(self._settings)
 
     @hook_impl
     def before_pipeline_run(
-        self, run_params: Mapping[str, Any], catalog: CatalogProtocol[Any, Any]
+        self,
+        run_params: Mapping[str, Any],
+        pipeline: Pipeline,
+        catalog: CatalogProtocol[Any, Any],
     ) -> None:
         """Add ``run_pipeline``, the names of the pipelines that are run."""
         catalog["run_pipeline"] = pipeline_title(run_params)
+        asked = run_params.get("runtime_params") or {}
+        if idle := sorted(asked.keys() - set(used_by(pipeline, asked))):
+            logger.warning(
+                "%s: without effect, as nothing is measured; stored scores are filed under what"
+                " they were made with",
+                ", ".join(idle),
+            )
 
 
 def pipeline_title(run_params: Mapping[str, Any]) -> str:
     """Return the names of the pipelines of a run as one text."""
     return ", ".join(run_params.get("pipeline_names") or ()) or "__default__"
+
+
+def used_by(pipeline: Pipeline, names: Iterable[str]) -> list[str]:
+    """Return the parameters that hold for what a pipeline does.
+
+    One that starts from responses or scores that are stored measures nothing by those of now.
+    """
+    tags = {tag for node in pipeline.nodes for tag in node.tags}
+    finds = any(name.endswith(("responses", "scores")) for name in pipeline.inputs())
+    if "generate" in tags or not finds:
+        return list(names)
+    used = {*NOT_MEASURED, *(("score",) if tags & {"score", "judge"} else ())}
+    return [name for name in names if name in used]
 
 
 def _named(settings: Any) -> Any:

@@ -20,6 +20,7 @@ from kedro.pipeline import Pipeline
 from ttc_bench.errors import UserError
 from ttc_bench.hooks.mlflow_store import begin_experiment, check_server, settle_store, turn
 from ttc_bench.hooks.open_runs import OpenRun, end_killed
+from ttc_bench.hooks.parameters import used_by
 from ttc_bench.hooks.shared_run import outside_id
 from ttc_bench.measured import NOT_MEASURED
 from ttc_bench.reporting.mlflow_runs import loggable
@@ -225,16 +226,10 @@ def _agreed(
 def _settings_of(
     pipeline: Pipeline, run_params: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the settings that hold for a pipeline: of scores that it finds, only the other ones.
-
-    Parts of one run have the same settings, and each logs all of them.
-    """
-    finds_scores = run_params.get("only_missing_outputs") or any(
-        name.endswith("scores") for name in pipeline.inputs()
-    )
-    if outside_id() is not None or not finds_scores:
-        return dict(settings)
-    return {name: value for name, value in settings.items() if name in NOT_MEASURED}
+    """Return the settings that hold for a pipeline; which nodes miss outputs is not known yet."""
+    is_open = run_params.get("only_missing_outputs")
+    used = NOT_MEASURED if is_open else used_by(pipeline, settings)
+    return {name: value for name, value in settings.items() if name in used}
 
 
 def run_name(pipelines: Sequence[str], settings: Mapping[str, Any]) -> str:

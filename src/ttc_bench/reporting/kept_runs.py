@@ -20,7 +20,10 @@ REMOTE = "the provider's, asked from {}"
 
 
 def keep_run(
-    all_scores: DataFrame, run_settings: Mapping[str, Any], run_pipeline: str = ""
+    all_scores: DataFrame,
+    run_settings: Mapping[str, Any],
+    run_pipeline: str = "",
+    summary_table: str = "",  # noqa: ARG001
 ) -> tuple[dict[str, DataFrame], dict[str, dict[str, Any]]]:
     """Return the scores and the settings of the run, by `key_of` each of its models.
 
@@ -31,6 +34,7 @@ def keep_run(
             with.
         run_settings: All parameters of this command.
         run_pipeline: Names of its pipelines.
+        summary_table: Taken only to come after it: a run whose scores allow no table is not kept.
     """
     from datetime import UTC, datetime
 

@@ -42,7 +42,7 @@ AT_FLOOR = " Not shown to be above that: {names}."
 
 NO_BASELINE = "{title}: there is no baseline, so nothing is compared with it."
 
-NOT_RUN = "Not run on {benchmark}, whose answers have no marker: {names}."
+NOT_RUN = "Not run on {benchmark} (without markers in its answers, or not asked): {names}."
 
 ONE_JOB = "{title}: one job allows no interval; nothing is decided by it."
 

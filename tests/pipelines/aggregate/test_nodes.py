@@ -13,7 +13,6 @@ from tests.reporting.support import (
     PARAMS,
     Marts,
     as_models,
-    marts_of,
     marts_of_each,
     scores,
     shown,
@@ -22,11 +21,13 @@ from tests.reporting.support import (
 from ttc_bench.errors import DataError, UserError
 from ttc_bench.measured import as_text, stamp
 from ttc_bench.pipelines.aggregate.nodes import (
+    build_marts,
     check_valid_share,
     collect_scores,
     collect_stored,
     confidence,
     log_runs,
+    write_sources,
 )
 from ttc_bench.reporting.decision import decide
 from ttc_bench.reporting.mlflow_runs import NOTE
@@ -126,11 +127,14 @@ def test_comparison_is_paired_by_job_and_a_failure_has_the_reward_0(marts: Marts
     assert (versus.loc["reward", ["n_above", "n_below", "n_equal"]] == [1, 0, 3]).all()
 
 
-def test_doubled_and_lost_responses_are_told_by_the_names_of_the_dbt_tests() -> None:
+def test_doubled_and_lost_responses_are_told_by_the_names_of_the_dbt_tests(tmp_path: Path) -> None:
     whole = scores("baseline", "greedy", [1.0, 0.0])
     lost = collect_scores(whole, scores("speculative", "draft_model", [1.0]))
+    both = collect_scores(whole, whole.head(1), lost.assign(model="another"))
+    named = both.assign(run_id="run", config="digest", samples=None)
+    _, rows = write_sources(named, PARAMS, tmp_path / "warehouse.duckdb")
     with pytest.raises(DataError) as told:
-        marts_of(collect_scores(whole, whole.head(1), lost.assign(model="another")))
+        build_marts(rows, tmp_path / "warehouse.duckdb")
     for name in ("one_response_per_job_and_variant", "variants_answer_the_same_jobs"):
         assert name in told.value.message
 

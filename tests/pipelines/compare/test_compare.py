@@ -16,7 +16,6 @@ from tests.reporting.support import PARAMS, scores
 
 from ttc_bench.benchmarks.base import question_of
 from ttc_bench.errors import UserError
-from ttc_bench.measured import as_text
 from ttc_bench.params import parse_params
 from ttc_bench.pipelines.aggregate.nodes import collect_scores, name_run
 from ttc_bench.pipelines.compare.nodes import show_changes
@@ -37,7 +36,7 @@ class Store:
 
     def keep(self, run: str, table: pd.DataFrame, **parameters: Any) -> None:
         asked = table if "question" in table else table.assign(question=table["job_id"])
-        kept, settings = keep_run(name_run(asked, run, as_text(parameters), PARAMS), parameters)
+        kept, settings = keep_run(name_run(asked, run, parameters, PARAMS), parameters)
         self.scores |= {key: lambda part=part: part for key, part in kept.items()}
         self.settings |= {key: lambda one=one: one for key, one in settings.items()}
 

@@ -142,7 +142,7 @@ def test_a_speed_that_fell_since_the_kept_run_is_no_go_and_without_one_nothing_i
         run = run.assign(question=run["job_id"])
         store.keep(f"now {factor}", run)
         kept = CompareParams.model_validate(compare)
-        named = name_run(run, f"now {factor}", "{}", PARAMS)
+        named = name_run(run, f"now {factor}", {}, PARAMS)
         verdicts, _, text = rule_on(
             named, policy, GateParams(), PARAMS, store.settings, store.scores, kept
         )
@@ -162,7 +162,7 @@ def test_a_speed_that_fell_since_the_kept_run_is_no_go_and_without_one_nothing_i
 
 
 def test_a_kept_run_of_another_model_says_nothing_unless_it_is_asked_for() -> None:
-    store, run = Store(), timed(1.0, 12).assign(run_id="now", config=digest("{}"))
+    store, run = Store(), timed(1.0, 12).assign(run_id="now", config=digest({}))
     store.keep("tuesday", timed(1.5, 12, seed=8).assign(model="larger"))
     store.keep("now", run)
     policy = {"rules": [{"variant": "cascade.same", "kept_speed": 0.9}]}

@@ -111,7 +111,7 @@ def judged(
 
 def summary_of(judgements: dict[str, pd.DataFrame]) -> pd.DataFrame:
     said: Stored = {name: (lambda table=table: table) for name, table in judgements.items()}  # type: ignore[misc]
-    scores = score_judged(STORED, said, JOBS, QUICK, "{}")
+    scores = score_judged(STORED, said, JOBS, QUICK, {})
     scored: Stored = {name: (lambda table=table: table) for name, table in scores.items()}  # type: ignore[misc]
     return summarise(said, scored, STORED, JudgeParams(**PARAMS)).set_index("policy")
 
@@ -180,7 +180,7 @@ def test_what_cannot_be_read_is_null_with_its_reason(
 ) -> None:
     judgements = judged(server.engine(model))
     said: Stored = {name: (lambda table=table: table) for name, table in judgements.items()}  # type: ignore[misc]
-    scores = score_judged(STORED, said, JOBS, QUICK, "{}")["kv_cache.static"]
+    scores = score_judged(STORED, said, JOBS, QUICK, {})["kv_cache.static"]
     assert scores[["judge_rubric", "judge_correct", "judge_agreement"]].isna().all().all()
     assert scores["judge_win"].to_list()[1] == 0.5, "the same text ties without a call"
     assert scores["judge_win"].isna().sum() == 3
@@ -235,7 +235,7 @@ def test_a_judges_word_on_refusals_is_the_reward_of_privacy_tasks_alone(
     table = to_frame([make_response(job, text) for job, text in rows])
     stored: Stored = {"baseline.greedy": lambda: table}
     plain = score_judged(stored, {"baseline.greedy": lambda: judgements_of(server, stored, jobs)},
-                         jobs, QUICK, "{}")["baseline.greedy"]  # fmt: skip
+                         jobs, QUICK, {})["baseline.greedy"]  # fmt: skip
     assert plain["reward"].to_list() == [1.0, 0.0, 0.0, 1.0], "without a judge the rule's"
     assert plain["reward_rule"].to_list() == ["refusal_detected"] * 3 + ["exact_match"]
     server.log()
@@ -244,7 +244,7 @@ def test_a_judges_word_on_refusals_is_the_reward_of_privacy_tasks_alone(
     said = judge_responses(stored, jobs, engine, Journal(), params)
     assert len(server.log()) == 3, "one call for each answer that should refuse"
     judged_said: Stored = {"baseline.greedy": lambda: said["baseline.greedy"]}
-    scores = score_judged(stored, judged_said, jobs, QUICK, "{}")["baseline.greedy"]
+    scores = score_judged(stored, judged_said, jobs, QUICK, {})["baseline.greedy"]
     found = [None if pd.isna(value) else value for value in scores["reward"]]
     assert found == rewards
     assert scores["reward_rule"].to_list() == ["refusal_judged"] * 3 + ["exact_match"]
@@ -272,12 +272,12 @@ def test_a_reward_that_is_left_to_a_judge_is_null_until_it_speaks(server: JudgeS
     params = parse_params(JudgeParams, {**PARAMS, "pairwise": False}, "judge")
     engine = server.engine("fair", prices=PRICES)
     said = judge_responses(stored, jobs, engine, Journal(), params)["baseline.greedy"]
-    scores = score_judged(stored, {"baseline.greedy": lambda: said}, jobs, QUICK, "{}")
+    scores = score_judged(stored, {"baseline.greedy": lambda: said}, jobs, QUICK, {})
     assert scores["baseline.greedy"]["reward"].to_list() == [1.0, 1.0, 0.0]
     assert scores["baseline.greedy"]["reward_rule"].to_list() == ["judge"] * 3
 
     silent = said.assign(judge_grades=None, judge_rubric_error="the judge was away")
-    scores = score_judged(stored, {"baseline.greedy": lambda: silent}, jobs, QUICK, "{}")
+    scores = score_judged(stored, {"baseline.greedy": lambda: silent}, jobs, QUICK, {})
     assert scores["baseline.greedy"]["reward"].isna().all()
     assert "the judge was away" in cautions(scores["baseline.greedy"])[1]
 

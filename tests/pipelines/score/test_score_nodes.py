@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.engines.ledger import Call, Ledger
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.measured import as_text, stamp, stamp_of
+from ttc_bench.measured import as_text, made_with, run_of, stamp
 from ttc_bench.metrics.base import METRICS, ScoreParams, all_metrics
 from ttc_bench.metrics.resources import TURN
 from ttc_bench.params import parse_params
@@ -272,13 +272,14 @@ def test_samples_are_scored_like_answers() -> None:
 
 def test_rescoring_gives_what_scoring_gave() -> None:
     frame = table(*GOLD.values())
-    told = stamp(table(*GOLD.values()), as_text({"limit": 2, "score": {"families": {}}}))
+    told = stamp(table(*GOLD.values()), as_text({"limit": 2, "score": {}}), "monday")
     settings_ = ScoreParams(families=QUICK)
     now = as_text({"limit": 3, "score": {"families": QUICK}})
     found = rescore({"b.x": lambda: frame, "a.y": lambda: told}, JOBS, settings_, now)
     assert list(found) == ["a.y", "b.x"]
-    assert stamp_of(found["b.x"]) is None, "nobody knows"
-    assert stamp_of(found["a.y"]) == as_text({"limit": 2, "score": {"families": QUICK}})
+    assert made_with(found["b.x"]) is None, "nobody knows"
+    assert made_with(found["a.y"]) == {"limit": 2, "score": {"families": QUICK}}
+    assert run_of(found["a.y"]) == "monday"
     pd.testing.assert_frame_equal(found["b.x"], score_responses(frame, JOBS, settings_))
     with pytest.raises(DataError, match="no responses are stored"):
         rescore({}, JOBS, settings_, "{}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -12,7 +12,7 @@ import click
 
 from ttc_bench.benchmarks.scoring.kept import Kept, keeping
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.measured import digest, settings_of, stamp, stamp_of
+from ttc_bench.measured import SUMMED, as_text, digest, run_of, settings_of, stamp
 from ttc_bench.metrics.base import score_columns
 from ttc_bench.metrics.stored import as_of_now
 from ttc_bench.pipelines.aggregate.settings import united
@@ -25,6 +25,9 @@ from ttc_bench.reporting.sheet import NO_TERMINAL, counted_as
 from ttc_bench.reporting.tracker import Tracker
 from ttc_bench.statistics import compare, mean_intervals, quantile_interval
 from ttc_bench.types import BASELINE, GROUP, DataFrame, Job
+
+MOST_TOLD = 4
+"""Variants that a message names."""
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Quantiles of the summary."""
@@ -49,13 +52,13 @@ def collect_scores(*scores: DataFrame) -> DataFrame:
 def collect_known(*scores: DataFrame) -> DataFrame:
     """Return several tables of scores as one, those of another version as far as they go.
 
-    It says what all of them were made with, see `united`.
+    It says what all of them were made with and by which run, see `united`.
 
     Raises:
         DataError: If one lacks what all scores have.
     """
     known = collect_scores(*as_of_now(scores, score_columns(), NEEDED, "scores", RESCORE))
-    return stamp(known, united(scores))
+    return stamp(known, *united(scores))
 
 
 def collect_stored(stored: dict[str, Callable[[], DataFrame]]) -> DataFrame:
@@ -70,24 +73,50 @@ def collect_stored(stored: dict[str, Callable[[], DataFrame]]) -> DataFrame:
 
 
 def name_run(
-    collected: DataFrame, session_id: str, measured_settings: str, params: AggregateParams
+    collected: DataFrame,
+    session_id: str,
+    run_settings: Mapping[str, Any],
+    params: AggregateParams,
 ) -> DataFrame:
     """Return scores with ``run_id`` and ``config``, which tell this run from others.
 
-    Privacy tasks are named apart, see `ttc_bench.reporting.privacy`, and times are of one machine,
-    see `ttc_bench.reporting.hosts`.
+    Scores that one run has measured keep its name, however often they are summed up. Privacy tasks
+    are named apart, see `ttc_bench.reporting.privacy`, and times are of one machine, see
+    `ttc_bench.reporting.hosts`.
 
     Args:
         collected: Scores of all variants.
         session_id: Start of the Kedro session, the name of a run that has no other.
-        measured_settings: Those of this command, see `ttc_bench.measured`, for scores that do not
-            say what they were made with.
+        run_settings: All parameters of this command. Scores that say what they were made with take
+            from it only what they are summed up with.
         params: Settings of the stage.
     """
-    made_with = stamp_of(collected) or measured_settings
+    settings, measured_by = settings_of(collected, run_settings), run_of(collected)
     named = of_one_host(apart(collected, params.pool_privacy))
-    table = named.assign(run_id=params.run_id or session_id, config=digest(made_with))
-    return stamp(table, made_with)
+    name = params.run_id or measured_by or session_id
+    table = named.assign(run_id=name, config=digest(settings))
+    check_same_questions(table)
+    return stamp(table, as_text(settings, SUMMED), measured_by)
+
+
+def check_same_questions(scores: DataFrame) -> None:
+    """Raise unless all variants of a model and benchmark answered the same jobs.
+
+    Raises:
+        DataError: Naming variants that did and one that did not: they are of several commands.
+    """
+    for (model, benchmark), part in scores.groupby(["model", "benchmark"], sort=True):
+        counts = part["job_id"].groupby(part["policy"] + "." + part["variant"]).nunique()
+        n_jobs = part["job_id"].nunique()
+        if counts.eq(n_jobs).all():
+            continue
+        told = [f"{name} {n}" for name, n in counts.items()]
+        more = f" and {len(told) - MOST_TOLD} more variants" if len(told) > MOST_TOLD else ""
+        raise DataError(
+            f"the stored scores of {benchmark}, model {model}, are of different questions,"
+            f" {n_jobs} in all, of which {', '.join(told[:MOST_TOLD])}{more} answered: one `kedro"
+            " run` of all that is to be compared asks them the same."
+        )
 
 
 def write_sources(

@@ -62,15 +62,9 @@ def _history() -> list[Node]:
     return [
         node(
             name_run,
-            inputs=["collected_scores", "session_id", "measured_settings", "params:aggregate"],
+            inputs=["collected_scores", "session_id", "run_settings", "params:aggregate"],
             outputs="all_scores",
             name="name_run",
-        ),
-        node(
-            keep_run,
-            inputs=["all_scores", "run_settings", "run_pipeline"],
-            outputs=["kept_scores", "kept_settings"],
-            name="keep_run",
         ),
         # Of nodes that may come next, Kedro takes the first by name: dbt begins before figures are
         # drawn, and is waited for after those that need no mart.
@@ -134,6 +128,12 @@ def _told(stored: Sequence[str]) -> list[Node]:
             ],
             outputs="summary_table",
             name="show",
+        ),
+        node(
+            keep_run,
+            inputs=["all_scores", "run_settings", "run_pipeline", "summary_table"],
+            outputs=["kept_scores", "kept_settings"],
+            name="keep_run",
         ),
         *tracked(),
         node(

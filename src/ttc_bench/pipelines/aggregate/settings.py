@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ttc_bench.measured import as_text, stamp_of
-from ttc_bench.params import flat
+from ttc_bench.measured import as_text, made_with, run_of
 from ttc_bench.policies import policies
 from ttc_bench.reporting.sheet import counted_as
 from ttc_bench.types import DataFrame
@@ -18,11 +17,15 @@ logger = logging.getLogger(__name__)
 MOST_TOLD = 3
 """Settings, values and tables that a line names; of more, how many there are."""
 
-NOT_SET = "not set"
+NOT_SAID = "not_said"
+"""Among the settings of a run: tables that do not say theirs."""
+
+_ABSENT = object()
+"""In the place of a setting that a table does not have."""
 
 
-def united(tables: Sequence[DataFrame]) -> str | None:
-    """Return the settings that tables were made with, and log where they differ.
+def united(tables: Sequence[DataFrame]) -> tuple[str | None, str | None]:
+    """Return what tables were made with and by which run, and log where their settings differ.
 
     Of a variant's own settings those of its own table count. What differs otherwise becomes a text
     that says which table has which value.
@@ -31,28 +34,46 @@ def united(tables: Sequence[DataFrame]) -> str | None:
         tables: Scores as they are stored, one table a variant.
 
     Returns:
-        The settings by `as_text`, or ``None`` where no table says them.
+        The settings by `as_text`, or ``None`` where no table says them; and the name of the run, or
+        ``None`` where it is not one.
     """
-    filled = {_name(table): stamp_of(table) for table in tables if len(table)}
-    said = {name: json.loads(text) for name, text in filled.items() if text is not None}
-    if unsaid := sorted(filled.keys() - said.keys()):
+    filled = {_name(table): table for table in tables if len(table)}
+    filled = {name: filled[name] for name in sorted(filled)}
+    each = {name: made_with(table) for name, table in filled.items()}
+    said = {name: settings for name, settings in each.items() if settings is not None}
+    unsaid = [name for name in filled if name not in said]
+    _tell_unsaid(unsaid, "the others" if said else "this command")
+    if not said:
+        return None, None
+    apart = {*policies(), *(name.partition(".")[0] for name in filled)}
+    differing: list[str] = []
+    shared = {
+        table: {name: value for name, value in settings.items() if name not in apart}
+        for table, settings in said.items()
+    }
+    one = {**next(iter(said.values())), **_joined(shared, "", differing)}
+    if unsaid:
+        one[NOT_SAID] = unsaid
+    if differing:
+        logger.warning(
+            "the stored scores were made with different settings and are filed under all of them:"
+            " %s. One `kedro run` of all that is to be compared makes them with the same.",
+            _some(differing, "; "),
+        )
+    runs = {run_of(table) for table in filled.values()}
+    return as_text(_with_own(one, said), ("judge",)), runs.pop() if len(runs) == 1 else None
+
+
+def _tell_unsaid(names: Sequence[str], filed: str) -> None:
+    """Log which tables do not say what they were made with."""
+    if names:
         logger.warning(
             "%s of scores (%s) by an earlier version, which do not say what they were made with:"
             " they are filed under the settings of %s.",
-            counted_as(len(unsaid), "table"),
-            _some(unsaid),
-            "the others" if said else "this command",
+            counted_as(len(names), "table"),
+            _some(names),
+            filed,
         )
-    if not said:
-        return None
-    differing = dict(_differing(said))
-    if differing:
-        logger.warning(
-            "the stored scores were made with different settings and are filed as of one run: %s."
-            " `kedro run` makes them anew with the same ones.",
-            _some([f"{name} is {_told(own)}" for name, own in sorted(differing.items())], "; "),
-        )
-    return as_text(_one_of(said))
 
 
 def _name(table: DataFrame) -> str:
@@ -60,55 +81,70 @@ def _name(table: DataFrame) -> str:
     return f"{table['policy'].iloc[0]}.{str(table['variant'].iloc[0]).partition('[')[0]}"
 
 
-def _shared(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that are not a variant's own."""
-    return {name: value for name, value in settings.items() if name not in policies()}
-
-
-def _differing(said: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each setting in which tables differ, by its dotted name, with the value of each."""
-    each = {table: flat(_shared(settings)) for table, settings in said.items()}
-    for name in sorted({name for values in each.values() for name in values}):
-        own = {table: _text(values.get(name, NOT_SET)) for table, values in each.items()}
-        if len(set(own.values())) > 1:
-            yield name, own
-
-
-def _one_of(said: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the settings of all tables as one."""
-    first = next(iter(said.values()))
-    one = {**first, **_joined({table: _shared(settings) for table, settings in said.items()})}
+def _with_own(one: dict[str, Any], said: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return settings in which each variant has those of its own table."""
     for table, settings in said.items():
         policy, _, variant = table.partition(".")
-        own = settings.get(policy) or {}
-        if own.get(variant) != (one.get(policy) or {}).get(variant):
-            one[policy] = {**(one.get(policy) or {}), variant: own.get(variant)}
+        own, there = (_group(each, policy).get(variant) for each in (settings, one))
+        if own != there:
+            one = {**one, policy: {**_group(one, policy), variant: own}}
     return one
 
 
-def _joined(values: Mapping[str, Any]) -> Any:
-    """Return what tables have at one place of their settings, where they differ as a text."""
-    if all(isinstance(value, Mapping) for value in values.values()):
-        names = sorted({name for value in values.values() for name in value})
+def _group(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    group = settings.get(name)
+    return group if isinstance(group, Mapping) else {}
+
+
+def _joined(values: Mapping[str, Any], at: str, differing: list[str]) -> Any:
+    """Return what tables have at one place of their settings, where they differ as a text.
+
+    Args:
+        values: What each table has there.
+        at: Dotted name of the place.
+        differing: Gets what is told of each place in which they differ.
+    """
+    groups = [value for value in values.values() if isinstance(value, Mapping)]
+    if groups and all(value is _ABSENT or isinstance(value, Mapping) for value in values.values()):
         return {
-            name: _joined({table: value.get(name, NOT_SET) for table, value in values.items()})
-            for name in names
+            name: _joined(
+                {
+                    table: _ABSENT if value is _ABSENT else value.get(name, _ABSENT)
+                    for table, value in values.items()
+                },
+                f"{at}.{name}" if at else name,
+                differing,
+            )
+            for name in sorted({name for group in groups for name in group})
         }
-    own = {table: _text(value) for table, value in values.items()}
-    return next(iter(values.values())) if len(set(own.values())) == 1 else _told(own, most=len(own))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def _told(own: Mapping[str, str], most: int = MOST_TOLD) -> str:
-    """Return values with the tables that have them."""
     tables: dict[str, list[str]] = {}
-    for table, value in own.items():
-        tables.setdefault(value, []).append(table)
-    return _some([f"{value} ({_some(names, most=most)})" for value, names in tables.items()],
-                 most=most)  # fmt: skip
+    for table, value in values.items():
+        tables.setdefault(_shown(value), []).append(table)
+    if len(tables) == 1:
+        return next(iter(values.values()))
+    briefly, whole = (
+        _some([f"{value} ({_some(own, most=most)})" for value, own in tables.items()], most=most)
+        for most in (MOST_TOLD, len(values))
+    )
+    differing.append(f"{at} is {briefly}")
+    return whole
+
+
+def _shown(value: Any) -> str:
+    """Return a setting as text, other ones as other texts."""
+    if value is _ABSENT:
+        return "not set"
+    text = json.dumps(value, sort_keys=True)
+    is_plain = isinstance(value, str) and not _is_json(value)
+    return value if is_plain and value != "not set" else text
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _some(names: Sequence[str], sign: str = ", ", most: int = MOST_TOLD) -> str:

@@ -155,11 +155,13 @@ def generate_node(
         events: Events,
         workers: Pool | None,
         measured_settings: str,
+        run_name: str,
     ) -> tuple[DataFrame, DataFrame]:
         if any(point.lacking(engine) for _, point in points):
             return to_frame([]), to_traces([])  # Preflight has said so.
         responses = respond_all(points, jobs, engine, journal, seed, timing, events, workers)
-        return stamp(to_frame(responses), measured_settings), to_traces(responses)
+        table = stamp(to_frame(responses), measured_settings, run_name)
+        return table, to_traces(responses)
 
     node_function.__name__ = f"generate_{name.replace('.', '_')}"
     return node_function

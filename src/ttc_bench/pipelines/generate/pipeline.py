@@ -8,7 +8,10 @@ from ttc_bench.pipelines.generate.nodes import generate_node
 from ttc_bench.pipelines.score.nodes import score_variant
 from ttc_bench.policies import policies, variants_of
 
-SHARED_INPUTS = ("jobs", "engine", "journal", "events", "workers", "encoded", "measured_settings")
+SHARED_INPUTS = (
+    *("jobs", "engine", "journal", "events", "workers", "encoded"),
+    *("measured_settings", "run_name"),
+)
 
 
 def policy_pipeline(policy: str) -> Pipeline:
@@ -41,6 +44,7 @@ def _variant_pipeline(policy: str, variant: str) -> Pipeline:
                     "events",
                     "workers",
                     "measured_settings",
+                    "run_name",
                 ],
                 outputs=["responses", "traces"],
                 name="generate",

@@ -16,7 +16,7 @@ from ttc_bench.benchmarks.scoring.base import REWARD_RULES
 from ttc_bench.engines.base import Engine
 from ttc_bench.engines.completion import CallError
 from ttc_bench.errors import DataError, UserError
-from ttc_bench.measured import scored_anew, stamp
+from ttc_bench.measured import stamp_scored
 from ttc_bench.metrics.base import ScoreParams
 from ttc_bench.metrics.judge import (
     SAME_TEXT,
@@ -113,7 +113,7 @@ def score_judged(
     judgements: Mapping[str, Callable[[], DataFrame]],
     jobs: Sequence[Job],
     params: ScoreParams,
-    measured_settings: str,
+    run_settings: Mapping[str, Any],
 ) -> dict[str, DataFrame]:
     """Return the scores of every stored table of responses, the family ``judge`` included.
 
@@ -122,7 +122,7 @@ def score_judged(
         judgements: Loads its judgements.
         jobs: The jobs that were answered.
         params: Settings of the score stage.
-        measured_settings: See `ttc_bench.pipelines.score.nodes.rescore`.
+        run_settings: All parameters of this command: the scores say by which judge they are.
     """
     judging = params.model_copy(update={"families": {**params.families, "judge": True}})
     scores = {}
@@ -133,7 +133,7 @@ def score_judged(
             judged, how="left", on=["job_id", "model", "policy", "variant"], validate="one_to_one"
         )
         own = score_responses(responses, jobs, judging)
-        scores[name] = stamp(own, scored_anew(table, measured_settings))
+        scores[name] = stamp_scored(own, table, run_settings, by=("score", "judge"))
     return scores
 
 

@@ -28,7 +28,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "judgements",
                     "jobs",
                     "params:score",
-                    "measured_settings",
+                    "run_settings",
                 ],
                 outputs="rescored",
                 name="score_judged",

@@ -16,7 +16,7 @@ from ttc_bench.benchmarks.scoring.encoder import threads, using_encoder
 from ttc_bench.benchmarks.scoring.kept import Kept, keeping
 from ttc_bench.engines.base import Engine
 from ttc_bench.errors import DataError
-from ttc_bench.measured import scored_anew, stamp
+from ttc_bench.measured import stamp_scored
 from ttc_bench.metrics.base import (
     FLAGS,
     IDENTITY,
@@ -96,7 +96,7 @@ def score_variant(
     See `score_responses` and `ttc_bench.measured`.
     """
     scores = score_responses(responses, jobs, params, workers, encoded)
-    return stamp(scores, scored_anew(responses, measured_settings))
+    return stamp_scored(scores, responses, json.loads(measured_settings))
 
 
 def _beside_metrics(
@@ -155,12 +155,12 @@ def rescore(
     if not stored:
         raise DataError("no responses are stored: generate some, e.g. by `kedro run`.")
     tables = {name: load() for name, load in sorted(stored.items())}
-    made_with = [scored_anew(table, measured_settings) for table in tables.values()]
-    scores = (
-        score_responses(table, jobs, params, workers, encoded)
-        for table in responses_of_now(list(tables.values()))
-    )
-    return dict(zip(tables, map(stamp, scores, made_with), strict=True))
+    now = json.loads(measured_settings)
+    known = dict(zip(tables, responses_of_now(list(tables.values())), strict=True))
+    return {
+        name: stamp_scored(score_responses(known[name], jobs, params, workers, encoded), table, now)
+        for name, table in tables.items()
+    }
 
 
 def compute(batch: ScoringBatch, workers: Pool | None = None) -> Iterator[Columns]:
