@@ -10,13 +10,21 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
 from kedro_datasets.text import TextDataset
 
-from ttc_bench.hooks.two_runs import TwoRuns
+from ttc_bench.errors import UserError
+from ttc_bench.hooks.two_runs import LEDGER, TwoRuns
 
 FILES = ("all_scores", "bench_summary", "report_html")
 
 
+Begin = Callable[..., TwoRuns]
+
+
 def _made() -> str:
     return "made"
+
+
+def _read(table: str, scores: str) -> str:
+    return table + scores
 
 
 def _pipeline(*outputs: str) -> Pipeline:
@@ -26,7 +34,7 @@ def _pipeline(*outputs: str) -> Pipeline:
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> Callable[..., TwoRuns]:
+def begun(tmp_path: Path) -> Begin:
     """Begin a run that is to make some files, after one that has left others."""
 
     def begin(there: tuple[str, ...], outputs: tuple[str, ...], saved: tuple[str, ...]) -> TwoRuns:
@@ -62,7 +70,7 @@ def begun(tmp_path: Path) -> Callable[..., TwoRuns]:
     ],
 )
 def test_a_run_that_breaks_off_tells_what_is_of_another(
-    begun: Callable[..., TwoRuns],
+    begun: Begin,
     capsys: pytest.CaptureFixture[str],
     way: str,
     there: tuple[str, ...],
@@ -79,7 +87,7 @@ def test_a_run_that_breaks_off_tells_what_is_of_another(
 
 
 def test_tables_beside_an_older_report_are_told(
-    begun: Callable[..., TwoRuns], capsys: pytest.CaptureFixture[str]
+    begun: Begin, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for there, outputs, is_told in (
         (FILES[:2], FILES[:2], False),
@@ -91,3 +99,30 @@ def test_tables_beside_an_older_report_are_told(
         shown = capsys.readouterr().err
         assert ("report_html and its plots are of an earlier run" in shown) is is_told
         assert ("--pipeline=report" in shown) is is_told
+
+
+def _reading(tmp_path: Path) -> None:
+    """Begin a run that makes a report of what is there."""
+    files = {name: str(tmp_path / f"08_reporting/{name}") for name in FILES}
+    catalog = DataCatalog({name: TextDataset(filepath=path) for name, path in files.items()})
+    reads = Pipeline([node(_read, ["bench_summary", "all_scores"], "report_html")])
+    TwoRuns().before_pipeline_run(reads, catalog)
+
+
+def test_nothing_is_reported_of_tables_of_two_runs(begun: Begin, tmp_path: Path) -> None:
+    ledger = tmp_path / "08_reporting" / LEDGER
+    begun((), FILES, FILES)
+    _reading(tmp_path)
+    begun((), FILES, FILES[:1])  # It was killed: no hook was told.
+    with pytest.raises(
+        UserError, match="bench_summary in 08_reporting are of other scores"
+    ) as all_:
+        _reading(tmp_path)
+    assert "--pipelines=aggregate,report" in str(all_.value)
+    begun((), FILES[1:2], FILES[1:2])
+    _reading(tmp_path)
+    begun((), FILES[:2], FILES[:2])
+    _reading(tmp_path)
+    for text in ("", "[]", "{}", '{"bench_summary": "a"}'):
+        ledger.write_text(text)
+        _reading(tmp_path)

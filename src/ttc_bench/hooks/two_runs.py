@@ -1,43 +1,79 @@
-"""Files of two runs that lie side by side: a run says so where it leaves them."""
+"""Files of two runs that lie side by side: it is told, and nothing is reported of them as of one."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 from collections.abc import Collection
 from pathlib import Path
+from threading import Lock
 from typing import Any
+from uuid import uuid4
 
 import click
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from ttc_bench.errors import UserError
+
 STAGE = "reporting"
 """Namespace of the nodes that say what the scores amount to."""
 
+SCORES, REPORT = "all_scores", "report_html"
+"""The first of their files, from which all others are made, and the last one."""
+
+LEDGER = ".written.json"
+"""File beside the scores: of which scores each other file is made, by the dataset's name."""
+
+ANEW = "`kedro run --pipelines=aggregate,report` makes all of one."
+
 
 class TwoRuns:
-    """Knows which files of a report a run has written, and which are of an earlier one."""
+    """Knows of which scores each file of a report is made."""
 
     _catalog: Any = None
     _outputs: Collection[str] = ()
     """What the run is to write of them."""
     _written: set[str]
+    _ledger: dict[str, str]
+    _token: str | None = None
+    """Tells the scores that the run makes or finds from any other ones."""
 
     def __init__(self) -> None:
-        self._written = set()
+        self._written, self._ledger, self._lock = set(), {}, Lock()
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Note what the run is to write."""
+        """Note what the run is to write.
+
+        Raises:
+            UserError: If what it finds is of several runs.
+        """
         self._catalog, self._written = catalog, set()
+        self._ledger = self._read()
         own = (node for node in pipeline.nodes if node.namespace == STAGE)
         self._outputs = sorted({name for node in own for name in node.outputs})
+        self._token = uuid4().hex if SCORES in self._outputs else self._ledger.get(SCORES)
+        found = [name for name in sorted(pipeline.inputs()) if name in self._ledger]
+        if older := [name for name in found if self._ledger[name] != self._ledger[SCORES]]:
+            raise UserError(
+                f"{older[0]}{f' and {len(older) - 1} more' if len(older) > 1 else ''} in"
+                f" {self._path(SCORES).parent.name} are made from other scores than those beside them"
+                f" (a run broke off, or was asked for a part): {ANEW}"
+            )
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Note what it has written."""
-        if dataset_name in self._outputs and self._file(dataset_name):
+        if dataset_name not in self._outputs or not self._has(dataset_name):
+            return
+        with self._lock:
             self._written.add(dataset_name)
+            if self._token is not None:
+                self._ledger[dataset_name] = self._token
+                self._write()
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -48,31 +84,47 @@ class TwoRuns:
     def after_pipeline_run(self) -> None:
         """Tell of a report that the run did not write, and of which it wrote the tables."""
         self._outputs = ()
-        report = self._file("report_html")
-        if "all_scores" in self._written and "report_html" not in self._written and report:
+        is_older = REPORT not in self._written and self._has(REPORT)
+        if SCORES in self._written and is_older:
             click.echo(
-                f"{report.name} and its plots are of an earlier run: `kedro run --pipeline=report`"
-                " makes them of this one.",
+                f"{self._path(REPORT).name} and its plots are of an earlier run: `kedro run"
+                " --pipeline=report` makes them of this one.",
                 err=True,
             )
 
     def broke_off(self) -> None:
         """Tell that a run leaves some files of its own beside those that it did not come to."""
-        left = [name for name in self._outputs if name not in self._written and self._file(name)]
+        left = [name for name in self._outputs if name not in self._written and self._has(name)]
         if self._written and left:
-            first = self._file(left[0])
-            assert first is not None
             click.echo(
-                f"{first.parent.name} holds files of two runs now, {len(self._written)} of this"
-                f" one and {len(left)} of an earlier one, until a run comes to its end.",
+                f"{self._path(left[0]).parent.name} holds files of two runs now,"
+                f" {len(self._written)} of this one and {len(left)} of an earlier one: {ANEW}",
                 err=True,
             )
         self._outputs = ()
 
-    def _file(self, name: str) -> Path | None:
-        """Return the file of a dataset, if there is one."""
-        path = getattr(self._catalog.get(name), "_filepath", None) if self._catalog else None
-        return Path(path) if path is not None and Path(path).is_file() else None
+    def _path(self, name: str) -> Path:
+        """Return where the file of a dataset is, or would be; nowhere is a folder."""
+        dataset = self._catalog.get(name) if self._catalog else None
+        return Path(getattr(dataset, "_filepath", "") or ".")
+
+    def _has(self, name: str) -> bool:
+        return self._path(name).is_file()
+
+    def _read(self) -> dict[str, str]:
+        """Return the ledger; nothing where there is none, or none of the scores that lie there."""
+        try:
+            found = json.loads((self._path(SCORES).parent / LEDGER).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) and SCORES in found and self._has(SCORES) else {}
+
+    def _write(self) -> None:
+        place = self._path(SCORES).parent / LEDGER
+        beside = place.with_name(f"{LEDGER}.{os.getpid()}")
+        with contextlib.suppress(OSError):  # What it saves next tells a disk that is full.
+            beside.write_text(json.dumps(self._ledger, sort_keys=True), encoding="utf-8")
+            beside.replace(place)
 
 
 TWO_RUNS = TwoRuns()
