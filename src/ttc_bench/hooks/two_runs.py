@@ -58,10 +58,10 @@ class TwoRuns:
         self._token = uuid4().hex if SCORES in self._outputs else self._ledger.get(SCORES)
         found = [name for name in sorted(pipeline.inputs()) if name in self._ledger]
         if older := [name for name in found if self._ledger[name] != self._ledger[SCORES]]:
+            more = f" and {len(older) - 1} more" if len(older) > 1 else ""
             raise UserError(
-                f"{older[0]}{f' and {len(older) - 1} more' if len(older) > 1 else ''} in"
-                f" {self._path(SCORES).parent.name} are made from other scores than those beside them"
-                f" (a run broke off, or was asked for a part): {ANEW}"
+                f"{older[0]}{more} in {self._path(SCORES).parent.name}: made from other scores than"
+                f" those beside them (a run broke off, or was asked for a part). {ANEW}"
             )
 
     @hook_impl
