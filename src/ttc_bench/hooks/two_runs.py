@@ -1,4 +1,4 @@
-"""Files of two runs that lie side by side: it is told, and nothing is reported of them as of one."""
+"""Files of two runs that lie side by side: it is told, and no report is made of them."""
 
 from __future__ import annotations
 
