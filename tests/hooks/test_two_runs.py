@@ -114,9 +114,7 @@ def test_nothing_is_reported_of_tables_of_two_runs(begun: Begin, tmp_path: Path)
     begun((), FILES, FILES)
     _reading(tmp_path)
     begun((), FILES, FILES[:1])  # It was killed: no hook was told.
-    with pytest.raises(
-        UserError, match="bench_summary in 08_reporting: made from other"
-    ) as all_:
+    with pytest.raises(UserError, match="bench_summary in 08_reporting: made from other") as all_:
         _reading(tmp_path)
     assert "--pipelines=aggregate,report" in str(all_.value)
     begun((), FILES[1:2], FILES[1:2])
