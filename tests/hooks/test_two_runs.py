@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def begun(tmp_path: Path) -> Begin:
         own = TwoRuns()
         own.before_pipeline_run(_pipeline(*outputs), catalog)
         for name in (*saved, "in_memory"):
+            own.before_dataset_saved(name)
             catalog.save(name, "made")
             own.after_dataset_saved(name)
         return own
@@ -86,6 +88,30 @@ def test_a_run_that_breaks_off_tells_what_is_of_another(
     assert not capsys.readouterr().err, "it is told once"
 
 
+def test_what_was_there_before_a_ledger_is_of_other_scores(begun: Begin, tmp_path: Path) -> None:
+    begun(FILES, FILES, FILES[:1])
+    with pytest.raises(UserError, match="bench_summary in 08_reporting: made"):
+        _reading(tmp_path)
+
+
+def test_scores_that_were_not_finished_are_of_no_file(begun: Begin, tmp_path: Path) -> None:
+    begun((), FILES, FILES).before_dataset_saved("all_scores")
+    with pytest.raises(UserError, match="bench_summary in 08_reporting: made"):
+        _reading(tmp_path)
+
+
+def test_processes_that_write_at_once_keep_each_others_entries(
+    begun: Begin, tmp_path: Path
+) -> None:
+    begun((), FILES, FILES)
+    one, other = (begun((), (name,), ()) for name in FILES[1:])
+    for own, name in ((one, FILES[1]), (other, FILES[2])):
+        own._ledger["all_scores"] = "others"
+        own.after_dataset_saved(name)
+    ledger = json.loads((tmp_path / "08_reporting" / LEDGER).read_text())
+    assert set(ledger) == set(FILES)
+
+
 def test_tables_beside_an_older_report_are_told(
     begun: Begin, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +146,8 @@ def test_nothing_is_reported_of_tables_of_two_runs(begun: Begin, tmp_path: Path)
     begun((), FILES[1:2], FILES[1:2])
     _reading(tmp_path)
     begun((), FILES[:2], FILES[:2])
+    _reading(tmp_path)
+    begun((), FILES, FILES[1:2])  # Only what was missing.
     _reading(tmp_path)
     for text in ("", "[]", "{}", '{"bench_summary": "a"}'):
         ledger.write_text(text)

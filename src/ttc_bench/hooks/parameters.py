@@ -217,8 +217,8 @@ class Parameters:
         asked = run_params.get("runtime_params") or {}
         if idle := sorted(asked.keys() - set(used_by(pipeline, asked))):
             logger.warning(
-                "%s: without effect, as nothing is measured; stored scores are filed under what"
-                " they were made with",
+                "%s: without effect on what is stored, which is filed under what it was made with"
+                " where it says so",
                 ", ".join(idle),
             )
 
@@ -235,9 +235,9 @@ def used_by(pipeline: Pipeline, names: Iterable[str]) -> list[str]:
     """
     tags = {tag for node in pipeline.nodes for tag in node.tags}
     finds = any(name.endswith(("responses", "scores")) for name in pipeline.inputs())
-    if "generate" in tags or not finds:
+    if tags & {"ingest_benchmarks", "generate", "judge"} or not finds:
         return list(names)
-    used = {*NOT_MEASURED, *(("score",) if tags & {"score", "judge"} else ())}
+    used = {*NOT_MEASURED, *(("score", "ray") if "score" in tags else ())}
     return [name for name in names if name in used]
 
 

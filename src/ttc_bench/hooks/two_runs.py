@@ -27,6 +27,9 @@ SCORES, REPORT = "all_scores", "report_html"
 LEDGER = ".written.json"
 """File beside the scores: of which scores each other file is made, by the dataset's name."""
 
+EARLIER = "earlier"
+"""Stands for the scores of files that were there before there was a ledger."""
+
 ANEW = "`kedro run --pipelines=aggregate,report` makes all of one."
 
 
@@ -38,8 +41,6 @@ class TwoRuns:
     """What the run is to write of them."""
     _written: set[str]
     _ledger: dict[str, str]
-    _token: str | None = None
-    """Tells the scores that the run makes or finds from any other ones."""
 
     def __init__(self) -> None:
         self._written, self._ledger, self._lock = set(), {}, Lock()
@@ -55,7 +56,6 @@ class TwoRuns:
         self._ledger = self._read()
         own = (node for node in pipeline.nodes if node.namespace == STAGE)
         self._outputs = sorted({name for node in own for name in node.outputs})
-        self._token = uuid4().hex if SCORES in self._outputs else self._ledger.get(SCORES)
         found = [name for name in sorted(pipeline.inputs()) if name in self._ledger]
         if older := [name for name in found if self._ledger[name] != self._ledger[SCORES]]:
             more = f" and {len(older) - 1} more" if len(older) > 1 else ""
@@ -65,15 +65,26 @@ class TwoRuns:
             )
 
     @hook_impl
+    def before_dataset_saved(self, dataset_name: str) -> None:
+        """Note that what lies there is from now on of other scores, were they not finished."""
+        if dataset_name != SCORES or SCORES not in self._outputs:
+            return
+        from ttc_bench.pipelines.aggregate import create_pipeline
+
+        every = {*create_pipeline().all_outputs(), *self._outputs}
+        unknown = {name: EARLIER for name in every - self._ledger.keys() if self._has(name)}
+        with self._lock:
+            self._write({**unknown, SCORES: uuid4().hex})
+
+    @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Note what it has written."""
         if dataset_name not in self._outputs or not self._has(dataset_name):
             return
         with self._lock:
             self._written.add(dataset_name)
-            if self._token is not None:
-                self._ledger[dataset_name] = self._token
-                self._write()
+            if SCORES in self._ledger:
+                self._write({dataset_name: self._ledger[SCORES]})
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -117,12 +128,15 @@ class TwoRuns:
             found = json.loads((self._path(SCORES).parent / LEDGER).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) and SCORES in found and self._has(SCORES) else {}
+        return found if isinstance(found, dict) and SCORES in found else {}
 
-    def _write(self) -> None:
+    def _write(self, changes: dict[str, str]) -> None:
+        """Write changes into the ledger, beside those that another process has made meanwhile."""
+        self._ledger = {**self._ledger, **self._read(), **changes}
         place = self._path(SCORES).parent / LEDGER
         beside = place.with_name(f"{LEDGER}.{os.getpid()}")
         with contextlib.suppress(OSError):  # What it saves next tells a disk that is full.
+            place.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(json.dumps(self._ledger, sort_keys=True), encoding="utf-8")
             beside.replace(place)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 from ttc_bench.commit import commit
-from ttc_bench.measured import settings_of
+from ttc_bench.measured import SUMMED, run_of, settings_of
 from ttc_bench.metrics.base import LONG_COLUMNS
 from ttc_bench.types import DataFrame
 
@@ -23,6 +24,8 @@ def keep_run(
     all_scores: DataFrame,
     run_settings: Mapping[str, Any],
     run_pipeline: str = "",
+    run_name: str = "",
+    earlier_settings: Mapping[str, Callable[[], Mapping[str, Any]]] = MappingProxyType({}),
     summary_table: str = "",  # noqa: ARG001
 ) -> tuple[dict[str, DataFrame], dict[str, dict[str, Any]]]:
     """Return the scores and the settings of the run, by `key_of` each of its models.
@@ -34,6 +37,9 @@ def keep_run(
             with.
         run_settings: All parameters of this command.
         run_pipeline: Names of its pipelines.
+        run_name: Name of the run that this command is.
+        earlier_settings: What is kept. Of a run that is summed up again it stays: which code
+            measured it, where and when.
         summary_table: Taken only to come after it: a run whose scores allow no table is not kept.
     """
     from datetime import UTC, datetime
@@ -59,7 +65,16 @@ def keep_run(
             "versions": versions(),
             "parameters": parameters,
         }
+        if key in earlier_settings and run_of(all_scores) not in (None, run_name):
+            settings[key] = _as_it_was(earlier_settings[key](), settings[key])
     return scores, settings
+
+
+def _as_it_was(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a run, with parameters of now that are neither measured nor summed."""
+    own = before.get("parameters") or {}
+    summed = {name: own[name] for name in SUMMED if name in own}
+    return {**now, **before, "parameters": {**now["parameters"], **summed}}
 
 
 def key_of(run: str, config: str, model: str) -> str:

@@ -22,6 +22,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ttc_bench.commit import commit
+from ttc_bench.errors import UserError
+from ttc_bench.measured import NOT_MEASURED
 from ttc_bench.params import flat
 from ttc_bench.reporting.candidates import cost_words
 from ttc_bench.reporting.row_dicts import Row, full_name, row_dicts
@@ -255,11 +257,22 @@ def _log_missing(run: str, settings: Mapping[str, Any]) -> None:
     """Log the settings that a run does not have: a command that measures nothing logs none of now.
 
     What was measured before it was measured with settings of its own, see `ttc_bench.measured`.
+
+    Raises:
+        UserError: If the run has other ones: MLflow changes none, and they would be of two runs.
     """
     import mlflow
 
     logged = mlflow.MlflowClient().get_run(run).data.params
     missing = {name: value for name, value in loggable(settings).items() if name not in logged}
+    measured = {name: value for name, value in settings.items() if name not in NOT_MEASURED}
+    for name, value in loggable(measured).items():
+        # MLflow cuts off what is too long.
+        if name in logged and not str(value).startswith(logged[name]):
+            raise UserError(
+                f"the run of MLflow that this command goes on in has {name} {logged[name]}, and the"
+                f" scores were made with {value}: give this one another id."
+            )
     if missing:
         mlflow.log_params(missing, run_id=run)
 

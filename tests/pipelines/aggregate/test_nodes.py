@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
@@ -220,6 +221,12 @@ def store(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) ->
     mlflow.set_experiment("test")
 
 
+def assert_others_are_refused(run: pd.DataFrame, log: Callable[[pd.DataFrame], object]) -> None:
+    """MLflow changes no setting of a run."""
+    with pytest.raises(UserError, match="limit 4, and the scores were made with 5"):
+        log(stamp(run.copy(), as_text({"limit": 5})))
+
+
 @pytest.mark.usefixtures("store")
 def test_runs_are_nested_and_writing_twice_changes_nothing(run: pd.DataFrame, marts: Marts) -> None:
     import mlflow
@@ -239,6 +246,9 @@ def test_runs_are_nested_and_writing_twice_changes_nothing(run: pd.DataFrame, ma
         edited = next(iter(first.values()))
         mlflow.MlflowClient().set_tag(edited, NOTE, "my own words")
         again = log_runs(*tables, now, files, Tracker())
+        assert_others_are_refused(
+            run, lambda other: log_runs(other, *tables[1:], now, files, Tracker())
+        )
     assert first == again
     assert_settings_are_the_scores_own(mlflow.get_run(parent.info.run_id).data.params)
     found = mlflow.search_runs(filter_string=f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")

@@ -13,6 +13,7 @@ from ttc_bench.errors import DataError
 from ttc_bench.measured import as_text, digest, made_with, settings_of, stamp
 from ttc_bench.pipelines.aggregate.nodes import collect_known, collect_stored, name_run
 from ttc_bench.pipelines.aggregate.settings import united
+from ttc_bench.reporting.kept_runs import keep_run
 
 FULL: dict[str, Any] = {
     "limit": 32,
@@ -55,10 +56,26 @@ def test_scores_keep_the_name_of_the_run_that_measured_them() -> None:
         (one, nightly, "nightly"),
         ([*one[:2], made(NAMES[2], FULL, run="tuesday")], PARAMS, "now"),
         ([*one[:2], made(NAMES[2], FULL)], PARAMS, "now"),
+        ([*one[:2], made(NAMES[2], {**FULL, "seed": 1}, run="monday")], PARAMS, "now"),
         ([*one[:2], made(NAMES[2], FULL, run="tuesday").head(0)], PARAMS, "monday"),
     ):
         named = name_run(collect_known(*tables), "now", {}, params)
         assert set(named["run_id"]) == {name}
+
+
+def test_a_run_that_is_summed_up_again_stays_the_one_that_it_was() -> None:
+    """It was measured then, by that code, on that machine; what it is kept by is no news of it."""
+    scores_of = collect_known(*(made(name, FULL, run="monday") for name in NAMES))
+    first = {**FULL, "aggregate": {"run_id": "monday"}}
+    named = name_run(scores_of.assign(question="?"), "now", first, PARAMS)
+    _, kept = keep_run(named, first, "speculative", "monday")
+    (key,) = kept
+    kept[key] |= {"commit": "a1", "host": "elsewhere", "recorded_at": "2026-11-01"}
+    earlier = {key: lambda: kept[key]}
+    _, again = keep_run(named, {**FULL, "aggregate": {}}, "aggregate", "later", earlier)
+    assert again == kept
+    _, anew = keep_run(named, first, "speculative", "monday", earlier)
+    assert anew[key]["commit"] != "a1", "the same name by who measures again"
 
 
 def test_a_report_shows_what_its_scores_were_summed_up_with() -> None:

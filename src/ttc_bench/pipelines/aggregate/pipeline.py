@@ -131,7 +131,14 @@ def _told(stored: Sequence[str]) -> list[Node]:
         ),
         node(
             keep_run,
-            inputs=["all_scores", "run_settings", "run_pipeline", "summary_table"],
+            inputs=[
+                "all_scores",
+                "run_settings",
+                "run_pipeline",
+                "run_name",
+                "earlier_settings",
+                "summary_table",
+            ],
             outputs=["kept_scores", "kept_settings"],
             name="keep_run",
         ),

@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 MOST_TOLD = 3
 """Settings, values and tables that a line names; of more, how many there are."""
 
+MOST_LETTERS = 60
+"""Letters of a value that a line names."""
+
 NOT_SAID = "not_said"
 """Among the settings of a run: tables that do not say theirs."""
 
@@ -61,7 +64,8 @@ def united(tables: Sequence[DataFrame]) -> tuple[str | None, str | None]:
             _some(differing, "; "),
         )
     runs = {run_of(table) for table in filled.values()}
-    return as_text(_with_own(one, said), ("judge",)), runs.pop() if len(runs) == 1 else None
+    is_one = len(runs) == 1 and not differing
+    return as_text(_with_own(one, said), ("judge",)), runs.pop() if is_one else None
 
 
 def _tell_unsaid(names: Sequence[str], filed: str) -> None:
@@ -122,19 +126,20 @@ def _joined(values: Mapping[str, Any], at: str, differing: list[str]) -> Any:
         tables.setdefault(_shown(value), []).append(table)
     if len(tables) == 1:
         return next(iter(values.values()))
-    briefly, whole = (
-        _some([f"{value} ({_some(own, most=most)})" for value, own in tables.items()], most=most)
-        for most in (MOST_TOLD, len(values))
-    )
-    differing.append(f"{at} is {briefly}")
-    return whole
+    short = [f"{_short(value)} ({_some(own)})" for value, own in tables.items()]
+    differing.append(f"{at} is {_some(short)}")
+    return ", ".join(f"{value} ({', '.join(own)})" for value, own in tables.items())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}..."
 
 
 def _shown(value: Any) -> str:
     """Return a setting as text, other ones as other texts."""
     if value is _ABSENT:
         return "not set"
-    text = json.dumps(value, sort_keys=True)
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     is_plain = isinstance(value, str) and not _is_json(value)
     return value if is_plain and value != "not set" else text
 

@@ -125,6 +125,8 @@ def score_judged(
         run_settings: All parameters of this command: the scores say by which judge they are.
     """
     judging = params.model_copy(update={"families": {**params.families, "judge": True}})
+    judge = run_settings.get("judge") or {}
+    named = {"judge": {**judge, "model": judge.get("model") or run_settings.get("model")}}
     scores = {}
     for name, load in sorted(stored.items()):
         judged = judgements[name]().drop(columns=["benchmark"])
@@ -133,7 +135,7 @@ def score_judged(
             judged, how="left", on=["job_id", "model", "policy", "variant"], validate="one_to_one"
         )
         own = score_responses(responses, jobs, judging)
-        scores[name] = stamp_scored(own, table, run_settings, by=("score", "judge"))
+        scores[name] = stamp_scored(own, table, {**run_settings, **named}, by=("score", "judge"))
     return scores
 
 
