@@ -96,8 +96,12 @@ def test_parts_of_a_run_that_begin_at_the_same_moment_log_its_settings_once(
             for part in [threads.submit(log) for _ in range(3)]:
                 part.result()
             assert client.get_run(run.info.run_id).data.params == settings
-    with pytest.raises(UserError, match="the run nightly has key0 0 in MLflow, where it is 1 now"):
-        log_settings(client.get_run(run.info.run_id), {"key0": "1"}, "nightly")
+    for other in ("1", "01", ""):
+        told = f"the run nightly has key0 0 in MLflow, where it is {other} now"
+        with pytest.raises(UserError, match=told):
+            log_settings(client.get_run(run.info.run_id), {"key0": other}, "nightly")
+    client.log_param(run.info.run_id, "long", "x" * 300)
+    log_settings(client.get_run(run.info.run_id), {"long": "x" * 9000}, "nightly")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from ttc_bench.hooks.open_runs import OpenRun, end_killed
 from ttc_bench.hooks.parameters import used_by
 from ttc_bench.hooks.shared_run import outside_id
 from ttc_bench.measured import NOT_MEASURED
-from ttc_bench.reporting.mlflow_runs import loggable
+from ttc_bench.reporting.mlflow_runs import is_logged, loggable
 from ttc_bench.reporting.tracker import (
     EMBEDDED,
     RUN,
@@ -213,11 +213,10 @@ def _agreed(
     Raises:
         UserError: If it has others: MLflow changes none, and they would be of two runs.
     """
-    texts = {key: str(value) for key, value in settings.items()}
-    for key, text in texts.items():
-        if key in logged and not text.startswith(logged[key]):
+    for key, value in settings.items():
+        if key in logged and not is_logged(value, logged[key]):
             raise UserError(
-                f"the run {name} has {key} {logged[key]} in MLflow, where it is {text} now: the"
+                f"the run {name} has {key} {logged[key]} in MLflow, where it is {value} now: the"
                 " parts of a run have the same settings; give this one another id."
             )
     return {key: settings[key] for key in settings if key not in logged}

@@ -66,6 +66,9 @@ SECTION = "key"
 BEST_FIRST = f"{SECTION}/reward"
 """Metric by which nested runs are listed, the highest first."""
 
+LONG = 250
+"""Letters of a setting from which on MLflow's stores may have cut it off."""
+
 SCORES = "scores.parquet"
 """Artifact of a nested run: its responses with all metrics."""
 
@@ -106,6 +109,12 @@ def loggable(settings: Mapping[str, Any]) -> dict[str, Any]:
     The recipe of the reference models is no setting of a run, and its stages are too long.
     """
     return {name_in_mlflow(k): v for k, v in flat(settings).items() if "train_reference" not in k}
+
+
+def is_logged(value: Any, logged: str) -> bool:
+    """Return whether MLflow has a setting as it is; of what is too long it keeps the beginning."""
+    text = str(value)
+    return text == logged or (len(logged) >= LONG and text.startswith(logged))
 
 
 def log_children(
@@ -267,8 +276,7 @@ def _log_missing(run: str, settings: Mapping[str, Any]) -> None:
     missing = {name: value for name, value in loggable(settings).items() if name not in logged}
     measured = {name: value for name, value in settings.items() if name not in NOT_MEASURED}
     for name, value in loggable(measured).items():
-        # MLflow cuts off what is too long.
-        if name in logged and not str(value).startswith(logged[name]):
+        if name in logged and not is_logged(value, logged[name]):
             raise UserError(
                 f"the run of MLflow that this command goes on in has {name} {logged[name]}, and the"
                 f" scores were made with {value}: give this one another id."
