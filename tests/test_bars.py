@@ -38,7 +38,6 @@ with progress_bar("speculative.step", 3, "job") as bar:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
 def test_a_terminal_has_a_bar_whatever_width_it_tells() -> None:
     ours, theirs = pty.openpty()
     subprocess.run([sys.executable, "-c", SHOWN], stderr=theirs, check=True)

@@ -34,13 +34,17 @@ def _pipeline(*outputs: str) -> Pipeline:
     return Pipeline(nodes, namespace="reporting", prefix_datasets_with_namespace=False)
 
 
+def _catalog(folder: Path) -> DataCatalog:
+    files = {name: str(folder / f"08_reporting/{name}") for name in FILES}
+    return DataCatalog({name: TextDataset(filepath=path) for name, path in files.items()})
+
+
 @pytest.fixture
 def begun(tmp_path: Path) -> Begin:
     """Begin a run that is to make some files, after one that has left others."""
 
     def begin(there: tuple[str, ...], outputs: tuple[str, ...], saved: tuple[str, ...]) -> TwoRuns:
-        files = {name: str(tmp_path / f"08_reporting/{name}") for name in FILES}
-        catalog = DataCatalog({name: TextDataset(filepath=path) for name, path in files.items()})
+        catalog = _catalog(tmp_path)
         catalog["in_memory"] = MemoryDataset()
         for name in there:
             catalog.save(name, "of an earlier run")
@@ -129,10 +133,8 @@ def test_tables_beside_an_older_report_are_told(
 
 def _reading(tmp_path: Path) -> None:
     """Begin a run that makes a report of what is there."""
-    files = {name: str(tmp_path / f"08_reporting/{name}") for name in FILES}
-    catalog = DataCatalog({name: TextDataset(filepath=path) for name, path in files.items()})
     reads = Pipeline([node(_read, ["bench_summary", "all_scores"], "report_html")])
-    TwoRuns().before_pipeline_run(reads, catalog)
+    TwoRuns().before_pipeline_run(reads, _catalog(tmp_path))
 
 
 def test_nothing_is_reported_of_tables_of_two_runs(begun: Begin, tmp_path: Path) -> None:

@@ -184,8 +184,8 @@ class Parameters:
         models, ``workers`` the processes beyond this one; ``session_id`` is the start of the
         session, or the id that an orchestrator gives all processes of a run (no parameter, as
         MLflow would log it and refuse a second session in the same run); ``run_name`` what the run
-        is called, by its parameter or by that; ``run_settings`` all
-        parameters as they were set, ``measured_settings`` those that are measured with, as text.
+        is called, by its parameter or by that; ``run_settings`` all parameters as they were set,
+        ``measured_settings`` those that are measured with, as text.
         """
         from kedro.io.core import generate_timestamp
 

@@ -23,7 +23,7 @@ from ttc_bench.hooks.open_runs import OpenRun, end_killed
 from ttc_bench.hooks.parameters import used_by
 from ttc_bench.hooks.shared_run import outside_id
 from ttc_bench.measured import NOT_MEASURED
-from ttc_bench.reporting.mlflow_runs import is_logged, loggable
+from ttc_bench.reporting.mlflow_runs import changed, loggable
 from ttc_bench.reporting.tracker import (
     EMBEDDED,
     RUN,
@@ -138,7 +138,7 @@ class Tracking:
             given = _settings_of(pipeline, run_params, catalog.load("run_settings"))
             if run.info.run_id != self._caller_run and outside_id() is None:
                 self._open.enter(self._project / RUNS, run.info.run_id)
-            own = catalog.load("params:aggregate").run_id or catalog.load("session_id")
+            own = catalog.load("run_name")
             mlflow.set_tag(RUN, tag_of(own))
             if run.info.run_id != self._caller_run and not self._is_named:
                 name = run_name(run_params.get("pipeline_names") or (), given)
@@ -213,12 +213,11 @@ def _agreed(
     Raises:
         UserError: If it has others: MLflow changes none, and they would be of two runs.
     """
-    for key, value in settings.items():
-        if key in logged and not is_logged(value, logged[key]):
-            raise UserError(
-                f"the run {name} has {key} {logged[key]} in MLflow, where it is {value} now: the"
-                " parts of a run have the same settings; give this one another id."
-            )
+    if key := changed(settings, logged):
+        raise UserError(
+            f"the run {name} has {key} {logged[key]} in MLflow, where it is {settings[key]} now:"
+            " the parts of a run have the same settings; give this one another id."
+        )
     return {key: settings[key] for key in settings if key not in logged}
 
 

@@ -111,10 +111,17 @@ def loggable(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name_in_mlflow(k): v for k, v in flat(settings).items() if "train_reference" not in k}
 
 
-def is_logged(value: Any, logged: str) -> bool:
-    """Return whether MLflow has a setting as it is; of what is too long it keeps the beginning."""
-    text = str(value)
-    return text == logged or (len(logged) >= LONG and text.startswith(logged))
+def changed(settings: Mapping[str, Any], logged: Mapping[str, str]) -> str | None:
+    """Return the first setting of which a run in MLflow has another value, if there is one.
+
+    Of what is too long MLflow keeps the beginning.
+    """
+    for name, value in settings.items():
+        there, text = logged.get(name), str(value)
+        if there is None or text == there or (len(there) >= LONG and text.startswith(there)):
+            continue
+        return name
+    return None
 
 
 def log_children(
@@ -273,15 +280,14 @@ def _log_missing(run: str, settings: Mapping[str, Any]) -> None:
     import mlflow
 
     logged = mlflow.MlflowClient().get_run(run).data.params
-    missing = {name: value for name, value in loggable(settings).items() if name not in logged}
-    measured = {name: value for name, value in settings.items() if name not in NOT_MEASURED}
-    for name, value in loggable(measured).items():
-        if name in logged and not is_logged(value, logged[name]):
-            raise UserError(
-                f"the run of MLflow that this command goes on in has {name} {logged[name]}, and the"
-                f" scores were made with {value}: give this one another id."
-            )
-    if missing:
+    given = loggable(settings)
+    measured = loggable({k: value for k, value in settings.items() if k not in NOT_MEASURED})
+    if name := changed(measured, logged):
+        raise UserError(
+            f"the run of MLflow that this command goes on in has {name} {logged[name]}, and the"
+            f" scores were made with {measured[name]}: give this one another id."
+        )
+    if missing := {name: value for name, value in given.items() if name not in logged}:
         mlflow.log_params(missing, run_id=run)
 
 

@@ -57,12 +57,7 @@ def united(tables: Sequence[DataFrame]) -> tuple[str | None, str | None]:
     one = {**next(iter(said.values())), **_joined(shared, "", differing)}
     if unsaid:
         one[NOT_SAID] = unsaid
-    if differing:
-        logger.warning(
-            "the stored scores were made with different settings and are filed under all of them:"
-            " %s. One `kedro run` of all that is to be compared makes them with the same.",
-            _some(differing, "; "),
-        )
+    _tell_differing(differing)
     runs = {run_of(table) for table in filled.values()}
     is_one = len(runs) == 1 and not differing
     return as_text(_with_own(one, said), ("judge",)), runs.pop() if is_one else None
@@ -77,6 +72,16 @@ def _tell_unsaid(names: Sequence[str], filed: str) -> None:
             counted_as(len(names), "table"),
             _some(names),
             filed,
+        )
+
+
+def _tell_differing(places: Sequence[str]) -> None:
+    """Log in which settings tables differ."""
+    if places:
+        logger.warning(
+            "the stored scores were made with different settings and are filed under all of them:"
+            " %s. One `kedro run` of all that is to be compared makes them with the same.",
+            _some(places, "; "),
         )
 
 
@@ -108,18 +113,15 @@ def _joined(values: Mapping[str, Any], at: str, differing: list[str]) -> Any:
         at: Dotted name of the place.
         differing: Gets what is told of each place in which they differ.
     """
-    groups = [value for value in values.values() if isinstance(value, Mapping)]
-    if groups and all(value is _ABSENT or isinstance(value, Mapping) for value in values.values()):
+    groups = {table: {} if value is _ABSENT else value for table, value in values.items()}
+    if all(isinstance(group, Mapping) for group in groups.values()):
         return {
             name: _joined(
-                {
-                    table: _ABSENT if value is _ABSENT else value.get(name, _ABSENT)
-                    for table, value in values.items()
-                },
+                {table: group.get(name, _ABSENT) for table, group in groups.items()},
                 f"{at}.{name}" if at else name,
                 differing,
             )
-            for name in sorted({name for group in groups for name in group})
+            for name in sorted({name for group in groups.values() for name in group})
         }
     tables: dict[str, list[str]] = {}
     for table, value in values.items():
@@ -152,7 +154,7 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _some(names: Sequence[str], sign: str = ", ", most: int = MOST_TOLD) -> str:
+def _some(names: Sequence[str], sign: str = ", ") -> str:
     """Return the first of some names, and how many more there are."""
-    more = f"{sign}and {len(names) - most} more" if len(names) > most else ""
-    return sign.join(names[:most]) + more
+    more = f"{sign}and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+    return sign.join(names[:MOST_TOLD]) + more
